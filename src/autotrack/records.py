@@ -1,0 +1,126 @@
+"""What a store holds, as frozen values: the nouns that every layer shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Scalar = str | bool | int | float
+"""What a param can be; anything else is kept as its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """One span as it came over OTLP, free of any SDK.
+
+    Ids are hex text (`trace_id` 32, `span_id` and `parent_id` 16 characters, parent None at a
+    root), times are unix nanoseconds, `resource` and `attributes` map names to str, bool, int,
+    float, bytes, None, tuples of those, mappings, or 1-d numpy arrays (int64, float64) for long
+    arrays of numbers. `status` is "unset", "ok" or "error".
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    start: int
+    end: int
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "unset"
+    status_message: str = ""
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    scope: str = ""
+    scope_version: str = ""
+    events: tuple[SpanEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpanEvent:
+    """A span's event: `time` in unix nanoseconds."""
+
+    name: str
+    time: int
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class State(StrEnum):
+    """What became of a run.
+
+    `finished`: it ended well. `failed`: an exception ended it. `killed`: a signal or Ctrl-C ended
+    it. `lost`: its process vanished without a word. `idle`: a notebook that rests. `running`.
+    """
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    KILLED = "killed"
+    LOST = "lost"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSummary:
+    """One metric of a run: `last` along the curve; `min`, `max` over finite values (NaN if none).
+
+    `count` is the number of points, `non_finite` how many of them are NaN or infinite.
+    """
+
+    last: float
+    min: float
+    max: float
+    count: int
+    non_finite: int
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A metric's curve, in (segment, step, time) order: three 1-d numpy arrays of equal length.
+
+    `step` int64, `time` int64 unix nanoseconds, `value` float64.
+    """
+
+    step: NDArray[np.int64]
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file of a run: `path` is its name inside the run, `size` in bytes, `sha256` in hex."""
+
+    path: str
+    sha256: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A training call inside a run: `duration` in seconds, `error` the exception's class or None."""
+
+    id: str
+    parent: str | None
+    name: str
+    started: datetime
+    duration: float
+    params: Mapping[str, Scalar]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """The exception that ended a run: its class name, its text and its traceback."""
+
+    type: str
+    message: str
+    traceback: str
