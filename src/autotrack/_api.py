@@ -1,0 +1,73 @@
+"""The explicit API: `run`, `log` and the rest, on the process's recorder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from . import _enable
+from .recording.run import ActiveRun, current
+
+
+def run(
+    name: str | None = None,
+    *,
+    experiment: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+) -> ActiveRun:
+    """A run of your own: a context manager, a decorator, or a handle to `end()`.
+
+    name: default is the script's. experiment: default as `enable()` has it. Inside another run it
+    is that one's child. The first model trained inside is this run, later ones are its children.
+    """
+    recorder = _enable.recorder()
+    handle = recorder.new_run(
+        name or _enable.script_name(), experiment or _enable.experiment(), params=params, tags=tags
+    )
+    handle.offer()
+    return handle
+
+
+def log(metrics: Mapping[str, Any], step: int | None = None) -> None:
+    """Record metrics on the active run: one value for each name.
+
+    metrics: numbers; also bools, numpy scalars, 0-d arrays and tensors; a string becomes a param.
+    step: a whole number; default: how often the name was logged in this run. Outside any run, the
+    process gets one, named after the script. Never raises: what cannot be kept is one line in the log.
+    """
+    active = current.get()
+    if active is None or active.ended:
+        active = _active_or_implicit()
+    active.log(metrics, step)
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Record settings on the active run, see `ActiveRun.log_params`."""
+    _active_or_implicit().log_params(params)
+
+
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """Record tags on the active run, see `ActiveRun.set_tags`."""
+    _active_or_implicit().set_tags(tags)
+
+
+def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
+    """Keep a file or folder with the active run, see `ActiveRun.log_artifact`."""
+    _active_or_implicit().log_artifact(path, name)
+
+
+def active_run() -> ActiveRun | None:
+    """The innermost open run of this thread or task, or None."""
+    return _enable.recorder().active_run()
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Write what was logged before this call; False if that took longer than `timeout` seconds."""
+    return _enable.recorder().flush(timeout)
+
+
+def _active_or_implicit() -> ActiveRun:
+    recorder = _enable.recorder()
+    return recorder.active_run() or recorder.implicit_run(_enable.script_name, _enable.experiment)

@@ -1,0 +1,266 @@
+"""The composition root: options → recorder, exporters and integrations."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import platform
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import options as opts
+from . import plugins
+from . import semconv as sc
+from ._patching.driver import Driver
+from ._patching.imports import when_imported
+from ._patching.patcher import Patcher
+from .errors import AutotrackError, OptionError
+from .exporters.spool import SpoolExporter
+from .integration import Hook, Integration
+from .locations import default_store, homes, normalized
+from .recording.process import ProcessHooks
+from .recording.recorder import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from .recording.report import Report
+
+log = logging.getLogger("autotrack")
+
+
+class _Enabled:
+    """An integration that is switched on, with what it takes to switch it off."""
+
+    def __init__(self, integration: Integration) -> None:
+        self.integration = integration
+        self.patcher = Patcher()
+        self.cancel: list[Callable[[], None]] = []
+
+
+_lock = threading.RLock()
+_recorder: Recorder | None = None
+_enabled: dict[str, _Enabled] = {}
+
+
+def enable(*names: str, **arguments: Any) -> None:
+    """Record every training call of the installed libraries, those imported later too.
+
+    names: integrations to switch on; default: all that are installed.
+    arguments: options of autotrack (`store`, `experiment`, see `options.Options`), and for an
+    integration a dict of its options, or False to leave it out.
+
+    A second call adds to the first. Raises `OptionError` for an unknown name or a wrong value, and
+    when another store is asked for while a run is open.
+    """
+    with _lock:
+        known = plugins.names(plugins.INTEGRATIONS)
+        general = {k: v for k, v in arguments.items() if k in opts.Options.__dataclass_fields__}
+        per_integration = {k: v for k, v in arguments.items() if k not in general}
+        for name in (*names, *per_integration):
+            if name not in known:
+                raise OptionError(f"unknown name {name!r}{opts.did_you_mean(name, [*known, *_option_names()])}")
+        integrations = _chosen(names, per_integration, known)
+        _configure(general)
+        for integration in integrations:
+            _switch_on(integration)
+
+
+def disable() -> None:
+    """Take every patch off again; open runs stay open and the explicit API goes on working."""
+    with _lock:
+        for enabled in _enabled.values():
+            for cancel in enabled.cancel:
+                cancel()
+            enabled.patcher.unpatch()
+        _enabled.clear()
+
+
+def recorder() -> Recorder:
+    """The process's recorder, made with default options where `enable()` was not called."""
+    if _recorder is None:
+        with _lock:
+            _configure({})
+    assert _recorder is not None
+    return _recorder
+
+
+def store_url() -> str:
+    """The store of this process: what `enable()` was given, else environment, pyproject, default."""
+    if _recorder is not None and _recorder.options.store:
+        return _recorder.options.store
+    return _with_store(opts.resolve(opts.Options)[0]).store or default_store()
+
+
+def experiment() -> str:
+    """The experiment of runs that name none."""
+    return recorder().options.experiment or _experiment_from_folders()
+
+
+def script_name() -> str:
+    """The script's name without its suffix, or "session" where there is none."""
+    path = _main_path()
+    return path.stem if path else "session"
+
+
+# --- options and recorder -------------------------------------------------------------------------
+
+
+def _configure(arguments: Mapping[str, Any]) -> None:
+    """Make the recorder, or hold new arguments against the one there is."""
+    global _recorder
+    resolved = _with_store(opts.resolve(opts.Options, arguments)[0])
+    if _recorder is None:
+        _recorder = _make_recorder(resolved)
+        return
+    given = {name: getattr(resolved, name) for name in arguments}
+    if given.get("store", _recorder.options.store) != _recorder.options.store:
+        if _recorder.has_open_runs():
+            raise OptionError(
+                f"runs are open in {_recorder.options.store}; end them before enabling {given['store']}"
+            )
+        _recorder.close()
+        _recorder = _make_recorder(replace(_recorder.options, **given))
+    else:
+        _recorder.options = replace(_recorder.options, **given)
+
+
+def _with_store(options: opts.Options) -> opts.Options:
+    """The same options with the store's URL made absolute."""
+    return replace(options, store=normalized(options.store) if options.store else default_store())
+
+
+def _make_recorder(options: opts.Options) -> Recorder:
+    from . import __version__
+
+    assert options.store is not None
+    places = homes(options.store)
+
+    def exporters(writer: str, report: Report) -> Sequence[SpanExporter]:
+        return [SpoolExporter([home.spool for home in places], writer, report)]
+
+    made = Recorder(options, exporters, [home.artifacts for home in places], _resource(__version__), __version__)
+    ProcessHooks(made, closed=lambda: _say_goodbye(made)).install()
+    return made
+
+
+def _resource(version: str) -> dict[str, str]:
+    return {
+        sc.SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME") or "autotrack",
+        sc.HOST_NAME: socket.gethostname(),
+        sc.PROCESS_RUNTIME_VERSION: platform.python_version(),
+        sc.TELEMETRY_DISTRO_NAME: "autotrack",
+        sc.TELEMETRY_DISTRO_VERSION: version,
+    }
+
+
+def _say_goodbye(closed: Recorder) -> None:
+    """The line at the end of a script."""
+    if closed.options.quiet or closed is not _recorder:
+        return
+    if not closed.report.runs and not _enabled:
+        return
+    print(closed.report.line(_see_command(closed.options.store), sorted(_enabled)), file=sys.stderr)
+
+
+def _see_command(store: str | None) -> str:
+    plain = _with_store(opts.resolve(opts.Options)[0]).store
+    return "autotrack runs" if store == plain else f"autotrack runs --store {store}"
+
+
+# --- integrations ---------------------------------------------------------------------------------
+
+
+def _chosen(
+    names: Sequence[str], per_integration: Mapping[str, Any], known: Mapping[str, Any]
+) -> list[Integration]:
+    """The integrations to switch on, with their options."""
+    chosen = names or [name for name in known if per_integration.get(name) is not False]
+    made = [_make(name, per_integration.get(name, {}), asked_for=name in names) for name in chosen]
+    return [integration for integration in made if integration is not None]
+
+
+def _make(name: str, given: Any, asked_for: bool) -> Integration | None:
+    """The integration, or None where its library is not installed and nobody asked for it."""
+    if given is True:
+        given = {}
+    if not isinstance(given, Mapping):
+        raise OptionError(f"option {name!r} takes a dict of options or False, not {given!r}")
+    try:
+        kind: type[Integration] = plugins.load(plugins.INTEGRATIONS, name)
+    except AutotrackError as error:
+        if asked_for:
+            raise
+        log.warning("autotrack: %s", error)
+        return None
+    library = {target.partition(":")[0].partition(".")[0] for hook in kind.hooks() for target in hook.targets}
+    if not all(map(_is_installed, library)):
+        if asked_for:
+            raise OptionError(f"{name} is not installed: pip install '{kind.requires}'")
+        return None
+    return kind(opts.resolve(kind.Options, given, name)[0])
+
+
+def _is_installed(module: str) -> bool:
+    return module in sys.modules or importlib.util.find_spec(module) is not None
+
+
+def _switch_on(integration: Integration) -> None:
+    """Patch the integration's targets, each as soon as its module is there."""
+    already = _enabled.get(integration.name)
+    if already is not None:
+        already.integration.options = integration.options
+        return
+    _enabled[integration.name] = enabled = _Enabled(integration)
+    for hook in integration.hooks():
+        driver = Driver(integration, hook, recorder, experiment)
+        for target in hook.targets:
+            module = target.partition(":")[0]
+            enabled.cancel.append(when_imported(module, _patch_on_import(enabled, hook, target, driver)))
+
+
+def _patch_on_import(
+    enabled: _Enabled, hook: Hook, target: str, driver: Driver
+) -> Callable[[ModuleType], None]:
+    path = target.partition(":")[2].split(".")
+
+    def patch(module: ModuleType) -> None:
+        owner: Any = module
+        for part in path[:-1]:
+            owner = getattr(owner, part)
+        put_on = enabled.patcher.patch_subclasses if hook.subclasses else enabled.patcher.patch
+        put_on(owner, path[-1], driver)
+
+    return patch
+
+
+def _option_names() -> list[str]:
+    return list(opts.Options.__dataclass_fields__)
+
+
+# --- names from the surroundings ------------------------------------------------------------------
+
+
+def _experiment_from_folders() -> str:
+    """The git folder's name, else the script's folder's, else "default"."""
+    folder = Path.cwd()
+    for place in (folder, *folder.parents):
+        if (place / ".git").exists():
+            return place.name or "default"
+    path = _main_path()
+    return (path.parent.name if path else "") or "default"
+
+
+def _main_path() -> Path | None:
+    """The file of the script that is running."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file).absolute() if file else None

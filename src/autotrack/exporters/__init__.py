@@ -1,0 +1,1 @@
+"""Where spans go: OpenTelemetry SpanExporters, called by the flusher alone."""

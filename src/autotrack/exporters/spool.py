@@ -1,0 +1,75 @@
+"""Appends spans to the spool, from which the store is filled."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from ..locations import make_private
+from ..otlp.encode import encode_resource_spans
+from ..spool import SpoolWriter
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from ..recording.report import Report
+
+KEPT_BYTES = 256 << 20
+"""How much is kept in memory while no folder can be written."""
+
+
+class SpoolExporter(SpanExporter):
+    """Writes each batch to the first of `folders` that takes it.
+
+    While none does, frames wait in memory and are tried again with every batch; what is still
+    there at the end, or does not fit, is counted in the report.
+    """
+
+    def __init__(self, folders: Sequence[Path], writer: str, report: Report) -> None:
+        self._spools = [(folder, SpoolWriter(folder, writer)) for folder in folders]
+        self._report = report
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Encode and append; see the class for what happens when that fails."""
+        for frame in encode_resource_spans(spans):
+            self._waiting.append(frame)
+            self._waiting_bytes += len(frame)
+        self._write_waiting()
+        return SpanExportResult.FAILURE if self._waiting else SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """One last try, then let go of the spool."""
+        self._write_waiting()
+        self._drop_above(0)
+        for _, spool in self._spools:
+            spool.close()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            if not self._append(self._waiting[0]):
+                return self._drop_above(KEPT_BYTES)
+            self._waiting_bytes -= len(self._waiting.popleft())
+        return None
+
+    def _append(self, frame: bytes) -> bool:
+        for folder, spool in self._spools:
+            try:
+                make_private(folder)
+                spool.append(frame)
+            except OSError as error:
+                self._report.warn(f"cannot write to {folder} ({error.strerror or error}); trying elsewhere")
+            else:
+                return True
+        return False
+
+    def _drop_above(self, limit: int) -> None:
+        while self._waiting_bytes > limit:
+            frame = self._waiting.popleft()
+            self._waiting_bytes -= len(frame)
+            self._report.skip("data that no folder could take (disk full or read-only)")

@@ -1,0 +1,162 @@
+"""What an integration is: a class whose hooks are generators around a library's calls.
+
+    class Xgboost(Integration):
+        name = "xgboost"
+        requires = "xgboost>=2.0"
+
+        @hook("xgboost:train")
+        def train(self, run, call):
+            run.log_params(call.arguments["params"])
+            outcome = yield                      # the library's call happens here
+            ...
+
+A hook may read everything and change arguments only by `Call.append`; it never holds the call
+itself. Whatever it raises is one line in the log: the library's call goes on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from .recording.run import ActiveRun
+
+log = logging.getLogger("autotrack")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended: `value` or `error` (the other is None), `duration` in seconds."""
+
+    value: Any
+    error: BaseException | None
+    duration: float
+
+
+class Call:
+    """One call of a hooked function.
+
+    `function` is the library's own, `instance` what it is bound to (or None), `args` and `kwargs`
+    what the user passed.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        self.function = function
+        self.instance = instance
+        self.args = args
+        self.kwargs = dict(kwargs)
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Every argument by its name, defaults filled in. Raises TypeError if they do not fit."""
+        bound = _signature(self.function).bind(*self.args, **self.kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def append(self, name: str, item: Any) -> None:
+        """Add `item` to the list argument `name`: on a copy, the user's own list stays as it is.
+
+        A method of its class that raises is one line in the log and is not called again.
+        """
+        _switch_off_what_fails(item)
+        items = [*(self.arguments[name] or ()), item]
+        parameters = list(_signature(self.function).parameters)
+        position = parameters.index(name)
+        if position < len(self.args):
+            self.args = (*self.args[:position], items, *self.args[position + 1 :])
+        else:
+            self.kwargs[name] = items
+        self.arguments[name] = items
+
+
+HookFunction = Callable[[Any, "ActiveRun", Call], Generator[None, Outcome, None]]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A hook and where it goes: `targets` are "module:function" or "module:Class.method"."""
+
+    function: HookFunction
+    targets: tuple[str, ...]
+    subclasses: bool
+    nested: bool
+
+
+def hook(
+    *targets: str, subclasses: bool = False, nested: bool = False
+) -> Callable[[HookFunction], HookFunction]:
+    """Mark a generator method as the hook around `targets`.
+
+    subclasses: also around every override in a subclass, existing or defined later.
+    nested: also run for a call inside another training call, on that one's run; by default such a
+    call is only recorded as a `fit` span.
+    """
+
+    def mark(function: HookFunction) -> HookFunction:
+        function.__autotrack_hook__ = Hook(function, targets, subclasses, nested)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Integration:
+    """Base of every integration; the class attributes describe it.
+
+    name: of the option, the environment variables and the entry point. requires: the library and
+    its versions, as pip writes it. Options: a frozen dataclass of its options.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[str]
+
+    @dataclass(frozen=True)
+    class Options:
+        """No options."""
+
+    def __init__(self, options: Any = None) -> None:
+        self.options = options if options is not None else self.Options()
+
+    def settings(self, call: Call) -> Mapping[str, Any]:
+        """What the call is set to, cheap to get: the params of its `fit` span when it is nested."""
+        return {}
+
+    @classmethod
+    def hooks(cls) -> list[Hook]:
+        """The hooks of this class, in the order they are written."""
+        members = (getattr(member, "__autotrack_hook__", None) for member in vars(cls).values())
+        return [h for h in members if h is not None]
+
+
+def _switch_off_what_fails(item: Any) -> None:
+    """Shadow the item's own methods by guarded ones."""
+
+    def guarded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  the library called us: its training goes on
+                item.__dict__[name] = _nothing
+                log.warning("autotrack: %s.%s failed and is off: %r", type(item).__name__, name, error)
+                return None
+
+        return call
+
+    for name, function in vars(type(item)).items():
+        if inspect.isfunction(function) and not name.startswith("__"):
+            setattr(item, name, guarded(name, getattr(item, name)))
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """What a method that failed has become."""
+
+
+@lru_cache(maxsize=512)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)

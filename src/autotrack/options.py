@@ -1,0 +1,175 @@
+"""Options: argument > environment > ``[tool.autotrack]`` in pyproject.toml > default.
+
+An options class is a frozen dataclass; its fields are the options, their types decide how text
+from the environment is read, and its docstring is the documentation. A wrong *argument* raises
+`OptionError`; a wrong environment variable or pyproject key is one line in the log and ignored,
+so that a machine's settings never stop a script.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from .errors import OptionError
+
+log = logging.getLogger("autotrack")
+
+ENV_PREFIX = "AUTOTRACK_"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of autotrack itself.
+
+    store: URL of the store, `sqlite:///path` (three slashes: relative, four: absolute).
+    experiment: the experiment runs belong to; default: git folder, script's folder or "default".
+    flush_interval: seconds between two writes to the spool: the most that SIGKILL can cost.
+    beat_interval: seconds of silence after which a run says that it lives.
+    quiet: do not print the line at the end of the script.
+    """
+
+    store: str | None = None
+    experiment: str | None = None
+    flush_interval: float = 0.5
+    beat_interval: float = 10.0
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One resolved option: its value and where it came from (argument, environment, a file, default)."""
+
+    value: Any
+    origin: str
+
+
+OptionsT = TypeVar("OptionsT")
+
+
+def resolve(
+    kind: type[OptionsT], arguments: Mapping[str, Any] | None = None, section: str = ""
+) -> tuple[OptionsT, dict[str, Setting]]:
+    """Fill the options class `kind`; `section` is the integration's name, empty for autotrack itself.
+
+    Returns the options and each field's `Setting`. Raises `OptionError` for a wrong argument.
+    """
+    hints = get_type_hints(kind)
+    settings = {f.name: Setting(f.default, "default") for f in fields(kind)}  # type: ignore[arg-type]
+    settings |= _from_pyproject(hints, section)
+    settings |= _from_environment(hints, section)
+    settings |= _from_arguments(hints, arguments or {}, section)
+    return kind(**{name: s.value for name, s in settings.items()}), settings
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for the nearest of `known`, or the list of what there is."""
+    from difflib import get_close_matches  # 6 ms to import, needed only for a mistake
+
+    names = sorted(known)
+    near = get_close_matches(wrong, names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"
+
+
+def env_name(field: str, section: str = "") -> str:
+    """The environment variable of an option: AUTOTRACK_STORE, AUTOTRACK_XGBOOST_LOG_EVERY."""
+    return ENV_PREFIX + "_".join(filter(None, (section, field))).upper()
+
+
+def _from_arguments(hints: Mapping[str, Any], given: Mapping[str, Any], section: str) -> dict[str, Setting]:
+    settings = {}
+    for name, value in given.items():
+        if name not in hints:
+            where = f" of {section}" if section else ""
+            raise OptionError(f"unknown option {name!r}{where}{did_you_mean(name, hints)}")
+        settings[name] = Setting(_checked(value, hints[name], name), "argument")
+    return settings
+
+
+def _from_environment(hints: Mapping[str, Any], section: str) -> dict[str, Setting]:
+    settings = {}
+    for name, hint in hints.items():
+        variable = env_name(name, section)
+        text = os.environ.get(variable)
+        if text:
+            try:
+                settings[name] = Setting(_parsed(text, hint, variable), f"environment {variable}")
+            except OptionError as error:
+                log.warning("autotrack: %s; ignored", error)
+    return settings
+
+
+def _from_pyproject(hints: Mapping[str, Any], section: str) -> dict[str, Setting]:
+    path, table = _pyproject_table(Path.cwd())
+    if section:
+        table = table.get(section, {})
+    settings = {}
+    for name, value in table.items() if isinstance(table, dict) else ():
+        if isinstance(value, dict):
+            continue  # an integration's own table
+        try:
+            if name not in hints:
+                raise OptionError(f"unknown option {name!r}{did_you_mean(name, hints)}")
+            settings[name] = Setting(_checked(value, hints[name], name), str(path))
+        except OptionError as error:
+            log.warning("autotrack: %s: %s; ignored", path, error)
+    return settings
+
+
+@cache
+def _pyproject_table(folder: Path) -> tuple[Path | None, dict[str, Any]]:
+    """`[tool.autotrack]` of the nearest pyproject.toml at or above `folder`."""
+    for place in (folder, *folder.parents):
+        path = place / "pyproject.toml"
+        if path.is_file():
+            try:
+                table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("autotrack", {})
+            except (OSError, ValueError) as error:
+                log.warning("autotrack: cannot read %s: %s; ignored", path, error)
+                return path, {}
+            return path, table
+    return None, {}
+
+
+def _parsed(text: str, hint: Any, name: str) -> Any:
+    """Text of an environment variable as a value of the type `hint`."""
+    wanted = _plain_types(hint)
+    if bool in wanted:
+        word = text.strip().lower()
+        if word in ("1", "true", "yes", "on"):
+            return True
+        if word in ("0", "false", "no", "off"):
+            return False
+        raise OptionError(f"{name}={text!r} is neither true nor false")
+    for kind in (int, float):
+        if kind in wanted:
+            try:
+                return _checked(kind(text), hint, name)
+            except ValueError:
+                raise OptionError(f"{name}={text!r} is not a number") from None
+    return text
+
+
+def _checked(value: Any, hint: Any, name: str) -> Any:
+    """`value` if it is of the type `hint` (an int will do for a float); numbers are never negative."""
+    wanted = _plain_types(hint)
+    fits = type(value) in wanted or (float in wanted and type(value) is int)
+    if not fits:
+        words = " or ".join(sorted(t.__name__ for t in wanted if t is not NoneType))
+        raise OptionError(f"option {name!r} must be {words}, not {type(value).__name__} {value!r}")
+    if type(value) in (int, float) and not 0 < value < float("inf"):
+        raise OptionError(f"option {name!r} must be above 0, not {value!r}")
+    return value
+
+
+def _plain_types(hint: Any) -> tuple[type, ...]:
+    return get_args(hint) or (hint,)

@@ -1,0 +1,1 @@
+"""Integrations, one library a file; each is found by its entry point."""

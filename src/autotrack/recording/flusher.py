@@ -1,0 +1,131 @@
+"""The one thread that turns what was queued into spans and hands them to the exporters."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from .tables import Row, tables
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from .report import Report
+    from .spans import SpanFactory
+
+SLICE = 10_000
+"""Items converted at a time: a long slice would hold the interpreter lock."""
+
+Action = Callable[[], None]
+"""Anything but a row in the queue: makes spans."""
+
+
+class Flusher:
+    """Empties `queue` every `interval` seconds, on request, and at the end.
+
+    Each item becomes spans, which gather in `ended` and are exported. `beat` is told after how many
+    seconds without any item it is called. Requests go through a SimpleQueue and wait on a bare lock: both may be used from a signal
+    handler that interrupted another request.
+    """
+
+    def __init__(
+        self,
+        queue: deque[Any],
+        ended: deque[ReadableSpan],
+        spans: SpanFactory,
+        exporters: Sequence[SpanExporter],
+        report: Report,
+        interval: float,
+        beat: Callable[[float], None],
+    ) -> None:
+        self._queue = queue
+        self._ended = ended
+        self._spans = spans
+        self._exporters = exporters
+        self._report = report
+        self._interval = interval
+        self._beat = beat
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._last_activity = time.monotonic()
+
+    def start(self) -> None:
+        """Start the thread. Where none can be started any more, requests are served by the caller."""
+        thread = threading.Thread(target=self._loop, name="autotrack-flusher", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is going down
+            return
+        self._thread = thread
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Export everything queued before this call. False if that took longer than `timeout` seconds."""
+        if self._thread is None or not self._thread.is_alive() or threading.current_thread() is self._thread:
+            self._flush()
+            return True
+        done = threading.Lock()
+        done.acquire()
+        self._requests.put(done)
+        return done.acquire(timeout=-1 if timeout is None else timeout)
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                done = self._requests.get(timeout=self._interval)
+            except Empty:
+                done = None
+            try:
+                self._flush()
+                self._beat(time.monotonic() - self._last_activity)
+                self._export()
+            except Exception as error:  # noqa: BLE001  the thread must live on
+                self._report.warn(f"recording failed: {type(error).__name__}: {error}")
+            finally:
+                if done is not None:
+                    done.release()
+
+    def _flush(self) -> None:
+        waiting = len(self._queue)  # what comes meanwhile is for the next time: a flush must end
+        while waiting > 0:
+            self._take(min(SLICE, waiting))
+            waiting -= SLICE
+            self._export()
+
+    def _take(self, count: int) -> None:
+        """Turn `count` queued items into spans, which arrive in `ended`."""
+        rows: list[Row] = []
+        actions: list[Action] = []
+        for _ in range(count):
+            item = self._queue.popleft()
+            if type(item) is tuple:
+                rows.append(item)
+            else:
+                actions.append(item)
+        if rows:
+            self._guarded(self._convert, rows)
+        for action in actions:
+            self._guarded(action)
+        self._last_activity = time.monotonic()
+
+    def _convert(self, rows: list[Row]) -> None:
+        for table in tables(rows):
+            self._report.points += table.values.size
+            table.run.last_values.update(zip(table.names, table.values[-1].tolist(), strict=True))
+            self._spans.metrics(table)
+
+    def _guarded(self, action: Callable[..., None], *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:  # noqa: BLE001  one bad record must not cost the others
+            self._report.skip(f"a record could not be converted ({type(error).__name__}: {error})")
+
+    def _export(self) -> None:
+        spans = [self._ended.popleft() for _ in range(len(self._ended))]
+        if spans:
+            for exporter in self._exporters:
+                self._guarded(exporter.export, spans)

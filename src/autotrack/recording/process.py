@@ -1,0 +1,79 @@
+"""The ends of a process: exit, SIGTERM, fork, multiprocessing's own exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..records import RunError, State
+from .run import outcome_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .recorder import Recorder
+
+
+class ProcessHooks:
+    """Sees to it that a process does not end, and does not fork, behind the recorder's back."""
+
+    def __init__(self, recorder: Recorder, closed: Callable[[], None]) -> None:
+        self._recorder = recorder
+        self._closed = closed  # called after the last write, in the process that enabled autotrack
+
+    def install(self) -> None:
+        """Once per process that enables; forked children inherit it."""
+        atexit.register(self._at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork_in_child)
+        self._recorder.on_first_record = self.on_first_record
+        self._chain_sigterm()
+
+    def _chain_sigterm(self) -> None:
+        """SIGTERM's default kills without a word. Any other handler is the user's: left alone."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self._close(State.KILLED, RunError("SIGTERM", "the process was asked to end", ""))
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def _after_fork_in_child(self) -> None:
+        self._recorder.after_fork_in_child()
+
+    def on_first_record(self) -> None:
+        """A multiprocessing child leaves by os._exit, past atexit, but runs its own finalizers.
+
+        Registered when the child first records: those it inherited by fork are cleared.
+        """
+        if "multiprocessing.util" in sys.modules:  # else this is no such child; importing it takes 20 ms
+            from multiprocessing import parent_process
+            from multiprocessing.util import Finalize
+
+            if parent_process() is not None:
+                Finalize(None, self._at_exit, exitpriority=100)
+
+    def _at_exit(self) -> None:
+        state, error = outcome_of(_uncaught_exception())
+        self._close(state, error)
+
+    def _close(self, state: State, error: RunError | None) -> None:
+        self._recorder.close(state, error)
+        if self._recorder.pid == os.getpid():
+            self._closed()
+
+
+def _uncaught_exception() -> BaseException | None:
+    """What ended the main thread; an interactive session goes on after its errors."""
+    if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
+        return None
+    error: Any = getattr(sys, "last_value", None)
+    return error if isinstance(error, BaseException) else None

@@ -1,0 +1,186 @@
+"""The recorder: one per process; owns the queue, the flusher and the runs that are open."""
+
+from __future__ import annotations
+
+import functools
+import mimetypes
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import artifacts
+from .. import semconv as sc
+from ..records import RunError, Scalar, State
+from .flusher import Flusher
+from .report import Report
+from .run import ActiveRun, Fit, open_run
+from .spans import SpanFactory
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from ..options import Options
+
+CLOSE_TIMEOUT = 30.0
+"""Seconds to wait for the last write when the process ends: a dead disk must not hang the exit."""
+IDLE_AFTER = 600.0
+"""Seconds without activity after which a notebook's runs are idle."""
+
+
+class Recorder:
+    """Takes what runs log, keeps it in order, and has it exported.
+
+    `exporters` gives the exporters of a process: it is called again in a forked child.
+    `artifact_folders` are tried in turn for files.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        exporters: Callable[[str, Report], Sequence[SpanExporter]],
+        artifact_folders: Sequence[Path],
+        resource: Mapping[str, Any],
+        version: str,
+    ) -> None:
+        self.options = options
+        self.report = Report()
+        self.pid = os.getpid()
+        self.on_first_record: Callable[[], None] = lambda: None
+        self._make_exporters = exporters
+        self._artifact_folders = artifact_folders
+        self._resource = resource
+        self._version = version
+        self._open: dict[str, ActiveRun] = {}
+        self._implicit: ActiveRun | None = None
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        """A writer of its own for this process, with an empty queue and no thread yet."""
+        self.queue: deque[Any] = deque()
+        self.push: Callable[[Any], None] = self._push_first
+        ended: deque[ReadableSpan] = deque()
+        self.spans = SpanFactory({**self._resource, sc.PROCESS_PID: os.getpid()}, self._version, ended.append)
+        self.exporters = self._make_exporters(self.spans.writer, self.report)
+        self._flusher = Flusher(
+            self.queue, ended, self.spans, self.exporters, self.report, self.options.flush_interval, self._beat
+        )
+        self._lock = threading.RLock()  # a signal handler may come back in
+        self._beats, self._is_idle = 0, False
+
+    def _push_first(self, item: Any) -> None:
+        """The first record of a process starts its flusher; then `push` is the queue's own append."""
+        with self._lock:
+            if self.push == self._push_first:
+                self._flusher.start()
+                self.on_first_record()
+                self.push = self.queue.append
+        self.queue.append(item)
+
+    def _push_late(self, item: Any) -> None:
+        """After `close`, from an exit handler that runs later: written at once."""
+        self.queue.append(item)
+        self.flush(CLOSE_TIMEOUT)
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def new_run(
+        self,
+        name: str,
+        experiment: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        explicit: bool = True,
+    ) -> ActiveRun:
+        """A run that has not begun."""
+        return ActiveRun(self, name, experiment, params=params, tags=tags, explicit=explicit)
+
+    def active_run(self) -> ActiveRun | None:
+        """The context's run; where there is none, the process's explicit run if exactly one is open."""
+        run = open_run()
+        if run is None:
+            explicit = [r for r in tuple(self._open.values()) if r.explicit]
+            run = explicit[0] if len(explicit) == 1 else None
+        return run
+
+    def has_open_runs(self) -> bool:
+        return bool(self._open)
+
+    def implicit_run(self, name: Callable[[], str], experiment: Callable[[], str]) -> ActiveRun:
+        """The process's run for what is logged outside any run."""
+        with self._lock:
+            if self._implicit is None or self._implicit.ended:
+                self._implicit = self.new_run(name(), experiment(), explicit=False)
+            return self._implicit
+
+    def run_began(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
+        self._open[run.id] = run
+        self.push(functools.partial(self.spans.run_start, run, params, tags))
+
+    def run_updated(
+        self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
+    ) -> None:
+        self.push(functools.partial(self.spans.update, run, params, tags, time))
+
+    def run_ended(self, run: ActiveRun, state: State, error: RunError | None, time: int) -> None:
+        self._open.pop(run.id, None)
+        self.report.runs[state] += 1
+        self.push(functools.partial(self.spans.run_end, run, state, error, time))
+
+    def fit_ended(self, fit: Fit) -> None:
+        self.push(functools.partial(self.spans.fit, fit))
+
+    def store_artifact(self, run: ActiveRun, file: Path, name: str) -> None:
+        """Copy a file's bytes, then say so."""
+        try:
+            blob = artifacts.put(file, self._artifact_folders)
+        except OSError as error:
+            self.report.skip(f"artifact {str(file)!r}: {error.strerror or error}")
+            return
+        facts: dict[str, Scalar] = {
+            sc.ARTIFACT_PATH: name,
+            sc.ARTIFACT_URI: blob.path.as_uri(),
+            sc.ARTIFACT_SHA256: blob.sha256,
+            sc.ARTIFACT_SIZE: blob.size,
+            sc.ARTIFACT_MEDIA_TYPE: mimetypes.guess_type(file.name)[0] or "application/octet-stream",
+        }
+        self.push(functools.partial(self.spans.artifact, run, facts, run.now()))
+
+    # --- the process's life ---------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Everything logged before this call is exported when it returns True."""
+        return self._flusher.flush(timeout)
+
+    def close(self, state: State = State.FINISHED, error: RunError | None = None) -> None:
+        """End what is open in this state and let go of the spool."""
+        for run in reversed(tuple(self._open.values())):
+            run.finish(state, error)
+        if not self.flush(CLOSE_TIMEOUT):
+            self.report.warn(f"the last points could not be written within {CLOSE_TIMEOUT:.0f} s")
+            return
+        for exporter in self.exporters:
+            exporter.shutdown()
+        self.push = self._push_late
+
+    def after_fork_in_child(self) -> None:
+        """Drop what the parent will write; keep its runs usable, under a writer of this process."""
+        self._start_afresh()
+        for run in self._open.values():
+            run.inherit()
+        self._open.clear()
+
+    def _beat(self, silence: float) -> None:
+        """After each interval without activity, one sign of life for each open run."""
+        if silence < self.options.beat_interval:
+            self._beats, self._is_idle = 0, False
+        elif not self._is_idle and silence >= self.options.beat_interval * (self._beats + 1):
+            self._beats += 1
+            self._is_idle = silence >= IDLE_AFTER and "ipykernel" in sys.modules
+            for run in tuple(self._open.values()):
+                self.spans.beat(run, run.now(), State.IDLE if self._is_idle else None)

@@ -1,0 +1,59 @@
+"""What happened in this process, for the one line at the end, and the warnings on the way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from ..records import State
+
+log = logging.getLogger("autotrack")
+
+
+class Report:
+    """Counts what was recorded and what was not; every kind of trouble is one line in the log, once."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[State] = Counter()
+        self.points = 0
+        self.skipped: Counter[str] = Counter()
+        self._said: set[str] = set()
+        self._lock = threading.RLock()  # a signal handler may come back in
+
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Something the user asked for is not kept; say why, once for each reason."""
+        with self._lock:
+            self.skipped[reason] += count
+        self.warn(f"{reason}: not recorded")
+
+    def warn(self, message: str) -> None:
+        """One line in the log, once per message and process; never raises."""
+        with self._lock:
+            if message in self._said or len(self._said) > 1000:
+                return
+            self._said.add(message)
+        log.warning("autotrack: %s", message)
+
+    def line(self, see: str, watched: Sequence[str]) -> str:
+        """The line that ends a script: `see` is the command that shows the runs, `watched` the integrations."""
+        total = self.runs.total()
+        if total:
+            states = ", ".join(f"{n} {state}" for state, n in self.runs.items())
+            line = f"autotrack: recorded {_plural(total, 'run')} ({states}), {_plural(self.points, 'point')}"
+        else:
+            line = f"autotrack: saw no training (watching {', '.join(watched) or 'no library'})"
+        if self.skipped:
+            line += f"; skipped {self.skipped.total():,}: {self._reasons()}"
+        return f"{line}; see: {see}" if total else line
+
+    def _reasons(self, most: int = 3) -> str:
+        """Why things were skipped, the commonest first."""
+        reasons = [f"{reason} ({n:,}x)" if n > 1 else reason for reason, n in self.skipped.most_common(most)]
+        hidden = len(self.skipped) - len(reasons)
+        return "; ".join(reasons) + (f"; and {_plural(hidden, 'other reason')}" if hidden > 0 else "")
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

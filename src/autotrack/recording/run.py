@@ -1,0 +1,334 @@
+"""The active run: the handle a user or an integration logs to."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from ..records import RunError, Scalar, State
+from . import values
+from .ids import uuid7_hex
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from opentelemetry.sdk.trace import Span
+
+    from .recorder import Recorder
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+current: ContextVar[ActiveRun | None] = ContextVar("autotrack_run", default=None)
+"""The run of this context: innermost first, its `outer` ones behind it."""
+
+
+class ActiveRun:
+    """A run that is being recorded. Make one with `autotrack.run(...)`.
+
+    Use it as a context manager, as a decorator, or end it with `end()`. It begins when it is
+    entered or when something is first asked of it; nothing it does raises into the caller.
+
+    Attributes: `id` (32 hex characters), `name`, `experiment`, `parent_id` (or None).
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        name: str,
+        experiment: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        explicit: bool = True,
+    ) -> None:
+        self.id = uuid7_hex()
+        self.name = name
+        self.experiment = experiment
+        self.parent_id: str | None = None
+        self.explicit = explicit
+        self.beat_interval = recorder.options.beat_interval
+        self.ended = False
+        # Set when a segment begins:
+        self.segment = 0
+        self.clock_offset = 0
+        self.span: Span
+        # The flusher's own:
+        self.counts: dict[Any, int] = {}
+        self.last_values: dict[str, float] = {}
+
+        self._recorder = recorder
+        self._first = (dict(params or {}), dict(tags or {}))
+        self._begun = False
+        self._claimed = False
+        self._owner = os.getpid()
+        self._outer: ActiveRun | None = None
+        self._outer_context: otel_context.Context | None = None
+        self._lock = threading.RLock()
+
+    # --- what users call -----------------------------------------------------------------------
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record one value for each name, at `step` (a whole number; default: the name's count)."""
+        now = time.perf_counter_ns()
+        if type(metrics) is dict:
+            for value in metrics.values():
+                if type(value) is not float:
+                    break
+            else:
+                if self._begun and (step is None or type(step) is int) and metrics:
+                    self._recorder.push((self, metrics.copy(), step, now))
+                    return
+        self._log_slowly(metrics, step, now)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record settings; a name logged again replaces the earlier value."""
+        if self._is_mapping(params, "log_params") and params:
+            self._update(values.scalars(params), {})
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Record tags: text to find and sort runs by."""
+        if self._is_mapping(tags, "set_tags") and tags:
+            self._update({}, {values.text(k): values.text(v) for k, v in tags.items()})
+
+    def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        """Keep a copy of a file, or of every file below a folder, as the run's `name`.
+
+        The copy is complete when this returns. What cannot be read is one line in the log.
+        """
+        self.begin_if_new()
+        source = Path(path)
+        target = name or source.name
+        files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+        for file in files:
+            inside = "" if file == source else f"/{file.relative_to(source).as_posix()}"
+            self._recorder.store_artifact(self, file, target + inside)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The run is over; `error` is what ended it, if something did. A second call does nothing."""
+        state, text = outcome_of(error)
+        self.finish(state, text)
+
+    def __enter__(self) -> ActiveRun:
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.end(error)
+
+    def __call__(self, function: FunctionT) -> FunctionT:
+        """As a decorator: every call of `function` (also a coroutine function) is a run like this one."""
+        self.discard()
+        new = functools.partial(
+            self._recorder.new_run, self.name, self.experiment, params=self._first[0], tags=self._first[1]
+        )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
+                with new():
+                    return await function(*args, **kwargs)
+
+            return run_coroutine  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def run_function(*args: Any, **kwargs: Any) -> Any:
+            with new():
+                return function(*args, **kwargs)
+
+        return run_function  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        return f"<run {self.name!r} {self.id} {'ended' if self.ended else 'open'}>"
+
+    # --- what the recorder and the integrations call -------------------------------------------
+
+    def offer(self) -> None:
+        """Make this the current run before it begins, so that a bare `autotrack.log` finds it."""
+        self._outer = open_run()
+        current.set(self)
+
+    def discard(self) -> None:
+        """Take back an offer."""
+        if current.get() is self and not self._begun:
+            current.set(self._outer)
+
+    def begin(self) -> None:
+        """Start the run, or a new segment of it, unless it is running."""
+        with self._lock:
+            if self._begun and not self.ended:
+                return
+            if current.get() is not self:
+                self._outer = open_run()
+            if self._outer is not None:
+                self._outer.begin_if_new()
+            self._start_segment()
+            self._begun, self.ended = True, False
+        params, tags = self._first
+        self._recorder.run_began(
+            self, values.scalars(params), {values.text(k): values.text(v) for k, v in tags.items()}
+        )
+
+    def finish(self, state: State, error: RunError | None = None) -> None:
+        """End the segment in this state; in a forked child only its context is left."""
+        if not self._begun:
+            self.discard()
+            return
+        with self._lock:
+            if self.ended:
+                return
+            self.ended = True
+        if current.get() is self:
+            current.set(self._outer)
+        if trace.get_current_span() is self.span and self._outer_context is not None:
+            otel_context.attach(self._outer_context)
+        if self._owner == os.getpid():
+            self._recorder.run_ended(self, state, error, self.now())
+
+    def claim(self) -> bool:
+        """True for the first training call that wants to be this run, once."""
+        with self._lock:
+            claimed, self._claimed = self._claimed, True
+        return not claimed
+
+    def inherit(self) -> None:
+        """In a forked child: the run stays usable, but is the parent's to claim and to end."""
+        self._lock = threading.RLock()
+        self._claimed = True
+        self.counts, self.last_values = {}, {}
+
+    def now(self) -> int:
+        """Unix ns: the wall clock at the segment's start plus what the monotonic clock counted since."""
+        return time.perf_counter_ns() + self.clock_offset
+
+    def open_fit(self, name: str, kind: str, parent_span_id: int | None) -> Fit:
+        """A training call inside this run begins."""
+        return Fit(self, name, kind, parent_span_id)
+
+    def close_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
+        """It is over: record it."""
+        fit.end = self.now()
+        fit.params = values.scalars(params)
+        fit.error = qualified_name(type(error)) if error is not None else None
+        self._recorder.fit_ended(fit)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _start_segment(self) -> None:
+        wall = time.time_ns()
+        self.clock_offset = wall - time.perf_counter_ns()
+        self.segment = wall
+        self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
+        self._outer_context = otel_context.get_current()
+        self.span = self._recorder.spans.open_run(self.name, wall, self._outer_context)
+        otel_context.attach(trace.set_span_in_context(self.span))
+        current.set(self)
+
+    def _log_slowly(self, metrics: Mapping[str, Any], step: Any, now: int) -> None:
+        """Whatever is not a dict of floats with a plain step."""
+        if not self._is_mapping(metrics, "log"):
+            return
+        self.begin_if_new()
+        numbers: dict[Any, float] = {}
+        words: dict[Any, Any] = {}
+        for name, value in metrics.items():
+            try:
+                if isinstance(value, str):
+                    words[name] = value
+                else:
+                    numbers[name] = values.number(values.text(name), value)
+            except values.Refused as refused:
+                self._recorder.report.skip(str(refused))
+        if words:
+            self._update(values.scalars(words), {})
+        if numbers:
+            self._recorder.push((self, numbers, self._usable_step(step), now))
+
+    def _usable_step(self, step: Any) -> int | None:
+        if step is None:
+            return None
+        try:
+            return values.step_number(step)
+        except values.Refused as refused:
+            self._recorder.report.warn(f"{refused}; the points are kept with their count as the step")
+            return None
+
+    def begin_if_new(self) -> None:
+        """Begin unless the run has begun before; what comes after its end still belongs to it."""
+        if not self._begun:
+            self.begin()
+
+    def _update(self, params: dict[str, Scalar], tags: dict[str, str]) -> None:
+        self.begin_if_new()
+        self._recorder.run_updated(self, params, tags, self.now())
+
+    def _is_mapping(self, given: Any, method: str) -> bool:
+        if isinstance(given, Mapping):
+            return True
+        self._recorder.report.skip(f"{method}() takes a dict, not {type(given).__name__}")
+        return False
+
+
+class Fit:
+    """A training call inside a run; times are unix ns."""
+
+    __slots__ = ("end", "error", "kind", "name", "params", "parent_span_id", "run", "span_id", "start")
+
+    def __init__(self, run: ActiveRun, name: str, kind: str, parent_span_id: int | None) -> None:
+        self.run = run
+        self.name = name
+        self.kind = kind
+        self.parent_span_id = parent_span_id
+        self.span_id = int.from_bytes(os.urandom(8), "big") or 1
+        self.start = run.now()
+        self.end = 0
+        self.params: Mapping[str, Scalar] = {}
+        self.error: str | None = None
+
+
+def open_run() -> ActiveRun | None:
+    """The innermost run of this context that has not ended."""
+    run = current.get()
+    while run is not None and run.ended:
+        run = run._outer
+    return run
+
+
+def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
+    """The state a run ends in when `error` leaves it."""
+    if error is None or isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and not error.code):
+        return State.FINISHED, None
+    state = State.FAILED if isinstance(error, (Exception, SystemExit)) else State.KILLED
+    return state, RunError(qualified_name(type(error)), _message(error), _traceback(error))
+
+
+def qualified_name(kind: type) -> str:
+    """"ValueError", "sklearn.exceptions.NotFittedError"."""
+    module = kind.__module__
+    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
+        return ""
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001  formatting calls the user's __str__ and reads their sources
+        return ""

@@ -1,0 +1,205 @@
+"""Builds every span of ours, on a private OpenTelemetry TracerProvider.
+
+Only the flusher calls it, but for `open_run`. The provider is ours alone: no sampling, no limits,
+and ids from os.urandom, because the SDK's default generator moves the user's global `random`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
+
+from .. import semconv as sc
+
+if TYPE_CHECKING:
+    from ..records import RunError, Scalar, State
+    from .run import ActiveRun, Fit
+    from .tables import Table
+
+_UNLIMITED = SpanLimits(
+    max_span_attributes=SpanLimits.UNSET,
+    max_event_attributes=SpanLimits.UNSET,
+    max_link_attributes=SpanLimits.UNSET,
+    max_attributes=SpanLimits.UNSET,
+    max_events=SpanLimits.UNSET,
+    max_links=SpanLimits.UNSET,
+    max_attribute_length=SpanLimits.UNSET,
+    max_span_attribute_length=SpanLimits.UNSET,
+)
+COURTESY_METRICS = 1000
+"""How many last values the `run` span repeats for trace stores; ours counts from the points."""
+
+
+class SpanFactory:
+    """Spans of one writer; each gets the writer's next number."""
+
+    def __init__(self, resource: Mapping[str, Any], version: str, ended: Callable[[ReadableSpan], None]) -> None:
+        self.writer = os.urandom(8).hex()
+        self._numbers = itertools.count(1)
+        self._ids = _UrandomIds()
+        self._ended = ended
+        self._resource = Resource(resource, sc.SCHEMA_URL)
+        self._scope = InstrumentationScope("autotrack", version, sc.SCHEMA_URL)
+        provider = TracerProvider(
+            sampler=ALWAYS_ON,
+            resource=self._resource,
+            shutdown_on_exit=False,
+            span_limits=_UNLIMITED,
+            id_generator=self._ids,
+        )
+        provider.add_span_processor(_Ended(ended))
+        self._tracer = provider.get_tracer("autotrack", version, schema_url=sc.SCHEMA_URL)
+
+    def open_run(self, name: str, start: int, parent: otel_context.Context) -> Span:
+        """The span that is the run, open until it ends; current for the user's own spans."""
+        span = self._tracer.start_span(name, context=parent, start_time=start)
+        assert isinstance(span, Span), "the OpenTelemetry SDK is disabled"
+        return span
+
+    def run_start(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
+        """A run begins: said by a child of its own, because the run's span comes only at the end."""
+        facts = {
+            sc.RUN_NAME: run.name,
+            sc.EXPERIMENT_NAME: run.experiment,
+            sc.RUN_BEAT_INTERVAL: run.beat_interval,
+            **({sc.RUN_PARENT: run.parent_id} if run.parent_id else {}),
+            **_prefixed(sc.PARAM_PREFIX, params),
+            **_prefixed(sc.TAG_PREFIX, tags),
+        }
+        self._emit(run, sc.SpanType.RUN_START, facts, run.segment)
+
+    def update(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int) -> None:
+        """Params or tags that came after the start."""
+        facts = {**_prefixed(sc.PARAM_PREFIX, params), **_prefixed(sc.TAG_PREFIX, tags)}
+        self._emit(run, sc.SpanType.UPDATE, facts, time)
+
+    def artifact(self, run: ActiveRun, facts: Mapping[str, Scalar], time: int) -> None:
+        """A file whose bytes are already on disk."""
+        self._emit(run, sc.SpanType.ARTIFACT, facts, time)
+
+    def beat(self, run: ActiveRun, time: int, state: State | None) -> None:
+        """A sign of life; `state` idle says that the next one may be long in coming."""
+        self._emit(run, sc.SpanType.BEAT, {sc.RUN_STATE: str(state)} if state else {}, time)
+
+    def metrics(self, table: Table) -> None:
+        """One table of points. Built directly: the SDK would copy each array element by element."""
+        run = table.run
+        number = next(self._numbers)
+        attributes = {
+            **self._common(run, sc.SpanType.METRICS, number),
+            sc.METRICS_STEP: table.step,
+            sc.METRICS_TIME: table.time,
+            sc.METRICS_ROWS: (len(table),),
+        }
+        for column, name in enumerate(table.names):
+            attributes[sc.METRICS_VALUE_PREFIX + name] = table.values[:, column]
+        start, end = int(table.time[0]), int(table.time[-1])
+        self._ended(self._readable(run, sc.SpanType.METRICS, attributes, start, end))
+
+    def fit(self, fit: Fit) -> None:
+        """A training call inside a run."""
+        attributes = {
+            **self._common(fit.run, sc.SpanType.FIT, next(self._numbers)),
+            sc.FIT_CLASS: fit.kind,
+            **_prefixed(sc.PARAM_PREFIX, fit.params),
+        }
+        if fit.error:
+            attributes[sc.ERROR_TYPE] = fit.error
+        self._ended(
+            self._readable(
+                fit.run, fit.name, attributes, fit.start, fit.end, fit.span_id, fit.parent_span_id, fit.error
+            )
+        )
+
+    def run_end(self, run: ActiveRun, state: State, error: RunError | None, time: int) -> None:
+        """A run's segment is over: its span ends."""
+        span = run.span
+        attributes = self._common(run, sc.SpanType.RUN, next(self._numbers))
+        attributes[sc.RUN_STATE] = str(state)
+        last = itertools.islice(run.last_values.items(), COURTESY_METRICS)
+        attributes |= {sc.METRIC_PREFIX + name: value for name, value in last}
+        if error:
+            attributes[sc.ERROR_TYPE] = error.type
+            attributes[sc.ERROR_MESSAGE] = error.message
+            attributes[sc.ERROR_STACKTRACE] = error.traceback
+            span.set_status(Status(StatusCode.ERROR, error.type))
+        span.set_attributes(attributes)
+        span.end(time)
+
+    def _emit(self, run: ActiveRun, span_type: str, facts: Mapping[str, Any], time: int) -> None:
+        attributes = {**self._common(run, span_type, next(self._numbers)), **facts}
+        parent = trace.set_span_in_context(run.span, otel_context.Context())
+        self._tracer.start_span(span_type, parent, attributes=attributes, start_time=time).end(time)
+
+    def _common(self, run: ActiveRun, span_type: str, number: int) -> dict[str, Any]:
+        return {
+            sc.SPAN_TYPE: span_type,
+            sc.SCHEMA: sc.SCHEMA_VERSION,
+            sc.RUN_ID: run.id,
+            sc.SEGMENT: run.segment,
+            sc.WRITER: self.writer,
+            sc.SEQ: (number,),
+        }
+
+    def _readable(
+        self,
+        run: ActiveRun,
+        name: str,
+        attributes: Mapping[str, Any],
+        start: int,
+        end: int,
+        span_id: int | None = None,
+        parent_span_id: int | None = None,
+        error: str | None = None,
+    ) -> ReadableSpan:
+        parent = run.span.get_span_context()
+        if parent_span_id:
+            parent = _in_trace(parent, parent_span_id)
+        return ReadableSpan(
+            name=name,
+            context=_in_trace(parent, span_id or self._ids.generate_span_id()),
+            parent=parent,
+            resource=self._resource,
+            attributes=attributes,
+            status=Status(StatusCode.ERROR, error) if error else Status(StatusCode.UNSET),
+            start_time=start,
+            end_time=end,
+            instrumentation_scope=self._scope,
+        )
+
+
+def _in_trace(context: SpanContext, span_id: int) -> SpanContext:
+    return SpanContext(context.trace_id, span_id, False, TraceFlags(TraceFlags.SAMPLED))
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: value for name, value in values.items()}
+
+
+class _UrandomIds(IdGenerator):
+    def generate_span_id(self) -> int:
+        return int.from_bytes(os.urandom(8), "big") or 1
+
+    def generate_trace_id(self) -> int:
+        return int.from_bytes(os.urandom(16), "big") or 1
+
+
+class _Ended(SpanProcessor):
+    """Passes on every span that ends."""
+
+    def __init__(self, ended: Callable[[ReadableSpan], None]) -> None:
+        self._ended = ended
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._ended(span)

@@ -1,0 +1,106 @@
+"""Logged rows become tables: one step and one time column, shared by the names logged together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from .values import text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .run import ActiveRun
+
+# numpy is imported inside the functions: they run in the flusher, and enable() stays light.
+
+Row = tuple["ActiveRun", dict[Any, float], int | None, int]
+"""What one `log` call leaves in the queue: run, values, step, perf_counter_ns."""
+
+MAX_TABLE_BYTES = 3 << 20
+_VALUE_BYTES = 11  # a double in an OTLP array
+_INDEX_BYTES = 22  # step and time of a row
+_COLUMN_BYTES = 48  # attribute key and lengths, beside the name
+
+
+@dataclass(frozen=True)
+class Table:
+    """Points of one run whose names were logged together: `values` has a row per call."""
+
+    run: ActiveRun
+    names: tuple[str, ...]
+    step: NDArray[np.int64]
+    time: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+
+def tables(rows: Iterable[Row]) -> Iterator[Table]:
+    """Group rows by run and names, in the order they were logged, into tables of bounded size."""
+    groups: dict[tuple[ActiveRun, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
+    for run, row, step, time in rows:
+        for part, number in [(row, step)] if step is not None else _numbered(run, row):
+            group = groups.setdefault((run, tuple(part)), ([], [], []))
+            group[0].append(part)
+            group[1].append(number)
+            group[2].append(time)
+    for (run, names), (values, steps, times) in groups.items():
+        yield from _split(_table(run, names, values, steps, times))
+
+
+def _numbered(run: ActiveRun, row: dict[Any, float]) -> list[tuple[dict[Any, float], int]]:
+    """A row without a step gets each name's count; names whose counts differ part ways."""
+    counts = run.counts
+    parts: dict[int, dict[Any, float]] = {}
+    for name, value in row.items():
+        number = counts.get(name, 0)
+        counts[name] = number + 1
+        parts.setdefault(number, {})[name] = value
+    return [(part, number) for number, part in parts.items()]
+
+
+def _table(
+    run: ActiveRun, names: tuple[Any, ...], rows: list[dict[Any, float]], steps: list[int], times: list[int]
+) -> Table:
+    import numpy as np
+
+    width = len(names)
+    flat = np.fromiter(chain.from_iterable(map(dict.values, rows)), np.float64, len(rows) * width)
+    return Table(
+        run=run,
+        names=tuple(map(text, names)),
+        step=np.array(steps, np.int64),
+        time=np.array(times, np.int64) + run.clock_offset,
+        values=flat.reshape(len(rows), width),
+    )
+
+
+def _split(table: Table) -> Iterator[Table]:
+    """By rows, then by columns, so that no span grows beyond what collectors take."""
+    rows = max(1, MAX_TABLE_BYTES // (_INDEX_BYTES + _VALUE_BYTES * len(table.names)))
+    for top in range(0, len(table), rows):
+        part = slice(top, top + rows)
+        for left, right in _column_ranges(table.names, min(rows, len(table) - top)):
+            yield Table(
+                table.run,
+                table.names[left:right],
+                table.step[part],
+                table.time[part],
+                table.values[part, left:right],
+            )
+
+
+def _column_ranges(names: tuple[str, ...], rows: int) -> Iterator[tuple[int, int]]:
+    left, size = 0, 0
+    for i, name in enumerate(names):
+        width = len(name) * 2 + _COLUMN_BYTES + rows * _VALUE_BYTES
+        if size + width > MAX_TABLE_BYTES and i > left:
+            yield left, i
+            left, size = i, 0
+        size += width
+    yield left, len(names)

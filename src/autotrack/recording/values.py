@@ -1,0 +1,89 @@
+"""What a user may log, made final at once: numbers to float, settings to scalars.
+
+Everything here runs in the caller, because what is logged may change a moment later.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from ..records import Scalar
+
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+class Refused(ValueError):
+    """A value cannot be logged; the text says which and why."""
+
+
+def number(name: str, value: Any) -> float:
+    """`value` as float64: numbers, bools, numpy scalars, one-element arrays and tensors.
+
+    Raises `Refused` for anything else.
+    """
+    kind = type(value)
+    if kind is float:
+        return value  # type: ignore[no-any-return]
+    try:
+        if hasattr(value, "item") and not isinstance(value, (float, int)):
+            value = value.item()  # arrays and tensors alias their memory: read it now
+        if isinstance(value, complex):
+            raise Refused(f"metric {name!r} is complex; log its real and imaginary part")
+        return float(value)
+    except OverflowError:
+        raise Refused(f"metric {name!r} is too large for a float64") from None
+    except Refused:
+        raise
+    except Exception:  # noqa: BLE001  a user's object may raise anything
+        raise Refused(f"metric {name!r} is {_a(kind)}, not a number") from None
+
+
+def step_number(step: Any) -> int:
+    """`step` as an int64. Raises `Refused`."""
+    try:
+        whole = int(step) if isinstance(step, float) and step == int(step) else operator.index(step)
+    except (TypeError, ValueError, OverflowError):
+        raise Refused(f"step {step!r} is not a whole number") from None
+    if not _INT64_MIN <= whole <= _INT64_MAX:
+        raise Refused(f"step {step!r} is outside int64")
+    return whole
+
+
+def scalars(settings: Mapping[Any, Any]) -> dict[str, Scalar]:
+    """Params or facts as str, bool, int64 or float; names as text. Never raises."""
+    return {text(name): scalar(value) for name, value in settings.items()}
+
+
+def scalar(value: Any) -> Scalar:
+    """One param's value: itself if it is a scalar, else its text."""
+    kind = type(value)
+    if kind is str or kind is bool or kind is float:
+        return value  # type: ignore[no-any-return]
+    if kind is int:
+        return value if _INT64_MIN <= value <= _INT64_MAX else str(value)
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        try:
+            return scalar(value.item())
+        except Exception:  # noqa: BLE001  a user's object may raise anything
+            return text(value)
+    if isinstance(value, type) or callable(value):
+        return getattr(value, "__qualname__", None) or text(value)
+    return text(value)
+
+
+def text(value: Any) -> str:
+    """`value` as text: a str or path as it is, anything else by its repr, if that works."""
+    if isinstance(value, str):
+        return str(value)
+    if hasattr(value, "__fspath__"):
+        return str(value)
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  a user's repr may raise anything
+        return f"<{type(value).__name__}>"
+
+
+def _a(kind: type) -> str:
+    return "None" if kind is type(None) else f"a {kind.__name__}"

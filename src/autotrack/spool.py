@@ -1,0 +1,219 @@
+"""The spool: the write-ahead log between a training process and whoever consumes it.
+
+A spool is a folder. Each writer appends frames to segment files of its own, ``<writer>-<n>.otlp``::
+
+    frame = length (4 bytes, little endian) | crc32 of the payload (4 bytes) | payload
+
+The payload is one serialized OTLP ``ResourceSpans``. A writer holds an flock on its newest segment
+for as long as it lives, so "is that process gone?" is a question to the lock, right across
+containers and reused process ids. A consumer remembers how far it got in ``<segment>.<consumer>``
+and deletes a segment that it has read to the end and that no writer holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import struct
+import weakref
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SEGMENT_BYTES = 4 << 20
+_HEADER = struct.Struct("<II")
+_SUFFIX = ".otlp"
+_REJECTED = "rejected"
+
+
+class SpoolWriter:
+    """Appends frames for one writer; not thread-safe (the flusher alone calls it)."""
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._number = 0
+        self._fd: int | None = None
+        self._size = 0
+        if hasattr(os, "register_at_fork"):
+            # A child's copy of the descriptor would keep the lock after this process is gone.
+            close = weakref.WeakMethod(self.close)
+            os.register_at_fork(after_in_child=lambda: (method := close()) and method())
+
+    def append(self, payload: bytes) -> None:
+        """Write one frame. Raises OSError, and then nothing of the frame is left in the file."""
+        if self._fd is None or self._size >= SEGMENT_BYTES:
+            self._roll()
+        assert self._fd is not None
+        frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        try:
+            _write_all(self._fd, frame)
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(frame)
+
+    def close(self) -> None:
+        """Let go of the newest segment: this writer is gone."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _roll(self) -> None:
+        """Start the next segment, locked before anyone can see it under its final name."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        name = f"{self._writer}-{self._number:06d}{_SUFFIX}"
+        hidden = self._folder / f".{name}"
+        fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(hidden, self._folder / name)
+        except OSError:
+            os.close(fd)
+            hidden.unlink(missing_ok=True)
+            raise
+        self.close()  # only now: there is always one locked segment while the writer lives
+        self._fd, self._size, self._number = fd, 0, self._number + 1
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Whole frames of one segment, and the offset behind the last of them."""
+
+    segment: Path
+    payloads: list[bytes]
+    end: int
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a spool still holds for a consumer: `bytes` not yet read, in `segments` files."""
+
+    segments: int
+    bytes: int
+    rejected: int
+
+
+class SpoolReader:
+    """Reads a spool for one consumer (a name); one reader of a name at a time, see `lock`."""
+
+    def __init__(self, folder: Path, consumer: str) -> None:
+        self.folder = folder
+        self._consumer = consumer
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Waits until no other process reads for this consumer. Raises OSError if it cannot be had."""
+        with open(self.folder / f"{self._consumer}.lock", "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def segments(self) -> list[Path]:
+        """Every segment file, a writer's in the order it wrote them."""
+        try:
+            return sorted(p for p in self.folder.iterdir() if p.suffix == _SUFFIX and p.name[0] != ".")
+        except FileNotFoundError:
+            return []
+
+    def batches(self, limit: int = 8 << 20) -> Iterator[Batch]:
+        """Unread frames, at most about `limit` bytes at a time; call `done` after each.
+
+        What is no frame (a torn tail of a writer that is gone, bytes that rotted) is moved to the
+        folder ``rejected/``; a live writer's unfinished tail is left for the next time.
+        """
+        for segment in self.segments():
+            # Asked before reading: a writer that goes in between is found gone the next time.
+            gone = not _is_held(segment)
+            while payloads_end := self._read(segment, limit):
+                yield Batch(segment, *payloads_end)
+            if gone:
+                self._reject_rest(segment)
+                self._delete(segment)
+
+    def done(self, batch: Batch) -> None:
+        """The batch is safe elsewhere: never read it again."""
+        cursor = self._cursor(batch.segment)
+        hidden = cursor.with_name(f".{cursor.name}")
+        hidden.write_text(str(batch.end))
+        os.replace(hidden, cursor)
+
+    def live_writers(self) -> set[str]:
+        """Writers whose process holds a segment now."""
+        return {s.name.split("-")[0] for s in self.segments() if _is_held(s)}
+
+    def backlog(self) -> Backlog:
+        """How much is waiting here."""
+        pending = [s.stat().st_size - self._offset(s) for s in self.segments()]
+        waiting = [n for n in pending if n > 0]
+        rejected = self.folder / _REJECTED
+        return Backlog(len(waiting), sum(waiting), len(list(rejected.iterdir())) if rejected.is_dir() else 0)
+
+    def reject(self, segment: Path, data: bytes) -> None:
+        """Keep bytes that cannot be consumed, for `autotrack doctor` to show."""
+        folder = self.folder / _REJECTED
+        folder.mkdir(exist_ok=True)
+        (folder / f"{segment.stem}-{hashlib.sha256(data).hexdigest()[:8]}").write_bytes(data)
+
+    def _read(self, segment: Path, limit: int) -> tuple[list[bytes], int] | None:
+        offset = self._offset(segment)
+        payloads = []
+        with segment.open("rb") as file:
+            file.seek(offset)
+            taken = 0
+            while taken < limit and (payload := _read_frame(file.read)) is not None:
+                payloads.append(payload)
+                taken += len(payload) + _HEADER.size
+        return (payloads, offset + taken) if payloads else None
+
+    def _reject_rest(self, segment: Path) -> None:
+        with segment.open("rb") as file:
+            file.seek(self._offset(segment))
+            if rest := file.read():
+                self.reject(segment, rest)
+
+    def _delete(self, segment: Path) -> None:
+        segment.unlink(missing_ok=True)
+        self._cursor(segment).unlink(missing_ok=True)
+
+    def _cursor(self, segment: Path) -> Path:
+        return segment.with_name(f"{segment.name}.{self._consumer}")
+
+    def _offset(self, segment: Path) -> int:
+        try:
+            return int(self._cursor(segment).read_text() or 0)
+        except (FileNotFoundError, ValueError):
+            return 0  # reading again is harmless: the store's ledger drops what it has
+
+
+def _read_frame(read) -> bytes | None:  # type: ignore[no-untyped-def]
+    """The next whole frame's payload, or None where there is none (yet)."""
+    header = read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    length, crc = _HEADER.unpack(header)
+    payload: bytes = read(length)
+    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+
+
+def _is_held(segment: Path) -> bool:
+    """Whether a living process holds the segment."""
+    try:
+        fd = os.open(segment, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
