@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _enable
 from .recording.run import ActiveRun, current
+
+if TYPE_CHECKING:
+    from .store import Run, RunList, Store
 
 
 def run(
@@ -71,3 +74,27 @@ def flush(timeout: float | None = None) -> bool:
 def _active_or_implicit() -> ActiveRun:
     recorder = _enable.recorder()
     return recorder.active_run() or recorder.implicit_run(_enable.script_name, _enable.experiment)
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def runs(*, experiment: str | None = None, limit: int | None = None) -> RunList:
+    """The recorded runs, the latest start first: a sequence, or a table by `.to_pandas()`.
+
+    Raises `StoreError` if the store cannot be read.
+    """
+    return _store().runs(experiment=experiment, limit=limit)
+
+
+def get_run(run_id: str) -> Run:
+    """One run, by its id or what its id begins or ends with. Raises `RunNotFound`, `StoreError`."""
+    return _store().run(run_id)
+
+
+def _store() -> Store:
+    """The store of this process, with all that was logged so far on its way there."""
+    from .store import open_store  # the database driver: 0.3 s that a training process never pays
+
+    _enable.flush_recorder()
+    return open_store(_enable.store_url())

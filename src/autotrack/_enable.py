@@ -68,7 +68,9 @@ def enable(*names: str, **arguments: Any) -> None:
         per_integration = {k: v for k, v in arguments.items() if k not in general}
         for name in (*names, *per_integration):
             if name not in known:
-                raise OptionError(f"unknown name {name!r}{opts.did_you_mean(name, [*known, *_option_names()])}")
+                raise OptionError(
+                    f"unknown name {name!r}{opts.did_you_mean(name, [*known, *_option_names()])}"
+                )
         integrations = _chosen(names, per_integration, known)
         _configure(general)
         for integration in integrations:
@@ -92,6 +94,12 @@ def recorder() -> Recorder:
             _configure({})
     assert _recorder is not None
     return _recorder
+
+
+def flush_recorder() -> None:
+    """Write what is queued, if this process records at all."""
+    if _recorder is not None:
+        _recorder.flush()
 
 
 def store_url() -> str:
@@ -148,7 +156,9 @@ def _make_recorder(options: opts.Options) -> Recorder:
     def exporters(writer: str, report: Report) -> Sequence[SpanExporter]:
         return [SpoolExporter([home.spool for home in places], writer, report)]
 
-    made = Recorder(options, exporters, [home.artifacts for home in places], _resource(__version__), __version__)
+    made = Recorder(
+        options, exporters, [home.artifacts for home in places], _resource(__version__), __version__
+    )
     ProcessHooks(made, closed=lambda: _say_goodbye(made)).install()
     return made
 

@@ -106,6 +106,11 @@ def hook(
     return mark
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """An integration without options."""
+
+
 class Integration:
     """Base of every integration; the class attributes describe it.
 
@@ -116,12 +121,10 @@ class Integration:
     name: ClassVar[str]
     requires: ClassVar[str]
 
-    @dataclass(frozen=True)
-    class Options:
-        """No options."""
+    Options: ClassVar[type] = NoOptions
 
     def __init__(self, options: Any = None) -> None:
-        self.options = options if options is not None else self.Options()
+        self.options: Any = options if options is not None else self.Options()
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """What the call is set to, cheap to get: the params of its `fit` span when it is nested."""

@@ -57,7 +57,9 @@ def homes(url: str) -> list[Home]:
         platformdirs.user_data_path("autotrack") / "stores" / digest,
         _private_temporary_folder() / digest,
     )
-    beside = Home(database.with_name(f"{database.name}-spool"), database.with_name(f"{database.name}-artifacts"))
+    beside = Home(
+        database.with_name(f"{database.name}-spool"), database.with_name(f"{database.name}-artifacts")
+    )
     return [beside, *(Home(folder / "spool", folder / "artifacts") for folder in fallbacks)]
 
 

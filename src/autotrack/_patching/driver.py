@@ -44,7 +44,11 @@ class Driver:
     """The wrapper of one hook, shared by all its targets."""
 
     def __init__(
-        self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder], experiment: Callable[[], str]
+        self,
+        integration: Integration,
+        hook: Hook,
+        recorder: Callable[[], Recorder],
+        experiment: Callable[[], str],
     ) -> None:
         self._integration = integration
         self._hook = hook

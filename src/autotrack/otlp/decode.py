@@ -119,24 +119,20 @@ def _doubles(raw: bytes, count: int) -> NDArray[np.float64] | None:
 def _ints(raw: bytes, count: int) -> NDArray[np.int64] | None:
     """Read elements that are all a tag, a length, the tag of `int_value` and a varint.
 
-    Of these bytes only a varint's, but for its last, have the high bit set: the others are four
-    an element, and show where it lies.
+    Of an integer's bytes all are below 128 but those that its varint continues after: so exactly
+    four an element, at known distances, or the array holds something else.
     """
     octets = np.frombuffer(raw, np.uint8)
     low = np.flatnonzero(octets < 128)
     if len(low) != 4 * count:
         return None
-    tag, length, kind, last = low.reshape(-1, 4).T
-    follows = (tag[0] == 0) & (tag[1:] == last[:-1] + 1).all() & (last[-1] == len(raw) - 1)
-    framed = (length == tag + 1) & (kind == tag + 2) & (octets[length] == last - length)
-    tagged = (octets[tag] == 0x0A) & (octets[kind] == 0x18)
-    if not (follows and (framed & tagged).all()):
+    start, length, kind, last = low.reshape(-1, 4).T
+    fits = (length == start + 1) & (kind == start + 2) & (octets[length] == last - length)
+    if not (fits & (octets[kind] == 0x18)).all():
         return None
-    return _varints(octets, kind + 1, last)
-
-
-def _varints(octets: NDArray[np.uint8], first: NDArray[np.intp], last: NDArray[np.intp]) -> NDArray[np.int64]:
-    numbers = np.zeros(len(first), np.uint64)
-    for group in range(int((last - first).max()) + 1):
-        ...
+    numbers = np.zeros(count, np.uint64)
+    for group in range(int((last - kind).max())):
+        at = kind + 1 + group
+        bits = (octets[np.minimum(at, last)] & 127) * (at <= last)
+        numbers |= bits.astype(np.uint64) << 7 * group
     return numbers.view(np.int64)

@@ -33,7 +33,7 @@ class Sklearn(Integration):
 
     name = "sklearn"
     requires = "scikit-learn>=1.3"
-    Options = SklearnOptions  # type: ignore[assignment]
+    Options = SklearnOptions
 
     @hook("sklearn.base:BaseEstimator.fit", subclasses=True)
     def fit(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
@@ -58,8 +58,8 @@ def params_of(estimator: Any, deep: bool) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1024)
-def _param_names(kind: type) -> tuple[str, ...]:
-    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
+def _param_names(kind: Any) -> tuple[str, ...]:
+    return tuple(kind._get_param_names())
 
 
 def _described(value: Any) -> Any:

@@ -27,7 +27,7 @@ class Xgboost(Integration):
 
     name = "xgboost"
     requires = "xgboost>=2.0"
-    Options = XgboostOptions  # type: ignore[assignment]
+    Options = XgboostOptions
 
     @hook("xgboost:train", "xgboost.sklearn:train", nested=True)
     def train(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
@@ -53,7 +53,7 @@ def _points_callback(run: ActiveRun, every: int) -> Any:
     """
     import xgboost
 
-    class Points(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+    class Points(xgboost.callback.TrainingCallback):
         history: Mapping[str, Mapping[str, list[Any]]] = {}
         logged = 0
 
@@ -82,4 +82,6 @@ def _points_callback(run: ActiveRun, every: int) -> Any:
 
 def _series(history: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
     """The history by `<data>-<metric>`, the names that XGBoost prints."""
-    return {f"{data}-{metric}": values for data, metrics in history.items() for metric, values in metrics.items()}
+    return {
+        f"{data}-{metric}": values for data, metrics in history.items() for metric, values in metrics.items()
+    }

@@ -28,9 +28,9 @@ Action = Callable[[], None]
 class Flusher:
     """Empties `queue` every `interval` seconds, on request, and at the end.
 
-    Each item becomes spans, which gather in `ended` and are exported. `beat` is told after how many
-    seconds without any item it is called. Requests go through a SimpleQueue and wait on a bare lock: both may be used from a signal
-    handler that interrupted another request.
+    Each item becomes spans, which gather in `ended` and are exported. `beat` is called every time,
+    with the seconds since the last item. Requests go through a SimpleQueue and wait on a bare lock:
+    both may be used from a signal handler that interrupted another request.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Flusher:
             table.run.last_values.update(zip(table.names, table.values[-1].tolist(), strict=True))
             self._spans.metrics(table)
 
-    def _guarded(self, action: Callable[..., None], *arguments: Any) -> None:
+    def _guarded(self, action: Callable[..., object], *arguments: Any) -> None:
         try:
             action(*arguments)
         except Exception as error:  # noqa: BLE001  one bad record must not cost the others

@@ -67,7 +67,13 @@ class Recorder:
         self.spans = SpanFactory({**self._resource, sc.PROCESS_PID: os.getpid()}, self._version, ended.append)
         self.exporters = self._make_exporters(self.spans.writer, self.report)
         self._flusher = Flusher(
-            self.queue, ended, self.spans, self.exporters, self.report, self.options.flush_interval, self._beat
+            self.queue,
+            ended,
+            self.spans,
+            self.exporters,
+            self.report,
+            self.options.flush_interval,
+            self._beat,
         )
         self._lock = threading.RLock()  # a signal handler may come back in
         self._beats, self._is_idle = 0, False

@@ -308,14 +308,18 @@ def open_run() -> ActiveRun | None:
 
 def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
     """The state a run ends in when `error` leaves it."""
-    if error is None or isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and not error.code):
+    if (
+        error is None
+        or isinstance(error, GeneratorExit)
+        or (isinstance(error, SystemExit) and not error.code)
+    ):
         return State.FINISHED, None
     state = State.FAILED if isinstance(error, (Exception, SystemExit)) else State.KILLED
     return state, RunError(qualified_name(type(error)), _message(error), _traceback(error))
 
 
 def qualified_name(kind: type) -> str:
-    """"ValueError", "sklearn.exceptions.NotFittedError"."""
+    """ "ValueError", "sklearn.exceptions.NotFittedError"."""
     module = kind.__module__
     return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
 

@@ -44,7 +44,9 @@ COURTESY_METRICS = 1000
 class SpanFactory:
     """Spans of one writer; each gets the writer's next number."""
 
-    def __init__(self, resource: Mapping[str, Any], version: str, ended: Callable[[ReadableSpan], None]) -> None:
+    def __init__(
+        self, resource: Mapping[str, Any], version: str, ended: Callable[[ReadableSpan], None]
+    ) -> None:
         self.writer = os.urandom(8).hex()
         self._numbers = itertools.count(1)
         self._ids = _UrandomIds()
@@ -79,7 +81,9 @@ class SpanFactory:
         }
         self._emit(run, sc.SpanType.RUN_START, facts, run.segment)
 
-    def update(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int) -> None:
+    def update(
+        self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
+    ) -> None:
         """Params or tags that came after the start."""
         facts = {**_prefixed(sc.PARAM_PREFIX, params), **_prefixed(sc.TAG_PREFIX, tags)}
         self._emit(run, sc.SpanType.UPDATE, facts, time)

@@ -1,0 +1,229 @@
+"""Putting patches on, and taking them off so that `vars()` of every owner is what it was."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import sys
+import sysconfig
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from .wrappers import ABSENT, Inherited, Patch, PatchedFunction, Wrapper, patch_of
+
+log = logging.getLogger("autotrack")
+
+_lock = threading.RLock()
+"""One for all patchers, as two may patch the same function; reentrant, as classes may be made under it."""
+
+if hasattr(os, "register_at_fork"):
+    # A child forked while another thread holds the lock could never define a class again.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class Patcher:
+    """Patches that are taken off together.
+
+    It holds them weakly: a class that was patched is collected like any other.
+    """
+
+    def __init__(self) -> None:
+        self._functions: dict[int, weakref.ref[PatchedFunction]] = {}
+        self._warned: set[str] = set()
+
+    def patch(self, owner: type | ModuleType, attribute: str, wrapper: Wrapper) -> None:
+        """Put `wrapper` around the function; if it is patched already, the first wrapper stays.
+
+        For a module's function the user's modules that imported it earlier get the patched one too.
+        Patch it where users take it from (`sklearn.metrics:accuracy_score`), not where it is defined:
+        an original that somebody kept cannot be pickled while its own name leads to something else.
+
+        Raises AttributeError if it is missing, TypeError if it is no function.
+        """
+        value = getattr(owner, attribute)  # before the lock: a lazy module imports here
+        entry = _lookup(owner.__mro__, attribute) if isinstance(owner, type) else value
+        if not _is_function(entry, value):
+            raise TypeError(f"{owner.__name__}.{attribute} is no function that can be patched: {value!r}")
+        with _lock:
+            if _is_patched(owner, attribute):
+                return
+            function = self._put_on(owner, attribute, wrapper)
+            if isinstance(owner, ModuleType):
+                rebind(function.__wrapped__, function)
+
+    def patch_subclasses(self, base: type, attribute: str, wrapper: Wrapper) -> None:
+        """Patch `attribute` on `base` and on every subclass, existing or yet to come, that has its own.
+
+        Its own is also what a subclass gets from a mixin outside the family. Abstract methods, None
+        and whatever is no function are left alone.
+        """
+
+        def init_subclass(
+            wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        ) -> Any:
+            result = wrapped(*args, **kwargs)
+            with _lock:
+                if patch.on:  # another thread may just have taken it off
+                    self._patch_member(getattr(wrapped, "__self__", None), base, attribute, wrapper)
+            return result
+
+        with _lock:
+            patch = self._put_on(base, "__init_subclass__", init_subclass)._self_patch
+            for cls in _family(base):
+                self._patch_member(cls, base, attribute, wrapper)
+
+    def unpatch(self) -> None:
+        """Take everything off, the last first.
+
+        What somebody else wrapped in the meantime stays under his wrapper, switched off.
+        """
+        with _lock:
+            functions = [ref() for ref in reversed(list(self._functions.values()))]
+            self._functions.clear()
+            for function in functions:
+                if function is not None:
+                    self._take_off(function)
+
+    def _patch_member(self, cls: Any, base: type, attribute: str, wrapper: Wrapper) -> None:
+        """Never raises: this runs inside the user's class statements."""
+        try:
+            definer = _definer(cls, attribute)
+            if definer is None or (definer is not cls and base in definer.__mro__):
+                return
+            is_function = _is_function(vars(definer)[attribute], getattr(cls, attribute, None))
+            if is_function and not _is_patched(cls, attribute):
+                self._put_on(cls, attribute, wrapper)
+        except Exception as error:  # noqa: BLE001  metaclasses and descriptors may raise anything
+            self._warn("is not tracked", cls, attribute, error)
+
+    def _put_on(self, owner: Any, attribute: str, wrapper: Wrapper) -> PatchedFunction:
+        entry = _without_dead(vars(owner).get(attribute, ABSENT))
+        function = PatchedFunction(Patch(owner, attribute, entry), _wrapped(owner, attribute, entry), wrapper)
+        setattr(owner, attribute, function)
+        key, functions = id(function), self._functions
+        functions[key] = weakref.ref(function, lambda _: functions.pop(key, None))
+        return function
+
+    def _take_off(self, function: PatchedFunction) -> None:
+        patch = function._self_patch
+        patch.on = False
+        try:
+            if vars(patch.owner).get(patch.attribute) is function:
+                _restore(patch)
+            if isinstance(patch.owner, ModuleType):
+                rebind(function, function.__wrapped__)
+        except Exception as error:  # noqa: BLE001  the others are still to be taken off
+            self._warn("stays wrapped, switched off", patch.owner, patch.attribute, error)
+
+    def _warn(self, what: str, owner: Any, attribute: str, error: Exception) -> None:
+        """One line per attribute: a thousand classes that fail the same way are one problem."""
+        level = logging.DEBUG if attribute in self._warned else logging.WARNING
+        self._warned.add(attribute)
+        name = getattr(owner, "__qualname__", getattr(owner, "__name__", owner))
+        log.log(level, "autotrack: %s.%s %s: %r", name, attribute, what, error)
+
+
+def rebind(original: Any, patched: Any) -> None:
+    """Put `patched` wherever a module of the user's has `original` under a name.
+
+    The user's are `__main__` and what lies outside site-packages and the standard library. A library's
+    own modules are not, even if it is installed from a working copy.
+    """
+    library = str(getattr(original, "__module__", None)).partition(".")[0]
+    for namespace in _user_namespaces(library):
+        for name, value in list(namespace.items()):
+            if value is original:
+                namespace[name] = patched
+
+
+def _user_namespaces(library: str) -> Iterator[dict[str, Any]]:
+    for name, module in list(sys.modules.items()):
+        # Not isinstance, not getattr: both would load a lazy module.
+        if issubclass(type(module), ModuleType) and name.partition(".")[0] != library:
+            namespace = object.__getattribute__(module, "__dict__")
+            if name == "__main__" or _is_users_file(namespace.get("__file__")):
+                yield namespace
+
+
+_STANDARD_LIBRARY = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
+
+
+def _is_users_file(path: Any) -> bool:
+    return (
+        isinstance(path, str)
+        and "site-packages" not in path
+        and "dist-packages" not in path
+        and not path.startswith(_STANDARD_LIBRARY)
+    )
+
+
+def _family(base: type) -> list[type]:
+    """`base` and all its subclasses, parents before children."""
+    found = {id(base): base}
+    pending = [base]
+    for cls in pending:
+        new = {id(sub): sub for sub in type.__subclasses__(cls) if id(sub) not in found}
+        found |= new
+        pending += new.values()
+    return sorted(found.values(), key=lambda cls: len(cls.__mro__))
+
+
+def _definer(cls: type, attribute: str) -> type | None:
+    """The class whose attribute `cls` has."""
+    return next((c for c in cls.__mro__ if attribute in vars(c)), None)
+
+
+def _lookup(classes: Sequence[type], attribute: str) -> Any:
+    """The attribute as it stands in `vars()` of the first class that has it."""
+    for cls in classes:
+        if attribute in vars(cls):
+            return vars(cls)[attribute]
+    raise AttributeError(f"{classes[0].__name__} has no attribute {attribute!r}")
+
+
+def _is_function(entry: Any, value: Any) -> bool:
+    """Whether `entry` of `vars()`, which gives `value` on access, can be wrapped as a function."""
+    return (
+        callable(value)
+        and not isinstance(entry, type)
+        and not hasattr(type(entry), "__set__")  # a property
+        and not getattr(entry, "__isabstractmethod__", False)
+    )
+
+
+def _is_patched(owner: Any, attribute: str) -> bool:
+    """Whether a patch is on here, even under somebody else's wrapper."""
+
+    def is_ours(value: Any) -> bool:
+        patch = patch_of(value)
+        return patch is not None and patch.on and patch.owner is owner and patch.attribute == attribute
+
+    return is_ours(inspect.unwrap(vars(owner).get(attribute, ABSENT), stop=is_ours))
+
+
+def _without_dead(entry: Any) -> Any:
+    """What is left of an entry once the patches on top of it that are off are gone."""
+    while isinstance(entry, PatchedFunction) and not entry._self_patch.on:
+        entry = entry._self_patch.entry
+    return entry
+
+
+def _wrapped(owner: Any, attribute: str, entry: Any) -> Any:
+    """What a patch wraps: the entry, so that static and class methods stay such."""
+    if entry is not ABSENT:
+        return entry
+    if isinstance(owner, type):
+        return Inherited(owner, attribute, _lookup(owner.__mro__[1:], attribute))
+    return getattr(owner, attribute)
+
+
+def _restore(patch: Patch) -> None:
+    entry = _without_dead(patch.entry)
+    if entry is ABSENT:
+        delattr(patch.owner, patch.attribute)
+    else:
+        setattr(patch.owner, patch.attribute, entry)

@@ -1,0 +1,97 @@
+"""The contract between the store and whatever keeps it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .records import Artifact, Fit, MetricSummary, Points, RunError, Scalar, SpanRecord, State
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as a backend knows it; times are unix ns.
+
+    `state` is final, idle or None: whether a run without a final state is alive is for the reader
+    to say, from `last_seen` (its writer's latest span), `beat_interval` (seconds), `host` and
+    `writer`. All of these are of the latest segment; `started` is of the first.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    parent: str | None
+    started: int
+    ended: int | None
+    state: State | None
+    last_seen: int
+    beat_interval: float
+    host: str
+    writer: str
+    error: RunError | None
+    params: Mapping[str, Scalar]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, MetricSummary]
+    children: Sequence[str]
+
+
+class Backend(ABC):
+    """Keeps runs; made from a store's normalized URL.
+
+    What a backend promises, and its tests hold it to:
+
+    - The run data is a function of the set of spans that were written. Spans may come in any order,
+      in any batches, merged or not, again and again: the store is the same, before and after
+      `compact`.
+    - When `write` returns, the spans are on disk; if it raises, none of them is.
+    - A span that means nothing to it is kept, never refused.
+    - One process writes at a time (the caller sees to that); any number read meanwhile.
+    """
+
+    @abstractmethod
+    def __init__(self, url: str) -> None: ...
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is anything to read; `write` makes the store where there is not."""
+
+    @abstractmethod
+    def write(self, spans: Iterable[SpanRecord]) -> None:
+        """Take spans in, in one transaction. Raises `StoreError`."""
+
+    @abstractmethod
+    def compact(self) -> None:
+        """Bring points into their final, small form. Changes nothing that can be read."""
+
+    @abstractmethod
+    def runs(self, *, experiment: str | None = None, limit: int | None = None) -> list[RunRow]:
+        """Runs, the latest start first. Raises `StoreError`."""
+
+    @abstractmethod
+    def run_ids(self, text: str) -> list[str]:
+        """Ids that begin or end with `text`, or are it; at most ten."""
+
+    @abstractmethod
+    def run(self, run_id: str) -> RunRow | None:
+        """One run."""
+
+    @abstractmethod
+    def points(self, run_id: str, name: str) -> Points:
+        """Every point of a metric in (segment, step, time, writer, seq) order; empty if there is none."""
+
+    @abstractmethod
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        """The run's files, by path."""
+
+    @abstractmethod
+    def fits(self, run_id: str) -> list[Fit]:
+        """The training calls inside the run, by start."""
+
+    @abstractmethod
+    def facts(self) -> Mapping[str, int | str]:
+        """What `doctor` shows: version of the schema, counts, bytes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the store."""

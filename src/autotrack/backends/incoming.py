@@ -1,0 +1,142 @@
+"""What a span says, checked: everything may come from outside, so nothing is taken for granted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import semconv as sc
+from ..records import Scalar, SpanRecord
+
+Name = TypeVar("Name", str, int)
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_WRITER = re.compile(r"[0-9a-f]{16}")
+_INT64 = range(-(2**63), 2**63)
+
+
+class Malformed(ValueError):
+    """A span of ours that does not follow the conventions: it is kept as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who wrote a span of ours, and for which run."""
+
+    type: str
+    run: str
+    segment: int
+    writer: str
+    seqs: tuple[int, ...]
+
+
+def identity_of(span: SpanRecord) -> Identity | None:
+    """None for a foreign span: one without type, run, writer and numbers of our form."""
+    get = span.attributes.get
+    kind, run, writer, seqs = get(sc.SPAN_TYPE), get(sc.RUN_ID), get(sc.WRITER), get(sc.SEQ)
+    segment = get(sc.SEGMENT, 0)
+    if not (isinstance(kind, str) and isinstance(run, str) and isinstance(writer, str)):
+        return None
+    if not (_RUN_ID.fullmatch(run) and _WRITER.fullmatch(writer) and _is_int(segment)):
+        return None
+    numbers = tuple(seqs.tolist() if isinstance(seqs, np.ndarray) else seqs or ())
+    if not numbers or not all(_is_int(n) for n in numbers):
+        return None
+    return Identity(kind, run, segment, writer, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class PointTable(Generic[Name]):
+    """A table of points; `seqs` has the number of each row, names are text or, in the store, ids."""
+
+    step: NDArray[np.int64]
+    time: NDArray[np.int64]
+    seqs: NDArray[np.int64]
+    columns: dict[Name, NDArray[np.float64]]
+
+    def renamed(self, names: Mapping[Name, int]) -> PointTable[int]:
+        """With the ids of its names."""
+        return PointTable(self.step, self.time, self.seqs, {names[k]: v for k, v in self.columns.items()})
+
+    def rows(self, keep: NDArray[np.bool_]) -> PointTable[Name]:
+        """Only the rows where `keep` is true."""
+        return PointTable(
+            self.step[keep], self.time[keep], self.seqs[keep], {k: v[keep] for k, v in self.columns.items()}
+        )
+
+
+def point_table(span: SpanRecord, seqs: tuple[int, ...]) -> PointTable[str]:
+    """The points of a `metrics` span. Raises `Malformed`."""
+    attributes = span.attributes
+    step = _array(attributes.get(sc.METRICS_STEP), np.int64)
+    time = _array(attributes.get(sc.METRICS_TIME), np.int64)
+    counts = _array(attributes.get(sc.METRICS_ROWS, (len(step),)), np.int64)
+    columns = {
+        key.removeprefix(sc.METRICS_VALUE_PREFIX): _array(value, np.float64)
+        for key, value in attributes.items()
+        if key.startswith(sc.METRICS_VALUE_PREFIX)
+    }
+    lengths = {len(step), len(time), *map(len, columns.values())}
+    if len(lengths) != 1 or len(counts) != len(seqs) or (counts < 0).any() or counts.sum() != len(step):
+        raise Malformed("the columns of a metrics table differ in length")
+    if not len(step) or not columns:
+        raise Malformed("a metrics table without points")
+    return PointTable(step, time, np.repeat(np.array(seqs, np.int64), counts), columns)
+
+
+def prefixed(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
+    """Params or tags: what stands under `prefix`; anything that is no scalar by its JSON."""
+    found = {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)}
+    return {k: v if isinstance(v, (str, bool, int, float)) else to_json(v) for k, v in found.items()}
+
+
+def text(attributes: Mapping[str, Any], key: str) -> str | None:
+    """A string attribute, or None. Raises `Malformed` if it is something else."""
+    value = attributes.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Malformed(f"{key} is not text")
+    return value
+
+
+def required_text(attributes: Mapping[str, Any], key: str) -> str:
+    """A string attribute. Raises `Malformed` if there is none."""
+    value = text(attributes, key)
+    if value is None:
+        raise Malformed(f"{key} is missing")
+    return value
+
+
+def to_json(value: Any) -> str:
+    """Any attribute value as JSON; NaN and infinities as Python's json writes them."""
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    return str(value)
+
+
+def _array(values: Any, dtype: type[Any]) -> NDArray[Any]:
+    if not isinstance(values, (tuple, list, np.ndarray)):
+        raise Malformed("a column of a metrics table is no array")
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        raise Malformed("a column of a metrics table is ragged") from None
+    wanted = "i" if dtype is np.int64 else "if"
+    if found.ndim != 1 or (len(found) and found.dtype.kind not in wanted):
+        raise Malformed("a column of a metrics table has no numbers")
+    return found.astype(dtype, copy=False)
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int and value in _INT64

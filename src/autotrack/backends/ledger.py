@@ -1,0 +1,39 @@
+"""Which numbers of each writer have been received: sorted, disjoint, inclusive ranges."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class Ranges:
+    """A set of whole numbers that come mostly in sequence."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        for low, high in sorted(ranges):
+            self._lows.append(low)
+            self._highs.append(high)
+
+    def add(self, number: int) -> bool:
+        """True if the number is new."""
+        after = bisect_right(self._lows, number)
+        if after and number <= self._highs[after - 1]:
+            return False
+        touches_left = after > 0 and self._highs[after - 1] == number - 1
+        touches_right = after < len(self._lows) and self._lows[after] == number + 1
+        if touches_left and touches_right:
+            self._highs[after - 1] = self._highs.pop(after)
+            del self._lows[after]
+        elif touches_left:
+            self._highs[after - 1] = number
+        elif touches_right:
+            self._lows[after] = number
+        else:
+            self._lows.insert(after, number)
+            self._highs.insert(after, number)
+        return True
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._lows, self._highs, strict=True)

@@ -1,0 +1,187 @@
+"""Reads out: rows of runs, curves, files, training calls."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, Select, func, or_, select
+
+from .. import semconv as sc
+from ..backend import RunRow
+from ..records import Artifact, Fit, MetricSummary, Points, RunError, State
+from . import codec, schema
+from .compaction import row_seqs
+from .incoming import prefixed
+from .parts import in_parts
+
+_NAN = float("nan")
+
+
+def select_runs() -> Select[Any]:
+    """Every column of a run, with its experiment's name and its writer's last sign of life."""
+    run, experiment, writer = schema.run, schema.experiment, schema.writer
+    return (
+        select(
+            run,
+            experiment.c.name.label("experiment"),
+            func.coalesce(writer.c.last_seen, 0).label("last_seen"),
+        )
+        .outerjoin(experiment, experiment.c.id == run.c.experiment_id)
+        .outerjoin(writer, writer.c.writer == run.c.writer)
+        .order_by(run.c.started.desc(), run.c.id.desc())
+    )
+
+
+def run_rows(db: Connection, query: Select[Any]) -> list[RunRow]:
+    """The runs of a query over `select_runs`, with params, tags, metrics and children."""
+    rows = list(db.execute(query))
+    keys = [row.pk for row in rows]
+    params = _by_run(db, schema.param, keys)
+    tags = _by_run(db, schema.tag, keys)
+    metrics = _metrics(db, keys)
+    children = _children(db, [row.id for row in rows])
+    return [
+        RunRow(
+            id=row.id,
+            name=row.name,
+            experiment=row.experiment or "",
+            parent=row.parent,
+            started=row.started,
+            ended=row.ended,
+            state=_state(row),
+            last_seen=row.last_seen,
+            beat_interval=row.beat_interval,
+            host=row.host,
+            writer=row.writer,
+            error=_error(row),
+            params={p.name: json.loads(p.value) for p in params[row.pk]},
+            tags={t.name: t.value for t in tags[row.pk]},
+            metrics=metrics[row.pk],
+            children=children[row.id],
+        )
+        for row in rows
+    ]
+
+
+def run_ids(db: Connection, text: str, most: int = 10) -> list[str]:
+    """Ids that begin or end with `text`."""
+    column = schema.run.c.id
+    fits = or_(column.startswith(text, autoescape=True), column.endswith(text, autoescape=True))
+    return list(db.scalars(select(column).where(fits).limit(most)))
+
+
+def points(db: Connection, run_id: str, name: str) -> Points:
+    """A curve, in order."""
+    axis, chunk = schema.axis, schema.chunk
+    query = (
+        select(axis.c.segment, axis.c.writer, axis.c.seqs, axis.c.steps, axis.c.times, chunk.c.points)
+        .join(axis, axis.c.id == chunk.c.axis)
+        .join(schema.run, schema.run.c.pk == chunk.c.run)
+        .join(schema.name, schema.name.c.id == chunk.c.name)
+        .where(schema.run.c.id == run_id, schema.name.c.name == name)
+        .order_by(axis.c.segment, axis.c.writer, axis.c.first_seq)
+    )
+    parts: list[Row[Any]] = list(db.execute(query))
+    if not parts:
+        return Points(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
+    step = np.concatenate([codec.decode_ints(part.steps) for part in parts])
+    time = np.concatenate([codec.decode_ints(part.times) for part in parts])
+    value = np.concatenate([codec.decode_floats(part.points) for part in parts])
+    if parts[0].segment == parts[-1].segment and (step[1:] > step[:-1]).all():
+        return Points(step, time, value)  # as nearly every curve comes
+    order = np.lexsort((*_tie_breakers(parts), time, step, _repeated([p.segment for p in parts], parts)))
+    return Points(step[order], time[order], value[order])
+
+
+def _tie_breakers(parts: Sequence[Row[Any]]) -> tuple[Any, Any]:
+    """Of each row: its number, and its writer's rank."""
+    ranks = {writer: rank for rank, writer in enumerate(sorted({part.writer for part in parts}))}
+    seqs = np.concatenate([row_seqs(part.seqs) for part in parts])
+    return seqs, _repeated([ranks[part.writer] for part in parts], parts)
+
+
+def _repeated(values: Sequence[int], parts: Sequence[Row[Any]]) -> Any:
+    return np.repeat(np.array(values, np.int64), [len(row_seqs(part.seqs)) for part in parts])
+
+
+def artifacts(db: Connection, run_id: str) -> list[Artifact]:
+    """The run's files."""
+    table = schema.artifact
+    query = select(table).join(schema.run).where(schema.run.c.id == run_id).order_by(table.c.name)
+    return [Artifact(row.name, row.sha256, row.size, row.media_type) for row in db.execute(query)]
+
+
+def fits(db: Connection, run_id: str) -> list[Fit]:
+    """The training calls inside the run."""
+    span = schema.span
+    query = (
+        select(span)
+        .join(schema.run)
+        .where(schema.run.c.id == run_id, span.c.type == sc.SpanType.FIT)
+        .order_by(span.c.start, span.c.end.desc(), span.c.span_id)
+    )
+    return [_fit(row) for row in db.execute(query)]
+
+
+def _fit(row: Row[Any]) -> Fit:
+    attributes = json.loads(row.attributes)
+    return Fit(
+        id=row.span_id,
+        parent=row.parent_id,
+        name=row.name,
+        started=datetime.fromtimestamp(row.start / 1e9, UTC),
+        duration=(row.end - row.start) / 1e9,
+        params=prefixed(attributes, sc.PARAM_PREFIX),
+        error=attributes.get(sc.ERROR_TYPE),
+    )
+
+
+def _by_run(db: Connection, table: Any, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
+    found = defaultdict(list)
+    for some in in_parts(keys):
+        for row in db.execute(select(table).where(table.c.run.in_(some)).order_by(table.c.time, table.c.seq)):
+            found[row.run].append(row)
+    return found
+
+
+def _metrics(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, MetricSummary]]:
+    metric, name = schema.metric, schema.name
+    found: dict[int, dict[str, MetricSummary]] = defaultdict(dict)
+    for some in in_parts(keys):
+        query = select(metric, name.c.name.label("label")).join(name).where(metric.c.run.in_(some))
+        for row in db.execute(query.order_by(metric.c.run, metric.c.name)):
+            found[row.run][row.label] = MetricSummary(
+                _or_nan(row.last), _or_nan(row.min), _or_nan(row.max), row.points, row.non_finite
+            )
+    return found
+
+
+def _children(db: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    run = schema.run
+    found = defaultdict(list)
+    for some in in_parts(ids):
+        query = select(run.c.id, run.c.parent).where(run.c.parent.in_(some)).order_by(run.c.started, run.c.id)
+        for row in db.execute(query):
+            found[row.parent].append(row.id)
+    return found
+
+
+def _state(row: Row[Any]) -> State | None:
+    if row.state:
+        return State(row.state)
+    return State.IDLE if row.idle and row.idle >= row.last_seen else None
+
+
+def _error(row: Row[Any]) -> RunError | None:
+    if not row.error_type:
+        return None
+    return RunError(row.error_type, row.error_message or "", row.error_traceback or "")
+
+
+def _or_nan(value: float | None) -> float:
+    return _NAN if value is None else value

@@ -1,0 +1,203 @@
+"""The tables of a SQL store. A change here needs a migration; a test compares the two.
+
+Times are unix ns. `run` is a row per run, its facts derived from `segment` for lists to read.
+NaN is NULL in `metric` (SQLite knows no NaN): a row has at least one point, so NULL says nothing else.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+experiment = Table(
+    "experiment", metadata, Column("id", Integer, primary_key=True), Column("name", Text, unique=True)
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("pk", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("experiment_id", ForeignKey("experiment.id")),
+    Column("parent", Text),
+    Column("started", BigInteger, nullable=False),  # of the earliest span seen
+    Column("ended", BigInteger),
+    Column("state", Text),
+    Column("segment", BigInteger, nullable=False, server_default=text("0")),
+    Column("writer", Text, nullable=False, server_default=""),
+    Column("host", Text, nullable=False, server_default=""),
+    Column("beat_interval", Float, nullable=False, server_default=text("10")),
+    Column("idle", BigInteger),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    Index("run_by_start", "started", "id"),
+    Index("run_by_experiment", "experiment_id", "started", "id"),
+    Index("run_by_parent", "parent"),
+)
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("run", ForeignKey("run.pk"), nullable=False),
+    Column("segment", BigInteger, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("name", Text),
+    Column("experiment", Text),
+    Column("parent", Text),
+    Column("host", Text),
+    Column("beat_interval", Float),
+    Column("idle", BigInteger),  # when it last said that it rests
+    Column("ended", BigInteger),
+    Column("state", Text),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    PrimaryKeyConstraint("run", "segment", "writer"),
+)
+
+writer = Table(
+    "writer",
+    metadata,
+    Column("writer", Text, primary_key=True),
+    Column("last_seen", BigInteger, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("writer", Text, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    PrimaryKeyConstraint("writer", "low"),
+)
+
+
+def _stamped(name: str, *columns: Column[object]) -> Table:
+    """A table whose rows are won by the latest (time, writer, seq)."""
+    return Table(
+        name,
+        metadata,
+        Column("run", ForeignKey("run.pk"), nullable=False),
+        Column("name", Text, nullable=False),
+        *columns,
+        Column("time", BigInteger, nullable=False),
+        Column("writer", Text, nullable=False),
+        Column("seq", BigInteger, nullable=False),
+        PrimaryKeyConstraint("run", "name"),
+    )
+
+
+param = _stamped("param", Column("value", Text, nullable=False), Column("number", Float))
+tag = _stamped("tag", Column("value", Text, nullable=False))
+artifact = _stamped(
+    "artifact",
+    Column("sha256", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+)
+Index("param_by_number", param.c.name, param.c.number, param.c.run)
+Index("tag_by_value", tag.c.name, tag.c.value, tag.c.run)
+
+superseded = Table(  # params, tags and artifacts that a later one replaced: the audit view
+    "superseded",
+    metadata,
+    Column("run", ForeignKey("run.pk"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("run", "kind", "name", "time", "writer", "seq"),
+)
+
+name = Table(
+    "name",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+metric = Table(
+    "metric",
+    metadata,
+    Column("run", ForeignKey("run.pk"), nullable=False),
+    Column("name", ForeignKey("name.id"), nullable=False),
+    Column("points", BigInteger, nullable=False),
+    Column("non_finite", BigInteger, nullable=False),
+    Column("min", Float),  # of the finite values; NULL if there are none
+    Column("max", Float),
+    Column("last", Float),
+    Column("segment", BigInteger, nullable=False),  # from here on: of the last point along the curve
+    Column("step", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("run", "name"),
+    Index("metric_by_last", "name", "last", "run"),
+)
+
+axis = Table(  # the step and time of a table of points, shared by its names
+    "axis",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", ForeignKey("run.pk"), nullable=False),
+    Column("segment", BigInteger, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("names", LargeBinary, nullable=False),  # digest of the set of names: equal ones can be merged
+    Column("seqs", LargeBinary, nullable=False),  # pairs (seq, rows), in the order of the rows
+    Column("steps", LargeBinary, nullable=False),
+    Column("times", LargeBinary, nullable=False),
+    Index("axis_by_run", "run", "rows"),
+)
+
+chunk = Table(
+    "chunk",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", ForeignKey("run.pk"), nullable=False),
+    Column("name", ForeignKey("name.id"), nullable=False),
+    Column("axis", ForeignKey("axis.id"), nullable=False),
+    Column("points", LargeBinary, nullable=False),
+    Index("chunk_by_name", "run", "name"),
+    Index("chunk_by_axis", "axis"),
+)
+
+span = Table(  # every span that is not wholly told by the tables above, ours or foreign
+    "span",
+    metadata,
+    Column("trace_id", Text, nullable=False),
+    Column("span_id", Text, nullable=False),
+    Column("parent_id", Text),
+    Column("run", ForeignKey("run.pk")),
+    Column("type", Text),  # ml.span.type; NULL: not one of ours
+    Column("name", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attributes", Text, nullable=False),  # JSON
+    Column("resource", Text, nullable=False),  # JSON
+    Column("scope", Text, nullable=False),
+    Column("events", Text, nullable=False),  # JSON
+    PrimaryKeyConstraint("trace_id", "span_id"),
+    Index("span_by_run", "run", "type", "start"),
+)

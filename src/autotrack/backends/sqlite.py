@@ -1,0 +1,206 @@
+"""The store in one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+
+from ..backend import Backend, RunRow
+from ..errors import NewerStore, StoreError
+from ..locations import database_path
+from ..records import Artifact, Fit, Points, SpanRecord
+from . import compaction, reading, schema
+from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
+from .writing import Writer
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",  # readers and the one writer do not wait for each other
+    "PRAGMA synchronous=FULL",  # committed is on disk: the spool is deleted after it
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=30000",
+    "PRAGMA cache_size=-65536",
+)
+
+
+class SqliteBackend(Backend):
+    """See `Backend`; WAL mode, one writer, migrations on the way to the first write."""
+
+    def __init__(self, url: str) -> None:
+        self._path = database_path(url)
+        self._engine = _engine(str(self._path))
+        self._checked = False
+
+    def exists(self) -> bool:
+        try:
+            return self._path.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"cannot open {self._path}: {error.strerror}") from error
+
+    def write(self, spans: Iterable[SpanRecord]) -> None:
+        with self._writing() as db:
+            Writer(db).write(spans)
+
+    def compact(self) -> None:
+        with self._writing() as db:
+            worked = compaction.compact(db)
+        if worked:
+            with self._connected() as db:
+                db.exec_driver_sql("PRAGMA incremental_vacuum")
+        with self._connected() as db:
+            db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def runs(self, *, experiment: str | None = None, limit: int | None = None) -> list[RunRow]:
+        query = reading.select_runs().limit(limit)
+        if experiment is not None:
+            query = query.where(schema.experiment.c.name == experiment)
+        with self._reading() as db:
+            return reading.run_rows(db, query)
+
+    def run_ids(self, text: str) -> list[str]:
+        with self._reading() as db:
+            return reading.run_ids(db, text)
+
+    def run(self, run_id: str) -> RunRow | None:
+        with self._reading() as db:
+            rows = reading.run_rows(db, reading.select_runs().where(schema.run.c.id == run_id))
+        return rows[0] if rows else None
+
+    def points(self, run_id: str, name: str) -> Points:
+        with self._reading() as db:
+            return reading.points(db, run_id, name)
+
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        with self._reading() as db:
+            return reading.artifacts(db, run_id)
+
+    def fits(self, run_id: str) -> list[Fit]:
+        with self._reading() as db:
+            return reading.fits(db, run_id)
+
+    def facts(self) -> Mapping[str, int | str]:
+        with self._reading() as db:
+            counts = {
+                f"{what}": db.scalar(select(func.count()).select_from(table)) or 0
+                for what, table in (("runs", schema.run), ("experiments", schema.experiment))
+            }
+            points = db.scalar(select(func.coalesce(func.sum(schema.metric.c.points), 0))) or 0
+            known = (*_TOLD_BY_TABLES, "fit")
+            odd = (
+                select(func.count())
+                .select_from(schema.span)
+                .where(schema.span.c.type.is_(None) | schema.span.c.type.not_in(known))
+            )
+            unknown = db.scalar(odd) or 0
+        size = self._path.stat().st_size
+        return {"schema": HEAD, **counts, "points": points, "unknown spans": unknown, "bytes": size}
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._connected() as db:
+            if not self._checked:
+                self._bring_up_to_date(db)
+            with db.execution_options(immediate=True).begin():
+                yield db
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._connected() as db:
+            if not self._checked:
+                version = _version(db)
+                if version != HEAD:
+                    raise _wrong_version(version, self._path)
+                self._checked = True
+            with db.begin():
+                yield db
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as db:
+                yield db
+        except DatabaseError as error:
+            raise StoreError(f"cannot use {self._path}: {error.orig}") from error
+
+    def _bring_up_to_date(self, db: Connection) -> None:
+        version = _version(db)
+        if version != HEAD:
+            if version is not None and version not in REVISIONS:
+                raise _wrong_version(version, self._path)
+            if version is None and inspect(db).get_table_names():
+                raise StoreError(f"{self._path} is a database of something else; choose another store")
+            db.rollback()
+            if version is not None:
+                _back_up(self._path, version)
+            upgrade(db)
+        db.rollback()
+        self._checked = True
+
+
+_TOLD_BY_TABLES = ("run.start", "run", "beat", "update", "metrics", "artifact")
+
+
+def _engine(path: str) -> Engine:
+    """Connections in autocommit, so that each transaction begins as we say.
+
+    A deferred BEGIN that turns into a write fails at once when another writer is there, however
+    long the busy timeout; an immediate one waits.
+    """
+    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def begin(db: Connection) -> None:
+        db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("immediate") else "BEGIN")
+
+    return engine
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        if not connection.execute("PRAGMA page_count").fetchone()[0]:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _version(db: Connection) -> str | None:
+    """The schema's revision, None where there is no store yet."""
+    found: Any = db.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).scalar()
+    version = db.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar() if found else None
+    db.rollback()
+    return version
+
+
+def _wrong_version(version: str | None, path: object) -> StoreError:
+    if version is None:
+        return StoreError(f"{path} is no autotrack store")
+    if version in REVISIONS:
+        return StoreError(
+            f"{path} has the older schema {version} and cannot be upgraded here: is it read-only?"
+        )
+    return NewerStore(f"{path} was written by a newer autotrack (schema {version}): pip install -U autotrack")
+
+
+def _back_up(path: Path, version: str) -> None:
+    """A copy beside the store, before its schema changes."""
+    with (
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(path.with_name(f"{path.name}-before-{version}-upgrade"))) as copy,
+    ):
+        source.backup(copy)

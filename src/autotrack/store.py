@@ -1,0 +1,258 @@
+"""Opens a store, fills it from its spools, and reads it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from . import artifacts as blobs
+from . import plugins
+from .backend import Backend, RunRow
+from .errors import RunNotFound
+from .locations import Home, homes, normalized
+from .otlp.decode import decode_resource_spans
+from .records import Artifact, Fit, MetricSummary, Points, RunError, Scalar, SpanRecord, State
+from .reduction import reduced
+from .spool import Backlog, Batch, SpoolReader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("autotrack")
+
+BEATS_MISSED = 3
+"""A run without a sign of life for this many beat intervals is lost."""
+_CONSUMER = "store"
+
+
+class Run:
+    """A recorded run, as it was when it was read.
+
+    Attributes: `id`, `name`, `experiment`, `state`, `started` and `ended` (aware datetimes, `ended`
+    None while it runs), `parent` (an id or None), `children` (ids, by start), `params` and `tags`
+    (dicts), `metrics` (name → last value), `error` (a `RunError` or None).
+    """
+
+    def __init__(self, store: Store, row: RunRow, state: State) -> None:
+        self._store = store
+        self.id: str = row.id
+        self.name: str = row.name
+        self.experiment: str = row.experiment
+        self.state: State = state
+        self.started: datetime = _datetime(row.started)
+        self.ended: datetime | None = _datetime(row.ended) if row.ended else None
+        self.parent: str | None = row.parent
+        self.children: tuple[str, ...] = tuple(row.children)
+        self.params: dict[str, Scalar] = dict(row.params)
+        self.tags: dict[str, str] = dict(row.tags)
+        self.summaries: dict[str, MetricSummary] = dict(row.metrics)
+        self.metrics: dict[str, float] = {name: summary.last for name, summary in row.metrics.items()}
+        self.error: RunError | None = row.error
+        self._last_seen = row.last_seen
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end; to the last sign of life where there is no end."""
+        end = self.ended or _datetime(max(self._last_seen, int(self.started.timestamp() * 1e9)))
+        return (end - self.started).total_seconds()
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """The files of the run, by path."""
+        return self._store.backend.artifacts(self.id)
+
+    @property
+    def fits(self) -> list[Fit]:
+        """The training calls inside the run, by start."""
+        return self._store.backend.fits(self.id)
+
+    def points(self, name: str, max_points: int | None = None) -> Points:
+        """A metric's curve: every point that was logged.
+
+        max_points: reduce the curve to about that many; extremes, spikes, NaN and infinities stay.
+        Raises KeyError for a metric that the run has not.
+        """
+        if name not in self.summaries:
+            raise KeyError(f"run {self.id} has no metric {name!r}; it has {sorted(self.summaries)[:20]}")
+        curve = self._store.backend.points(self.id, name)
+        return curve if max_points is None else reduced(curve, max_points)
+
+    def artifact(self, path: str) -> Path:
+        """The file kept as `path`, to read. Raises KeyError if there is none."""
+        for found in self.artifacts:
+            if found.path == path:
+                file = blobs.find(found.sha256, [home.artifacts for home in self._store.homes])
+                if file is None:
+                    raise KeyError(f"the bytes of {path!r} are not on this machine")
+                return file
+        raise KeyError(f"run {self.id} has no artifact {path!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as plain values, for JSON; times as ISO 8601."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "experiment": self.experiment,
+            "state": str(self.state),
+            "started": self.started.isoformat(),
+            "ended": self.ended.isoformat() if self.ended else None,
+            "duration": self.duration,
+            "parent": self.parent,
+            "children": list(self.children),
+            "params": self.params,
+            "tags": self.tags,
+            "metrics": self.metrics,
+            "error": {"type": self.error.type, "message": self.error.message} if self.error else None,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name!r} {self.id} {self.state}>"
+
+
+class RunList(Sequence[Run]):
+    """Runs, the latest start first."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = list(runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> RunList: ...
+    def __getitem__(self, index: int | slice) -> Run | RunList:
+        return RunList(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    def __repr__(self) -> str:
+        return f"<RunList of {len(self)}>"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row for each run; params, tags and metrics as columns `params.x`, `tags.x`, `metrics.x`.
+
+        Raises ImportError if pandas is not installed.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([_flat(run) for run in self._runs])
+
+
+class Store:
+    """One store: its backend, and the spools from which it is filled before each read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normalized(url)
+        self.homes: list[Home] = homes(self.url)
+        self.backend: Backend = plugins.load(plugins.BACKENDS, self.url.partition(":")[0])(self.url)
+        self._spools = [SpoolReader(home.spool, _CONSUMER) for home in self.homes]
+
+    def runs(self, *, experiment: str | None = None, limit: int | None = None) -> RunList:
+        """Runs, the latest start first. Raises `StoreError`."""
+        self.drain()
+        if not self.backend.exists():
+            return RunList([])
+        return RunList(self._live(self.backend.runs(experiment=experiment, limit=limit)))
+
+    def run(self, run_id: str) -> Run:
+        """The run whose id is, or begins or ends with, `run_id`. Raises `RunNotFound`, `StoreError`."""
+        self.drain()
+        ids = self.backend.run_ids(run_id) if run_id and self.backend.exists() else []
+        if len(ids) != 1:
+            problem = f"{len(ids)} runs have an id like" if ids else "no run has the id"
+            raise RunNotFound(f"{problem} {run_id!r} in {self.url}; see: autotrack runs")
+        row = self.backend.run(ids[0])
+        assert row is not None
+        return self._live([row])[0]
+
+    def drain(self) -> None:
+        """Move what the spools hold into the backend. Raises `StoreError`; then the spools keep it.
+
+        A spool that cannot be locked (a read-only folder) is one line in the log.
+        """
+        for spool in self._spools:
+            if spool.segments():
+                try:
+                    with spool.lock():
+                        self._drain(spool)
+                except OSError as error:
+                    log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
+
+    def backlogs(self) -> dict[Path, Backlog]:
+        """What waits in each spool folder."""
+        return {spool.folder: spool.backlog() for spool in self._spools}
+
+    def close(self) -> None:
+        """Let go of the backend."""
+        self.backend.close()
+
+    def _drain(self, spool: SpoolReader) -> None:
+        wrote = False
+        for batch in spool.batches():
+            self.backend.write(_spans(spool, batch))
+            spool.done(batch)
+            wrote = True
+        if wrote:
+            self.backend.compact()
+
+    def _live(self, rows: Sequence[RunRow]) -> list[Run]:
+        """The rows with the state of those that have not ended."""
+        if all(row.state for row in rows):
+            return [Run(self, row, row.state) for row in rows if row.state]
+        now, host = time.time_ns(), socket.gethostname()
+        live = {writer for spool in self._spools for writer in spool.live_writers()}
+        return [Run(self, row, state_of(row, now, host, live)) for row in rows]
+
+
+def state_of(row: RunRow, now: int, host: str, live_writers: set[str]) -> State:
+    """What became of a run: its final state, or whether there is still a sign of life.
+
+    now: unix ns. A writer of this host that holds no spool segment is gone; of another host's only
+    the beats tell.
+    """
+    here = row.host == host
+    if row.state is not None and (row.state is not State.IDLE or not here or row.writer in live_writers):
+        return row.state
+    if here:
+        return State.RUNNING if row.writer in live_writers else State.LOST
+    silence = (now - row.last_seen) / 1e9
+    return State.LOST if silence > BEATS_MISSED * row.beat_interval else State.RUNNING
+
+
+@cache
+def open_store(url: str) -> Store:
+    """The process's `Store` for a URL."""
+    return Store(url)
+
+
+def _spans(spool: SpoolReader, batch: Batch) -> list[SpanRecord]:
+    """The spans of a batch; a frame that is none is put aside."""
+    spans: list[SpanRecord] = []
+    for payload in batch.payloads:
+        try:
+            spans += decode_resource_spans(payload)
+        except ValueError as error:
+            log.warning("autotrack: a frame of %s is put aside: %s", batch.segment, error)
+            spool.reject(batch.segment, payload)
+    return spans
+
+
+def _datetime(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns / 1e9, UTC)
+
+
+def _flat(run: Run) -> dict[str, Any]:
+    groups: dict[str, Mapping[str, Any]] = {"params": run.params, "tags": run.tags, "metrics": run.metrics}
+    row = {k: v for k, v in run.as_dict().items() if k not in groups and k != "children"}
+    return row | {
+        f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()
+    }
