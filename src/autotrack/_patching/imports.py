@@ -44,7 +44,7 @@ def _wait(module_name: str) -> None:
     is_registered = False
 
     def hook(module: ModuleType) -> None:
-        # While it registers, wrapt calls with whatever is in sys.modules; later, with what has run to its end.
+        # While it registers, wrapt calls with whatever is in sys.modules; later, with what ran to its end.
         if is_registered or not _watch_if_half_imported(module):
             _imported(module_name, module)
 

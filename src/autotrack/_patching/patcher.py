@@ -101,7 +101,7 @@ class Patcher:
             self._warn("is not tracked", cls, attribute, error)
 
     def _put_on(self, owner: Any, attribute: str, wrapper: Wrapper) -> PatchedFunction:
-        entry = _without_dead(vars(owner).get(attribute, ABSENT))
+        entry = _without_dead(owner, attribute, vars(owner).get(attribute, ABSENT))
         function = PatchedFunction(Patch(owner, attribute, entry), _wrapped(owner, attribute, entry), wrapper)
         setattr(owner, attribute, function)
         key, functions = id(function), self._functions
@@ -112,7 +112,7 @@ class Patcher:
         patch = function._self_patch
         patch.on = False
         try:
-            if vars(patch.owner).get(patch.attribute) is function:
+            if patch_of(vars(patch.owner).get(patch.attribute)) is patch:
                 _restore(patch)
             if isinstance(patch.owner, ModuleType):
                 rebind(function, function.__wrapped__)
@@ -163,10 +163,11 @@ def _is_users_file(path: Any) -> bool:
 
 def _family(base: type) -> list[type]:
     """`base` and all its subclasses, parents before children."""
-    found = {id(base): base}
+    found: dict[int, type] = {id(base): base}
     pending = [base]
     for cls in pending:
-        new = {id(sub): sub for sub in type.__subclasses__(cls) if id(sub) not in found}
+        subclasses: list[type] = type.__subclasses__(cls)
+        new = {id(sub): sub for sub in subclasses if id(sub) not in found}
         found |= new
         pending += new.values()
     return sorted(found.values(), key=lambda cls: len(cls.__mro__))
@@ -198,18 +199,24 @@ def _is_function(entry: Any, value: Any) -> bool:
 def _is_patched(owner: Any, attribute: str) -> bool:
     """Whether a patch is on here, even under somebody else's wrapper."""
 
-    def is_ours(value: Any) -> bool:
-        patch = patch_of(value)
-        return patch is not None and patch.on and patch.owner is owner and patch.attribute == attribute
+    def is_on(value: Any) -> bool:
+        patch = _patch_at(owner, attribute, value)
+        return patch is not None and patch.on
 
-    return is_ours(inspect.unwrap(vars(owner).get(attribute, ABSENT), stop=is_ours))
+    return is_on(inspect.unwrap(vars(owner).get(attribute, ABSENT), stop=is_on))
 
 
-def _without_dead(entry: Any) -> Any:
+def _without_dead(owner: Any, attribute: str, entry: Any) -> Any:
     """What is left of an entry once the patches on top of it that are off are gone."""
-    while isinstance(entry, PatchedFunction) and not entry._self_patch.on:
-        entry = entry._self_patch.entry
+    while (patch := _patch_at(owner, attribute, entry)) is not None and not patch.on:
+        entry = patch.entry
     return entry
+
+
+def _patch_at(owner: Any, attribute: str, value: Any) -> Patch | None:
+    """The patch that `value` is of, if it is one of this very place."""
+    patch = patch_of(value)
+    return patch if patch is not None and patch.owner is owner and patch.attribute == attribute else None
 
 
 def _wrapped(owner: Any, attribute: str, entry: Any) -> Any:
@@ -222,7 +229,7 @@ def _wrapped(owner: Any, attribute: str, entry: Any) -> Any:
 
 
 def _restore(patch: Patch) -> None:
-    entry = _without_dead(patch.entry)
+    entry = _without_dead(patch.owner, patch.attribute, patch.entry)
     if entry is ABSENT:
         delattr(patch.owner, patch.attribute)
     else:

@@ -144,7 +144,7 @@ def _fit(row: Row[Any]) -> Fit:
 def _by_run(db: Connection, table: Any, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
     found = defaultdict(list)
     for some in in_parts(keys):
-        for row in db.execute(select(table).where(table.c.run.in_(some)).order_by(table.c.time, table.c.seq)):
+        for row in db.execute(select(table).where(table.c.run.in_(some)).order_by(table.c.name)):
             found[row.run].append(row)
     return found
 
@@ -154,7 +154,7 @@ def _metrics(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, MetricS
     found: dict[int, dict[str, MetricSummary]] = defaultdict(dict)
     for some in in_parts(keys):
         query = select(metric, name.c.name.label("label")).join(name).where(metric.c.run.in_(some))
-        for row in db.execute(query.order_by(metric.c.run, metric.c.name)):
+        for row in db.execute(query.order_by(metric.c.run, name.c.name)):
             found[row.run][row.label] = MetricSummary(
                 _or_nan(row.last), _or_nan(row.min), _or_nan(row.max), row.points, row.non_finite
             )

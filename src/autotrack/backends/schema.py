@@ -57,12 +57,14 @@ segment = Table(
     Column("run", ForeignKey("run.pk"), nullable=False),
     Column("segment", BigInteger, nullable=False),
     Column("writer", Text, nullable=False),
+    Column("start_seq", BigInteger),  # number of the span that told the start; the highest wins
     Column("name", Text),
     Column("experiment", Text),
     Column("parent", Text),
     Column("host", Text),
     Column("beat_interval", Float),
     Column("idle", BigInteger),  # when it last said that it rests
+    Column("end_seq", BigInteger),
     Column("ended", BigInteger),
     Column("state", Text),
     Column("error_type", Text),

@@ -132,10 +132,10 @@ class Writer:
                 if len(table.step):
                     self._gathered.tables.append((identity, table))
             case sc.SpanType.RUN_START:
-                self._segment(identity, _start_facts(span))
+                self._segment(identity, {"start_seq": new[0], **_start_facts(span)})
                 self._gather_settings(span, identity)
             case sc.SpanType.RUN:
-                self._segment(identity, _end_facts(span))
+                self._segment(identity, {"end_seq": new[0], **_end_facts(span)})
             case sc.SpanType.UPDATE:
                 self._gather_settings(span, identity)
             case sc.SpanType.ARTIFACT:
@@ -156,7 +156,7 @@ class Writer:
 
     def _segment(self, identity: Identity, facts: dict[str, Any]) -> None:
         known = self._gathered.segments[identity.run, identity.segment, identity.writer]
-        known.update(_latest_idle(known, facts))
+        _update_segment(known, facts)
 
     def _stamp(
         self, table: Table, span: SpanRecord, identity: Identity, name: str, facts: dict[str, Any]
@@ -190,7 +190,7 @@ class Writer:
 
     def _lookup(self, by: Any, column: Any, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         for some in in_parts(keys):
-            yield from self._db.execute(select(by, column).where(by.in_(some))).tuples()
+            yield from self._db.execute(select(by, column).where(by.in_(some)))
 
     def _merge_segments(self, runs: dict[str, int]) -> None:
         table = schema.segment
@@ -205,7 +205,7 @@ class Writer:
             row = rows.setdefault(
                 key, dict.fromkeys(table.c.keys()) | dict(zip(_SEGMENT_KEY, key, strict=True))
             )
-            row.update(_latest_idle(row, facts))
+            _update_segment(row, facts)
         self._upsert(table, rows.values())
         self._derive_runs(rows)
 
@@ -431,9 +431,18 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
     }
 
 
-def _latest_idle(known: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """`facts`, with the later of two times at which the segment said that it rests."""
-    return facts | {"idle": max(facts["idle"], known.get("idle") or 0)} if "idle" in facts else facts
+_SEGMENT_FACTS = {
+    "start_seq": ("name", "experiment", "parent", "host", "beat_interval"),
+    "end_seq": ("ended", "state", *_ERROR_COLUMNS),
+    "idle": (),
+}
+"""What each kind of span tells of a segment, under the column in which the highest value wins."""
+
+
+def _update_segment(known: dict[str, Any], facts: dict[str, Any]) -> None:
+    for stamp, columns in _SEGMENT_FACTS.items():
+        if stamp in facts and facts[stamp] is not None and facts[stamp] >= (known.get(stamp) or 0):
+            known.update({column: facts[column] for column in (stamp, *columns)})
 
 
 def _end_facts(span: SpanRecord) -> dict[str, Any]:

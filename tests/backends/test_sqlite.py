@@ -1,0 +1,224 @@
+"""The SQLite backend: promise 3 (one truth, replayable) above all."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autotrack import semconv as sc
+from autotrack.backends import compaction
+from autotrack.backends.ledger import Ranges
+from autotrack.backends.migrations import VERSION_TABLE
+from autotrack.backends.schema import metadata
+from autotrack.backends.sqlite import SqliteBackend
+from autotrack.errors import NewerStore, StoreError
+from autotrack.records import SpanRecord, State
+
+from .history import RUNS, WRITERS, contents, deliveries, histories, ours
+
+Fresh = Callable[[], Path]
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without anything in it: migrating a thousand of them takes long."""
+    path = tmp_path_factory.mktemp("template") / "runs.db"
+    backend = SqliteBackend(f"sqlite:///{path}")
+    backend.write([])
+    backend.compact()
+    return path
+
+
+@pytest.fixture(scope="module")
+def fresh(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """Makes paths of new, empty stores."""
+    folder = tmp_path_factory.mktemp("stores")
+
+    def make() -> Path:
+        make.count += 1  # type: ignore[attr-defined]
+        return Path(shutil.copy(empty_store, folder / f"{make.count}.db"))  # type: ignore[attr-defined]
+
+    make.count = 0  # type: ignore[attr-defined]
+    return make
+
+
+def backend_at(path: Path) -> SqliteBackend:
+    return SqliteBackend(f"sqlite:///{path}")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_the_store_is_a_function_of_the_set_of_spans(
+    data: st.DataObject, fresh: Fresh, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(compaction, "WORTH_IT", 2)
+    monkeypatch.setattr(compaction, "FULL", 6)
+    spans = data.draw(histories())
+    once, often = fresh(), fresh()
+    backend_at(once).write(spans)
+    backend = backend_at(often)
+    for batch in data.draw(deliveries(spans)):
+        if batch is None:
+            backend.compact()
+        else:
+            backend.write(batch)
+    assert contents(often) == contents(once)
+    once.unlink()
+    often.unlink()
+
+
+def table(seq: int, steps: list[int], time: int = 0, **columns: list[float]) -> SpanRecord:
+    facts: dict[str, Any] = {
+        sc.METRICS_STEP: tuple(steps),
+        sc.METRICS_TIME: tuple(time + s for s in range(len(steps))),
+    }
+    facts |= {sc.METRICS_VALUE_PREFIX + name: tuple(values) for name, values in columns.items()}
+    return ours("metrics", RUNS[0], 1, WRITERS[0], (seq,), facts, time)
+
+
+def test_compaction_makes_one_chunk_of_many_and_changes_no_point(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 101):
+        backend.write([table(seq, [seq], seq, loss=[1 / seq], acc=[float(seq)])])
+    before = contents(path)
+    backend.compact()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM axis").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM chunk").fetchone() == (2,)
+    assert contents(path) == before
+
+
+def test_curve_order_is_segment_step_time_seq(fresh: Fresh) -> None:
+    backend = backend_at(fresh())
+    backend.write([table(1, [5, 3, 3, 9], 10, x=[1.0, 2.0, 3.0, math.nan]), table(2, [4], 0, x=[5.0])])
+    points = backend.points(RUNS[0], "x")
+    assert points.step.tolist() == [3, 3, 4, 5, 9]
+    assert points.value.tolist()[:4] == [2.0, 3.0, 5.0, 1.0]
+    summary = backend.run(RUNS[0]).metrics["x"]  # type: ignore[union-attr]
+    assert math.isnan(summary.last)
+    assert (summary.min, summary.max, summary.count, summary.non_finite) == (1.0, 5.0, 5, 1)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {sc.METRICS_STEP: (1, 2), sc.METRICS_TIME: (1,), sc.METRICS_VALUE_PREFIX + "x": (1.0,)},
+        {sc.METRICS_STEP: (1,), sc.METRICS_TIME: (1,), sc.METRICS_VALUE_PREFIX + "x": ("word",)},
+        {sc.METRICS_STEP: (1.5,), sc.METRICS_TIME: (1,), sc.METRICS_VALUE_PREFIX + "x": (1.0,)},
+        {sc.METRICS_STEP: 7, sc.METRICS_TIME: (1,), sc.METRICS_VALUE_PREFIX + "x": (1.0,)},
+        {
+            sc.METRICS_STEP: (1,),
+            sc.METRICS_TIME: (1,),
+            sc.METRICS_ROWS: (2,),
+            sc.METRICS_VALUE_PREFIX + "x": (1.0,),
+        },
+        {sc.METRICS_STEP: (2**70,), sc.METRICS_TIME: (1,), sc.METRICS_VALUE_PREFIX + "x": (1.0,)},
+        {sc.METRICS_STEP: ((1,), (1, 2)), sc.METRICS_TIME: (1,), sc.METRICS_VALUE_PREFIX + "x": (1.0,)},
+    ],
+)
+def test_a_malformed_table_is_kept_as_a_span_and_costs_the_others_nothing(
+    fresh: Fresh, facts: dict[str, Any]
+) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    backend.write([ours("metrics", RUNS[0], 1, WRITERS[0], (1,), facts, 0), table(2, [1], x=[1.0])])
+    assert backend.points(RUNS[0], "x").value.tolist() == [1.0]
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT type FROM span").fetchall() == [("metrics",)]
+
+
+def test_integers_among_the_values_are_numbers(fresh: Fresh) -> None:
+    backend = backend_at(fresh())
+    backend.write([table(1, [1, 2], x=[1, 2.5])])
+    assert backend.points(RUNS[0], "x").value.tolist() == [1.0, 2.5]
+
+
+def test_a_failed_write_leaves_nothing(fresh: Fresh, monkeypatch: Any) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    before = contents(path)
+    monkeypatch.setattr("autotrack.backends.writing.Writer._save_ledger", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        backend.write([table(1, [1], x=[1.0])])
+    assert contents(path) == before
+
+
+def test_a_newer_store_is_refused(fresh: Fresh) -> None:
+    path = fresh()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'ffff'")
+    for use in (lambda b: b.runs(), lambda b: b.write([])):
+        with pytest.raises(NewerStore, match="pip install -U autotrack"):
+            use(backend_at(path))
+
+
+def test_another_applications_database_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE customers (id)")
+    for use in (lambda b: b.runs(), lambda b: b.write([])):
+        with pytest.raises(StoreError):
+            use(backend_at(path))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("customers",)]
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, " * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        backend_at(path).runs()
+    assert path.read_text().startswith("not a database")
+
+
+def test_migrations_make_the_schema(fresh: Fresh) -> None:
+    backend = backend_at(fresh())
+    with backend._engine.connect() as db:
+        context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_states_of_segments(fresh: Fresh) -> None:
+    start = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
+    backend = backend_at(fresh())
+    backend.write(
+        [
+            ours("run.start", RUNS[0], 1, WRITERS[0], (1,), start, 1),
+            ours("run", RUNS[0], 1, WRITERS[0], (2,), {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E"}, 2),
+        ]
+    )
+    assert backend.run(RUNS[0]).state is State.FAILED  # type: ignore[union-attr]
+    backend.write([ours("run.start", RUNS[0], 5, WRITERS[1], (1,), start, 5)])
+    resumed = backend.run(RUNS[0])
+    assert resumed is not None
+    assert (resumed.state, resumed.ended, resumed.error) == (None, None, None)
+    backend.write([ours("beat", RUNS[0], 5, WRITERS[1], (2,), {sc.RUN_STATE: "idle"}, 6)])
+    assert backend.run(RUNS[0]).state is State.IDLE  # type: ignore[union-attr]
+    backend.write([ours("update", RUNS[0], 5, WRITERS[1], (3,), {}, 7)])
+    assert backend.run(RUNS[0]).state is None  # type: ignore[union-attr]
+
+
+@given(st.lists(st.integers(0, 30)))
+def test_ranges_hold_what_was_added(numbers: list[int]) -> None:
+    ranges, seen = Ranges(), set()
+    for number in numbers:
+        assert ranges.add(number) == (number not in seen)
+        seen.add(number)
+    assert [n for low, high in ranges for n in range(low, high + 1)] == sorted(seen)
+    assert list(Ranges(list(ranges))) == list(ranges)
+    gaps = np.diff([bound for pair in ranges for bound in pair])
+    assert (gaps[1::2] > 1).all()

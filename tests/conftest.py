@@ -1,0 +1,31 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .scripts import Place
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A store of the test's own; scripts that it starts are gone when it ends."""
+    folders = {"XDG_DATA_HOME": tmp_path / "data", "TMPDIR": tmp_path / "tmp", "HOME": tmp_path / "home"}
+    for variable, folder in folders.items():
+        folder.mkdir()
+        monkeypatch.setenv(variable, str(folder))  # a reader looks for fallback folders too
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    url = f"sqlite:///{tmp_path}/runs.db"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOTRACK_", "OTEL_"))}
+    place = Place(tmp_path, url, kept | {"AUTOTRACK_STORE": url, "AUTOTRACK_EXPERIMENT": "tests"})
+    yield place
+    for process in place.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
