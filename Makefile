@@ -1,0 +1,36 @@
+# `make demo` and `make test` need nothing but Python 3.11 or later, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := AUTOTRACK_STORE=sqlite:///.demo/runs.db AUTOTRACK_EXPERIMENT=demo
+
+.PHONY: demo test lint bench clean
+
+demo: $(INSTALLED)  ## train on real data, then show what was recorded
+	@for script in digits breast_cancer diabetes; do \
+		echo "--- examples/$$script.py"; \
+		$(DEMO) $(BIN)/python examples/$$script.py || exit 1; \
+	done
+	@echo
+	@$(DEMO) $(BIN)/autotrack runs
+
+test: $(INSTALLED)  ## every test, the slow ones too
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## the figures of the README, one JSON line each
+	$(BIN)/python bench/all.py
+
+clean:
+	rm -rf $(VENV) .demo
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
