@@ -65,7 +65,12 @@ def interval(values: Sequence[float], draws: int = 2000) -> tuple[float, float]:
 def report(figure: str, unit: str, ours: Any, target: Any, *, n: int, ok: bool = True, **more: Any) -> None:
     """Print the figure. `target` None: measured to be known, not to be held."""
     line = {"figure": figure, "unit": unit, "ours": ours, "target": target, **more}
-    print(json.dumps(_rounded({**line, "n": n, "python": platform.python_version(), "ok": bool(ok)})))
+    print(
+        json.dumps(
+            _rounded({**line, "n": n, "python": platform.python_version(), "ok": bool(ok)}),
+            ensure_ascii=False,
+        )
+    )
 
 
 def _rounded(value: Any) -> Any:

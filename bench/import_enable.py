@@ -18,9 +18,11 @@ TIMED = "import time; t = time.perf_counter()\n{}\nprint((time.perf_counter() - 
 
 
 def main() -> None:
-    with temporary_home() as (_, env):
+    with temporary_home() as (folder, env):
+        env = {k: v for k, v in env.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        env["PYTHONPYCACHEPREFIX"] = str(folder / "pyc")
         for code in CODE.values():
-            _milliseconds(code, env)  # writes the .pyc
+            _milliseconds(code, env)  # compiles
         pairs = []
         for number in range(PAIRS):
             order = list(CODE) if number % 2 else list(CODE)[::-1]

@@ -26,6 +26,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place = Place(tmp_path, url, kept | {"AUTOTRACK_STORE": url, "AUTOTRACK_EXPERIMENT": "tests"})
     yield place
     for process in place.started:
-        if process.poll() is None:
+        if process.returncode is None:  # not reaped, so the group is still its own
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -12,6 +12,7 @@ import inspect
 import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -488,6 +489,16 @@ def test_classes_are_held_weakly(patcher: Patcher, seen: Seen) -> None:
     assert len(patcher._functions) == 2, "Trainer's fit and __init_subclass__"
 
 
+def test_a_class_whose_making_takes_the_patches_off_is_not_patched(patcher: Patcher, seen: Seen) -> None:
+    class Base:
+        def __init_subclass__(cls) -> None:
+            patcher.unpatch()
+
+    patcher.patch_subclasses(Base, "fit", seen)
+    made = type("Sub", (Base,), {"fit": lambda self: 1})
+    assert not isinstance(vars(made)["fit"], PatchedFunction)
+
+
 def test_classes_made_by_many_threads_while_patches_go_on_and_off() -> None:
     class Base:
         def fit(self) -> int:
@@ -536,6 +547,7 @@ def test_a_child_forked_while_another_thread_patches_can_define_classes(patcher:
     entered.wait()
     child = os.fork()
     if child == 0:
+        signal.alarm(5)
         type("InChild", (Trainer,), {"fit": lambda self: None})
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
@@ -822,15 +834,8 @@ def test_loky_and_spawned_processes_get_the_functions_themselves(
     write: Write, toy: ModuleType, tmp_path: Path
 ) -> None:
     write("script.py", WORKERS)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.returncode) == ("ok", 0), done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
@@ -77,12 +78,12 @@ class Patcher:
                 self._patch_member(cls, base, attribute, wrapper)
 
     def unpatch(self) -> None:
-        """Take everything off, the last first.
+        """Take everything off.
 
         What somebody else wrapped in the meantime stays under his wrapper, switched off.
         """
         with _lock:
-            functions = [ref() for ref in reversed(list(self._functions.values()))]
+            functions = [ref() for ref in list(self._functions.values())]
             self._functions.clear()
             for function in functions:
                 if function is not None:
@@ -152,6 +153,7 @@ def _user_namespaces(library: str) -> Iterator[dict[str, Any]]:
 _STANDARD_LIBRARY = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
 
 
+@functools.lru_cache(maxsize=None)  # asked of two thousand modules for each function
 def _is_users_file(path: Any) -> bool:
     return (
         isinstance(path, str)

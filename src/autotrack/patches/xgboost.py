@@ -66,16 +66,24 @@ def _points_callback(run: ActiveRun, every: int) -> Any:
             return False
 
         def after_training(self, model: Any) -> Any:
-            self.log_new(last=True)
+            self.log_new()
+            self.log_last()
             return model
 
-        def log_new(self, last: bool = False) -> None:
+        def log_new(self) -> None:
             series = _series(self.history)
             length = max(map(len, series.values()), default=0)
             for step in range(self.logged, length):
-                if step % every == 0 or (last and step == length - 1):
-                    run.log({name: values[step] for name, values in series.items()}, step)
+                if step % every == 0:
+                    self.log_step(series, step)
             self.logged = length
+
+        def log_last(self) -> None:
+            if self.logged and (self.logged - 1) % every:
+                self.log_step(_series(self.history), self.logged - 1)
+
+        def log_step(self, series: Mapping[str, list[Any]], step: int) -> None:
+            run.log({name: values[step] for name, values in series.items()}, step)
 
     return Points()
 

@@ -1,0 +1,5 @@
+"""`python -m autotrack`: the command line."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""The command line: `autotrack runs`, `show`, `exec`, `doctor`.
+
+A command imports what it needs when it runs: the database and the tables cost half a second,
+which neither `--help` nor `exec` pays.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import AutotrackError
+from .doctor import doctor
+from .exec import execute
+from .runs import runs
+from .show import show
+
+
+class Commands(click.Group):
+    """A group whose user's mistakes are one line on stderr; a command may return its exit status."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            sys.exit(super().main(*args, **{**kwargs, "standalone_mode": False}))
+        except click.Abort:
+            sys.exit(130)  # as a shell says of Ctrl-C
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "autotrack"
+            _fail(f"{_sentence(error)} See: {command} --help", error.exit_code)
+        except AutotrackError as error:
+            _fail(str(error), 1)
+
+
+@click.group(cls=Commands, invoke_without_command=True)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """See what was recorded, and record scripts as they are.
+
+    Example: autotrack exec python train.py && autotrack runs
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (runs, show, execute, doctor):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """The console script."""
+    commands.main(prog_name="autotrack")
+
+
+def _sentence(error: click.UsageError) -> str:
+    text = " ".join(error.format_message().split())
+    return text if text.endswith((".", "?", ")")) else f"{text}."
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"autotrack: {message}", err=True)
+    sys.exit(status)

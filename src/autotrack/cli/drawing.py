@@ -1,0 +1,87 @@
+"""Pictures made of characters: trees, curves and bars."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ..records import Points
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+class Node(Protocol):
+    """What has a place in a tree."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+
+
+NodeT = TypeVar("NodeT", bound=Node)
+
+
+def branches(nodes: Sequence[NodeT]) -> list[tuple[str, NodeT]]:
+    """The nodes, children beneath their parents, each with the lines to draw before it.
+
+    Siblings stay in the given order. Whatever the parents say (they may come from outside), every
+    node is there once.
+    """
+    known = {node.id for node in nodes}
+    below: defaultdict[str | None, list[NodeT]] = defaultdict(list)
+    for node in nodes:
+        below[node.parent if node.parent in known else None].append(node)
+    drawn: list[tuple[str, NodeT]] = []
+    open_ends = [("", "", node) for node in reversed(below.pop(None, []))]
+    while open_ends:
+        lines, indent, node = open_ends.pop()
+        drawn.append((lines, node))
+        ends = [("├─ ", "│  ", child) for child in below.pop(node.id, [])]
+        ends[-1:] = [("└─ ", "   ", child) for _, _, child in ends[-1:]]
+        open_ends += [(indent + line, indent + more, child) for line, more, child in reversed(ends)]
+    return drawn + [("", node) for circle in below.values() for node in circle]
+
+
+def sparkline(points: Points, width: int) -> str:
+    """A curve in at most `width` characters, over its steps; × where there is no finite value."""
+    if len(points) == 0:
+        return ""
+    cells = _cells(points, min(width, len(points)))
+    finite = [value for value in cells if value is not None and math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    return "".join(_level(value, low, high) for value in cells)
+
+
+def _cells(points: Points, width: int) -> list[float | None]:
+    """The mean value of each of `width` stretches of steps; None where there is no point."""
+    import numpy as np
+
+    first, last = float(points.step.min()), float(points.step.max())
+    place = (points.step - first) / max(last - first, 1.0) * (width - 1)
+    index = np.rint(place).astype(int)
+    finite = np.isfinite(points.value)
+    total = np.bincount(index[finite], points.value[finite], width)
+    n = np.bincount(index[finite], minlength=width)
+    seen = np.bincount(index, minlength=width)
+    return [float(t / k) if k else math.nan if s else None for t, k, s in zip(total, n, seen, strict=True)]
+
+
+def _level(value: float | None, low: float, high: float) -> str:
+    if value is None:
+        return " "
+    if not math.isfinite(value):
+        return "×"
+    return _LEVELS[round((value - low) / (high - low) * 7)] if high > low else _LEVELS[0]
+
+
+def bar(start: float, end: float, width: int) -> str:
+    """A bar from `start` to `end` (fractions of the whole), to half a character; never invisible."""
+    left = min(max(round(start * width * 2), 0), width * 2 - 1)
+    right = min(max(round(end * width * 2), left + 1), width * 2)
+    halves = "".join("#" if left <= half < right else " " for half in range(width * 2))
+    pairs = {"##": "━", "# ": "╸", " #": "╺", "  ": " "}
+    return "".join(pairs[halves[i : i + 2]] for i in range(0, width * 2, 2)).rstrip()

@@ -1,0 +1,30 @@
+"""What `autotrack exec` puts in front of PYTHONPATH: Python imports it before the script begins."""
+
+import os
+import sys
+
+
+def _enable() -> None:
+    try:
+        import autotrack
+
+        autotrack.enable()
+    except Exception as error:
+        print(f"autotrack: {sys.executable} records nothing: {error}", file=sys.stderr)
+
+
+def _load_next() -> None:
+    """Import the sitecustomize that Python would have found without this one."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [place for place in sys.path if os.path.abspath(place) != here]
+    this = sys.modules.pop(__name__)
+    try:
+        import sitecustomize  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != __name__:
+            raise
+        sys.modules[__name__] = this
+
+
+_enable()
+_load_next()

@@ -1,0 +1,59 @@
+"""The terminal: its width, its colours, the symbols of states, and tables without a frame."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from ..records import State
+
+GAP = 2
+"""Cells between two columns."""
+
+_STATES = {
+    State.FINISHED: ("✓", "green"),
+    State.FAILED: ("✗", "bold red"),
+    State.KILLED: ("■", "yellow"),
+    State.LOST: ("?", "magenta"),
+    State.RUNNING: ("●", "cyan"),
+    State.IDLE: ("○", "cyan"),
+}
+
+
+def console() -> Console:
+    """Standard output. Where that is no terminal: no colours, and 80 columns or what COLUMNS says."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an ASCII-only terminal shows "?" for a symbol
+    width = shutil.get_terminal_size().columns
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def state_text(state: State) -> Text:
+    """The state with its symbol, in its colour."""
+    symbol, style = _STATES[state]
+    return Text(f"{symbol} {state}", style)
+
+
+def heading(title: str, note: str = "") -> Rule:
+    """The line above a section."""
+    return Rule(Text.assemble((title, "bold"), (f"  {note}" if note else "", "dim")), align="left", style="dim")
+
+
+def grid(*columns: str) -> Table:
+    """A table without header; a column is "left" or "right"."""
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    for justify in columns:
+        table.add_column(justify="right" if justify == "right" else "left", overflow="fold")
+    return table
+
+
+def dim(lines: Iterable[str]) -> Text:
+    """Lines that stand back."""
+    return Text("\n".join(lines), "dim")

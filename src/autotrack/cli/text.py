@@ -1,0 +1,119 @@
+"""Values as people read them, with nothing in them that a terminal would act on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+
+from ..records import Scalar
+
+_JOINER = "\u200d"
+"""Holds emoji together; the one invisible character that is shown as it is."""
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def plain(text: str) -> str:
+    r"""`text` on one line: line breaks, escapes and whatever else is no glyph as ``\n``, ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == _JOINER else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` in at most `width` cells, its middle left out: names differ at both ends."""
+    if cell_len(text) <= width:
+        return text
+    left = max(width - 1, 0) // 2
+    right = max(width - 1 - left, 0)
+    tail = set_cell_size(text[::-1], right)[::-1]
+    return f"{set_cell_size(text, left)}…{tail}"
+
+
+def short_id(run_id: str) -> str:
+    """The random end of an id: it tells runs apart, and `autotrack show` takes it."""
+    return plain(run_id[-8:])
+
+
+def number(value: float, digits: int = 4) -> str:
+    """`value` to four significant digits, whole numbers whole."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else str(value)
+    if (value == int(value) and abs(value) < 1e9) or 1e4 <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def scalar(value: Scalar, digits: int = 4) -> str:
+    """A param: numbers as `number` has them, integers exact, text on one line."""
+    if isinstance(value, float):
+        return number(value, digits)
+    return plain(str(value))
+
+
+def size(count: int) -> str:
+    """Bytes: "12 B", "3.4 MB"."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.5 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: "475 µs", "203 ms", "1.2 s", "3 min 4 s", "2 h 5 min"."""
+    if seconds < 0.0009995:
+        return f"{max(seconds, 0) * 1e6:.0f} µs"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < MINUTE - 0.05:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+    return f"{whole // DAY} d {whole % DAY // HOUR} h"
+
+
+def ago(moment: datetime) -> str:
+    """How long ago: "12 s ago", "2 min ago"; the date when it is long, or in the future."""
+    seconds = int((datetime.now(UTC) - moment).total_seconds())
+    if not -MINUTE < seconds < 30 * DAY:
+        return f"{moment.astimezone():%Y-%m-%d}"
+    if seconds < 5:
+        return "just now"
+    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit} {name} ago"
+    return f"{seconds} s ago"
+
+
+def count(n: int, noun: str) -> str:
+    """ "1 run", "1,234 runs"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def as_json(value: Any) -> str:
+    """JSON that every parser takes: NaN and infinities are the strings "NaN", "Infinity", "-Infinity"."""
+    return json.dumps(_jsonable(value), indent=2, allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

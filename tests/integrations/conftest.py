@@ -1,0 +1,3 @@
+from ..tracking import tracking
+
+__all__ = ["tracking"]
