@@ -194,8 +194,9 @@ def _chosen(
     names: Sequence[str], per_integration: Mapping[str, Any], known: Mapping[str, Any]
 ) -> list[Integration]:
     """The integrations to switch on, with their options."""
-    chosen = names or [name for name in known if per_integration.get(name) is not False]
-    made = [_make(name, per_integration.get(name, {}), asked_for=name in names) for name in chosen]
+    named = {*names, *(name for name, given in per_integration.items() if given is not False)}
+    chosen = sorted(named) if names else [name for name in known if per_integration.get(name) is not False]
+    made = [_make(name, per_integration.get(name, {}), asked_for=name in named) for name in chosen]
     return [integration for integration in made if integration is not None]
 
 

@@ -153,9 +153,10 @@ def _parsed(text: str, hint: Any, name: str) -> Any:
     for kind in (int, float):
         if kind in wanted:
             try:
-                return _checked(kind(text), hint, name)
+                value = kind(text)
             except ValueError:
                 raise OptionError(f"{name}={text!r} is not a number") from None
+            return _checked(value, hint, name)
     return text
 
 

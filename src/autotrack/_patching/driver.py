@@ -60,18 +60,25 @@ class Driver:
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """The wrapper, in wrapt's form."""
+        if inspect.iscoroutinefunction(wrapped):
+            return self._await(wrapped, instance, args, kwargs)
         session = self._begin(wrapped, instance, args, kwargs)
         if session is None:
             return wrapped(*args, **kwargs)
-        try:
-            value = wrapped(*session.call.args, **session.call.kwargs)
-        except BaseException as error:
-            session.close(None, error)
-            raise
-        if inspect.iscoroutine(value):
-            return session.awaiting(value)
-        session.close(value, None)
-        return value
+        with session:
+            session.value = wrapped(*session.call.args, **session.call.kwargs)
+        return session.value
+
+    async def _await(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """The same for a coroutine function, whose call begins and ends in its own task."""
+        session = self._begin(wrapped, instance, args, kwargs)
+        if session is None:
+            return await wrapped(*args, **kwargs)
+        with session:
+            session.value = await wrapped(*session.call.args, **session.call.kwargs)
+        return session.value
 
     def _begin(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -142,10 +149,11 @@ class Driver:
 
 
 class _Session:
-    """One call on its way: opened before the library is called, closed after."""
+    """One call on its way: opened before the library is called, and around it as a context."""
 
     def __init__(self, driver: Driver, call: Call, frames: tuple[_Frame, ...]) -> None:
         self.call = call
+        self.value: Any = None
         self._driver = driver
         self._frames = frames
         self._steps: Generator[None, Outcome, None] | None = None
@@ -163,39 +171,26 @@ class _Session:
             self._run.begin()
         else:
             self._fit = self._run.open_fit(name, kind, self._enclosing_span_id())
-        self._enter()
+        _frames.set((*self._frames, _Frame(self.call.instance, self._run, self._fit)))
         if self._driver.hooks_into(self._frames):
             self._steps = self._driver.start_hook(self._run, self.call)
+
+    def __enter__(self) -> None:
         self._started = time.perf_counter()
 
-    def close(self, value: Any, error: BaseException | None) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
         """Everything after the call; never raises."""
         duration = time.perf_counter() - self._started
         _frames.set(self._frames)
         try:
             if self._steps is not None:
-                self._driver.finish_hook(self._steps, Outcome(value, error, duration))
+                self._driver.finish_hook(self._steps, Outcome(self.value, error, duration))
             if self._fit is not None:
                 self._run.close_fit(self._fit, self._driver.settings(self.call), error)
             if self._owns_run:
                 self._run.finish(*outcome_of(error))
         except Exception as problem:  # noqa: BLE001
             self._driver.warn("the end of a call was not recorded", problem)
-
-    async def awaiting(self, coroutine: Any) -> Any:
-        """A coroutine function's call is over when its coroutine is."""
-        _frames.set(self._frames)
-        self._enter()
-        try:
-            value = await coroutine
-        except BaseException as error:
-            self.close(None, error)
-            raise
-        self.close(value, None)
-        return value
-
-    def _enter(self) -> None:
-        _frames.set((*self._frames, _Frame(self.call.instance, self._run, self._fit)))
 
     def _enclosing_span_id(self) -> int | None:
         fit = self._frames[-1].fit if self._frames else None

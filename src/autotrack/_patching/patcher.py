@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import os
@@ -144,22 +143,24 @@ def rebind(original: Any, patched: Any) -> None:
 def _user_namespaces(library: str) -> Iterator[dict[str, Any]]:
     for name, module in list(sys.modules.items()):
         # Not isinstance, not getattr: both would load a lazy module.
-        if issubclass(type(module), ModuleType) and name.partition(".")[0] != library:
+        if issubclass(type(module), ModuleType):
             namespace = object.__getattribute__(module, "__dict__")
-            if name == "__main__" or _is_users_file(namespace.get("__file__")):
+            is_users = name == "__main__" or _is_users_file(namespace.get("__file__"))
+            if is_users and name.partition(".")[0] != library:
                 yield namespace
 
 
-_STANDARD_LIBRARY = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
+_INSTALLED = tuple(
+    sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
-@functools.lru_cache(maxsize=None)  # asked of two thousand modules for each function
 def _is_users_file(path: Any) -> bool:
     return (
         isinstance(path, str)
+        and not path.startswith(_INSTALLED)
         and "site-packages" not in path
         and "dist-packages" not in path
-        and not path.startswith(_STANDARD_LIBRARY)
     )
 
 

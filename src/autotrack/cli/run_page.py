@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
-from itertools import groupby
-from typing import Any
+from itertools import groupby, zip_longest
+from typing import Any, TypeVar
 
 from rich.cells import cell_len
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import AutotrackError
-from ..records import Artifact, Fit, RunError, Scalar
+from ..errors import RunNotFound
+from ..records import Artifact, Fit, MetricSummary, RunError, Scalar
 from ..store import Run, Store
 from . import run_table, text
 from .drawing import bar, branches, sparkline
-from .terminal import GAP, grid, heading, state_text
+from .terminal import GAP, grid, heading, state_text, titled
+
+T = TypeVar("T")
 
 MOST_TRACEBACK_LINES = 30
 MOST_CHILDREN = 10
 MOST_PARAMS = 60
-MOST_METRICS = 30
-MOST_FITS = 30
-MOST_ARTIFACTS = 30
-FULL_CURVE = 200_000
-"""Points of a curve that is drawn; a longer one takes too long to read for a glance."""
+MOST_ROWS = 30
+"""Of metrics, training calls, tags and artifacts each."""
+DURATION_WIDTH = 12
+WIDEST_BAR = 60
+LONGEST_CURVE = 1_000_000
+"""Points of a curve that is drawn; to read more takes longer than a glance is worth."""
+MOST_COLUMNS = 4
+LONGEST_VALUE = 400
 ALIKE = 3
-"""So many calls of one class in a row are drawn one by one; more are one line."""
+"""Calls alike in a row that are drawn one by one; more of them are one line."""
 
 
 def as_dict(run: Run) -> dict[str, Any]:
-    """The run with everything the page is made from."""
+    """The run with everything that the page is made from."""
     return run.as_dict() | {
         "error": asdict(run.error) if run.error else None,
         "summaries": {name: asdict(summary) for name, summary in run.summaries.items()},
@@ -45,27 +49,47 @@ def as_dict(run: Run) -> dict[str, Any]:
 
 def parts(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
     """The page from top to bottom, in `width` cells."""
-    yield Text.assemble((text.plain(run.name) or "—", "bold"), "  ", state_text(run.state))
+    yield _title(run)
     yield _facts(store, run)
     if run.error:
         yield heading("Error")
         yield from _error(run.error)
-    if run.children:
-        yield heading("Children", f"{len(run.children):,}")
-        yield from _children(store, run, width)
-    for title, values in (("Params", run.params), ("Tags", run.tags)):
-        if values:
-            yield heading(title, f"{len(values):,}")
-            yield from _values(values, width)
-    if run.summaries:
-        yield heading("Metrics", f"{len(run.summaries):,}")
-        yield from _metrics(run, width)
-    if fits := run.fits:
-        yield heading("Training calls", f"{len(fits):,}")
-        yield from _fits(run, fits, width)
-    if artifacts := run.artifacts:
-        yield heading("Artifacts", f"{len(artifacts):,}")
-        yield from _artifacts(artifacts)
+    yield from _section(
+        "Children", run.children[::-1], MOST_CHILDREN, lambda ids: _children(store, ids, width)
+    )
+    yield from _section("Params", _pairs(run.params), MOST_PARAMS, lambda pairs: _values(pairs, width))
+    yield from _section("Tags", _pairs(run.tags), MOST_ROWS, lambda pairs: _values(pairs, width))
+    yield from _section(
+        "Metrics", list(run.summaries.items()), MOST_ROWS, lambda metrics: _metrics(run, metrics, width)
+    )
+    fits = run.fits
+    yield from _section(
+        "Training calls", _calls(run, fits), MOST_ROWS, lambda calls: _waterfall(run, calls, width), len(fits)
+    )
+    yield from _section("Artifacts", run.artifacts, MOST_ROWS, _artifacts)
+
+
+def _section(
+    title: str,
+    items: Sequence[T],
+    most: int,
+    draw: Callable[[Sequence[T]], RenderableType],
+    total: int | None = None,
+) -> Iterator[RenderableType]:
+    """A heading and the first items; nothing where there are none."""
+    if not items:
+        return
+    yield heading(title, f"{total or len(items):,}")
+    yield draw(items[:most])
+    if len(items) > most:
+        yield Text(f"… and {len(items) - most:,} more; everything: --json", "dim")
+
+
+# --- header ---------------------------------------------------------------------------------------
+
+
+def _title(run: Run) -> Text:
+    return Text.assemble((text.plain(run.name) or "—", "bold"), "  ", state_text(run.state))
 
 
 def _facts(store: Store, run: Run) -> Table:
@@ -76,126 +100,167 @@ def _facts(store: Store, run: Run) -> Table:
         "duration": text.duration(run.duration),
     }
     if run.parent:
-        facts["parent"] = _relative(store, run.parent)
+        facts["parent"] = f"{text.short_id(run.parent)}  {_name_of(store, run.parent)}"
     table = grid("left", "left")
     for name, value in facts.items():
         table.add_row(Text(name, "dim"), Text(text.plain(value)))
     return table
 
 
-def _relative(store: Store, run_id: str) -> str:
+def _name_of(store: Store, run_id: str) -> str:
     try:
-        return f"{text.short_id(run_id)}  {store.run(run_id).name}"
-    except AutotrackError:
-        return run_id  # its spans are not here (yet)
+        return store.run(run_id).name
+    except RunNotFound:
+        return ""  # its spans are not here (yet)
 
 
 def _error(error: RunError) -> Iterator[RenderableType]:
     """The end of the traceback, where the reason stands."""
     lines = error.traceback.rstrip().splitlines() or [f"{error.type}: {error.message}"]
-    shown = [text.plain(line) for line in lines[-MOST_TRACEBACK_LINES:]]
-    if more := len(lines) - len(shown):
-        yield _more(more, "earlier line")
-    yield Padding(Text("\n".join(shown[:-1]), overflow="fold"), (0, 0, 0, 2)) if shown[1:] else Text(end="")
-    yield Padding(Text(shown[-1], "red", overflow="fold"), (0, 0, 0, 2))
-    
-
-def _children(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
-    shown = run.children[-MOST_CHILDREN:]
-    yield run_table.table([store.run(child) for child in reversed(shown)], width)
-    if more := len(run.children) - len(shown):
-        yield _more(more, "earlier child run")
+    shown = [text.plain(line[:LONGEST_VALUE]) for line in lines[-MOST_TRACEBACK_LINES:]]
+    if len(lines) > len(shown):
+        yield Text(f"… {len(lines) - len(shown):,} earlier lines; everything: --json", "dim")
+    styled = [Text(line, "" if line.startswith(" ") else "red") for line in shown]
+    yield Padding(Text("\n").join(styled), (0, 0, 0, GAP))
 
 
-def _values(values: Mapping[str, Scalar], width: int) -> Iterator[RenderableType]:
-    """Names and values side by side in as many columns as fit; what is long has lines of its own."""
-    pairs = [(text.plain(name), text.scalar(value, 12)) for name, value in list(values.items())[:MOST_PARAMS]]
+# --- sections -------------------------------------------------------------------------------------
+
+
+def _children(store: Store, ids: Sequence[str], width: int) -> RenderableType:
+    return run_table.table([store.run(run_id) for run_id in ids], width)
+
+
+def _pairs(values: dict[str, Any]) -> list[tuple[str, Scalar]]:
+    """Names and values; those that are not set come last."""
+    return sorted(values.items(), key=lambda pair: pair[1] == "None")
+
+
+def _values(pairs: Sequence[tuple[str, Scalar]], width: int) -> RenderableType:
+    """Side by side in as many columns as fit; what is long comes last, folded."""
     half = (width - GAP) // 2
-    short = [pair for pair in pairs if sum(map(cell_len, pair)) + GAP <= half]
-    if short:
-        yield _in_columns(short, width)
-    table = grid("left", "left")
-    for name, value in pairs:
-        if (name, value) not in short:
-            table.add_row(Text(text.shortened(name, half), "cyan"), Text(_clipped(value)))
-    if table.row_count:
-        yield table
-    if more := len(values) - len(pairs):
-        yield _more(more, "more")
+    shown = [
+        (text.shortened(text.plain(name), half), _clipped(text.scalar(value, 12))) for name, value in pairs
+    ]
+    short = [pair for pair in shown if _pair_width(pair) <= half]
+    long = [pair for pair in shown if _pair_width(pair) > half]
+    return Group(*(_in_columns(some, width) for some in (short, long) if some))
+
+
+def _pair_width(pair: tuple[str, str]) -> int:
+    return cell_len(pair[0]) + GAP + cell_len(pair[1])
+
+
+def _clipped(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
 
 
 def _in_columns(pairs: Sequence[tuple[str, str]], width: int) -> Table:
-    names = max(cell_len(name) for name, _ in pairs)
-    values = max(cell_len(value) for _, value in pairs)
-    n = max(1, min((width + GAP) // (names + values + 3 * GAP), len(pairs)))
-    rows = -(-len(pairs) // n)
-    table = grid(*["left"] * (2 * n))
-    for row in range(rows):
-        cells = pairs[row::rows]
-        table.add_row(*(Text(part, style) for pair in cells for part, style in zip(pair, ("cyan", ""), strict=True)))
+    """Columns of pairs, to be read downwards."""
+    columns = [list(pairs)]
+    for n in range(min(MOST_COLUMNS, len(pairs)), 1, -1):
+        rows = -(-len(pairs) // n)
+        candidate = [list(pairs[start : start + rows]) for start in range(0, len(pairs), rows)]
+        if sum(map(_column_width, candidate)) <= width:
+            columns = candidate
+            break
+    table = grid(*["left"] * 2 * len(columns))
+    for row in zip_longest(*columns, fillvalue=("", "")):
+        table.add_row(*(cell for name, value in row for cell in (Text(name, "cyan"), _value(value))))
     return table
 
 
-def _metrics(run: Run, width: int) -> Iterator[RenderableType]:
-    shown = list(run.summaries.items())[:MOST_METRICS]
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("name", no_wrap=True)
-    for title in ("last", "min", "max", "points"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("curve", no_wrap=True)
-    curve = width // 4
-    for name, summary in shown:
+def _column_width(pairs: Sequence[tuple[str, str]]) -> int:
+    names, values = (max(map(cell_len, column)) for column in zip(*pairs, strict=True))
+    return names + GAP + values + 2 * GAP
+
+
+def _value(value: str) -> Text:
+    shown = Text(value, "dim" if value == "None" else "")
+    shown.pad_right(GAP)
+    return shown
+
+
+def _metrics(run: Run, metrics: Sequence[tuple[str, MetricSummary]], width: int) -> Table:
+    table = titled("metric", "last>", "min>", "max>", "points>", "curve")
+    for name, summary in metrics:
         table.add_row(
             Text(text.shortened(text.plain(name), width // 4), "magenta"),
-            *(text.number(value) for value in (summary.last, summary.min, summary.max)),
-            f"{summary.count:,}",
-            sparkline(run.points(name, max_points=4 * curve), curve) if 1 < summary.count < FULL_CURVE else "",
+            Text(text.number(summary.last), "bold"),
+            text.number(summary.min),
+            text.number(summary.max),
+            _count(summary),
+            Text(_curve(run, name, summary, width // 4), "magenta"),
         )
-    yield table
-    if more := len(run.summaries) - len(shown):
-        yield _more(more, "more")
+    return table
+
+
+def _count(summary: MetricSummary) -> Text:
+    odd = f" ({summary.non_finite:,} NaN/inf)" if summary.non_finite and summary.count > 1 else ""
+    return Text.assemble(f"{summary.count:,}", (odd, "yellow"))
+
+
+def _curve(run: Run, name: str, summary: MetricSummary, width: int) -> str:
+    if not 1 < summary.count <= LONGEST_CURVE:
+        return ""
+    return sparkline(run.points(name, max_points=8 * width), width)
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the waterfall: one training call, or several alike."""
+class Calls:
+    """A line of the waterfall: one training call, or several alike; times in seconds of the run."""
 
-    name: str
+    name: Text
     start: float
     end: float
-    calls: int
-    error: str | None
+    busy: float
+    failed: bool
 
 
-def _fits(run: Run, fits: Sequence[Fit], width: int) -> Iterator[RenderableType]:
-    rows = list(_rows(run, fits))
-    whole = max(run.duration, *(row.end for row in rows)) or 1.0
+def _calls(run: Run, fits: Sequence[Fit]) -> list[Calls]:
+    """The tree of calls from top to bottom."""
+    alike = groupby(branches(fits), lambda drawn: (drawn[1].parent, drawn[1].name, drawn[1].error))
+    lines: list[Calls] = []
+    for _, group in alike:
+        members = list(group)
+        parts = [members] if len(members) > ALIKE else [[member] for member in members]
+        lines += [_line(run, part) for part in parts]
+    return lines
+
+
+def _line(run: Run, drawn: Sequence[tuple[str, Fit]]) -> Calls:
+    """Calls that are alike as one line."""
+    (branch, last), fits = drawn[-1], [fit for _, fit in drawn]
+    starts = [(fit.started - run.started).total_seconds() for fit in fits]
+    return Calls(
+        Text.assemble(
+            (branch, "dim"),
+            text.plain(last.name),
+            (f" × {len(fits):,}" if len(fits) > 1 else "", "dim"),
+            (f"  ✗ {text.plain(last.error)}" if last.error else "", "red"),
+        ),
+        starts[0],
+        max(start + fit.duration for start, fit in zip(starts, fits, strict=True)),
+        sum(fit.duration for fit in fits),
+        last.error is not None,
+    )
+
+
+def _waterfall(run: Run, calls: Sequence[Calls], width: int) -> Table:
+    whole = max(run.duration, *(call.end for call in calls)) or 1.0
+    names = min(max(call.name.cell_len for call in calls), width // 2)
+    room = min(width - names - DURATION_WIDTH - 2 * GAP, WIDEST_BAR)
     table = grid("left", "right", "left")
-    for row in rows[:MOST_FITS]:
-        name = Text.assemble(row.name, (f"  ✗ {text.plain(row.error)}" if row.error else "", "red"))
-        picture = Text(bar(row.start / whole, row.end / whole, width // 3), "red" if row.error else "green")
-        table.add_row(name, text.duration(row.end - row.start), picture)
-    yield table
-    if more := sum(row.calls for row in rows[MOST_FITS:]):
-        yield _more(more, "more")
+    for call in calls:
+        call.name.truncate(names, overflow="ellipsis")
+        picture = bar(call.start / whole, call.end / whole, room)
+        table.add_row(call.name, text.duration(call.busy), Text(picture, "red" if call.failed else "green"))
+    return table
 
 
-def _rows(run: Run, fits: Sequence[Fit]) -> Iterator[Row]:
-    """The tree of calls from top to bottom, calls that are alike and follow each other as one."""
-    drawn = branches(fits)
-    for _, group in groupby(drawn, lambda pair: (len(pair[0]), pair[1].parent, pair[1].name, pair[1].error)):
-        ...
-
-
-def _artifacts(artifacts: Sequence[Artifact]) -> Iterator[RenderableType]:
+def _artifacts(artifacts: Sequence[Artifact]) -> Table:
     table = grid("left", "right", "left")
-    for artifact in artifacts[:MOST_ARTIFACTS]:
-        table.add_row(text.plain(artifact.path), text.size(artifact.size), Text(text.plain(artifact.media_type), "dim"))
-    yield table
-    if more := len(artifacts) - MOST_ARTIFACTS:
-        if more > 0:
-            yield _more(more, "more")
-
-
-def _more(n: int, what: str) -> Text:
-    return Text(f"… and {n:,} {what}; all with --json", "dim")
+    for artifact in artifacts:
+        kind = Text(text.plain(artifact.media_type), "dim")
+        table.add_row(Text(text.plain(artifact.path)), text.size(artifact.size), kind)
+    return table

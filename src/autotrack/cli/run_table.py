@@ -18,7 +18,7 @@ from . import text
 from .drawing import branches
 from .terminal import GAP, state_text
 
-NAME_WIDTH = 22
+NAME_WIDTH = 16
 """Of the name while other columns compete; what nobody else needs it gets as well."""
 VALUE_WIDTH = 16
 MOST_VALUES = 20
@@ -64,7 +64,9 @@ def table(runs: Sequence[Run], width: int) -> Table:
 def nothing(url: str, experiment: str | None) -> Text:
     """What stands there while there are no runs."""
     if experiment is not None:
-        return Text(f"No runs of experiment {text.plain(experiment)!r} in {text.plain(url)}\nSee all: autotrack runs")
+        return Text(
+            f"No runs of experiment {text.plain(experiment)!r} in {text.plain(url)}\nSee all: autotrack runs"
+        )
     return Text.assemble(
         f"No runs yet in {text.plain(url)}\nThese two lines in a training script record every one:\n\n",
         ("    import autotrack\n    autotrack.enable()", "bold"),
@@ -117,7 +119,7 @@ def _values(runs: Sequence[Run]) -> list[Column]:
 
 
 def _ranked(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
-    """A column for each name; first what differs between the runs, then what most of them have."""
+    """A column for each name: what differs between the runs, then what at least half of them share."""
     given: defaultdict[str, list[Scalar]] = defaultdict(list)
     for mapping in values:
         for name, value in mapping.items():
@@ -125,11 +127,13 @@ def _ranked(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
                 given[name].append(value)
 
     def rank(name: str) -> tuple[bool, int]:
-        return len(set(given[name])) < 2, -len(given[name])
+        return name not in differ, -len(given[name])
 
+    differ = {name for name, found in given.items() if len(set(found)) > 1}
+    names = [name for name in given if name in differ or 2 * len(given[name]) >= len(values)]
     return [
         Column(text.plain(name), [Text(_shown(mapping, name)) for mapping in values], right=True, style=style)
-        for name in sorted(given, key=rank)[:MOST_VALUES]
+        for name in sorted(names, key=rank)[:MOST_VALUES]
     ]
 
 

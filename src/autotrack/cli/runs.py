@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 @store_option
 @experiment_option
 @click.option(
-    "--limit", metavar="N", type=click.IntRange(1), default=20, show_default=True, help="At most this many runs."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="At most this many runs.",
 )
 @json_option
 def runs(store: str | None, experiment: str | None, limit: int, as_json: bool) -> None:

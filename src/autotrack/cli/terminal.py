@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-from collections.abc import Iterable
+from typing import Literal
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -41,19 +42,23 @@ def state_text(state: State) -> Text:
     return Text(f"{symbol} {state}", style)
 
 
-def heading(title: str, note: str = "") -> Rule:
+def heading(title: str, note: str = "") -> Padding:
     """The line above a section."""
-    return Rule(Text.assemble((title, "bold"), (f"  {note}" if note else "", "dim")), align="left", style="dim")
+    words = Text.assemble((title, "bold"), (f" {note}" if note else "", "dim"))
+    return Padding(Rule(words, align="left", style="dim"), (1, 0, 0, 0))
 
 
-def grid(*columns: str) -> Table:
-    """A table without header; a column is "left" or "right"."""
+def grid(*columns: Literal["left", "right"]) -> Table:
+    """A table without titles."""
     table = Table.grid(padding=(0, GAP, 0, 0))
     for justify in columns:
-        table.add_column(justify="right" if justify == "right" else "left", overflow="fold")
+        table.add_column(justify=justify, overflow="fold")
     return table
 
 
-def dim(lines: Iterable[str]) -> Text:
-    """Lines that stand back."""
-    return Text("\n".join(lines), "dim")
+def titled(*titles: str) -> Table:
+    """A table with a dim row of titles and no lines; "title>" is a column of numbers."""
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    for title in titles:
+        table.add_column(title.rstrip(">"), justify="right" if title.endswith(">") else "left")
+    return table

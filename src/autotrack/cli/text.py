@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
     if seconds < 0.0009995:
         return f"{max(seconds, 0) * 1e6:.0f} µs"
     if seconds < 0.9995:
-        return f"{seconds * 1e3:.0f} ms"
+        return f"{seconds * 1e3:.{1 if seconds < 0.00995 else 0}f} ms"
     if seconds < MINUTE - 0.05:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 class ProcessHooks:
     """Sees to it that a process does not end, and does not fork, behind the recorder's back."""
 
-    def __init__(self, recorder: Recorder, closed: Callable[[], None]) -> None:
-        self._recorder = recorder
+    def __init__(self, closed: Callable[[Recorder], None]) -> None:
+        self._recorder: Recorder | None = None
         self._closed = closed  # called after the last write, in the process that enabled autotrack
 
-    def install(self) -> None:
-        """Once per process that enables; forked children inherit it."""
-        atexit.register(self._at_exit)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork_in_child)
-        self._recorder.on_first_record = self.on_first_record
+    def watch_over(self, recorder: Recorder) -> None:
+        """From now on this recorder is the process's; forked children inherit that."""
+        if self._recorder is None:
+            atexit.register(self._at_exit)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self._after_fork_in_child)
+        self._recorder = recorder
+        recorder.on_first_record = self._on_first_record
         self._chain_sigterm()
 
     def _chain_sigterm(self) -> None:
@@ -47,9 +49,10 @@ class ProcessHooks:
         os.kill(os.getpid(), number)
 
     def _after_fork_in_child(self) -> None:
-        self._recorder.after_fork_in_child()
+        if self._recorder is not None:
+            self._recorder.after_fork_in_child()
 
-    def on_first_record(self) -> None:
+    def _on_first_record(self) -> None:
         """A multiprocessing child leaves by os._exit, past atexit, but runs its own finalizers.
 
         Registered when the child first records: those it inherited by fork are cleared.
@@ -66,9 +69,10 @@ class ProcessHooks:
         self._close(state, error)
 
     def _close(self, state: State, error: RunError | None) -> None:
-        self._recorder.close(state, error)
-        if self._recorder.pid == os.getpid():
-            self._closed()
+        if self._recorder is not None:
+            self._recorder.close(state, error)
+            if self._recorder.pid == os.getpid():
+                self._closed(self._recorder)
 
 
 def _uncaught_exception() -> BaseException | None:

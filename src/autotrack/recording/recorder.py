@@ -46,9 +46,10 @@ class Recorder:
         artifact_folders: Sequence[Path],
         resource: Mapping[str, Any],
         version: str,
+        report: Report,
     ) -> None:
         self.options = options
-        self.report = Report()
+        self.report = report
         self.pid = os.getpid()
         self.on_first_record: Callable[[], None] = lambda: None
         self._make_exporters = exporters
