@@ -26,14 +26,13 @@ from .integration import Hook, Integration
 from .locations import default_store, homes, normalized
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
+from .recording.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
     from opentelemetry.sdk.trace.export import SpanExporter
-
-    from .recording.report import Report
 
 log = logging.getLogger("autotrack")
 
@@ -128,7 +127,7 @@ def _configure(arguments: Mapping[str, Any]) -> None:
     global _recorder
     resolved = _with_store(opts.resolve(opts.Options, arguments)[0])
     if _recorder is None:
-        _recorder = _make_recorder(resolved)
+        _recorder = _make_recorder(resolved, Report())
         return
     given = {name: getattr(resolved, name) for name in arguments}
     if given.get("store", _recorder.options.store) != _recorder.options.store:
@@ -137,7 +136,7 @@ def _configure(arguments: Mapping[str, Any]) -> None:
                 f"runs are open in {_recorder.options.store}; end them before enabling {given['store']}"
             )
         _recorder.close()
-        _recorder = _make_recorder(replace(_recorder.options, **given))
+        _recorder = _make_recorder(replace(_recorder.options, **given), _recorder.report)
     else:
         _recorder.options = replace(_recorder.options, **given)
 
@@ -147,7 +146,7 @@ def _with_store(options: opts.Options) -> opts.Options:
     return replace(options, store=normalized(options.store) if options.store else default_store())
 
 
-def _make_recorder(options: opts.Options) -> Recorder:
+def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     from . import __version__
 
     assert options.store is not None
@@ -157,9 +156,9 @@ def _make_recorder(options: opts.Options) -> Recorder:
         return [SpoolExporter([home.spool for home in places], writer, report)]
 
     made = Recorder(
-        options, exporters, [home.artifacts for home in places], _resource(__version__), __version__
+        options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
     )
-    ProcessHooks(made, closed=lambda: _say_goodbye(made)).install()
+    _process_hooks.watch_over(made)
     return made
 
 
@@ -174,10 +173,8 @@ def _resource(version: str) -> dict[str, str]:
 
 
 def _say_goodbye(closed: Recorder) -> None:
-    """The line at the end of a script."""
-    if closed.options.quiet or closed is not _recorder:
-        return
-    if not closed.report.runs and not _enabled:
+    """The line at the end of a script; none where autotrack was neither enabled nor used."""
+    if closed.options.quiet or not (closed.report.runs or _enabled):
         return
     print(closed.report.line(_see_command(closed.options.store), sorted(_enabled)), file=sys.stderr)
 
@@ -185,6 +182,9 @@ def _say_goodbye(closed: Recorder) -> None:
 def _see_command(store: str | None) -> str:
     plain = _with_store(opts.resolve(opts.Options)[0]).store
     return "autotrack runs" if store == plain else f"autotrack runs --store {store}"
+
+
+_process_hooks = ProcessHooks(_say_goodbye)
 
 
 # --- integrations ---------------------------------------------------------------------------------

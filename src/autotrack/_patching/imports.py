@@ -57,7 +57,7 @@ def _imported(module_name: str, module: ModuleType) -> None:
     with _lock:
         callbacks = _waiting.pop(module_name, {})
     for token in list(callbacks):
-        callback = callbacks.pop(token, None)  # None: cancelled by one before it
+        callback = callbacks.get(token)  # None: cancelled by one before it
         if callback is not None:
             _call(callback, module_name, module)
 

@@ -194,7 +194,7 @@ def _is_function(entry: Any, value: Any) -> bool:
     return (
         callable(value)
         and not isinstance(entry, type)
-        and not hasattr(type(entry), "__set__")  # a property
+        and not hasattr(type(entry), "__set__")  # a property of some kind
         and not getattr(entry, "__isabstractmethod__", False)
     )
 

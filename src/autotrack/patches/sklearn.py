@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -52,14 +52,14 @@ def params_of(estimator: Any, deep: bool) -> dict[str, Any]:
     if deep:
         params = estimator.get_params(deep=True)
     else:  # vars() is read a hundred times faster than get_params() inspects
-        state = vars(estimator)
-        params = {name: state[name] for name in _param_names(type(estimator)) if name in state}
+        state: dict[str, Any] = vars(estimator)
+        params = {name: state[name] for name in _param_names(estimator.__class__) if name in state}
     return {name: _described(value) for name, value in params.items()}
 
 
 @lru_cache(maxsize=1024)
-def _param_names(kind: Any) -> tuple[str, ...]:
-    return tuple(kind._get_param_names())
+def _param_names(kind: Hashable) -> tuple[str, ...]:
+    return tuple(kind._get_param_names())  # type: ignore[attr-defined]
 
 
 def _described(value: Any) -> Any:

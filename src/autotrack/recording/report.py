@@ -37,7 +37,7 @@ class Report:
         log.warning("autotrack: %s", message)
 
     def line(self, see: str, watched: Sequence[str]) -> str:
-        """The line that ends a script; `see` is the command that shows the runs, `watched` the integrations."""
+        """The line that ends a script; `see` is what shows the runs, `watched` are the integrations."""
         total = self.runs.total()
         if total:
             states = ", ".join(f"{n} {state}" for state, n in self.runs.items())

@@ -1,0 +1,95 @@
+"""The page of `autotrack doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from . import text
+from .diagnosis import Diagnosis
+from .terminal import GAP, grid, heading, titled
+
+
+def parts(found: Diagnosis) -> Iterator[RenderableType]:
+    """The page from top to bottom; what needs attention comes last, where the eye is."""
+    yield _facts({"autotrack": found.version, "python": found.python, "platform": found.platform})
+    yield heading("Store")
+    yield _facts(_store(found.store))
+    yield heading("Spools")
+    yield _spools(found.spools)
+    yield heading("Integrations")
+    yield _integrations(found.integrations)
+    yield heading("Options")
+    yield _options(found)
+    yield Text()
+    yield from _verdict(found.problems)
+
+
+def _store(store: Mapping[str, Any]) -> dict[str, str]:
+    shown = {"url": store["url"], "set by": store["origin"]}
+    if "error" in store:
+        return shown | {"error": store["error"]}
+    if not store["exists"]:
+        return shown | {"contents": "not there yet; it is made when the first runs are read"}
+    facts = {name: fact for name, fact in store.items() if name not in ("url", "origin", "exists", "bytes")}
+    numbers = {name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.items()}
+    return shown | numbers | {"size": text.size(store["bytes"])}
+
+
+def _spools(spools: list[dict[str, Any]]) -> RenderableType:
+    if not spools:
+        return Text("none: nothing was recorded for this store yet", "dim")
+    table = titled("pending>", "rejected>", "folder")
+    for spool in spools:
+        rejected = Text(f"{spool['rejected_files']:,}", "red" if spool["rejected_files"] else "")
+        table.add_row(
+            text.size(spool["pending_bytes"]), rejected, Text(text.plain(spool["folder"]), overflow="fold")
+        )
+    return table
+
+
+def _integrations(integrations: list[dict[str, Any]]) -> Table:
+    table = titled("", "name", "installed", "requires")
+    for integration in integrations:
+        symbol, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[
+            integration["supported"]
+        ]
+        cells = integration["name"], integration["installed"] or "no", integration["requires"]
+        table.add_row(
+            Text(symbol, style), *(Text(text.plain(cell), "dim" if symbol == "–" else "") for cell in cells)
+        )
+    return table
+
+
+def _options(found: Diagnosis) -> Table:
+    table = titled("name", "value", "set by")
+    for name, setting in found.options.items():
+        value = "—" if setting.value is None else text.scalar(setting.value)
+        cells = (
+            Text(name, "cyan"),
+            Text(value, overflow="fold"),
+            Text(text.plain(setting.origin), overflow="fold"),
+        )
+        table.add_row(*cells)
+    return table
+
+
+def _verdict(problems: list[str]) -> Iterator[RenderableType]:
+    if not problems:
+        yield Text("✓ All is well.", "green")
+        return
+    yield Text(f"✗ {text.count(len(problems), 'problem')}:", "bold red")
+    for problem in problems:
+        yield Padding(Text(text.plain(problem), overflow="fold"), (0, 0, 0, GAP))
+
+
+def _facts(facts: Mapping[str, str]) -> Table:
+    table = grid("left", "left")
+    for name, value in facts.items():
+        table.add_row(Text(name, "dim"), Text(text.plain(value), "red" if name == "error" else ""))
+    return table
