@@ -46,7 +46,9 @@ class Place:
     ) -> subprocess.Popen[str]:
         """Run `source` as the script `<name>.py`; stdin, stdout and stderr are pipes."""
         script = self.folder / f"{name}.py"
-        script.write_text(textwrap.dedent(source), "utf-8")
+        text = textwrap.dedent(source)
+        if not script.exists() or script.read_text("utf-8") != text:  # a process may be reading it
+            script.write_text(text, "utf-8")
         process = subprocess.Popen(
             [sys.executable, str(script), *map(str, arguments)],
             cwd=self.folder,
@@ -100,7 +102,9 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 def end_line(states: str, points: int, skipped: str = "") -> str:
     """The line that ends a script; `states` as in "1 finished, 2 failed"."""
     runs = sum(int(part.split()[0]) for part in states.split(", "))
-    counted = f"{runs:,} run{'' if runs == 1 else 's'} ({states}), {points:,} point{'' if points == 1 else 's'}"
+    counted = (
+        f"{runs:,} run{'' if runs == 1 else 's'} ({states}), {points:,} point{'' if points == 1 else 's'}"
+    )
     return f"autotrack: recorded {counted}{skipped}; see: autotrack runs"
 
 

@@ -122,8 +122,16 @@ def test_a_missing_function_is_an_error_and_changes_nothing(
     assert (dict(vars(toy)), dict(vars(Trainer))) == before
 
 
+class Settable:
+    def __get__(self, instance: Any, owner: Any = None) -> Callable[[], int]:
+        return lambda: 1
+
+    def __set__(self, instance: Any, value: Any) -> None: ...
+
+
 class Odd(abc.ABC):
     NESTED = type("Nested", (), {})
+    settable = Settable()
     nothing = None
     number = 3
 
@@ -139,7 +147,9 @@ class Odd(abc.ABC):
         return 1
 
 
-@pytest.mark.parametrize("attribute", ["NESTED", "nothing", "number", "abstract", "computed", "cached"])
+@pytest.mark.parametrize(
+    "attribute", ["NESTED", "settable", "nothing", "number", "abstract", "computed", "cached"]
+)
 def test_what_is_no_function_is_left_alone(patcher: Patcher, seen: Seen, attribute: str) -> None:
     entry = vars(Odd)[attribute]
     with pytest.raises(TypeError, match=attribute):
@@ -830,6 +840,7 @@ WORKERS = """
 """
 
 
+@pytest.mark.slow
 def test_loky_and_spawned_processes_get_the_functions_themselves(
     write: Write, toy: ModuleType, tmp_path: Path
 ) -> None:
@@ -1026,6 +1037,24 @@ def test_registering_imports_nothing_and_cancelling_leaves_nothing(write: Write)
     also_kept()
     when_imported("never", called.append)()
     assert called == [never] * 3, "imported already: called at once"
+
+
+def test_an_ordinary_import_calls_back_before_anybody_else_gets_the_module(write: Write) -> None:
+    write("plain.py", "ready = True")
+    called: list[bool] = []
+    when_imported("plain", lambda module: called.append(module.__spec__._initializing))  # type: ignore[union-attr]
+    importlib.import_module("plain")
+    assert called == [True]
+
+
+def test_a_module_that_came_by_an_unseen_way_is_found_by_the_next_that_asks() -> None:
+    called: list[ModuleType] = []
+    when_imported("ghost", called.append)
+    sys.modules["ghost"] = ghost = ModuleType("ghost")
+    assert called == []
+    when_imported("ghost", called.append)
+    del sys.modules["ghost"]
+    assert called == [ghost, ghost]
 
 
 def test_a_callback_may_cancel_another(write: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
@@ -242,14 +243,15 @@ def _switch_on(integration: Integration) -> None:
 def _patch_on_import(
     enabled: _Enabled, hook: Hook, target: str, driver: Driver
 ) -> Callable[[ModuleType], None]:
-    path = target.partition(":")[2].split(".")
+    *owners, attribute = target.partition(":")[2].split(".")
+    put_on = enabled.patcher.patch_subclasses if hook.subclasses else enabled.patcher.patch
 
     def patch(module: ModuleType) -> None:
-        owner: Any = module
-        for part in path[:-1]:
-            owner = getattr(owner, part)
-        put_on = enabled.patcher.patch_subclasses if hook.subclasses else enabled.patcher.patch
-        put_on(owner, path[-1], driver)
+        try:
+            owner: Any = functools.reduce(getattr, owners, module)
+            put_on(owner, attribute, driver)
+        except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
+            log.warning("autotrack: %s: %s is not recorded: %s", enabled.integration.name, target, error)
 
     return patch
 

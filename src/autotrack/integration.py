@@ -20,7 +20,7 @@ import inspect
 import logging
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -56,9 +56,13 @@ class Call:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """Every argument by its name, defaults filled in. Raises TypeError if they do not fit."""
-        bound = _signature(self.function).bind(*self.args, **self.kwargs)
+        bound = self._signature.bind(*self.args, **self.kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
 
     def append(self, name: str, item: Any) -> None:
         """Add `item` to the list argument `name`: on a copy, the user's own list stays as it is.
@@ -67,7 +71,7 @@ class Call:
         """
         _switch_off_what_fails(item)
         items = [*(self.arguments[name] or ()), item]
-        parameters = list(_signature(self.function).parameters)
+        parameters = list(self._signature.parameters)
         position = parameters.index(name)
         if position < len(self.args):
             self.args = (*self.args[:position], items, *self.args[position + 1 :])
@@ -158,8 +162,3 @@ def _switch_off_what_fails(item: Any) -> None:
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
     """What a method that failed has become."""
-
-
-@lru_cache(maxsize=512)
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(function)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 FAILURES_BEFORE_OFF = 3
 """A hook that fails this often in a row is switched off; one odd object does not do it."""
 
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], Mapping[str, Any]], Any]
-
 
 class _Frame:
     """One training call that is going on in this context."""

@@ -57,7 +57,7 @@ def main() -> None:
 
 def _sentence(error: click.UsageError) -> str:
     text = " ".join(error.format_message().split())
-    return text if text.endswith((".", "?", ")")) else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _fail(message: str, status: int) -> None:

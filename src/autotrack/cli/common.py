@@ -10,9 +10,8 @@ if TYPE_CHECKING:
     from ..store import Store
 
 store_option = click.option(
-    "--store", metavar="URL", help="The store, sqlite:///path. Default: the one scripts record to from here."
+    "--store", metavar="URL", help="sqlite:///path of the store; default: where scripts record to from here."
 )
-experiment_option = click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Everything there is, as JSON.")
 
 

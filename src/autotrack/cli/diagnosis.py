@@ -96,11 +96,10 @@ def _installed_version(kind: type[Integration]) -> str | None:
     try:
         return metadata.version(Requirement(kind.requires).name)
     except metadata.PackageNotFoundError:
-        owners = metadata.packages_distributions()
-        modules = [
-            target.partition(":")[0].partition(".")[0] for hook in kind.hooks() for target in hook.targets
-        ]
-        return next((metadata.version(owner) for module in modules for owner in owners.get(module, ())), None)
+        modules = {target.partition(":")[0] for hook in kind.hooks() for target in hook.targets}
+        packages = metadata.packages_distributions()
+        owners = [owner for module in modules for owner in packages.get(module.partition(".")[0], ())]
+        return metadata.version(owners[0]) if owners else None
 
 
 @contextmanager

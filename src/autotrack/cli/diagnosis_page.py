@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..options import Setting
 from . import text
 from .diagnosis import Diagnosis
 from .terminal import GAP, grid, heading, titled
@@ -25,7 +26,7 @@ def parts(found: Diagnosis) -> Iterator[RenderableType]:
     yield heading("Integrations")
     yield _integrations(found.integrations)
     yield heading("Options")
-    yield _options(found)
+    yield _options(found.options)
     yield Text()
     yield from _verdict(found.problems)
 
@@ -47,35 +48,24 @@ def _spools(spools: list[dict[str, Any]]) -> RenderableType:
     table = titled("pending>", "rejected>", "folder")
     for spool in spools:
         rejected = Text(f"{spool['rejected_files']:,}", "red" if spool["rejected_files"] else "")
-        table.add_row(
-            text.size(spool["pending_bytes"]), rejected, Text(text.plain(spool["folder"]), overflow="fold")
-        )
+        table.add_row(text.size(spool["pending_bytes"]), rejected, text.plain(spool["folder"]))
     return table
 
 
 def _integrations(integrations: list[dict[str, Any]]) -> Table:
+    symbols = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("-", "dim")}
     table = titled("", "name", "installed", "requires")
-    for integration in integrations:
-        symbol, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}[
-            integration["supported"]
-        ]
-        cells = integration["name"], integration["installed"] or "no", integration["requires"]
-        table.add_row(
-            Text(symbol, style), *(Text(text.plain(cell), "dim" if symbol == "–" else "") for cell in cells)
-        )
+    for found in integrations:
+        cells = found["name"], found["installed"] or "no", found["requires"]
+        table.add_row(symbols[found["supported"]], *map(text.plain, cells))
     return table
 
 
-def _options(found: Diagnosis) -> Table:
+def _options(options: Mapping[str, Setting]) -> Table:
     table = titled("name", "value", "set by")
-    for name, setting in found.options.items():
-        value = "—" if setting.value is None else text.scalar(setting.value)
-        cells = (
-            Text(name, "cyan"),
-            Text(value, overflow="fold"),
-            Text(text.plain(setting.origin), overflow="fold"),
-        )
-        table.add_row(*cells)
+    for name, setting in options.items():
+        value = "-" if setting.value is None else text.scalar(setting.value)
+        table.add_row(Text(text.plain(name), "cyan"), value, text.plain(setting.origin))
     return table
 
 
@@ -89,7 +79,7 @@ def _verdict(problems: list[str]) -> Iterator[RenderableType]:
 
 
 def _facts(facts: Mapping[str, str]) -> Table:
-    table = grid("left", "left")
+    table = grid("<<")
     for name, value in facts.items():
         table.add_row(Text(name, "dim"), Text(text.plain(value), "red" if name == "error" else ""))
     return table

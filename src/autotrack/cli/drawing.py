@@ -47,7 +47,7 @@ def branches(nodes: Sequence[NodeT]) -> list[tuple[str, NodeT]]:
 
 
 def sparkline(points: Points, width: int) -> str:
-    """A curve in at most `width` characters, over its steps; × where there is no finite value."""
+    """A curve in at most `width` characters, over its steps; ! where there is no finite value."""
     if len(points) == 0:
         return ""
     cells = _cells(points, min(width, len(points)))
@@ -74,7 +74,7 @@ def _level(value: float | None, low: float, high: float) -> str:
     if value is None:
         return " "
     if not math.isfinite(value):
-        return "×"
+        return "!"
     return _LEVELS[round((value - low) / (high - low) * 7)] if high > low else _LEVELS[0]
 
 

@@ -12,7 +12,7 @@ import click
 
 from ..locations import normalized
 from ..options import env_name
-from .common import experiment_option, store_option
+from .common import store_option
 
 _SITE = Path(__file__).parent / "site"
 """Holds the `sitecustomize.py` that Python imports as it starts."""
@@ -20,7 +20,7 @@ _SITE = Path(__file__).parent / "site"
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @store_option
-@experiment_option
+@click.option("--experiment", metavar="NAME", help="The experiment of its runs.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
 def execute(store: str | None, experiment: str | None, command: tuple[str, ...]) -> int:
     """Run COMMAND with autotrack enabled, no change of code; a script.py runs with this Python.

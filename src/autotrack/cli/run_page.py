@@ -89,7 +89,7 @@ def _section(
 
 
 def _title(run: Run) -> Text:
-    return Text.assemble((text.plain(run.name) or "—", "bold"), "  ", state_text(run.state))
+    return Text.assemble((text.plain(run.name) or "-", "bold"), "  ", state_text(run.state))
 
 
 def _facts(store: Store, run: Run) -> Table:
@@ -101,7 +101,7 @@ def _facts(store: Store, run: Run) -> Table:
     }
     if run.parent:
         facts["parent"] = f"{text.short_id(run.parent)}  {_name_of(store, run.parent)}"
-    table = grid("left", "left")
+    table = grid("<<")
     for name, value in facts.items():
         table.add_row(Text(name, "dim"), Text(text.plain(value)))
     return table
@@ -133,7 +133,7 @@ def _children(store: Store, ids: Sequence[str], width: int) -> RenderableType:
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, Scalar]]:
     """Names and values; those that are not set come last."""
-    return sorted(values.items(), key=lambda pair: pair[1] == "None")
+    return sorted(values.items(), key=lambda pair: pair[1] == run_table.NOT_SET)
 
 
 def _values(pairs: Sequence[tuple[str, Scalar]], width: int) -> RenderableType:
@@ -164,7 +164,7 @@ def _in_columns(pairs: Sequence[tuple[str, str]], width: int) -> Table:
         if sum(map(_column_width, candidate)) <= width:
             columns = candidate
             break
-    table = grid(*["left"] * 2 * len(columns))
+    table = grid("<<" * len(columns))
     for row in zip_longest(*columns, fillvalue=("", "")):
         table.add_row(*(cell for name, value in row for cell in (Text(name, "cyan"), _value(value))))
     return table
@@ -176,7 +176,7 @@ def _column_width(pairs: Sequence[tuple[str, str]]) -> int:
 
 
 def _value(value: str) -> Text:
-    shown = Text(value, "dim" if value == "None" else "")
+    shown = Text(value, "dim" if value == run_table.NOT_SET else "")
     shown.pad_right(GAP)
     return shown
 
@@ -236,7 +236,7 @@ def _line(run: Run, drawn: Sequence[tuple[str, Fit]]) -> Calls:
         Text.assemble(
             (branch, "dim"),
             text.plain(last.name),
-            (f" × {len(fits):,}" if len(fits) > 1 else "", "dim"),
+            (f"  {len(fits):,} calls" if len(fits) > 1 else "", "dim"),
             (f"  ✗ {text.plain(last.error)}" if last.error else "", "red"),
         ),
         starts[0],
@@ -250,7 +250,7 @@ def _waterfall(run: Run, calls: Sequence[Calls], width: int) -> Table:
     whole = max(run.duration, *(call.end for call in calls)) or 1.0
     names = min(max(call.name.cell_len for call in calls), width // 2)
     room = min(width - names - DURATION_WIDTH - 2 * GAP, WIDEST_BAR)
-    table = grid("left", "right", "left")
+    table = grid("<><")
     for call in calls:
         call.name.truncate(names, overflow="ellipsis")
         picture = bar(call.start / whole, call.end / whole, room)
@@ -259,7 +259,7 @@ def _waterfall(run: Run, calls: Sequence[Calls], width: int) -> Table:
 
 
 def _artifacts(artifacts: Sequence[Artifact]) -> Table:
-    table = grid("left", "right", "left")
+    table = grid("<><")
     for artifact in artifacts:
         kind = Text(text.plain(artifact.media_type), "dim")
         table.add_row(Text(text.plain(artifact.path)), text.size(artifact.size), kind)

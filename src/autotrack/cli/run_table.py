@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Literal
@@ -21,11 +21,13 @@ from .terminal import GAP, state_text
 NAME_WIDTH = 16
 """Of the name while other columns compete; what nobody else needs it gets as well."""
 VALUE_WIDTH = 16
+NOT_SET = "None"
+"""The text of a param that was left at None: as good as absent."""
 MOST_VALUES = 20
 """Metrics, and params, that are considered for a column."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
     """A column's title and its cells from top to bottom."""
 
@@ -36,29 +38,26 @@ class Column:
     style: str = ""
 
     @property
-    def natural(self) -> int:
-        """Cells it would take to show everything."""
-        return max(cell_len(self.title), *(cell.cell_len for cell in self.cells))
-
-    @property
     def width(self) -> int:
-        """Cells that it asks for."""
-        return min(self.natural, self.most)
+        """Cells that it asks for: all it needs, up to `most`."""
+        return min(self.most, max(cell_len(self.title), *(cell.cell_len for cell in self.cells)))
 
 
 def table(runs: Sequence[Run], width: int) -> Table:
     """The runs in `width` cells, each on one line, children beneath their parents."""
     drawn = branches(runs)
     ordered = [run for _, run in drawn]
+    ids = Column("id", [Text(text.short_id(run.id), "dim") for run in ordered])
     name = Column("name", [_name(lines, run) for lines, run in drawn], NAME_WIDTH)
-    always = [_column("id", ordered, lambda run: Text(text.short_id(run.id), "dim")), name]
-    facts, values = _facts(ordered), _values(ordered)
-    room = width - sum(column.width + GAP for column in always) + GAP
-    chosen = _fitting([*facts, *values], room)
-    room -= sum(column.width + GAP for column in chosen)
-    params_then_metrics = sorted(chosen, key=lambda column: column.style == "magenta")
-    wider = replace(name, most=name.width + max(room, 0))
-    return _drawn([always[0], wider, *params_then_metrics])
+    facts, experiment = _facts(ordered), _experiment(ordered)
+    metrics = _ranked([run.metrics for run in ordered], "magenta")
+    params = _ranked([run.params for run in ordered], "cyan")
+    by_turns = [value for value in chain.from_iterable(zip_longest(metrics, params)) if value]
+
+    chosen, left = _fitting([*facts, *experiment, *by_turns], width - _taken([ids, name]) + GAP)
+    wider = replace(name, most=NAME_WIDTH + left)
+    order = [*experiment, *facts, *params, *metrics]
+    return _drawn([ids, wider, *(column for column in order if column in chosen)])
 
 
 def nothing(url: str, experiment: str | None) -> Text:
@@ -80,6 +79,20 @@ def footer(shown: int, total: int, url: str, width: int) -> Text:
     return Text(before + text.shortened(text.plain(url), max(width - len(before + after), 16)) + after, "dim")
 
 
+def _taken(columns: Iterable[Column]) -> int:
+    return sum(column.width + GAP for column in columns)
+
+
+def _fitting(columns: Iterable[Column], room: int) -> tuple[list[Column], int]:
+    """Those that fit, in the order given, and the room that is left."""
+    chosen = []
+    for column in columns:
+        if _taken([column]) <= room:
+            chosen.append(column)
+            room -= _taken([column])
+    return chosen, max(room, 0)
+
+
 def _drawn(columns: Sequence[Column]) -> Table:
     drawn = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
@@ -91,31 +104,26 @@ def _drawn(columns: Sequence[Column]) -> Table:
     return drawn
 
 
-def _column(title: str, runs: Iterable[Run], cell: Callable[[Run], Text], right: bool = False) -> Column:
-    return Column(title, [cell(run) for run in runs], right=right)
+# --- columns --------------------------------------------------------------------------------------
 
 
 def _name(lines: str, run: Run) -> Text:
-    return Text.assemble((lines, "dim"), text.plain(run.name) or "—")
+    return Text.assemble((lines, "dim"), text.plain(run.name) or "-")
 
 
 def _facts(runs: Sequence[Run]) -> list[Column]:
     """What every run has."""
-    columns = [
-        _column("state", runs, lambda run: state_text(run.state)),
-        _column("started", runs, lambda run: Text(text.ago(run.started))),
-        _column("duration", runs, lambda run: Text(text.duration(run.duration)), right=True),
+    return [
+        Column("state", [state_text(run.state) for run in runs]),
+        Column("started", [Text(text.ago(run.started)) for run in runs]),
+        Column("duration", [Text(text.duration(run.duration)) for run in runs], right=True),
     ]
-    if len({run.experiment for run in runs}) > 1:
-        columns.insert(0, _column("experiment", runs, lambda run: Text(text.plain(run.experiment))))
-    return columns
 
 
-def _values(runs: Sequence[Run]) -> list[Column]:
-    """Metrics and params by turns, each from the most telling to the least."""
-    metrics = _ranked([run.metrics for run in runs], "magenta")
-    params = _ranked([run.params for run in runs], "cyan")
-    return [column for column in chain.from_iterable(zip_longest(metrics, params)) if column]
+def _experiment(runs: Sequence[Run]) -> list[Column]:
+    """A column where there is more than one."""
+    names = [text.plain(run.experiment) for run in runs]
+    return [Column("experiment", list(map(Text, names)))] if len(set(names)) > 1 else []
 
 
 def _ranked(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
@@ -123,31 +131,19 @@ def _ranked(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
     given: defaultdict[str, list[Scalar]] = defaultdict(list)
     for mapping in values:
         for name, value in mapping.items():
-            if value != "None":
+            if value != NOT_SET:
                 given[name].append(value)
+    differ = {name for name, found in given.items() if len(set(found)) > 1}
+    shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
 
     def rank(name: str) -> tuple[bool, int]:
         return name not in differ, -len(given[name])
 
-    differ = {name for name, found in given.items() if len(set(found)) > 1}
-    names = [name for name in given if name in differ or 2 * len(given[name]) >= len(values)]
-    return [
-        Column(text.plain(name), [Text(_shown(mapping, name)) for mapping in values], right=True, style=style)
-        for name in sorted(names, key=rank)[:MOST_VALUES]
-    ]
+    names = sorted((name for name in given if name in differ | shared), key=rank)[:MOST_VALUES]
+    return [_column(name, values, not any(isinstance(v, str) for v in given[name]), style) for name in names]
 
 
-def _shown(values: Mapping[str, Scalar], name: str) -> str:
-    """The value; nothing for one that is not set."""
-    value = values.get(name, "None")
-    return "" if value == "None" else text.scalar(value)
-
-
-def _fitting(columns: Iterable[Column], room: int) -> list[Column]:
-    """Those that fit, in the order given."""
-    chosen = []
-    for column in columns:
-        if column.width + GAP <= room:
-            chosen.append(column)
-            room -= column.width + GAP
-    return chosen
+def _column(name: str, values: Sequence[Mapping[str, Scalar]], right: bool, style: str) -> Column:
+    shown = (text.scalar(v) if (v := mapping.get(name, NOT_SET)) != NOT_SET else "" for mapping in values)
+    cells = [Text(text.shortened(value, VALUE_WIDTH)) for value in shown]
+    return Column(text.plain(name), cells, right=right, style=style)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import experiment_option, json_option, opened, store_option
+from .common import json_option, opened, store_option
 
 if TYPE_CHECKING:
     from ..store import RunList, Store
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @store_option
-@experiment_option
+@click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
 @click.option(
     "--limit",
     metavar="N",

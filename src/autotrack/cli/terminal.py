@@ -48,17 +48,18 @@ def heading(title: str, note: str = "") -> Padding:
     return Padding(Rule(words, align="left", style="dim"), (1, 0, 0, 0))
 
 
-def grid(*columns: Literal["left", "right"]) -> Table:
-    """A table without titles."""
+def grid(columns: str) -> Table:
+    """A table without titles; `columns` has "<" for each column of text and ">" for one of numbers."""
     table = Table.grid(padding=(0, GAP, 0, 0))
-    for justify in columns:
-        table.add_column(justify=justify, overflow="fold")
+    for column in columns:
+        table.add_column(justify="right" if column == ">" else "left", overflow="fold")
     return table
 
 
 def titled(*titles: str) -> Table:
-    """A table with a dim row of titles and no lines; "title>" is a column of numbers."""
+    """A table with a dim row of titles and no lines; "title>" stands above numbers."""
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
     for title in titles:
-        table.add_column(title.rstrip(">"), justify="right" if title.endswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if title.endswith(">") else "left"
+        table.add_column(title.rstrip(">"), justify=justify, overflow="fold")
     return table

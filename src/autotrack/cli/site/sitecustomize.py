@@ -1,5 +1,6 @@
 """What `autotrack exec` puts in front of PYTHONPATH: Python imports it before the script begins."""
 
+import importlib
 import os
 import sys
 
@@ -9,7 +10,7 @@ def _enable() -> None:
         import autotrack
 
         autotrack.enable()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, the script goes on
         print(f"autotrack: {sys.executable} records nothing: {error}", file=sys.stderr)
 
 
@@ -19,7 +20,7 @@ def _load_next() -> None:
     sys.path[:] = [place for place in sys.path if os.path.abspath(place) != here]
     this = sys.modules.pop(__name__)
     try:
-        import sitecustomize  # noqa: F401
+        importlib.import_module(__name__)
     except ModuleNotFoundError as error:
         if error.name != __name__:
             raise
