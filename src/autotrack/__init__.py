@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from ._api import active_run, flush, get_run, log, log_artifact, log_params, run, runs, set_tags
 from ._enable import disable, enable
+from ._version import __version__
 from .errors import AutotrackError, NewerStore, OptionError, RunNotFound, StoreError
 from .integration import Call, Integration, Outcome, hook
 from .recording.run import ActiveRun
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ActiveRun",
@@ -26,6 +25,7 @@ __all__ = [
     "Outcome",
     "RunNotFound",
     "StoreError",
+    "__version__",
     "active_run",
     "disable",
     "enable",

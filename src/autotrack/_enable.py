@@ -21,6 +21,7 @@ from . import semconv as sc
 from ._patching.driver import Driver
 from ._patching.imports import when_imported
 from ._patching.patcher import Patcher
+from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .exporters.spool import SpoolExporter
 from .integration import Hook, Integration
@@ -148,8 +149,6 @@ def _with_store(options: opts.Options) -> opts.Options:
 
 
 def _make_recorder(options: opts.Options, report: Report) -> Recorder:
-    from . import __version__
-
     assert options.store is not None
     places = homes(options.store)
 

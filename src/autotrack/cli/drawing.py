@@ -61,8 +61,8 @@ def _cells(points: Points, width: int) -> list[float | None]:
     import numpy as np
 
     first, last = float(points.step.min()), float(points.step.max())
-    place = (points.step - first) / max(last - first, 1.0) * (width - 1)
-    index = np.rint(place).astype(int)
+    place = (points.step - first) / max(last - first, 1.0) * width
+    index = np.minimum(place.astype(int), width - 1)
     finite = np.isfinite(points.value)
     total = np.bincount(index[finite], points.value[finite], width)
     n = np.bincount(index[finite], minlength=width)

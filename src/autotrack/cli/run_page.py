@@ -32,7 +32,6 @@ WIDEST_BAR = 60
 LONGEST_CURVE = 1_000_000
 """Points of a curve that is drawn; to read more takes longer than a glance is worth."""
 MOST_COLUMNS = 4
-LONGEST_VALUE = 400
 ALIKE = 3
 """Calls alike in a row that are drawn one by one; more of them are one line."""
 
@@ -117,7 +116,7 @@ def _name_of(store: Store, run_id: str) -> str:
 def _error(error: RunError) -> Iterator[RenderableType]:
     """The end of the traceback, where the reason stands."""
     lines = error.traceback.rstrip().splitlines() or [f"{error.type}: {error.message}"]
-    shown = [text.plain(line[:LONGEST_VALUE]) for line in lines[-MOST_TRACEBACK_LINES:]]
+    shown = [text.plain(line) for line in lines[-MOST_TRACEBACK_LINES:]]
     if len(lines) > len(shown):
         yield Text(f"… {len(lines) - len(shown):,} earlier lines; everything: --json", "dim")
     styled = [Text(line, "" if line.startswith(" ") else "red") for line in shown]
@@ -139,9 +138,7 @@ def _pairs(values: dict[str, Any]) -> list[tuple[str, Scalar]]:
 def _values(pairs: Sequence[tuple[str, Scalar]], width: int) -> RenderableType:
     """Side by side in as many columns as fit; what is long comes last, folded."""
     half = (width - GAP) // 2
-    shown = [
-        (text.shortened(text.plain(name), half), _clipped(text.scalar(value, 12))) for name, value in pairs
-    ]
+    shown = [(text.shortened(text.plain(name), half), text.scalar(value, 12)) for name, value in pairs]
     short = [pair for pair in shown if _pair_width(pair) <= half]
     long = [pair for pair in shown if _pair_width(pair) > half]
     return Group(*(_in_columns(some, width) for some in (short, long) if some))
@@ -149,10 +146,6 @@ def _values(pairs: Sequence[tuple[str, Scalar]], width: int) -> RenderableType:
 
 def _pair_width(pair: tuple[str, str]) -> int:
     return cell_len(pair[0]) + GAP + cell_len(pair[1])
-
-
-def _clipped(value: str) -> str:
-    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
 
 
 def _in_columns(pairs: Sequence[tuple[str, str]], width: int) -> Table:
@@ -187,12 +180,17 @@ def _metrics(run: Run, metrics: Sequence[tuple[str, MetricSummary]], width: int)
         table.add_row(
             Text(text.shortened(text.plain(name), width // 4), "magenta"),
             Text(text.number(summary.last), "bold"),
-            text.number(summary.min),
-            text.number(summary.max),
+            *_range(summary),
             _count(summary),
             Text(_curve(run, name, summary, width // 4), "magenta"),
         )
     return table
+
+
+def _range(summary: MetricSummary) -> tuple[str, str]:
+    if summary.non_finite == summary.count:
+        return "-", "-"
+    return text.number(summary.min), text.number(summary.max)
 
 
 def _count(summary: MetricSummary) -> Text:

@@ -17,8 +17,14 @@ _JOINER = "\u200d"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+LONGEST = 400
+"""Characters of a text that are shown."""
+
+
 def plain(text: str) -> str:
     r"""`text` on one line: line breaks, escapes and whatever else is no glyph as ``\n``, ``\x1b``."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}…"
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == _JOINER else _escaped(c) for c in text)
