@@ -18,7 +18,7 @@ _SITE = Path(__file__).parent / "site"
 """Holds the `sitecustomize.py` that Python imports as it starts."""
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command("exec", context_settings={"allow_interspersed_args": False})
 @store_option
 @click.option("--experiment", metavar="NAME", help="The experiment of its runs.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
