@@ -151,10 +151,14 @@ def _with_store(options: opts.Options) -> opts.Options:
 def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     assert options.store is not None
     places = homes(options.store)
+    is_off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
     def exporters(writer: str, report: Report) -> Sequence[SpanExporter]:
-        return [SpoolExporter([home.spool for home in places], writer, report)]
+        return [] if is_off else [SpoolExporter([home.spool for home in places], writer, report)]
 
+    if is_off:
+        report.warn("OTEL_SDK_DISABLED is set: nothing is recorded")
+        options = replace(options, quiet=True)
     made = Recorder(
         options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
     )

@@ -34,7 +34,7 @@ class Commands(click.Group):
             _fail(str(error), 1)
 
 
-@click.group(cls=Commands, invoke_without_command=True)
+@click.group("autotrack", cls=Commands, invoke_without_command=True)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
@@ -56,10 +56,10 @@ def main() -> None:
 
 
 def _sentence(error: click.UsageError) -> str:
-    text = " ".join(error.format_message().split())
+    text = error.format_message().strip()
     return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _fail(message: str, status: int) -> None:
-    click.echo(f"autotrack: {message}", err=True)
+    click.echo(f"autotrack: {' '.join(message.split())}", err=True)
     sys.exit(status)

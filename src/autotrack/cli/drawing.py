@@ -75,7 +75,8 @@ def _level(value: float | None, low: float, high: float) -> str:
         return " "
     if not math.isfinite(value):
         return "!"
-    return _LEVELS[round((value - low) / (high - low) * 7)] if high > low else _LEVELS[0]
+    span = high / 2 - low / 2  # halves, for the whole may be beyond what a float can hold
+    return _LEVELS[round((value / 2 - low / 2) / span * 7)] if span > 0 else _LEVELS[0]
 
 
 def bar(start: float, end: float, width: int) -> str:

@@ -30,7 +30,7 @@ MOST_ROWS = 30
 DURATION_WIDTH = 12
 WIDEST_BAR = 60
 LONGEST_CURVE = 1_000_000
-"""Points of a curve that is drawn; to read more takes longer than a glance is worth."""
+"""Points of a curve that is drawn: 0.1 s of reading; a page has up to `MOST_ROWS` of them."""
 MOST_COLUMNS = 4
 ALIKE = 3
 """Calls alike in a row that are drawn one by one; more of them are one line."""

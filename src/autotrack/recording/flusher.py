@@ -53,6 +53,7 @@ class Flusher:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._last_activity = time.monotonic()
+        self.resting = threading.RLock()  # held while at work; a signal handler may come back in
 
     def start(self) -> None:
         """Start the thread. Where none can be started any more, requests are served by the caller."""
@@ -81,8 +82,9 @@ class Flusher:
                 done = None
             try:
                 self._flush()
-                self._beat(time.monotonic() - self._last_activity)
-                self._export()
+                with self.resting:
+                    self._beat(time.monotonic() - self._last_activity)
+                    self._export()
             except Exception as error:  # noqa: BLE001  the thread must live on
                 self._report.warn(f"recording failed: {type(error).__name__}: {error}")
             finally:
@@ -92,9 +94,10 @@ class Flusher:
     def _flush(self) -> None:
         waiting = len(self._queue)  # what comes meanwhile is for the next time: a flush must end
         while waiting > 0:
-            self._take(min(SLICE, waiting))
+            with self.resting:
+                self._take(min(SLICE, waiting, len(self._queue)))
+                self._export()
             waiting -= SLICE
-            self._export()
 
     def _take(self, count: int) -> None:
         """Turn `count` queued items into spans, which arrive in `ended`."""

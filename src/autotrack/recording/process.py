@@ -31,7 +31,11 @@ class ProcessHooks:
         if self._recorder is None:
             atexit.register(self._at_exit)
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._after_fork_in_child)
+                os.register_at_fork(
+                    before=self._before_fork,
+                    after_in_parent=self._after_fork_in_parent,
+                    after_in_child=self._after_fork_in_child,
+                )
         self._recorder = recorder
         recorder.on_first_record = self._on_first_record
         self._chain_sigterm()
@@ -48,6 +52,14 @@ class ProcessHooks:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
+    def _before_fork(self) -> None:
+        if self._recorder is not None:
+            self._recorder.pause()
+
+    def _after_fork_in_parent(self) -> None:
+        if self._recorder is not None:
+            self._recorder.resume()
+
     def _after_fork_in_child(self) -> None:
         if self._recorder is not None:
             self._recorder.after_fork_in_child()
@@ -57,12 +69,10 @@ class ProcessHooks:
 
         Registered when the child first records: those it inherited by fork are cleared.
         """
-        if "multiprocessing.util" in sys.modules:  # else this is no such child; importing it takes 20 ms
-            from multiprocessing import parent_process
+        if _is_multiprocessing_child():
             from multiprocessing.util import Finalize
 
-            if parent_process() is not None:
-                Finalize(None, self._at_exit, exitpriority=100)
+            Finalize(None, self._at_exit, exitpriority=100)
 
     def _at_exit(self) -> None:
         state, error = outcome_of(_uncaught_exception())
@@ -71,8 +81,16 @@ class ProcessHooks:
     def _close(self, state: State, error: RunError | None) -> None:
         if self._recorder is not None:
             self._recorder.close(state, error)
-            if self._recorder.pid == os.getpid():
+            if self._recorder.pid == os.getpid() and not _is_multiprocessing_child():
                 self._closed(self._recorder)
+
+
+def _is_multiprocessing_child() -> bool:
+    if "multiprocessing.process" not in sys.modules:  # such a child has it; importing it takes 16 ms
+        return False
+    from multiprocessing import parent_process
+
+    return parent_process() is not None
 
 
 def _uncaught_exception() -> BaseException | None:

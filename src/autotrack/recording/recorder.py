@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT = 30.0
 """Seconds to wait for the last write when the process ends: a dead disk must not hang the exit."""
+PAUSE_TIMEOUT = 1.0
+"""Seconds that a fork waits for the flusher."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
 
@@ -58,6 +60,7 @@ class Recorder:
         self._version = version
         self._open: dict[str, ActiveRun] = {}
         self._implicit: ActiveRun | None = None
+        self._paused = False
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -175,8 +178,18 @@ class Recorder:
             exporter.shutdown()
         self.push = self._push_late
 
+    def pause(self) -> None:
+        """Let the flusher come to rest: a child forked amid an import of its could never import again."""
+        self._paused = self._flusher.resting.acquire(timeout=PAUSE_TIMEOUT)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        if self._paused:
+            self._flusher.resting.release()
+
     def after_fork_in_child(self) -> None:
         """Drop what the parent will write; keep its runs usable, under a writer of this process."""
+        self._paused = False
         self._start_afresh()
         for run in self._open.values():
             run.inherit()

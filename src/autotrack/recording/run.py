@@ -23,8 +23,6 @@ from .ids import uuid7_hex
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from opentelemetry.sdk.trace import Span
-
     from .recorder import Recorder
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -62,7 +60,7 @@ class ActiveRun:
         # Set when a segment begins:
         self.segment = 0
         self.clock_offset = 0
-        self.span: Span
+        self.span: trace.Span
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}

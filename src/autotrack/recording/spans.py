@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -63,11 +63,9 @@ class SpanFactory:
         provider.add_span_processor(_Ended(ended))
         self._tracer = provider.get_tracer("autotrack", version, schema_url=sc.SCHEMA_URL)
 
-    def open_run(self, name: str, start: int, parent: otel_context.Context) -> Span:
+    def open_run(self, name: str, start: int, parent: otel_context.Context) -> trace.Span:
         """The span that is the run, open until it ends; current for the user's own spans."""
-        span = self._tracer.start_span(name, context=parent, start_time=start)
-        assert isinstance(span, Span), "the OpenTelemetry SDK is disabled"
-        return span
+        return self._tracer.start_span(name, context=parent, start_time=start)
 
     def run_start(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         """A run begins: said by a child of its own, because the run's span comes only at the end."""
