@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -231,16 +232,14 @@ HOSTILE = """
 """
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_nothing_reaches_the_terminal_raw(cli: Cli, width: int) -> None:
+def test_nothing_reaches_the_terminal_raw(cli: Cli) -> None:
     assert cli.place.run(HOSTILE).returncode == 0
     ids = [run.id for run in cli.place.open().runs()]
-    for args in (["runs"], *(["show", run_id] for run_id in ids), ["doctor"]):
-        output = "\n".join(cli.lines(*args, width=width))
-        assert_harmless(output)
-        assert max(map(cell_len, output.splitlines())) <= width
-    lines = cli.lines("runs", width=200)
-    assert len(lines) == 4
+    for width, args in product((40, 80, 200), (["runs"], ["doctor"], *(["show", run_id] for run_id in ids))):
+        lines = cli.lines(*args, width=width)
+        assert_harmless("\n".join(lines))
+        assert max(map(cell_len, lines)) <= width
+    assert len(cli.lines("runs", width=200)) == 4
     assert r"\x1b[31m[bold]x[/bold]\r\n" in cli.lines("show", ids[1], width=200)[0]
 
 
@@ -432,12 +431,11 @@ def test_help_and_exec_load_neither_tables_nor_database() -> None:
     assert output.stdout.strip() in ("set()", "{'numpy'}")  # numpy is the recorder's
 
 
-@pytest.mark.parametrize("command", ["runs --limit 1000", "runs --json", "show 0", "doctor"])
+@pytest.mark.parametrize("command", ["runs", "runs --json"])
 def test_a_closed_pipe_is_no_error(demo: Cli, command: str) -> None:
     shell = f"{AUTOTRACK} {command} | true"
     ended = subprocess.run(["sh", "-c", shell], env=demo.place.env, capture_output=True, text=True)
-    said = [line for line in ended.stderr.splitlines() if "runs have an id like" not in line]
-    assert (ended.returncode, said) == (0, [])
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_no_colours_without_a_terminal(demo: Cli) -> None:
@@ -485,42 +483,33 @@ TRAIN = """
 """
 
 
-@pytest.fixture
-def train(store: Place) -> str:
-    """A script that knows nothing of autotrack."""
-    Path(store.folder, "train.py").write_text(textwrap.dedent(TRAIN))
+def script(store: Place, source: str) -> str:
+    """The name of a script in the folder where `autotrack_exec` runs it."""
+    Path(store.folder, "train.py").write_text(textwrap.dedent(source))
     return "train.py"
 
 
-def test_exec_records_a_script_as_it_is(store: Place, train: str) -> None:
-    ended = autotrack_exec(
-        store,
-        "--store",
-        "sqlite:///here.db",
-        "--experiment",
-        "exec",
-        "--",
-        sys.executable,
-        train,
-        "--help",
-        "--",
-        "x",
-    )
+def test_exec_records_a_script_as_it_is(store: Place) -> None:
+    options = ["--store", "sqlite:///here.db", "--experiment", "exec", "--"]
+    ended = autotrack_exec(store, *options, sys.executable, script(store, TRAIN), "--help", "--", "x")
     assert (ended.returncode, ended.stdout) == (3, "--help -- x\n")
     assert ended.stderr.startswith("autotrack: recorded 1 run (1 finished)")
     [run] = Place(store.folder, f"sqlite:///{store.folder}/here.db", {}).open().runs()
     assert (run.name, run.experiment) == ("LinearRegression", "exec")
 
 
-def test_exec_runs_a_script_with_this_python(store: Place, train: str) -> None:
-    assert autotrack_exec(store, train, PATH="/nowhere").returncode == 3
-    assert store.only_run().name == "LinearRegression"
+IS_ENABLED = "from autotrack import _enable; print(list(_enable._enabled))"
 
 
-def test_exec_reaches_every_python_below(store: Place, train: str) -> None:
-    ended = autotrack_exec(store, "sh", "-c", f"cd / && {sys.executable} {store.folder / train}; exit 7")
-    assert ended.returncode == 7
-    assert store.only_run().name == "LinearRegression"
+def test_exec_runs_a_script_with_this_python(store: Place) -> None:
+    ended = autotrack_exec(store, script(store, IS_ENABLED), PATH="/nowhere")
+    assert ended.stdout == "['sklearn', 'xgboost']\n"
+
+
+def test_exec_reaches_every_python_below(store: Place) -> None:
+    path = store.folder / script(store, IS_ENABLED)
+    ended = autotrack_exec(store, "sh", "-c", f"cd / && {sys.executable} {path}; exit 7")
+    assert (ended.returncode, ended.stdout) == (7, "['sklearn', 'xgboost']\n")
 
 
 @pytest.mark.parametrize(("command", "status"), [("no-such-program", 127), ("missing.py", 127), ("/", 126)])

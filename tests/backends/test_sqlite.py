@@ -151,7 +151,7 @@ def test_a_failed_write_leaves_nothing(fresh: Fresh, monkeypatch: Any) -> None:
     path = fresh()
     backend = backend_at(path)
     before = contents(path)
-    monkeypatch.setattr("autotrack.backends.writing.Writer._save_ledger", lambda self: 1 / 0)
+    monkeypatch.setattr("autotrack.backends.writing._save_ledger", lambda db, ledger: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         backend.write([table(1, [1], x=[1.0])])
     assert contents(path) == before

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, delete, select
 
 from . import codec, schema
 from .incoming import PointTable
-from .parts import in_parts
-from .writing import insert_points
+from .points import insert_points
+from .sql import in_parts
 
 FULL = 4096
 """Rows of a table that is left alone; smaller ones are merged up to about this size."""

@@ -17,7 +17,7 @@ from ..records import Artifact, Fit, MetricSummary, Points, RunError, State
 from . import codec, schema
 from .compaction import row_seqs
 from .incoming import prefixed
-from .parts import in_parts
+from .sql import in_parts
 
 _NAN = float("nan")
 

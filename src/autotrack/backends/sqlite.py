@@ -18,7 +18,7 @@ from ..locations import database_path
 from ..records import Artifact, Fit, Points, SpanRecord
 from . import compaction, reading, schema
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
-from .writing import Writer
+from .writing import write
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",  # readers and the one writer do not wait for each other
@@ -47,7 +47,7 @@ class SqliteBackend(Backend):
 
     def write(self, spans: Iterable[SpanRecord]) -> None:
         with self._writing() as db:
-            Writer(db).write(spans)
+            write(db, spans)
 
     def compact(self) -> None:
         with self._writing() as db:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ..options import Setting
 from . import text
 from .diagnosis import Diagnosis
-from .terminal import GAP, grid, heading, titled
+from .terminal import grid, heading, titled
 
 
 def parts(found: Diagnosis) -> Iterator[RenderableType]:
@@ -44,7 +43,7 @@ def _store(store: Mapping[str, Any]) -> dict[str, str]:
 
 def _spools(spools: list[dict[str, Any]]) -> RenderableType:
     if not spools:
-        return Text("none: nothing was recorded for this store yet", "dim")
+        return Text("none: nothing waits to be moved into this store", "dim")
     table = titled("pending>", "rejected>", "folder")
     for spool in spools:
         rejected = Text(f"{spool['rejected_files']:,}", "red" if spool["rejected_files"] else "")
@@ -74,8 +73,10 @@ def _verdict(problems: list[str]) -> Iterator[RenderableType]:
         yield Text("✓ All is well.", "green")
         return
     yield Text(f"✗ {text.count(len(problems), 'problem')}:", "bold red")
+    table = grid("<<")
     for problem in problems:
-        yield Padding(Text(text.plain(problem), overflow="fold"), (0, 0, 0, GAP))
+        table.add_row("-", text.plain(problem))
+    yield table
 
 
 def _facts(facts: Mapping[str, str]) -> Table:
