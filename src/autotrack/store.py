@@ -180,12 +180,12 @@ class Store:
         A spool that cannot be locked (a read-only folder) is one line in the log.
         """
         for spool in self._spools:
-            if spool.segments():
-                try:
+            try:
+                if spool.segments():
                     with spool.lock():
                         self._drain(spool)
-                except OSError as error:
-                    log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
+            except OSError as error:
+                log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
 
     def backlogs(self) -> dict[Path, Backlog]:
         """What waits in each spool folder."""

@@ -88,9 +88,10 @@ class ProcessHooks:
 def _is_multiprocessing_child() -> bool:
     if "multiprocessing.process" not in sys.modules:  # such a child has it; importing it takes 16 ms
         return False
-    from multiprocessing import parent_process
+    from multiprocessing import current_process, parent_process
 
-    return parent_process() is not None
+    # joblib's workers have no parent_process(), but a name of their own.
+    return parent_process() is not None or current_process().name != "MainProcess"
 
 
 def _uncaught_exception() -> BaseException | None:
