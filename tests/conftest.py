@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from .scripts import Place
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A store of the test's own; scripts that it starts are gone when it ends."""
-    folders = {"XDG_DATA_HOME": tmp_path / "data", "TMPDIR": tmp_path / "tmp", "HOME": tmp_path / "home"}
+    short = Path(tempfile.mkdtemp(prefix="at-"))  # multiprocessing's sockets have short names
+    folders = {"XDG_DATA_HOME": tmp_path / "data", "HOME": tmp_path / "home", "TMPDIR": short}
     for variable, folder in folders.items():
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         monkeypatch.setenv(variable, str(folder))  # a reader looks for fallback folders too
     monkeypatch.setattr(tempfile, "tempdir", None)
     url = f"sqlite:///{tmp_path}/runs.db"
@@ -29,3 +31,4 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         if process.returncode is None:  # not reaped, so the group is still its own
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+    shutil.rmtree(short)

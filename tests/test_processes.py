@@ -965,6 +965,32 @@ def test_a_worker_that_is_terminated_keeps_what_it_logged(store: Place) -> None:
     assert curve(store.only_run(), "i") == [(i, float(i)) for i in range(100)]
 
 
+def test_sigterm_before_a_forked_child_has_come_to_itself(store: Place) -> None:
+    """`Pool.terminate()` may hit a worker that was forked a microsecond ago."""
+    ended = store.run("""
+        import os, signal, time
+        os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        import autotrack
+        autotrack.enable()
+        with autotrack.run("parent"):
+            autotrack.log({"i": 0.0})
+            autotrack.flush()
+            for i in range(1, 100):
+                autotrack.log({"i": float(i)})
+            started = time.monotonic()
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            print(time.monotonic() - started < 5)
+            for i in range(100, 200):
+                autotrack.log({"i": float(i)})
+    """)
+    assert (ended.returncode, ended.out) == (0, "-15\nTrue\n")
+    assert ended.err == end_line("1 finished", 200) + "\n"
+    assert curve(store.only_run(), "i") == [(i, float(i)) for i in range(200)]
+
+
 def test_a_worker_that_raises(store: Place) -> None:
     ended = store.run("""
         import multiprocessing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import logging
@@ -180,7 +181,9 @@ def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
     if closed.options.quiet or not (closed.report.runs or _enabled):
         return
-    print(closed.report.line(_see_command(closed.options.store), sorted(_enabled)), file=sys.stderr)
+    line = closed.report.line(_see_command(closed.options.store), sorted(_enabled))
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr may be gone by now
+        sys.stderr.write(f"{line}\n")
 
 
 def _see_command(store: str | None) -> str:
@@ -277,6 +280,8 @@ def _experiment_from_folders() -> str:
 
 
 def _main_path() -> Path | None:
-    """The file of the script that is running."""
+    """The file of the script that is running; at exit only the command line still tells it."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if file is None and os.path.isfile(sys.argv[0] if sys.argv else ""):
+        file = sys.argv[0]
     return Path(file).absolute() if file else None

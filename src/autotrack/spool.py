@@ -15,16 +15,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
+import logging
 import os
 import struct
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger("autotrack")
+
 SEGMENT_BYTES = 4 << 20
 _HEADER = struct.Struct("<II")
+_CURSOR = struct.Struct("<QI")  # offset, crc32 of it
 _SUFFIX = ".otlp"
 _REJECTED = "rejected"
 
@@ -45,8 +50,8 @@ class SpoolWriter:
 
     def append(self, payload: bytes) -> None:
         """Write one frame. Raises OSError, and then nothing of the frame is left in the file."""
-        if self._fd is None or self._size >= SEGMENT_BYTES:
-            self._roll()
+        if self._fd is None or self._size >= SEGMENT_BYTES or not os.fstat(self._fd).st_nlink:
+            self._roll()  # the last: somebody deleted the file under us
         assert self._fd is not None
         frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         try:
@@ -108,6 +113,7 @@ class SpoolReader:
 
     def __init__(self, folder: Path, consumer: str) -> None:
         self.folder = folder
+        self.live: set[str] = set()  # writers that lived when `batches` came to their segments
         self._consumer = consumer
 
     @contextlib.contextmanager
@@ -121,7 +127,7 @@ class SpoolReader:
         """Every segment file, a writer's in the order it wrote them."""
         try:
             return sorted(p for p in self.folder.iterdir() if p.suffix == _SUFFIX and p.name[0] != ".")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def batches(self, limit: int = 8 << 20) -> Iterator[Batch]:
@@ -130,25 +136,32 @@ class SpoolReader:
         What is no frame (a torn tail of a writer that is gone, bytes that rotted) is moved to the
         folder ``rejected/``; a live writer's unfinished tail is left for the next time.
         """
-        for segment in self.segments():
-            # Asked before reading: a writer that goes in between is found gone the next time.
-            gone = not _is_held(segment)
+        self.live.clear()
+        seen: set[Path] = set()
+        while new := [segment for segment in self.segments() if segment not in seen]:  # writers roll on
+            for segment in new:
+                try:
+                    yield from self._batches(segment, limit)
+                except OSError as error:
+                    log.warning("autotrack: %s is not read: %s", segment, error.strerror or error)
+            seen.update(new)
+
+    def _batches(self, segment: Path, limit: int) -> Iterator[Batch]:
+        # Asked before reading: of a writer that is gone by now, what follows is all there is.
+        is_held = _is_held(segment)
+        if is_held:
+            self.live.add(_writer_of(segment))
+        while True:
             while payloads_end := self._read(segment, limit):
                 yield Batch(segment, *payloads_end)
-            if gone:
-                self._reject_rest(segment)
-                self._delete(segment)
+            if is_held:
+                return
+            if not self._reject_frame(segment):
+                return self._delete(segment)
 
     def done(self, batch: Batch) -> None:
         """The batch is safe elsewhere: never read it again."""
-        cursor = self._cursor(batch.segment)
-        hidden = cursor.with_name(f".{cursor.name}")
-        hidden.write_text(str(batch.end))
-        os.replace(hidden, cursor)
-
-    def live_writers(self) -> set[str]:
-        """Writers whose process holds a segment now."""
-        return {s.name.split("-")[0] for s in self.segments() if _is_held(s)}
+        self._save_offset(batch.segment, batch.end)
 
     def backlog(self) -> Backlog:
         """How much is waiting here."""
@@ -174,11 +187,17 @@ class SpoolReader:
                 taken += len(payload) + _HEADER.size
         return (payloads, offset + taken) if payloads else None
 
-    def _reject_rest(self, segment: Path) -> None:
+    def _reject_frame(self, segment: Path) -> bool:
+        """Put aside the bytes at the cursor that are no frame; False if there are none left."""
+        offset = self._offset(segment)
         with segment.open("rb") as file:
-            file.seek(self._offset(segment))
-            if rest := file.read():
-                self.reject(segment, rest)
+            file.seek(offset)
+            rest = file.read()
+        if rest:
+            bad = rest[: _bad_length(rest)]
+            self.reject(segment, bad)
+            self._save_offset(segment, offset + len(bad))
+        return bool(rest)
 
     def _delete(self, segment: Path) -> None:
         segment.unlink(missing_ok=True)
@@ -189,19 +208,45 @@ class SpoolReader:
 
     def _offset(self, segment: Path) -> int:
         try:
-            return int(self._cursor(segment).read_text() or 0)
-        except (FileNotFoundError, ValueError):
-            return 0  # reading again is harmless: the store's ledger drops what it has
+            offset, crc = _CURSOR.unpack(self._cursor(segment).read_bytes())
+        except (OSError, struct.error):
+            return 0
+        # Beginning again is harmless: the store's ledger drops what it has.
+        return offset if crc == _crc_of_offset(offset) else 0
+
+    def _save_offset(self, segment: Path, offset: int) -> None:
+        cursor = self._cursor(segment)
+        hidden = cursor.with_name(f".{cursor.name}")
+        hidden.write_bytes(_CURSOR.pack(offset, _crc_of_offset(offset)))
+        os.replace(hidden, cursor)
 
 
-def _read_frame(read) -> bytes | None:  # type: ignore[no-untyped-def]
+def _read_frame(read: Callable[[int], bytes]) -> bytes | None:
     """The next whole frame's payload, or None where there is none (yet)."""
     header = read(_HEADER.size)
     if len(header) < _HEADER.size:
         return None
     length, crc = _HEADER.unpack(header)
-    payload: bytes = read(length)
+    payload = read(length)
     return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+
+
+def _writer_of(segment: Path) -> str:
+    return segment.name.partition("-")[0]
+
+
+def _bad_length(data: bytes) -> int:
+    """How many bytes to put aside: one frame if a whole one, or the end, follows it; else everything."""
+    if len(data) >= _HEADER.size:
+        length: int = _HEADER.unpack_from(data)[0]
+        end = _HEADER.size + length
+        if end == len(data) or _read_frame(io.BytesIO(data[end:]).read) is not None:
+            return end
+    return len(data)
+
+
+def _crc_of_offset(offset: int) -> int:
+    return zlib.crc32(offset.to_bytes(8, "little"))
 
 
 def _is_held(segment: Path) -> bool:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, overload
 from . import artifacts as blobs
 from . import plugins
 from .backend import Backend, RunRow
-from .errors import RunNotFound
+from .errors import RunNotFound, StoreError
 from .locations import Home, homes, normalized
 from .otlp.decode import decode_resource_spans
-from .records import Artifact, Fit, MetricSummary, Points, RunError, Scalar, SpanRecord, State
+from .records import Artifact, Fit, MetricSummary, Points, RunError, Scalar, State
 from .reduction import reduced
 from .spool import Backlog, Batch, SpoolReader
 
@@ -158,34 +158,38 @@ class Store:
 
     def runs(self, *, experiment: str | None = None, limit: int | None = None) -> RunList:
         """Runs, the latest start first. Raises `StoreError`."""
-        self.drain()
+        live = self.drain()
         if not self.backend.exists():
             return RunList([])
-        return RunList(self._live(self.backend.runs(experiment=experiment, limit=limit)))
+        return RunList(self._with_states(self.backend.runs(experiment=experiment, limit=limit), live))
 
     def run(self, run_id: str) -> Run:
         """The run whose id is, or begins or ends with, `run_id`. Raises `RunNotFound`, `StoreError`."""
-        self.drain()
+        live = self.drain()
         ids = self.backend.run_ids(run_id) if run_id and self.backend.exists() else []
         if len(ids) != 1:
             problem = f"{len(ids)} runs have an id like" if ids else "no run has the id"
             raise RunNotFound(f"{problem} {run_id!r} in {self.url}; see: autotrack runs")
         row = self.backend.run(ids[0])
         assert row is not None
-        return self._live([row])[0]
+        return self._with_states([row], live)[0]
 
-    def drain(self) -> None:
+    def drain(self) -> set[str]:
         """Move what the spools hold into the backend. Raises `StoreError`; then the spools keep it.
 
+        Returns the writers of this host that live: of those that are gone, everything is in.
         A spool that cannot be locked (a read-only folder) is one line in the log.
         """
+        live: set[str] = set()
         for spool in self._spools:
             try:
                 if spool.segments():
                     with spool.lock():
                         self._drain(spool)
+                    live |= spool.live
             except OSError as error:
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
+        return live
 
     def backlogs(self) -> dict[Path, Backlog]:
         """What waits in each spool folder."""
@@ -198,18 +202,36 @@ class Store:
     def _drain(self, spool: SpoolReader) -> None:
         wrote = False
         for batch in spool.batches():
-            self.backend.write(_spans(spool, batch))
+            self._take_in(spool, batch)
             spool.done(batch)
             wrote = True
         if wrote:
             self.backend.compact()
 
-    def _live(self, rows: Sequence[RunRow]) -> list[Run]:
-        """The rows with the state of those that have not ended."""
-        if all(row.state for row in rows):
-            return [Run(self, row, row.state) for row in rows if row.state]
+    def _take_in(self, spool: SpoolReader, batch: Batch) -> None:
+        """Write a batch; where a frame of it is not to be had, all the others."""
+        try:
+            self.backend.write(
+                [span for payload in batch.payloads for span in decode_resource_spans(payload)]
+            )
+        except StoreError:
+            raise  # the store's trouble, not the batch's: it waits
+        except Exception:  # noqa: BLE001  what came from outside may fail in any way
+            for payload in batch.payloads:
+                self._take_in_frame(spool, batch.segment, payload)
+
+    def _take_in_frame(self, spool: SpoolReader, segment: Path, payload: bytes) -> None:
+        try:
+            self.backend.write(decode_resource_spans(payload))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            log.warning("autotrack: a frame of %s is put aside: %r", segment.name, error)
+            spool.reject(segment, payload)
+
+    def _with_states(self, rows: Sequence[RunRow], live: set[str]) -> list[Run]:
+        """The rows, with what became of those that have not ended."""
         now, host = time.time_ns(), socket.gethostname()
-        live = {writer for spool in self._spools for writer in spool.live_writers()}
         return [Run(self, row, state_of(row, now, host, live)) for row in rows]
 
 
@@ -232,18 +254,6 @@ def state_of(row: RunRow, now: int, host: str, live_writers: set[str]) -> State:
 def open_store(url: str) -> Store:
     """The process's `Store` for a URL."""
     return Store(url)
-
-
-def _spans(spool: SpoolReader, batch: Batch) -> list[SpanRecord]:
-    """The spans of a batch; a frame that is none is put aside."""
-    spans: list[SpanRecord] = []
-    for payload in batch.payloads:
-        try:
-            spans += decode_resource_spans(payload)
-        except ValueError as error:
-            log.warning("autotrack: a frame of %s is put aside: %s", batch.segment, error)
-            spool.reject(batch.segment, payload)
-    return spans
 
 
 def _datetime(ns: int) -> datetime:

@@ -6,6 +6,7 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def _merged(spans: list[SpanRecord]) -> Iterator[SpanRecord]:
         facts = {k: sum((tuple(s.attributes[k]) for s in group), ()) for k in arrays}
         seqs = facts.pop(sc.SEQ)
         time = min(s.start for s in group)
-        yield ours("metrics", first[sc.RUN_ID], first[sc.SEGMENT], first[sc.WRITER], seqs, facts, time)
+        span = ours("metrics", first[sc.RUN_ID], first[sc.SEGMENT], first[sc.WRITER], seqs, facts, time)
+        yield replace(span, end=max(s.end for s in group))
 
 
 def contents(path: Path) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from ..backend import Backend, RunRow
@@ -20,8 +22,11 @@ from . import compaction, reading, schema
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
 from .writing import write
 
-_PRAGMAS = (
+_NEW = (  # what a file is made with, and keeps
+    "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",  # readers and the one writer do not wait for each other
+)
+_EACH_TIME = (
     "PRAGMA synchronous=FULL",  # committed is on disk: the spool is deleted after it
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=30000",
@@ -34,8 +39,7 @@ class SqliteBackend(Backend):
 
     def __init__(self, url: str) -> None:
         self._path = database_path(url)
-        self._engine = _engine(str(self._path))
-        self._checked = False
+        self._engine = _engine(self._path)
 
     def exists(self) -> bool:
         try:
@@ -109,19 +113,16 @@ class SqliteBackend(Backend):
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._connected() as db:
-            if not self._checked:
-                self._bring_up_to_date(db)
+            self._bring_up_to_date(db)
             with db.execution_options(immediate=True).begin():
                 yield db
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._connected() as db:
-            if not self._checked:
-                version = _version(db)
-                if version != HEAD:
-                    raise _wrong_version(version, self._path)
-                self._checked = True
+            version = _version(db)
+            if version != HEAD:
+                raise _wrong_version(version, self._path)
             with db.begin():
                 yield db
 
@@ -130,6 +131,8 @@ class SqliteBackend(Backend):
         try:
             with self._engine.connect() as db:
                 yield db
+        except (IntegrityError, DataError, ProgrammingError, InterfaceError):
+            raise  # of what was to be written, not of the store
         except DatabaseError as error:
             raise StoreError(f"cannot use {self._path}: {error.orig}") from error
 
@@ -141,17 +144,17 @@ class SqliteBackend(Backend):
             if version is None and inspect(db).get_table_names():
                 raise StoreError(f"{self._path} is a database of something else; choose another store")
             db.rollback()
-            if version is not None:
+            if version is None:
+                _format(db)
+            else:
                 _back_up(self._path, version)
             upgrade(db)
-        db.rollback()
-        self._checked = True
 
 
 _TOLD_BY_TABLES = ("run.start", "run", "beat", "update", "metrics", "artifact")
 
 
-def _engine(path: str) -> Engine:
+def _engine(path: Path) -> Engine:
     """Connections in autocommit, so that each transaction begins as we say.
 
     A deferred BEGIN that turns into a write fails at once when another writer is there, however
@@ -166,17 +169,27 @@ def _engine(path: str) -> Engine:
     return engine
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    try:
-        if not connection.execute("PRAGMA page_count").fetchone()[0]:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-    except BaseException:
-        connection.close()
-        raise
+def _connect(path: Path) -> sqlite3.Connection:
+    """On a read-only medium the file cannot change, and SQLite needs to be told so."""
+    is_fixed = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}{'?immutable=1' if is_fixed else ''}",
+        uri=True,
+        timeout=30,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    for pragma in _EACH_TIME:
+        connection.execute(pragma)
     return connection
+
+
+def _format(db: Connection) -> None:
+    """Settings of a new file; they cannot be made inside a transaction."""
+    driver = db.connection.driver_connection
+    assert driver is not None
+    for pragma in _NEW:
+        driver.execute(pragma)
 
 
 def _version(db: Connection) -> str | None:

@@ -58,18 +58,22 @@ class SpoolExporter(SpanExporter):
         return None
 
     def _append(self, frame: bytes) -> bool:
+        problems = []
         for folder, spool in self._spools:
             try:
                 make_private(folder)
                 spool.append(frame)
             except OSError as error:
-                self._report.warn(f"cannot write to {folder} ({error.strerror or error}); trying elsewhere")
+                problems.append(f"cannot write to {folder} ({error.strerror or error})")
             else:
+                if problems:
+                    self._report.warn(f"{problems[0]}; writing to {folder} instead", kind=problems[0])
                 return True
+        self._report.warn(f"{problems[0]}, nor to any other folder; keeping data in memory", kind=problems[0])
         return False
 
     def _drop_above(self, limit: int) -> None:
         while self._waiting_bytes > limit:
             frame = self._waiting.popleft()
             self._waiting_bytes -= len(frame)
-            self._report.skip("data that no folder could take (disk full or read-only)")
+            self._report.count_skipped("data that no folder could take (disk full or read-only)")

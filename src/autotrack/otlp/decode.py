@@ -23,6 +23,8 @@ _STATUSES = {Status.STATUS_CODE_OK: "ok", Status.STATUS_CODE_ERROR: "error"}
 _SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value", "bytes_value"})
 _DOUBLE_CELL = np.dtype([("head", "V3"), ("value", "<f8")])
 
+_INT64_MAX = 2**63 - 1
+
 
 def decode_resource_spans(data: bytes) -> list[SpanRecord]:
     """Read the spans of one serialized OTLP `ResourceSpans` message, in its order.
@@ -47,8 +49,8 @@ def _spans(message: ResourceSpans) -> Iterator[SpanRecord]:
                 span_id=_id(span.span_id, 8),
                 parent_id=_id(span.parent_span_id, 8) if any(span.parent_span_id) else None,
                 name=span.name,
-                start=span.start_time_unix_nano,
-                end=span.end_time_unix_nano,
+                start=min(span.start_time_unix_nano, _INT64_MAX),  # OTLP has it unsigned
+                end=min(span.end_time_unix_nano, _INT64_MAX),
                 attributes=_mapping(span.attributes),
                 status=_STATUSES.get(span.status.code, "unset"),
                 status_message=span.status.message,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -75,14 +76,25 @@ class ProcessHooks:
             Finalize(None, self._at_exit, exitpriority=100)
 
     def _at_exit(self) -> None:
-        state, error = outcome_of(_uncaught_exception())
-        self._close(state, error)
+        uncaught = _uncaught_exception()
+        self._close(*outcome_of(uncaught))
+        if isinstance(uncaught, KeyboardInterrupt):
+            _exit_by_sigint()
 
     def _close(self, state: State, error: RunError | None) -> None:
         if self._recorder is not None:
             self._recorder.close(state, error)
             if self._recorder.pid == os.getpid() and not _is_multiprocessing_child():
                 self._closed(self._recorder)
+
+
+def _exit_by_sigint() -> None:
+    """CPython dies of SIGINT if the last text it evaluated ended in KeyboardInterrupt.
+
+    An import in our last flush may have evaluated some since (namedtuple does).
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")
 
 
 def _is_multiprocessing_child() -> bool:

@@ -19,6 +19,7 @@ from .flusher import Flusher
 from .report import Report
 from .run import ActiveRun, Fit, open_run
 from .spans import SpanFactory
+from .values import text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..options import Options
 
 CLOSE_TIMEOUT = 30.0
-"""Seconds to wait for the last write when the process ends: a dead disk must not hang the exit."""
+"""Seconds without any progress after which the end of a process waits no longer: the disk is dead."""
 PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
 IDLE_AFTER = 600.0
@@ -61,10 +62,12 @@ class Recorder:
         self._open: dict[str, ActiveRun] = {}
         self._implicit: ActiveRun | None = None
         self._paused = False
+        self._closed = False
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         """A writer of its own for this process, with an empty queue and no thread yet."""
+        self._process = os.getpid()
         self.queue: deque[Any] = deque()
         self.push: Callable[[Any], None] = self._push_first
         ended: deque[ReadableSpan] = deque()
@@ -108,7 +111,7 @@ class Recorder:
         explicit: bool = True,
     ) -> ActiveRun:
         """A run that has not begun."""
-        return ActiveRun(self, name, experiment, params=params, tags=tags, explicit=explicit)
+        return ActiveRun(self, text(name), text(experiment), params=params, tags=tags, explicit=explicit)
 
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
@@ -122,15 +125,17 @@ class Recorder:
         return bool(self._open)
 
     def implicit_run(self, name: Callable[[], str], experiment: Callable[[], str]) -> ActiveRun:
-        """The process's run for what is logged outside any run."""
+        """The process's run for what is logged outside any run, its last one for an exit handler."""
         with self._lock:
-            if self._implicit is None or self._implicit.ended:
+            if self._implicit is None or (self._implicit.ended and not self._closed):
                 self._implicit = self.new_run(name(), experiment(), explicit=False)
             return self._implicit
 
     def run_began(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         self._open[run.id] = run
         self.push(functools.partial(self.spans.run_start, run, params, tags))
+        if self._closed:  # an exit handler's: nobody will end it
+            run.finish(State.FINISHED)
 
     def run_updated(
         self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
@@ -169,14 +174,21 @@ class Recorder:
 
     def close(self, state: State = State.FINISHED, error: RunError | None = None) -> None:
         """End what is open in this state and let go of the spool."""
+        if self._process != os.getpid():
+            return None  # a signal came amid a fork: what is here is the parent's
+        self._closed = True
         for run in reversed(tuple(self._open.values())):
             run.finish(state, error)
-        if not self.flush(CLOSE_TIMEOUT):
-            self.report.warn(f"the last points could not be written within {CLOSE_TIMEOUT:.0f} s")
-            return
-        for exporter in self.exporters:
-            exporter.shutdown()
         self.push = self._push_late
+        waiting = len(self.queue) + 1
+        while not self.flush(CLOSE_TIMEOUT):
+            if len(self.queue) >= waiting:
+                return self.report.warn(f"the last points could not be written within {CLOSE_TIMEOUT:.0f} s")
+            waiting = len(self.queue)
+        with self._flusher.resting:
+            for exporter in self.exporters:
+                exporter.shutdown()
+        return None
 
     def pause(self) -> None:
         """Let the flusher come to rest: a child forked amid an import of its could never import again."""
@@ -193,7 +205,6 @@ class Recorder:
         self._start_afresh()
         for run in self._open.values():
             run.inherit()
-        self._open.clear()
 
     def _beat(self, silence: float) -> None:
         """After each interval without activity, one sign of life for each open run."""
@@ -202,5 +213,5 @@ class Recorder:
         elif not self._is_idle and silence >= self.options.beat_interval * (self._beats + 1):
             self._beats += 1
             self._is_idle = silence >= IDLE_AFTER and "ipykernel" in sys.modules
-            for run in tuple(self._open.values()):
+            for run in [run for run in tuple(self._open.values()) if not run.inherited]:
                 self.spans.beat(run, run.now(), State.IDLE if self._is_idle else None)

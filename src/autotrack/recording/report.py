@@ -11,6 +11,9 @@ from ..records import State
 
 log = logging.getLogger("autotrack")
 
+MOST_LINES = 30
+"""Different warnings of one process."""
+
 
 class Report:
     """Counts what was recorded and what was not; every kind of trouble is one line in the log, once."""
@@ -24,17 +27,24 @@ class Report:
 
     def skip(self, reason: str, count: int = 1) -> None:
         """Something the user asked for is not kept; say why, once for each reason."""
-        with self._lock:
-            self.skipped[reason] += count
+        self.count_skipped(reason, count)
         self.warn(f"{reason}: not recorded")
 
-    def warn(self, message: str) -> None:
-        """One line in the log, once per message and process; never raises."""
+    def count_skipped(self, reason: str, count: int = 1) -> None:
+        """The same, where the line has been said."""
         with self._lock:
-            if message in self._said or len(self._said) > 1000:
+            self.skipped[reason] += count
+
+    def warn(self, message: str, kind: str | None = None) -> None:
+        """One line in the log: once for each message, or for each `kind` of them, and not without end."""
+        with self._lock:
+            key = kind or message
+            if key in self._said or len(self._said) >= MOST_LINES:
                 return
-            self._said.add(message)
+            self._said.add(key)
         log.warning("autotrack: %s", message)
+        if len(self._said) == MOST_LINES:
+            log.warning("autotrack: more of this is only counted")
 
     def line(self, see: str, watched: Sequence[str]) -> str:
         """The line that ends a script; `see` is what shows the runs, `watched` are the integrations."""

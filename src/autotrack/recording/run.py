@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from opentelemetry import trace
 
 from ..records import RunError, Scalar, State
 from . import values
+from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
 
 if TYPE_CHECKING:
@@ -25,7 +25,23 @@ if TYPE_CHECKING:
 
     from .recorder import Recorder
 
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def never_raises(method: Method) -> Method:
+    """What fails in a method of a run is one line in the log: it must not end the user's training."""
+
+    @functools.wraps(method)
+    def guarded(self: ActiveRun, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001
+            what = method.__name__.strip("_")
+            self._recorder.report.skip(f"{what}() failed: {type(error).__name__}: {error}")
+            return None
+
+    return guarded  # type: ignore[return-value]
+
 
 current: ContextVar[ActiveRun | None] = ContextVar("autotrack_run", default=None)
 """The run of this context: innermost first, its `outer` ones behind it."""
@@ -66,10 +82,10 @@ class ActiveRun:
         self.last_values: dict[str, float] = {}
 
         self._recorder = recorder
-        self._first = (dict(params or {}), dict(tags or {}))
+        self._first = (self._settings("params", params), self._settings("tags", tags))
         self._begun = False
         self._claimed = False
-        self._owner = os.getpid()
+        self._inherited = False
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
@@ -80,25 +96,30 @@ class ActiveRun:
         """Record one value for each name, at `step` (a whole number; default: the name's count)."""
         now = time.perf_counter_ns()
         if type(metrics) is dict:
-            for value in metrics.values():
+            row = metrics.copy()  # the caller's dict may change, in another thread even now
+            for value in row.values():
                 if type(value) is not float:
                     break
             else:
-                if self._begun and (step is None or type(step) is int) and metrics:
-                    self._recorder.push((self, metrics.copy(), step, now))
+                if self._begun and (step is None or type(step) is int) and row:
+                    self._recorder.push((self, row, step, now))
                     return
-        self._log_slowly(metrics, step, now)
+            metrics = row
+        self._log(metrics, step, now)
 
+    @never_raises
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record settings; a name logged again replaces the earlier value."""
-        if self._is_mapping(params, "log_params") and params:
+        if self._is_mapping(params, "log_params()") and params:
             self._update(values.scalars(params), {})
 
+    @never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags: text to find and sort runs by."""
-        if self._is_mapping(tags, "set_tags") and tags:
+        if self._is_mapping(tags, "set_tags()") and tags:
             self._update({}, {values.text(k): values.text(v) for k, v in tags.items()})
 
+    @never_raises
     def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         """Keep a copy of a file, or of every file below a folder, as the run's `name`.
 
@@ -114,8 +135,8 @@ class ActiveRun:
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
-        state, text = outcome_of(error)
-        self.finish(state, text)
+        self.begin_if_new()
+        self.finish(*outcome_of(error))
 
     def __enter__(self) -> ActiveRun:
         self.begin()
@@ -127,26 +148,11 @@ class ActiveRun:
         self.end(error)
 
     def __call__(self, function: FunctionT) -> FunctionT:
-        """As a decorator: every call of `function` (also a coroutine function) is a run like this one."""
+        """As a decorator: every call of `function` is a run like this one."""
         self.discard()
-        new = functools.partial(
-            self._recorder.new_run, self.name, self.experiment, params=self._first[0], tags=self._first[1]
-        )
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def run_coroutine(*args: Any, **kwargs: Any) -> Any:
-                with new():
-                    return await function(*args, **kwargs)
-
-            return run_coroutine  # type: ignore[return-value]
-
-        @functools.wraps(function)
-        def run_function(*args: Any, **kwargs: Any) -> Any:
-            with new():
-                return function(*args, **kwargs)
-
-        return run_function  # type: ignore[return-value]
+        params, tags = self._first
+        new = functools.partial(self._recorder.new_run, self.name, self.experiment, params=params, tags=tags)
+        return decorated(function, new)
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} {self.id} {'ended' if self.ended else 'open'}>"
@@ -163,11 +169,14 @@ class ActiveRun:
         if current.get() is self and not self._begun:
             current.set(self._outer)
 
+    @never_raises
     def begin(self) -> None:
         """Start the run, or a new segment of it, unless it is running."""
         with self._lock:
             if self._begun and not self.ended:
                 return
+            if self._begun:
+                self._recorder.flush()  # what is queued belongs to the segment before
             if current.get() is not self:
                 self._outer = open_run()
             if self._outer is not None:
@@ -179,20 +188,18 @@ class ActiveRun:
             self, values.scalars(params), {values.text(k): values.text(v) for k, v in tags.items()}
         )
 
+    @never_raises
     def finish(self, state: State, error: RunError | None = None) -> None:
         """End the segment in this state; in a forked child only its context is left."""
-        if not self._begun:
-            self.discard()
-            return
         with self._lock:
-            if self.ended:
+            if self.ended or not self._begun:
                 return
             self.ended = True
         if current.get() is self:
             current.set(self._outer)
         if trace.get_current_span() is self.span and self._outer_context is not None:
             otel_context.attach(self._outer_context)
-        if self._owner == os.getpid():
+        if not self._inherited:
             self._recorder.run_ended(self, state, error, self.now())
 
     def claim(self) -> bool:
@@ -204,17 +211,27 @@ class ActiveRun:
     def inherit(self) -> None:
         """In a forked child: the run stays usable, but is the parent's to claim and to end."""
         self._lock = threading.RLock()
-        self._claimed = True
+        self._claimed = self._inherited = True
         self.counts, self.last_values = {}, {}
+
+    @property
+    def inherited(self) -> bool:
+        """Whether the run belongs to the process that this one was forked from."""
+        return self._inherited
 
     def now(self) -> int:
         """Unix ns: the wall clock at the segment's start plus what the monotonic clock counted since."""
         return time.perf_counter_ns() + self.clock_offset
 
+    def refuse_step(self, problem: str) -> None:
+        """Say once that a step is none."""
+        self._recorder.report.warn(f"{problem}; such points are kept with their count as step", "step")
+
     def open_fit(self, name: str, kind: str, parent_span_id: int | None) -> Fit:
         """A training call inside this run begins."""
         return Fit(self, name, kind, parent_span_id)
 
+    @never_raises
     def close_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
         """It is over: record it."""
         fit.end = self.now()
@@ -234,9 +251,10 @@ class ActiveRun:
         otel_context.attach(trace.set_span_in_context(self.span))
         current.set(self)
 
-    def _log_slowly(self, metrics: Mapping[str, Any], step: Any, now: int) -> None:
+    @never_raises
+    def _log(self, metrics: Mapping[str, Any], step: Any, now: int) -> None:
         """Whatever is not a dict of floats with a plain step."""
-        if not self._is_mapping(metrics, "log"):
+        if not self._is_mapping(metrics, "log()"):
             return
         self.begin_if_new()
         numbers: dict[Any, float] = {}
@@ -260,7 +278,7 @@ class ActiveRun:
         try:
             return values.step_number(step)
         except values.Refused as refused:
-            self._recorder.report.warn(f"{refused}; the points are kept with their count as the step")
+            self.refuse_step(str(refused))
             return None
 
     def begin_if_new(self) -> None:
@@ -272,10 +290,19 @@ class ActiveRun:
         self.begin_if_new()
         self._recorder.run_updated(self, params, tags, self.now())
 
+    def _settings(self, what: str, given: Mapping[str, Any] | None) -> dict[Any, Any]:
+        """A copy of the params or tags that the run was made with."""
+        try:
+            if given is None or self._is_mapping(given, f"run({what}=…)"):
+                return dict(given or {})
+        except Exception as error:  # noqa: BLE001  a mapping of the user's may raise anything
+            self._recorder.report.skip(f"{what} of a run: {type(error).__name__}: {error}")
+        return {}
+
     def _is_mapping(self, given: Any, method: str) -> bool:
         if isinstance(given, Mapping):
             return True
-        self._recorder.report.skip(f"{method}() takes a dict, not {type(given).__name__}")
+        self._recorder.report.skip(f"{method} takes a dict, not {type(given).__name__}")
         return False
 
 

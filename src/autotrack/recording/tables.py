@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from .values import text
+from .values import INT64_MAX, INT64_MIN, text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def tables(rows: Iterable[Row]) -> Iterator[Table]:
     """Group rows by run and names, in the order they were logged, into tables of bounded size."""
     groups: dict[tuple[ActiveRun, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
     for run, row, step, time in rows:
-        for part, number in [(row, step)] if step is not None else _numbered(run, row):
+        for part, number in _numbered(run, row, step):
             group = groups.setdefault((run, tuple(part)), ([], [], []))
             group[0].append(part)
             group[1].append(number)
@@ -53,8 +53,12 @@ def tables(rows: Iterable[Row]) -> Iterator[Table]:
         yield from _split(_table(run, names, values, steps, times))
 
 
-def _numbered(run: ActiveRun, row: dict[Any, float]) -> list[tuple[dict[Any, float], int]]:
-    """A row without a step gets each name's count; names whose counts differ part ways."""
+def _numbered(run: ActiveRun, row: dict[Any, float], step: int | None) -> list[tuple[dict[Any, float], int]]:
+    """The row with its step; without one, names get their counts, and part ways where these differ."""
+    if step is not None:
+        if INT64_MIN <= step <= INT64_MAX:
+            return [(row, step)]
+        run.refuse_step(f"step {step} is outside int64")
     counts = run.counts
     parts: dict[int, dict[Any, float]] = {}
     for name, value in row.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..records import Scalar
 
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 class Refused(ValueError):
@@ -43,10 +43,11 @@ def number(name: str, value: Any) -> float:
 def step_number(step: Any) -> int:
     """`step` as an int64. Raises `Refused`."""
     try:
+        step = step.item() if hasattr(step, "item") else step
         whole = int(step) if isinstance(step, float) and step == int(step) else operator.index(step)
     except (TypeError, ValueError, OverflowError):
         raise Refused(f"step {step!r} is not a whole number") from None
-    if not _INT64_MIN <= whole <= _INT64_MAX:
+    if not INT64_MIN <= whole <= INT64_MAX:
         raise Refused(f"step {step!r} is outside int64")
     return whole
 
@@ -62,7 +63,7 @@ def scalar(value: Any) -> Scalar:
     if kind is str or kind is bool or kind is float:
         return value  # type: ignore[no-any-return]
     if kind is int:
-        return value if _INT64_MIN <= value <= _INT64_MAX else str(value)
+        return value if INT64_MIN <= value <= INT64_MAX else str(value)
     if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
         try:
             return scalar(value.item())
