@@ -33,7 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project" / "deep"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    options._pyproject_table.cache_clear()
+    options._table_above.cache_clear()
     return tmp_path / "project" / "pyproject.toml"
 
 

@@ -67,7 +67,7 @@ def enable(*names: str, **arguments: Any) -> None:
     with _lock:
         known = plugins.names(plugins.INTEGRATIONS)
         general = {k: v for k, v in arguments.items() if k in opts.Options.__dataclass_fields__}
-        per_integration = {k: v for k, v in arguments.items() if k not in general}
+        per_integration = _switched_off(known) | {k: v for k, v in arguments.items() if k not in general}
         for name in (*names, *per_integration):
             if name not in known:
                 raise OptionError(
@@ -76,7 +76,8 @@ def enable(*names: str, **arguments: Any) -> None:
         integrations = _chosen(names, per_integration, known)
         _configure(general)
         for integration in integrations:
-            _switch_on(integration)
+            given = per_integration.get(integration.name)
+            _switch_on(integration, given if isinstance(given, Mapping) else {})
 
 
 def disable() -> None:
@@ -108,7 +109,7 @@ def store_url() -> str:
     """The store of this process: what `enable()` was given, else environment, pyproject, default."""
     if _recorder is not None and _recorder.options.store:
         return _recorder.options.store
-    return _with_store(opts.resolve(opts.Options)[0]).store or default_store()
+    return _general_options({}, strict=True).store or default_store()
 
 
 def experiment() -> str:
@@ -128,7 +129,7 @@ def script_name() -> str:
 def _configure(arguments: Mapping[str, Any]) -> None:
     """Make the recorder, or hold new arguments against the one there is."""
     global _recorder
-    resolved = _with_store(opts.resolve(opts.Options, arguments)[0])
+    resolved = _general_options(arguments)
     if _recorder is None:
         _recorder = _make_recorder(resolved, Report())
         return
@@ -144,9 +145,24 @@ def _configure(arguments: Mapping[str, Any]) -> None:
         _recorder.options = replace(_recorder.options, **given)
 
 
-def _with_store(options: opts.Options) -> opts.Options:
-    """The same options with the store's URL made absolute."""
-    return replace(options, store=normalized(options.store) if options.store else default_store())
+def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.Options:
+    """autotrack's own options, with the store's URL absolute: in a file relative to that file.
+
+    Raises `OptionError` for a wrong argument. Another wrong store is an error to a reader (`strict`);
+    a training gets one line and the default store.
+    """
+    known = plugins.names(plugins.INTEGRATIONS)
+    options, settings = opts.resolve(opts.Options, arguments, neighbours=known)
+    origin = settings["store"].origin
+    try:
+        base = Path(origin).parent if os.path.isabs(origin) else None
+        store = normalized(options.store, base) if options.store else default_store()
+    except OptionError as error:
+        if strict or origin == "argument":
+            raise
+        log.warning("autotrack: %s: %s; ignored", origin, error)
+        store = default_store()
+    return replace(options, store=store)
 
 
 def _make_recorder(options: opts.Options, report: Report) -> Recorder:
@@ -181,13 +197,13 @@ def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
     if closed.options.quiet or not (closed.report.runs or _enabled):
         return
-    line = closed.report.line(_see_command(closed.options.store), sorted(_enabled))
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr may be gone by now
+    with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted
+        line = closed.report.line(_see_command(closed.options.store), sorted(_enabled))
         sys.stderr.write(f"{line}\n")
 
 
 def _see_command(store: str | None) -> str:
-    plain = _with_store(opts.resolve(opts.Options)[0]).store
+    plain = _general_options({}).store
     return "autotrack runs" if store == plain else f"autotrack runs --store {store}"
 
 
@@ -195,6 +211,12 @@ _process_hooks = ProcessHooks(_say_goodbye)
 
 
 # --- integrations ---------------------------------------------------------------------------------
+
+
+def _switched_off(known: Mapping[str, Any]) -> dict[str, bool]:
+    """Integrations that pyproject leaves out: `xgboost = false`."""
+    table = opts.pyproject_table()[1]
+    return {name: False for name in known if table.get(name) is False}
 
 
 def _chosen(
@@ -209,7 +231,7 @@ def _chosen(
 
 def _make(name: str, given: Any, asked_for: bool) -> Integration | None:
     """The integration, or None where its library is not installed and nobody asked for it."""
-    if given is True:
+    if isinstance(given, bool):  # False for one that is asked for by name: that name was said louder
         given = {}
     if not isinstance(given, Mapping):
         raise OptionError(f"option {name!r} takes a dict of options or False, not {given!r}")
@@ -232,11 +254,14 @@ def _is_installed(module: str) -> bool:
     return module in sys.modules or importlib.util.find_spec(module) is not None
 
 
-def _switch_on(integration: Integration) -> None:
-    """Patch the integration's targets, each as soon as its module is there."""
+def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
+    """Patch the integration's targets, each as soon as its module is there.
+
+    If it is on already, only the options that are `given` change.
+    """
     already = _enabled.get(integration.name)
     if already is not None:
-        already.integration.options = integration.options
+        already.integration.options = replace(already.integration.options, **given)
         return
     _enabled[integration.name] = enabled = _Enabled(integration)
     for hook in integration.hooks():
@@ -269,10 +294,11 @@ def _option_names() -> list[str]:
 # --- names from the surroundings ------------------------------------------------------------------
 
 
+@functools.cache
 def _experiment_from_folders() -> str:
-    """The git folder's name, else the script's folder's, else "default"."""
-    folder = Path.cwd()
-    for place in (folder, *folder.parents):
+    """The git folder's name, else the script's folder's, else "default"; one for a process's life."""
+    folder = opts.working_folder()
+    for place in (folder, *folder.parents) if folder else ():
         if (place / ".git").exists():
             return place.name or "default"
     path = _main_path()

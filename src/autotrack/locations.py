@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +24,32 @@ class Home:
     spool: Path
     artifacts: Path
 
+    def is_ours(self) -> bool:
+        """False where another user could have put something: in a folder of his in the common /tmp."""
+        root = _private_temporary_folder()
+        return root not in self.spool.parents or _is_private(root)
+
 
 def default_store() -> str:
     """One store per user, so that runs from every notebook and folder are in one place."""
     return f"{_SCHEME}{platformdirs.user_data_path('autotrack') / 'runs.db'}"
 
 
-def normalized(url: str) -> str:
-    """The store's URL with an absolute path. Raises `OptionError` if it is no store's URL."""
+def normalized(url: str, base: Path | None = None) -> str:
+    """The store's URL with an absolute path, from `base` (default: the working directory).
+
+    Raises `OptionError` if it is no store's URL.
+    """
     if not url.startswith(_SCHEME):
         hint = f"; did you mean '{_SCHEME}{url}'?" if "://" not in url else ""
         raise OptionError(f"store {url!r} is not a URL of the form {_SCHEME}path/runs.db{hint}")
     name = url.removeprefix(_SCHEME)
     if not name or "\0" in name:
         raise OptionError(f"store {url!r} names no file; write {_SCHEME}runs.db")
-    return _SCHEME + os.path.abspath(os.path.expanduser(name))
+    try:
+        return _SCHEME + os.path.abspath(os.path.join(base or "", os.path.expanduser(name)))
+    except FileNotFoundError:
+        raise OptionError(f"store {url!r} is relative to a working directory that is gone") from None
 
 
 def database_path(url: str) -> Path:
@@ -64,13 +77,24 @@ def homes(url: str) -> list[Home]:
 
 
 def _private_temporary_folder() -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else os.getlogin()
-    return Path(tempfile.gettempdir()) / f"autotrack-{user}"
+    return Path(tempfile.gettempdir()) / f"autotrack-{os.getuid()}"
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone. Raises OSError, also if someone else's folder is there."""
+    """Make `folder` for this user alone. Raises OSError, also if another user could write above it."""
+    root = _private_temporary_folder()
+    if root in folder.parents:
+        with contextlib.suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+        if not _is_private(root):
+            raise PermissionError(f"{root} is not this user's alone")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for place in (folder, *folder.parents):
-        if place == _private_temporary_folder() and place.stat().st_uid != os.getuid():
-            raise PermissionError(f"{place} belongs to another user")
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether it is a real folder (no link) that this user owns and no other may write to."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -55,15 +55,19 @@ OptionsT = TypeVar("OptionsT")
 
 
 def resolve(
-    kind: type[OptionsT], arguments: Mapping[str, Any] | None = None, section: str = ""
+    kind: type[OptionsT],
+    arguments: Mapping[str, Any] | None = None,
+    section: str = "",
+    neighbours: Collection[str] = (),
 ) -> tuple[OptionsT, dict[str, Setting]]:
     """Fill the options class `kind`; `section` is the integration's name, empty for autotrack itself.
 
+    `neighbours` are names that may stand beside them in pyproject: the integrations' own tables.
     Returns the options and each field's `Setting`. Raises `OptionError` for a wrong argument.
     """
     hints = get_type_hints(kind)
     settings = {f.name: Setting(f.default, "default") for f in fields(kind)}  # type: ignore[arg-type]
-    settings |= _from_pyproject(hints, section)
+    settings |= _from_pyproject(hints, section, neighbours)
     settings |= _from_environment(hints, section)
     settings |= _from_arguments(hints, arguments or {}, section)
     return kind(**{name: s.value for name, s in settings.items()}), settings
@@ -81,7 +85,7 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 
 
 def env_name(field: str, section: str = "") -> str:
-    """The environment variable of an option: AUTOTRACK_STORE, AUTOTRACK_XGBOOST_LOG_EVERY."""
+    """The environment variable of an option: AUTOTRACK_STORE, AUTOTRACK_XGBOOST_EVERY."""
     return ENV_PREFIX + "_".join(filter(None, (section, field))).upper()
 
 
@@ -108,32 +112,49 @@ def _from_environment(hints: Mapping[str, Any], section: str) -> dict[str, Setti
     return settings
 
 
-def _from_pyproject(hints: Mapping[str, Any], section: str) -> dict[str, Setting]:
-    path, table = _pyproject_table(Path.cwd())
+def _from_pyproject(
+    hints: Mapping[str, Any], section: str, neighbours: Collection[str]
+) -> dict[str, Setting]:
+    path, table = pyproject_table()
     if section:
         table = table.get(section, {})
     settings = {}
     for name, value in table.items() if isinstance(table, dict) else ():
-        if isinstance(value, dict):
-            continue  # an integration's own table
+        if name in neighbours:
+            continue
         try:
             if name not in hints:
-                raise OptionError(f"unknown option {name!r}{did_you_mean(name, hints)}")
+                raise OptionError(f"unknown option {name!r}{did_you_mean(name, [*hints, *neighbours])}")
             settings[name] = Setting(_checked(value, hints[name], name), str(path))
         except OptionError as error:
             log.warning("autotrack: %s: %s; ignored", path, error)
     return settings
 
 
+def working_folder() -> Path | None:
+    """The working directory; None if it is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def pyproject_table() -> tuple[Path | None, dict[str, Any]]:
+    """`[tool.autotrack]` of the nearest pyproject.toml at or above the working directory."""
+    folder = working_folder()
+    return _table_above(folder) if folder else (None, {})
+
+
 @cache
-def _pyproject_table(folder: Path) -> tuple[Path | None, dict[str, Any]]:
-    """`[tool.autotrack]` of the nearest pyproject.toml at or above `folder`."""
+def _table_above(folder: Path) -> tuple[Path | None, dict[str, Any]]:
     for place in (folder, *folder.parents):
         path = place / "pyproject.toml"
         if path.is_file():
             try:
                 table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("autotrack", {})
-            except (OSError, ValueError) as error:
+                if not isinstance(table, dict):
+                    raise ValueError("tool.autotrack is no table")
+            except (OSError, ValueError, AttributeError) as error:
                 log.warning("autotrack: cannot read %s: %s; ignored", path, error)
                 return path, {}
             return path, table
@@ -161,7 +182,7 @@ def _parsed(text: str, hint: Any, name: str) -> Any:
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:
-    """`value` if it is of the type `hint` (an int will do for a float); numbers are never negative."""
+    """`value` if it is of the type `hint` (an int will do for a float); numbers are above 0."""
     wanted = _plain_types(hint)
     fits = type(value) in wanted or (float in wanted and type(value) is int)
     if not fits:

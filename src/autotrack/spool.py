@@ -56,10 +56,18 @@ class SpoolWriter:
         frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         try:
             _write_all(self._fd, frame)
-        except OSError:
-            os.ftruncate(self._fd, self._size)
+        except BaseException:
+            self._take_back()
             raise
         self._size += len(frame)
+
+    def _take_back(self) -> None:
+        """Cut off what a failed write left; where that fails too, go on in a new segment."""
+        assert self._fd is not None
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            self.close()
 
     def close(self) -> None:
         """Let go of the newest segment: this writer is gone."""

@@ -87,7 +87,9 @@ class Run:
         """The file kept as `path`, to read. Raises KeyError if there is none."""
         for found in self.artifacts:
             if found.path == path:
-                file = blobs.find(found.sha256, [home.artifacts for home in self._store.homes])
+                file = blobs.find(
+                    found.sha256, [home.artifacts for home in self._store.homes if home.is_ours()]
+                )
                 if file is None:
                     raise KeyError(f"the bytes of {path!r} are not on this machine")
                 return file
@@ -181,9 +183,9 @@ class Store:
         A spool that cannot be locked (a read-only folder) is one line in the log.
         """
         live: set[str] = set()
-        for spool in self._spools:
+        for home, spool in zip(self.homes, self._spools, strict=True):
             try:
-                if spool.segments():
+                if home.is_ours() and spool.segments():
                     with spool.lock():
                         self._drain(spool)
                     live |= spool.live
@@ -214,8 +216,8 @@ class Store:
             self.backend.write(
                 [span for payload in batch.payloads for span in decode_resource_spans(payload)]
             )
-        except StoreError:
-            raise  # the store's trouble, not the batch's: it waits
+        except (StoreError, MemoryError):
+            raise  # not the batch's fault: it waits
         except Exception:  # noqa: BLE001  what came from outside may fail in any way
             for payload in batch.payloads:
                 self._take_in_frame(spool, batch.segment, payload)
@@ -223,7 +225,7 @@ class Store:
     def _take_in_frame(self, spool: SpoolReader, segment: Path, payload: bytes) -> None:
         try:
             self.backend.write(decode_resource_spans(payload))
-        except StoreError:
+        except (StoreError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001
             log.warning("autotrack: a frame of %s is put aside: %r", segment.name, error)
@@ -241,11 +243,14 @@ def state_of(row: RunRow, now: int, host: str, live_writers: set[str]) -> State:
     now: unix ns. A writer of this host that holds no spool segment is gone; of another host's only
     the beats tell.
     """
-    here = row.host == host
-    if row.state is not None and (row.state is not State.IDLE or not here or row.writer in live_writers):
+    if row.state not in (None, State.IDLE):
         return row.state
-    if here:
-        return State.RUNNING if row.writer in live_writers else State.LOST
+    if row.writer in live_writers:
+        return row.state or State.RUNNING
+    if row.host == host:
+        return State.LOST
+    if row.state is State.IDLE:
+        return State.IDLE
     silence = (now - row.last_seen) / 1e9
     return State.LOST if silence > BEATS_MISSED * row.beat_interval else State.RUNNING
 

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
-from ..recording.run import outcome_of, qualified_name
+from ..recording.run import message_of, outcome_of, qualified_name
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
@@ -83,12 +83,16 @@ class Driver:
     ) -> _Session | None:
         """Everything before the call; None where the call is to go on alone."""
         frames = _frames.get()
+        session = _Session(self, Call(wrapped, instance, args, kwargs), frames)
         if instance is not None and any(f.instance is instance for f in frames):
             return None  # super().fit, or fit calling partial_fit: one call
         try:
-            session = _Session(self, Call(wrapped, instance, args, kwargs), frames)
             session.open()
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:
+            _frames.set(frames)
+            session.abandon(error)
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C is the user's
             self.warn("a call was not recorded", error)
             return None
         return session
@@ -116,19 +120,28 @@ class Driver:
     def finish_hook(self, steps: Generator[None, Outcome, None], outcome: Outcome) -> None:
         """Run the hook from its yield to its end."""
         if self._guarded(lambda: steps.send(outcome), "its hook failed after the call"):
-            steps.close()  # it yielded again; there is only one call
+            self._guarded(steps.close, "its hook yielded twice")
 
     def hooks_into(self, frames: tuple[_Frame, ...]) -> bool:
-        """Whether the hook runs for a call at this depth, or the call is only a `fit` span."""
-        return not frames or self._hook.nested
+        """Whether the hook runs for a call at this depth, or the call is only a `fit` span.
+
+        Deeper than directly below the run's own call there may be many alike, as in a search, and
+        their metrics would mix.
+        """
+        return not frames or (self._hook.nested and len(frames) == 1)
 
     def settings(self, call: Call) -> Mapping[str, Any]:
-        return self._integration.settings(call)
+        """The params of a `fit` span; none if the integration fails to tell."""
+        try:
+            return self._integration.settings(call)
+        except Exception as error:  # noqa: BLE001
+            self.warn("the params of a call were not recorded", error)
+            return {}
 
     def warn(self, what: str, error: Exception) -> None:
         """One line naming the integration."""
         self._recorder().report.warn(
-            f"{self._integration.name}: {what}, training goes on: {type(error).__name__}: {error}"
+            f"{self._integration.name}: {what}, training goes on: {type(error).__name__}: {message_of(error)}"
         )
 
     def _guarded(self, step: Callable[[], Any], what: str) -> bool:
@@ -173,6 +186,11 @@ class _Session:
         if self._driver.hooks_into(self._frames):
             self._steps = self._driver.start_hook(self._run, self.call)
 
+    def abandon(self, error: BaseException) -> None:
+        """What came before the call failed: the call goes on alone."""
+        if self._owns_run:
+            self._run.finish(*outcome_of(error))
+
     def __enter__(self) -> None:
         self._started = time.perf_counter()
 
@@ -185,10 +203,9 @@ class _Session:
                 self._driver.finish_hook(self._steps, Outcome(self.value, error, duration))
             if self._fit is not None:
                 self._run.close_fit(self._fit, self._driver.settings(self.call), error)
+        finally:
             if self._owns_run:
                 self._run.finish(*outcome_of(error))
-        except Exception as problem:  # noqa: BLE001
-            self._driver.warn("the end of a call was not recorded", problem)
 
     def _enclosing_span_id(self) -> int | None:
         fit = self._frames[-1].fit if self._frames else None

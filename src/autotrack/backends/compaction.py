@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ Key = tuple[int, int, str, bytes]
 """run, segment, writer and set of names: only tables that agree in these are merged."""
 
 
-def compact(db: Connection) -> bool:
-    """Merge what is worth merging; True if anything was."""
-    groups = [group for group in _small_tables(db).values() if _is_worth_it(group)]
+def compact(db: Connection, runs: Iterable[str]) -> bool:
+    """Merge what is worth merging in these runs; True if anything was."""
+    groups = [group for some in in_parts(runs) for group in _small_tables(db, some) if _is_worth_it(group)]
     for group in groups:
         for part in _up_to_full(group):
             if len(part) > 1:
@@ -32,19 +33,20 @@ def compact(db: Connection) -> bool:
     return bool(groups)
 
 
-def _small_tables(db: Connection) -> dict[Key, list[Row[Any]]]:
+def _small_tables(db: Connection, runs: list[str]) -> list[list[Row[Any]]]:
+    """The small tables that agree in `Key`, by their numbers."""
     axis = schema.axis
     ended = schema.run.c.ended.is_not(None).label("run_ended")
     query = (
         select(axis, ended)
         .join(schema.run, schema.run.c.pk == axis.c.run)
-        .where(axis.c.rows < FULL)
+        .where(schema.run.c.id.in_(runs), axis.c.rows < FULL)
         .order_by(axis.c.first_seq)
     )
-    groups = defaultdict(list)
+    groups: dict[Key, list[Row[Any]]] = defaultdict(list)
     for row in db.execute(query):
         groups[row.run, row.segment, row.writer, row.names].append(row)
-    return groups
+    return list(groups.values())
 
 
 def _is_worth_it(group: list[Row[Any]]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,7 +131,9 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
         "experiment": required_text(attributes, sc.EXPERIMENT_NAME),
         "parent": text(attributes, sc.RUN_PARENT),
         "host": host if isinstance(host, str) else None,
-        "beat_interval": float(interval) if isinstance(interval, (int, float)) else None,
+        "beat_interval": float(interval)
+        if isinstance(interval, (int, float)) and isfinite(interval)
+        else None,
     }
 
 

@@ -45,7 +45,9 @@ def identity_of(span: SpanRecord) -> Identity | None:
         return None
     if not (_RUN_ID.fullmatch(run) and _WRITER.fullmatch(writer) and _is_int(segment)):
         return None
-    numbers = tuple(seqs.tolist() if isinstance(seqs, np.ndarray) else seqs or ())
+    if not isinstance(seqs, (tuple, list, np.ndarray)):
+        return None
+    numbers = tuple(seqs.tolist() if isinstance(seqs, np.ndarray) else seqs)
     if not numbers or not all(_is_int(n) for n in numbers):
         return None
     return Identity(kind, run, segment, writer, numbers)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, 
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
+from .. import semconv as sc
 from ..backend import Backend, RunRow
 from ..errors import NewerStore, StoreError
 from ..locations import database_path
@@ -40,6 +41,7 @@ class SqliteBackend(Backend):
     def __init__(self, url: str) -> None:
         self._path = database_path(url)
         self._engine = _engine(self._path)
+        self._to_compact: set[str] = set()  # runs written to since
 
     def exists(self) -> bool:
         try:
@@ -51,11 +53,13 @@ class SqliteBackend(Backend):
 
     def write(self, spans: Iterable[SpanRecord]) -> None:
         with self._writing() as db:
-            write(db, spans)
+            touched = write(db, spans)
+        self._to_compact |= touched
 
     def compact(self) -> None:
         with self._writing() as db:
-            worked = compaction.compact(db)
+            worked = compaction.compact(db, self._to_compact)
+        self._to_compact.clear()
         if worked:
             with self._connected() as db:
                 db.exec_driver_sql("PRAGMA incremental_vacuum")
@@ -97,11 +101,10 @@ class SqliteBackend(Backend):
                 for what, table in (("runs", schema.run), ("experiments", schema.experiment))
             }
             points = db.scalar(select(func.coalesce(func.sum(schema.metric.c.points), 0))) or 0
-            known = (*_TOLD_BY_TABLES, "fit")
             odd = (
                 select(func.count())
                 .select_from(schema.span)
-                .where(schema.span.c.type.is_(None) | schema.span.c.type.not_in(known))
+                .where(schema.span.c.type.is_(None) | schema.span.c.type.not_in(_KNOWN))
             )
             unknown = db.scalar(odd) or 0
         size = self._path.stat().st_size
@@ -123,8 +126,11 @@ class SqliteBackend(Backend):
             version = _version(db)
             if version != HEAD:
                 raise _wrong_version(version, self._path)
-            with db.begin():
-                yield db
+            try:
+                with db.begin():
+                    yield db
+            except DatabaseError as error:
+                raise StoreError(f"cannot read {self._path}: {error.orig}") from error
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -135,6 +141,8 @@ class SqliteBackend(Backend):
             raise  # of what was to be written, not of the store
         except DatabaseError as error:
             raise StoreError(f"cannot use {self._path}: {error.orig}") from error
+        except OSError as error:
+            raise StoreError(f"cannot use {self._path}: {error.strerror}") from error
 
     def _bring_up_to_date(self, db: Connection) -> None:
         version = _version(db)
@@ -151,7 +159,7 @@ class SqliteBackend(Backend):
             upgrade(db)
 
 
-_TOLD_BY_TABLES = ("run.start", "run", "beat", "update", "metrics", "artifact")
+_KNOWN = [value for name, value in vars(sc.SpanType).items() if name.isupper()]
 
 
 def _engine(path: Path) -> Engine:
@@ -170,10 +178,10 @@ def _engine(path: Path) -> Engine:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """On a read-only medium the file cannot change, and SQLite needs to be told so."""
-    is_fixed = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    if _is_writable(path):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # what people train on is theirs
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}{'?immutable=1' if is_fixed else ''}",
+        f"file:{quote(str(path))}?{_mode(path)}",
         uri=True,
         timeout=30,
         isolation_level=None,
@@ -182,6 +190,17 @@ def _connect(path: Path) -> sqlite3.Connection:
     for pragma in _EACH_TIME:
         connection.execute(pragma)
     return connection
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def _mode(path: Path) -> str:
+    """How to open the file: one that cannot be written is fixed, unless another user's WAL lies beside it."""
+    if _is_writable(path) or not path.exists():
+        return "mode=rwc"
+    return "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
 
 
 def _format(db: Connection) -> None:

@@ -22,8 +22,8 @@ from .points import merge_points
 from .sql import in_parts, intern, lookup, rows_by_name, upsert
 
 
-def write(db: Connection, spans: Iterable[SpanRecord]) -> None:
-    """Take spans in, in the transaction of `db`."""
+def write(db: Connection, spans: Iterable[SpanRecord]) -> set[str]:
+    """Take spans in, in the transaction of `db`; returns the ids of the runs they told of."""
     records = [(span, identity_of(span)) for span in spans]
     gathered = Gathering(_load_ledger(db, {identity.writer for _, identity in records if identity}))
     for span, identity in records:
@@ -36,6 +36,7 @@ def write(db: Connection, spans: Iterable[SpanRecord]) -> None:
     _insert_spans(db, gathered.spans, runs)
     _merge_last_seen(db, gathered.last_seen)
     _save_ledger(db, gathered.ledger)
+    return set(runs)
 
 
 def _run_keys(db: Connection, started: dict[str, int]) -> dict[str, int]:

@@ -38,7 +38,9 @@ def diagnosed(store: str | None) -> Diagnosis:
     found = Diagnosis()
     with _log_lines(found.problems):  # how a wrong environment variable or pyproject key is told
         arguments = {} if store is None else {"store": store}
-        _, found.options = options.resolve(options.Options, arguments)
+        _, found.options = options.resolve(
+            options.Options, arguments, neighbours=plugins.names(plugins.INTEGRATIONS)
+        )
         _examine_store(found)
         for name in plugins.names(plugins.INTEGRATIONS):
             _examine_integration(found, name)

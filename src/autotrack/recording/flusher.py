@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .tables import Row, tables
+from .tables import Row, Table, tables
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -53,7 +53,8 @@ class Flusher:
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._last_activity = time.monotonic()
-        self.resting = threading.RLock()  # held while at work; a signal handler may come back in
+        self._at_work = threading.RLock()  # a signal handler may come back in
+        self._paused_by: set[int] = set()
 
     def start(self) -> None:
         """Start the thread. Where none can be started any more, requests are served by the caller."""
@@ -66,13 +67,27 @@ class Flusher:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Export everything queued before this call. False if that took longer than `timeout` seconds."""
-        if self._thread is None or not self._thread.is_alive() or threading.current_thread() is self._thread:
+        thread = self._thread
+        if thread is None or not thread.is_alive() or threading.get_ident() in self._paused_by:
             self._flush()
             return True
         done = threading.Lock()
         done.acquire()
         self._requests.put(done)
         return done.acquire(timeout=-1 if timeout is None else timeout)
+
+    def pause(self, timeout: float) -> bool:
+        """Let no work go on until this thread calls `resume`. False if the work did not come to rest."""
+        rests = self._at_work.acquire(timeout=timeout)
+        if rests:
+            self._paused_by.add(threading.get_ident())
+        return rests
+
+    def resume(self) -> None:
+        """Go on, if this thread has paused it."""
+        if threading.get_ident() in self._paused_by:
+            self._paused_by.discard(threading.get_ident())
+            self._at_work.release()
 
     def _loop(self) -> None:
         while True:
@@ -82,7 +97,7 @@ class Flusher:
                 done = None
             try:
                 self._flush()
-                with self.resting:
+                with self._at_work:
                     self._beat(time.monotonic() - self._last_activity)
                     self._export()
             except Exception as error:  # noqa: BLE001  the thread must live on
@@ -94,7 +109,7 @@ class Flusher:
     def _flush(self) -> None:
         waiting = len(self._queue)  # what comes meanwhile is for the next time: a flush must end
         while waiting > 0:
-            with self.resting:
+            with self._at_work:
                 self._take(min(SLICE, waiting, len(self._queue)))
                 self._export()
             waiting -= SLICE
@@ -117,9 +132,13 @@ class Flusher:
 
     def _convert(self, rows: list[Row]) -> None:
         for table in tables(rows):
-            self._report.points += table.values.size
-            table.run.last_values.update(zip(table.names, table.values[-1].tolist(), strict=True))
-            self._spans.metrics(table)
+            self._guarded(self._take_table, table)
+
+    def _take_table(self, table: Table) -> None:
+        self._spans.metrics(table)
+        self._report.points += table.values.size
+        last = zip(table.names, table.values[-1].tolist(), strict=True)
+        table.segment.run.last_values.update(last)
 
     def _guarded(self, action: Callable[..., object], *arguments: Any) -> None:
         try:

@@ -49,9 +49,11 @@ class ProcessHooks:
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        self._close(State.KILLED, RunError("SIGTERM", "the process was asked to end", ""))
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        try:
+            self._close(State.KILLED, RunError("SIGTERM", "the process was asked to end", ""))
+        finally:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def _before_fork(self) -> None:
         if self._recorder is not None:
@@ -64,12 +66,18 @@ class ProcessHooks:
     def _after_fork_in_child(self) -> None:
         if self._recorder is not None:
             self._recorder.after_fork_in_child()
+            if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
+                # A child that records nothing dies at once, as it always did; see `_on_first_record`.
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _on_first_record(self) -> None:
-        """A multiprocessing child leaves by os._exit, past atexit, but runs its own finalizers.
+        """Watch over a process's end from the moment there is something to lose.
+
+        A multiprocessing child leaves by os._exit, past atexit, but runs its own finalizers.
 
         Registered when the child first records: those it inherited by fork are cleared.
         """
+        self._chain_sigterm()
         if _is_multiprocessing_child():
             from multiprocessing.util import Finalize
 

@@ -17,7 +17,7 @@ from .. import semconv as sc
 from ..records import RunError, Scalar, State
 from .flusher import Flusher
 from .report import Report
-from .run import ActiveRun, Fit, open_run
+from .run import ActiveRun, Fit, Segment, open_run
 from .spans import SpanFactory
 from .values import text
 
@@ -59,9 +59,8 @@ class Recorder:
         self._artifact_folders = artifact_folders
         self._resource = resource
         self._version = version
-        self._open: dict[str, ActiveRun] = {}
+        self._open: dict[str, Segment] = {}
         self._implicit: ActiveRun | None = None
-        self._paused = False
         self._closed = False
         self._start_afresh()
 
@@ -110,14 +109,14 @@ class Recorder:
         tags: Mapping[str, Any] | None = None,
         explicit: bool = True,
     ) -> ActiveRun:
-        """A run that has not begun."""
+        """A run that has not begun; `explicit` ones are found by threads without a context."""
         return ActiveRun(self, text(name), text(experiment), params=params, tags=tags, explicit=explicit)
 
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
         run = open_run()
         if run is None:
-            explicit = [r for r in tuple(self._open.values()) if r.explicit]
+            explicit = [s.run for s in tuple(self._open.values()) if s.run.explicit]
             run = explicit[0] if len(explicit) == 1 else None
         return run
 
@@ -128,29 +127,29 @@ class Recorder:
         """The process's run for what is logged outside any run, its last one for an exit handler."""
         with self._lock:
             if self._implicit is None or (self._implicit.ended and not self._closed):
-                self._implicit = self.new_run(name(), experiment(), explicit=False)
+                self._implicit = ActiveRun(self, name(), experiment(), explicit=False, ambient=False)
             return self._implicit
 
-    def run_began(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
-        self._open[run.id] = run
-        self.push(functools.partial(self.spans.run_start, run, params, tags))
+    def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
+        self._open[segment.run.id] = segment
+        self.push(functools.partial(self.spans.run_start, segment, params, tags))
         if self._closed:  # an exit handler's: nobody will end it
-            run.finish(State.FINISHED)
+            segment.run.finish(State.FINISHED)
 
     def run_updated(
-        self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
+        self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
     ) -> None:
-        self.push(functools.partial(self.spans.update, run, params, tags, time))
+        self.push(functools.partial(self.spans.update, segment, params, tags, time))
 
-    def run_ended(self, run: ActiveRun, state: State, error: RunError | None, time: int) -> None:
-        self._open.pop(run.id, None)
+    def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
+        self._open.pop(segment.run.id, None)
         self.report.runs[state] += 1
-        self.push(functools.partial(self.spans.run_end, run, state, error, time))
+        self.push(functools.partial(self.spans.run_end, segment, state, error, time))
 
     def fit_ended(self, fit: Fit) -> None:
         self.push(functools.partial(self.spans.fit, fit))
 
-    def store_artifact(self, run: ActiveRun, file: Path, name: str) -> None:
+    def store_artifact(self, segment: Segment, file: Path, name: str) -> None:
         """Copy a file's bytes, then say so."""
         try:
             blob = artifacts.put(file, self._artifact_folders)
@@ -164,7 +163,7 @@ class Recorder:
             sc.ARTIFACT_SIZE: blob.size,
             sc.ARTIFACT_MEDIA_TYPE: mimetypes.guess_type(file.name)[0] or "application/octet-stream",
         }
-        self.push(functools.partial(self.spans.artifact, run, facts, run.now()))
+        self.push(functools.partial(self.spans.artifact, segment, facts, segment.now()))
 
     # --- the process's life ---------------------------------------------------------------------
 
@@ -175,36 +174,36 @@ class Recorder:
     def close(self, state: State = State.FINISHED, error: RunError | None = None) -> None:
         """End what is open in this state and let go of the spool."""
         if self._process != os.getpid():
-            return None  # a signal came amid a fork: what is here is the parent's
+            return  # a signal came amid a fork: what is here is the parent's
         self._closed = True
-        for run in reversed(tuple(self._open.values())):
-            run.finish(state, error)
+        for segment in reversed(tuple(self._open.values())):
+            segment.run.finish(state, error)
         self.push = self._push_late
         waiting = len(self.queue) + 1
         while not self.flush(CLOSE_TIMEOUT):
             if len(self.queue) >= waiting:
-                return self.report.warn(f"the last points could not be written within {CLOSE_TIMEOUT:.0f} s")
+                self.report.warn(f"the last points could not be written within {CLOSE_TIMEOUT:.0f} s")
+                return
             waiting = len(self.queue)
-        with self._flusher.resting:
+        if self._flusher.pause(CLOSE_TIMEOUT):
             for exporter in self.exporters:
                 exporter.shutdown()
-        return None
+            self._flusher.resume()
 
     def pause(self) -> None:
         """Let the flusher come to rest: a child forked amid an import of its could never import again."""
-        self._paused = self._flusher.resting.acquire(timeout=PAUSE_TIMEOUT)
+        self._flusher.pause(PAUSE_TIMEOUT)
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        if self._paused:
-            self._flusher.resting.release()
+        self._flusher.resume()
 
     def after_fork_in_child(self) -> None:
         """Drop what the parent will write; keep its runs usable, under a writer of this process."""
-        self._paused = False
         self._start_afresh()
-        for run in self._open.values():
-            run.inherit()
+        self.report.renew_lock()
+        for segment in self._open.values():
+            segment.run.inherit()
 
     def _beat(self, silence: float) -> None:
         """After each interval without activity, one sign of life for each open run."""
@@ -213,5 +212,7 @@ class Recorder:
         elif not self._is_idle and silence >= self.options.beat_interval * (self._beats + 1):
             self._beats += 1
             self._is_idle = silence >= IDLE_AFTER and "ipykernel" in sys.modules
-            for run in [run for run in tuple(self._open.values()) if not run.inherited]:
-                self.spans.beat(run, run.now(), State.IDLE if self._is_idle else None)
+            own = [segment for segment in tuple(self._open.values()) if not segment.run.inherited]
+            now = max((segment.now() for segment in own), default=0)  # one for all: idle is the latest word
+            for segment in own:
+                self.spans.beat(segment, now, State.IDLE if self._is_idle else None)

@@ -25,6 +25,10 @@ class Report:
         self._said: set[str] = set()
         self._lock = threading.RLock()  # a signal handler may come back in
 
+    def renew_lock(self) -> None:
+        """In a forked child: a thread that is not there may have held it."""
+        self._lock = threading.RLock()
+
     def skip(self, reason: str, count: int = 1) -> None:
         """Something the user asked for is not kept; say why, once for each reason."""
         self.count_skipped(reason, count)

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +38,7 @@ def never_raises(method: Method) -> Method:
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001
             what = method.__name__.strip("_")
-            self._recorder.report.skip(f"{what}() failed: {type(error).__name__}: {error}")
+            self._recorder.report.skip(f"{what}() failed: {type(error).__name__}: {message_of(error)}")
             return None
 
     return guarded  # type: ignore[return-value]
@@ -45,6 +46,23 @@ def never_raises(method: Method) -> Method:
 
 current: ContextVar[ActiveRun | None] = ContextVar("autotrack_run", default=None)
 """The run of this context: innermost first, its `outer` ones behind it."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One start of a run: what is queued refers to it, whatever becomes of the run meanwhile.
+
+    `number` is its start in unix ns; `clock_offset` turns perf_counter_ns into unix ns.
+    """
+
+    run: ActiveRun
+    number: int
+    span: trace.Span
+    clock_offset: int
+
+    def now(self) -> int:
+        """Unix ns: the wall clock at the start plus what the monotonic clock counted since."""
+        return time.perf_counter_ns() + self.clock_offset
 
 
 class ActiveRun:
@@ -65,6 +83,7 @@ class ActiveRun:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
         explicit: bool = True,
+        ambient: bool = True,
     ) -> None:
         self.id = uuid7_hex()
         self.name = name
@@ -73,17 +92,14 @@ class ActiveRun:
         self.explicit = explicit
         self.beat_interval = recorder.options.beat_interval
         self.ended = False
-        # Set when a segment begins:
-        self.segment = 0
-        self.clock_offset = 0
-        self.span: trace.Span
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}
 
         self._recorder = recorder
         self._first = (self._settings("params", params), self._settings("tags", tags))
-        self._begun = False
+        self._segment: Segment | None = None
+        self._ambient = ambient  # whether it becomes the context's current run
         self._claimed = False
         self._inherited = False
         self._outer: ActiveRun | None = None
@@ -101,8 +117,8 @@ class ActiveRun:
                 if type(value) is not float:
                     break
             else:
-                if self._begun and (step is None or type(step) is int) and row:
-                    self._recorder.push((self, row, step, now))
+                if self._segment and (step is None or type(step) is int) and row:
+                    self._recorder.push((self._segment, row, step, now))
                     return
             metrics = row
         self._log(metrics, step, now)
@@ -131,7 +147,8 @@ class ActiveRun:
         files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
         for file in files:
             inside = "" if file == source else f"/{file.relative_to(source).as_posix()}"
-            self._recorder.store_artifact(self, file, target + inside)
+            if self._segment:
+                self._recorder.store_artifact(self._segment, file, target + inside)
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
@@ -161,46 +178,42 @@ class ActiveRun:
 
     def offer(self) -> None:
         """Make this the current run before it begins, so that a bare `autotrack.log` finds it."""
-        self._outer = open_run()
+        self._outer = begun_run()
         current.set(self)
 
     def discard(self) -> None:
         """Take back an offer."""
-        if current.get() is self and not self._begun:
+        if current.get() is self and self._segment is None:
             current.set(self._outer)
 
     @never_raises
     def begin(self) -> None:
         """Start the run, or a new segment of it, unless it is running."""
         with self._lock:
-            if self._begun and not self.ended:
+            if self._segment is not None and not self.ended:
                 return
-            if self._begun:
-                self._recorder.flush()  # what is queued belongs to the segment before
             if current.get() is not self:
-                self._outer = open_run()
-            if self._outer is not None:
-                self._outer.begin_if_new()
-            self._start_segment()
-            self._begun, self.ended = True, False
+                self._outer = begun_run() or self._outer
+            self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
+            self._segment = self._start_segment()
+            self.ended = False
         params, tags = self._first
         self._recorder.run_began(
-            self, values.scalars(params), {values.text(k): values.text(v) for k, v in tags.items()}
+            self._segment, values.scalars(params), {values.text(k): values.text(v) for k, v in tags.items()}
         )
 
     @never_raises
     def finish(self, state: State, error: RunError | None = None) -> None:
         """End the segment in this state; in a forked child only its context is left."""
         with self._lock:
-            if self.ended or not self._begun:
+            segment = self._segment
+            if self.ended or segment is None:
                 return
             self.ended = True
-        if current.get() is self:
-            current.set(self._outer)
-        if trace.get_current_span() is self.span and self._outer_context is not None:
-            otel_context.attach(self._outer_context)
+        if self._ambient:
+            self._leave_context(segment)
         if not self._inherited:
-            self._recorder.run_ended(self, state, error, self.now())
+            self._recorder.run_ended(segment, state, error, segment.now())
 
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""
@@ -219,37 +232,41 @@ class ActiveRun:
         """Whether the run belongs to the process that this one was forked from."""
         return self._inherited
 
-    def now(self) -> int:
-        """Unix ns: the wall clock at the segment's start plus what the monotonic clock counted since."""
-        return time.perf_counter_ns() + self.clock_offset
-
     def refuse_step(self, problem: str) -> None:
         """Say once that a step is none."""
         self._recorder.report.warn(f"{problem}; such points are kept with their count as step", "step")
 
-    def open_fit(self, name: str, kind: str, parent_span_id: int | None) -> Fit:
+    def open_fit(self, name: str, kind: str, parent_span_id: int | None) -> Fit | None:
         """A training call inside this run begins."""
-        return Fit(self, name, kind, parent_span_id)
+        return Fit(self._segment, name, kind, parent_span_id) if self._segment else None
 
     @never_raises
     def close_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
         """It is over: record it."""
-        fit.end = self.now()
+        fit.end = fit.segment.now()
         fit.params = values.scalars(params)
         fit.error = qualified_name(type(error)) if error is not None else None
         self._recorder.fit_ended(fit)
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _start_segment(self) -> None:
+    def _start_segment(self) -> Segment:
         wall = time.time_ns()
-        self.clock_offset = wall - time.perf_counter_ns()
-        self.segment = wall
-        self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
+        offset = wall - time.perf_counter_ns()
         self._outer_context = otel_context.get_current()
-        self.span = self._recorder.spans.open_run(self.name, wall, self._outer_context)
-        otel_context.attach(trace.set_span_in_context(self.span))
-        current.set(self)
+        span = self._recorder.spans.open_run(self.name, wall, self._outer_context)
+        if self._ambient:
+            otel_context.attach(trace.set_span_in_context(span))
+            current.set(self)
+        return Segment(self, wall, span, offset)
+
+    def _leave_context(self, segment: Segment) -> None:
+        """Make what was current before current again, unless something else is by now."""
+        if current.get() is self:
+            current.set(self._outer)
+        if trace.get_current_span() is segment.span:
+            outer_span = trace.get_current_span(self._outer_context)
+            otel_context.attach(trace.set_span_in_context(outer_span))
 
     @never_raises
     def _log(self, metrics: Mapping[str, Any], step: Any, now: int) -> None:
@@ -269,8 +286,8 @@ class ActiveRun:
                 self._recorder.report.skip(str(refused))
         if words:
             self._update(values.scalars(words), {})
-        if numbers:
-            self._recorder.push((self, numbers, self._usable_step(step), now))
+        if numbers and self._segment:
+            self._recorder.push((self._segment, numbers, self._usable_step(step), now))
 
     def _usable_step(self, step: Any) -> int | None:
         if step is None:
@@ -283,12 +300,13 @@ class ActiveRun:
 
     def begin_if_new(self) -> None:
         """Begin unless the run has begun before; what comes after its end still belongs to it."""
-        if not self._begun:
+        if self._segment is None:
             self.begin()
 
     def _update(self, params: dict[str, Scalar], tags: dict[str, str]) -> None:
         self.begin_if_new()
-        self._recorder.run_updated(self, params, tags, self.now())
+        if self._segment:
+            self._recorder.run_updated(self._segment, params, tags, self._segment.now())
 
     def _settings(self, what: str, given: Mapping[str, Any] | None) -> dict[Any, Any]:
         """A copy of the params or tags that the run was made with."""
@@ -296,7 +314,7 @@ class ActiveRun:
             if given is None or self._is_mapping(given, f"run({what}=…)"):
                 return dict(given or {})
         except Exception as error:  # noqa: BLE001  a mapping of the user's may raise anything
-            self._recorder.report.skip(f"{what} of a run: {type(error).__name__}: {error}")
+            self._recorder.report.skip(f"{what} of a run: {type(error).__name__}: {message_of(error)}")
         return {}
 
     def _is_mapping(self, given: Any, method: str) -> bool:
@@ -309,15 +327,15 @@ class ActiveRun:
 class Fit:
     """A training call inside a run; times are unix ns."""
 
-    __slots__ = ("end", "error", "kind", "name", "params", "parent_span_id", "run", "span_id", "start")
+    __slots__ = ("end", "error", "kind", "name", "params", "parent_span_id", "segment", "span_id", "start")
 
-    def __init__(self, run: ActiveRun, name: str, kind: str, parent_span_id: int | None) -> None:
-        self.run = run
+    def __init__(self, segment: Segment, name: str, kind: str, parent_span_id: int | None) -> None:
+        self.segment = segment
         self.name = name
         self.kind = kind
         self.parent_span_id = parent_span_id
         self.span_id = int.from_bytes(os.urandom(8), "big") or 1
-        self.start = run.now()
+        self.start = segment.now()
         self.end = 0
         self.params: Mapping[str, Scalar] = {}
         self.error: str | None = None
@@ -331,6 +349,14 @@ def open_run() -> ActiveRun | None:
     return run
 
 
+def begun_run() -> ActiveRun | None:
+    """The innermost run of this context that has begun and not ended: the parent of a new one."""
+    run = current.get()
+    while run is not None and (run.ended or run._segment is None):
+        run = run._outer
+    return run
+
+
 def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
     """The state a run ends in when `error` leaves it."""
     if (
@@ -340,7 +366,7 @@ def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
     ):
         return State.FINISHED, None
     state = State.FAILED if isinstance(error, (Exception, SystemExit)) else State.KILLED
-    return state, RunError(qualified_name(type(error)), _message(error), _traceback(error))
+    return state, RunError(qualified_name(type(error)), message_of(error), _traceback(error))
 
 
 def qualified_name(kind: type) -> str:
@@ -349,7 +375,8 @@ def qualified_name(kind: type) -> str:
     return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """The exception's text, empty if it has none to give."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001  a user's __str__ may raise anything

@@ -24,7 +24,7 @@ from .. import semconv as sc
 
 if TYPE_CHECKING:
     from ..records import RunError, Scalar, State
-    from .run import ActiveRun, Fit
+    from .run import Fit, Segment
     from .tables import Table
 
 _UNLIMITED = SpanLimits(
@@ -67,39 +67,39 @@ class SpanFactory:
         """The span that is the run, open until it ends; current for the user's own spans."""
         return self._tracer.start_span(name, context=parent, start_time=start)
 
-    def run_start(self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
+    def run_start(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         """A run begins: said by a child of its own, because the run's span comes only at the end."""
         facts = {
-            sc.RUN_NAME: run.name,
-            sc.EXPERIMENT_NAME: run.experiment,
-            sc.RUN_BEAT_INTERVAL: run.beat_interval,
-            **({sc.RUN_PARENT: run.parent_id} if run.parent_id else {}),
+            sc.RUN_NAME: segment.run.name,
+            sc.EXPERIMENT_NAME: segment.run.experiment,
+            sc.RUN_BEAT_INTERVAL: segment.run.beat_interval,
+            **({sc.RUN_PARENT: segment.run.parent_id} if segment.run.parent_id else {}),
             **_prefixed(sc.PARAM_PREFIX, params),
             **_prefixed(sc.TAG_PREFIX, tags),
         }
-        self._emit(run, sc.SpanType.RUN_START, facts, run.segment)
+        self._emit(segment, sc.SpanType.RUN_START, facts, segment.number)
 
     def update(
-        self, run: ActiveRun, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
+        self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
     ) -> None:
         """Params or tags that came after the start."""
         facts = {**_prefixed(sc.PARAM_PREFIX, params), **_prefixed(sc.TAG_PREFIX, tags)}
-        self._emit(run, sc.SpanType.UPDATE, facts, time)
+        self._emit(segment, sc.SpanType.UPDATE, facts, time)
 
-    def artifact(self, run: ActiveRun, facts: Mapping[str, Scalar], time: int) -> None:
+    def artifact(self, segment: Segment, facts: Mapping[str, Scalar], time: int) -> None:
         """A file whose bytes are already on disk."""
-        self._emit(run, sc.SpanType.ARTIFACT, facts, time)
+        self._emit(segment, sc.SpanType.ARTIFACT, facts, time)
 
-    def beat(self, run: ActiveRun, time: int, state: State | None) -> None:
+    def beat(self, segment: Segment, time: int, state: State | None) -> None:
         """A sign of life; `state` idle says that the next one may be long in coming."""
-        self._emit(run, sc.SpanType.BEAT, {sc.RUN_STATE: str(state)} if state else {}, time)
+        self._emit(segment, sc.SpanType.BEAT, {sc.RUN_STATE: str(state)} if state else {}, time)
 
     def metrics(self, table: Table) -> None:
         """One table of points. Built directly: the SDK would copy each array element by element."""
-        run = table.run
+        segment = table.segment
         number = next(self._numbers)
         attributes = {
-            **self._common(run, sc.SpanType.METRICS, number),
+            **self._common(segment, sc.SpanType.METRICS, number),
             sc.METRICS_STEP: table.step,
             sc.METRICS_TIME: table.time,
             sc.METRICS_ROWS: (len(table),),
@@ -107,12 +107,12 @@ class SpanFactory:
         for column, name in enumerate(table.names):
             attributes[sc.METRICS_VALUE_PREFIX + name] = table.values[:, column]
         start, end = int(table.time[0]), int(table.time[-1])
-        self._ended(self._readable(run, sc.SpanType.METRICS, attributes, start, end))
+        self._ended(self._readable(segment, sc.SpanType.METRICS, attributes, start, end))
 
     def fit(self, fit: Fit) -> None:
         """A training call inside a run."""
         attributes = {
-            **self._common(fit.run, sc.SpanType.FIT, next(self._numbers)),
+            **self._common(fit.segment, sc.SpanType.FIT, next(self._numbers)),
             sc.FIT_CLASS: fit.kind,
             **_prefixed(sc.PARAM_PREFIX, fit.params),
         }
@@ -120,16 +120,23 @@ class SpanFactory:
             attributes[sc.ERROR_TYPE] = fit.error
         self._ended(
             self._readable(
-                fit.run, fit.name, attributes, fit.start, fit.end, fit.span_id, fit.parent_span_id, fit.error
+                fit.segment,
+                fit.name,
+                attributes,
+                fit.start,
+                fit.end,
+                fit.span_id,
+                fit.parent_span_id,
+                fit.error,
             )
         )
 
-    def run_end(self, run: ActiveRun, state: State, error: RunError | None, time: int) -> None:
+    def run_end(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         """A run's segment is over: its span ends."""
-        span = run.span
-        attributes = self._common(run, sc.SpanType.RUN, next(self._numbers))
+        span = segment.span
+        attributes = self._common(segment, sc.SpanType.RUN, next(self._numbers))
         attributes[sc.RUN_STATE] = str(state)
-        last = itertools.islice(run.last_values.items(), COURTESY_METRICS)
+        last = itertools.islice(segment.run.last_values.items(), COURTESY_METRICS)
         attributes |= {sc.METRIC_PREFIX + name: value for name, value in last}
         if error:
             attributes[sc.ERROR_TYPE] = error.type
@@ -139,24 +146,24 @@ class SpanFactory:
         span.set_attributes(attributes)
         span.end(time)
 
-    def _emit(self, run: ActiveRun, span_type: str, facts: Mapping[str, Any], time: int) -> None:
-        attributes = {**self._common(run, span_type, next(self._numbers)), **facts}
-        parent = trace.set_span_in_context(run.span, otel_context.Context())
+    def _emit(self, segment: Segment, span_type: str, facts: Mapping[str, Any], time: int) -> None:
+        attributes = {**self._common(segment, span_type, next(self._numbers)), **facts}
+        parent = trace.set_span_in_context(segment.span, otel_context.Context())
         self._tracer.start_span(span_type, parent, attributes=attributes, start_time=time).end(time)
 
-    def _common(self, run: ActiveRun, span_type: str, number: int) -> dict[str, Any]:
+    def _common(self, segment: Segment, span_type: str, number: int) -> dict[str, Any]:
         return {
             sc.SPAN_TYPE: span_type,
             sc.SCHEMA: sc.SCHEMA_VERSION,
-            sc.RUN_ID: run.id,
-            sc.SEGMENT: run.segment,
+            sc.RUN_ID: segment.run.id,
+            sc.SEGMENT: segment.number,
             sc.WRITER: self.writer,
             sc.SEQ: (number,),
         }
 
     def _readable(
         self,
-        run: ActiveRun,
+        segment: Segment,
         name: str,
         attributes: Mapping[str, Any],
         start: int,
@@ -165,7 +172,7 @@ class SpanFactory:
         parent_span_id: int | None = None,
         error: str | None = None,
     ) -> ReadableSpan:
-        parent = run.span.get_span_context()
+        parent = segment.span.get_span_context()
         if parent_span_id:
             parent = _in_trace(parent, parent_span_id)
         return ReadableSpan(

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .run import ActiveRun
+    from .run import ActiveRun, Segment
 
 # numpy is imported inside the functions: they run in the flusher, and enable() stays light.
 
-Row = tuple["ActiveRun", dict[Any, float], int | None, int]
-"""What one `log` call leaves in the queue: run, values, step, perf_counter_ns."""
+Row = tuple["Segment", dict[Any, float], int | None, int]
+"""What one `log` call leaves in the queue: segment, values, step, perf_counter_ns."""
 
 MAX_TABLE_BYTES = 3 << 20
 _VALUE_BYTES = 11  # a double in an OTLP array
@@ -28,9 +28,9 @@ _COLUMN_BYTES = 48  # attribute key and lengths, beside the name
 
 @dataclass(frozen=True)
 class Table:
-    """Points of one run whose names were logged together: `values` has a row per call."""
+    """Points of one segment whose names were logged together: `values` has a row per call."""
 
-    run: ActiveRun
+    segment: Segment
     names: tuple[str, ...]
     step: NDArray[np.int64]
     time: NDArray[np.int64]
@@ -42,15 +42,15 @@ class Table:
 
 def tables(rows: Iterable[Row]) -> Iterator[Table]:
     """Group rows by run and names, in the order they were logged, into tables of bounded size."""
-    groups: dict[tuple[ActiveRun, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
-    for run, row, step, time in rows:
-        for part, number in _numbered(run, row, step):
-            group = groups.setdefault((run, tuple(part)), ([], [], []))
+    groups: dict[tuple[Segment, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
+    for segment, row, step, time in rows:
+        for part, number in _numbered(segment.run, row, step):
+            group = groups.setdefault((segment, tuple(part)), ([], [], []))
             group[0].append(part)
             group[1].append(number)
             group[2].append(time)
-    for (run, names), (values, steps, times) in groups.items():
-        yield from _split(_table(run, names, values, steps, times))
+    for (segment, names), (values, steps, times) in groups.items():
+        yield from _split(_table(segment, names, values, steps, times))
 
 
 def _numbered(run: ActiveRun, row: dict[Any, float], step: int | None) -> list[tuple[dict[Any, float], int]]:
@@ -69,17 +69,17 @@ def _numbered(run: ActiveRun, row: dict[Any, float], step: int | None) -> list[t
 
 
 def _table(
-    run: ActiveRun, names: tuple[Any, ...], rows: list[dict[Any, float]], steps: list[int], times: list[int]
+    segment: Segment, names: tuple[Any, ...], rows: list[dict[Any, float]], steps: list[int], times: list[int]
 ) -> Table:
     import numpy as np
 
     width = len(names)
     flat = np.fromiter(chain.from_iterable(map(dict.values, rows)), np.float64, len(rows) * width)
     return Table(
-        run=run,
+        segment=segment,
         names=tuple(map(text, names)),
         step=np.array(steps, np.int64),
-        time=np.array(times, np.int64) + run.clock_offset,
+        time=np.array(times, np.int64) + segment.clock_offset,
         values=flat.reshape(len(rows), width),
     )
 
@@ -91,7 +91,7 @@ def _split(table: Table) -> Iterator[Table]:
         part = slice(top, top + rows)
         for left, right in _column_ranges(table.names, min(rows, len(table) - top)):
             yield Table(
-                table.run,
+                table.segment,
                 table.names[left:right],
                 table.step[part],
                 table.time[part],
