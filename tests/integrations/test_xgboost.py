@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xgboost
 from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV
 from xgboost import train as train_imported_before
 
 import autotrack
@@ -157,3 +158,13 @@ def test_disable_restores_the_functions(tracking: Tracking) -> None:
     assert pickle.loads(pickle.dumps(xgboost.train)) is xgboost.training.train
     autotrack.disable()
     assert (dict(vars(xgboost)), dict(vars(xgboost.sklearn))) == before
+
+
+def test_the_boosters_of_a_search_do_not_mix(tracking: Tracking) -> None:
+    tracking.enable()
+    search = GridSearchCV(xgboost.XGBClassifier(n_estimators=2), {"max_depth": [1, 2]}, cv=2)
+    search.fit(X, y, eval_set=[(X, y)], verbose=False)
+    run = tracking.run()
+    assert set(run.metrics) == {"best_score"}
+    assert "num_boost_round" not in run.params
+    assert [fit.name for fit in run.fits].count("xgboost.train") == 5
