@@ -186,3 +186,15 @@ def test_two_threads_that_fork_leave_the_flusher_working(store: Place) -> None:
     """)
     assert (ended.returncode, ended.out) == (0, "True\n"), ended.err
     assert store.only_run().summaries["i"].count == 5000
+
+
+def test_an_overlong_param_keeps_its_beginning_size_and_digest(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking.enable()
+    with autotrack.run(params={"long": "x" * 65_537, "whole": "y" * 65_536}):
+        pass
+    run = tracking.run()
+    assert run.params["whole"] == "y" * 65_536
+    assert str(run.params["long"]).startswith("x" * 1000 + "… (65,537 characters, sha256 ")
+    assert "the end of 'long', longer than 65,536 characters: not recorded" in caplog.text

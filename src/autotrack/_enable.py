@@ -55,7 +55,9 @@ _enabled: dict[str, _Enabled] = {}
 
 
 def enable(*names: str, **arguments: Any) -> None:
-    """Record every training call of the installed libraries, those imported later too.
+    """Record the training calls of the installed libraries, those imported later too.
+
+    These are `fit` of every scikit-learn estimator and `xgboost.train`.
 
     names: integrations to switch on; default: all that are installed.
     arguments: options of autotrack (`store`, `experiment`, see `options.Options`), and for an

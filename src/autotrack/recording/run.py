@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .recorder import Recorder
 
+T = TypeVar("T", bound=Scalar)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -127,13 +128,13 @@ class ActiveRun:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record settings; a name logged again replaces the earlier value."""
         if self._is_mapping(params, "log_params()") and params:
-            self._update(values.scalars(params), {})
+            self._update(self._kept(values.scalars(params)), {})
 
     @never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags: text to find and sort runs by."""
         if self._is_mapping(tags, "set_tags()") and tags:
-            self._update({}, {values.text(k): values.text(v) for k, v in tags.items()})
+            self._update({}, self._kept(values.texts(tags)))
 
     @never_raises
     def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
@@ -199,7 +200,7 @@ class ActiveRun:
             self.ended = False
         params, tags = self._first
         self._recorder.run_began(
-            self._segment, values.scalars(params), {values.text(k): values.text(v) for k, v in tags.items()}
+            self._segment, self._kept(values.scalars(params)), self._kept(values.texts(tags))
         )
 
     @never_raises
@@ -244,7 +245,7 @@ class ActiveRun:
     def close_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
         """It is over: record it."""
         fit.end = fit.segment.now()
-        fit.params = values.scalars(params)
+        fit.params = self._kept(values.scalars(params))
         fit.error = qualified_name(type(error)) if error is not None else None
         self._recorder.fit_ended(fit)
 
@@ -285,7 +286,7 @@ class ActiveRun:
             except values.Refused as refused:
                 self._recorder.report.skip(str(refused))
         if words:
-            self._update(values.scalars(words), {})
+            self._update(self._kept(values.scalars(words)), {})
         if numbers and self._segment:
             self._recorder.push((self._segment, numbers, self._usable_step(step), now))
 
@@ -307,6 +308,13 @@ class ActiveRun:
         self.begin_if_new()
         if self._segment:
             self._recorder.run_updated(self._segment, params, tags, self._segment.now())
+
+    def _kept(self, settings: dict[str, T]) -> dict[str, T]:
+        """Params or tags, the overlong ones shortened and said so."""
+        for name, short in values.shortened(settings).items():
+            self._recorder.report.skip(f"the end of {name!r}, longer than {values.LONGEST_TEXT:,} characters")
+            settings[name] = short  # type: ignore[assignment]
+        return settings
 
     def _settings(self, what: str, given: Mapping[str, Any] | None) -> dict[Any, Any]:
         """A copy of the params or tags that the run was made with."""

@@ -5,12 +5,17 @@ Everything here runs in the caller, because what is logged may change a moment l
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Mapping
 from typing import Any
 
 from ..records import Scalar
 
+LONGEST_TEXT = 1 << 16
+"""Characters of a param or tag that is kept whole."""
+KEPT_TEXT = 1000
+"""Characters that are kept of a longer one."""
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -53,8 +58,24 @@ def step_number(step: Any) -> int:
 
 
 def scalars(settings: Mapping[Any, Any]) -> dict[str, Scalar]:
-    """Params or facts as str, bool, int64 or float; names as text. Never raises."""
+    """Params as str, bool, int64 or float; names as text."""
     return {text(name): scalar(value) for name, value in settings.items()}
+
+
+def texts(settings: Mapping[Any, Any]) -> dict[str, str]:
+    """Tags: names and values as text."""
+    return {text(name): text(value) for name, value in settings.items()}
+
+
+def shortened(settings: Mapping[str, Scalar]) -> dict[str, str]:
+    """What stands for the values that are longer than `LONGEST_TEXT`: their beginning, size and digest."""
+    long = {k: v for k, v in settings.items() if isinstance(v, str) and len(v) > LONGEST_TEXT}
+    return {name: _shortened(value) for name, value in long.items()}
+
+
+def _shortened(value: str) -> str:
+    digest = hashlib.sha256(value.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{value[:KEPT_TEXT]}… ({len(value):,} characters, sha256 {digest})"
 
 
 def scalar(value: Any) -> Scalar:
