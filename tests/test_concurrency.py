@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autotrack.records import State
+from autotrack.states import State
 
 from .scripts import Place, end_of, wait_for
 

@@ -13,7 +13,7 @@ import pytest
 import autotrack
 from autotrack import _enable, plugins
 from autotrack.integration import Call, Integration, Outcome, hook
-from autotrack.records import State
+from autotrack.states import State
 
 from .tracking import Tracking, tracking
 

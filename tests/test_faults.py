@@ -27,8 +27,8 @@ from opentelemetry.trace import SpanContext
 from autotrack.errors import NewerStore, StoreError
 from autotrack.locations import homes
 from autotrack.otlp.encode import encode_resource_spans
-from autotrack.records import State
 from autotrack.spool import SpoolReader, SpoolWriter
+from autotrack.states import State
 from autotrack.store import Run, Store
 
 from .scripts import Ended, Place, curve, end_line, end_of, values, wait_for

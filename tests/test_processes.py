@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from autotrack.records import State
+from autotrack.states import State
 from autotrack.store import Run
 
 from .scripts import Place, alive, curve, end_line, end_of, shared_numbers, values, wait_for

@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 
 import autotrack
 from autotrack.locations import homes
-from autotrack.records import State
+from autotrack.states import State
 from autotrack.store import Store
 
 from .scripts import Place

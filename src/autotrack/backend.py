@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .records import Artifact, Fit, MetricSummary, Points, RunError, Scalar, SpanRecord, State
+from .records import Artifact, Fit, MetricSummary, Points, SpanRecord
+from .semconv import Scalar
+from .states import RunError, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -150,6 +149,8 @@ def _table_above(folder: Path) -> tuple[Path | None, dict[str, Any]]:
     for place in (folder, *folder.parents):
         path = place / "pyproject.toml"
         if path.is_file():
+            import tomllib  # 2 ms to import, for a file that most folders have not
+
             try:
                 table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("autotrack", {})
                 if not isinstance(table, dict):

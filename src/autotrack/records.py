@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from .semconv import Scalar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Scalar = str | bool | int | float
-"""What a param can be; anything else is kept as its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +46,6 @@ class SpanEvent:
     name: str
     time: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-class State(StrEnum):
-    """What became of a run.
-
-    `finished`: it ended well. `failed`: an exception ended it. `killed`: a signal or Ctrl-C ended
-    it. `lost`: its process vanished without a word. `idle`: a notebook that rests. `running`.
-    """
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"
-    KILLED = "killed"
-    LOST = "lost"
-    IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +98,3 @@ class Fit:
     duration: float
     params: Mapping[str, Scalar]
     error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunError:
-    """The exception that ended a run: its class name, its text and its traceback."""
-
-    type: str
-    message: str
-    traceback: str

@@ -47,7 +47,8 @@ def _spikes(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
         return np.empty(0, np.intp)
     left, right = np.diff(values[:-1]), -np.diff(values[1:])
     leap = np.where(left * right > 0, np.minimum(np.abs(left), np.abs(right)), 0.0)
-    found = np.flatnonzero(leap > _SPIKE * np.median(np.abs(left)))
+    usual = np.median(np.abs(left[:: len(left) // 4096 + 1]))  # a sample: the median takes longest
+    found = np.flatnonzero(leap > _SPIKE * usual)
     if len(found) > most:
         found = found[np.argpartition(leap[found], -most)[-most:]]
     return found + 1

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+Scalar = str | bool | int | float
+"""What a param can be; anything else is kept as its text."""
+
 SCHEMA_VERSION: Final = 1
 """Value of `SCHEMA` in the spans this release writes."""
 SCHEMA_URL: Final = "https://autotrack.dev/schemas/ml/1"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import io
 import logging
 import os
@@ -182,7 +181,7 @@ class SpoolReader:
         """Keep bytes that cannot be consumed, for `autotrack doctor` to show."""
         folder = self.folder / _REJECTED
         folder.mkdir(exist_ok=True)
-        (folder / f"{segment.stem}-{hashlib.sha256(data).hexdigest()[:8]}").write_bytes(data)
+        (folder / f"{segment.stem}-{zlib.crc32(data):08x}").write_bytes(data)
 
     def _read(self, segment: Path, limit: int) -> tuple[list[bytes], int] | None:
         offset = self._offset(segment)

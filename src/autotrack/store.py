@@ -17,9 +17,11 @@ from .backend import Backend, RunRow
 from .errors import RunNotFound, StoreError
 from .locations import Home, homes, normalized
 from .otlp.decode import decode_resource_spans
-from .records import Artifact, Fit, MetricSummary, Points, RunError, Scalar, State
+from .records import Artifact, Fit, MetricSummary, Points
 from .reduction import reduced
+from .semconv import Scalar
 from .spool import Backlog, Batch, SpoolReader
+from .states import RunError, State
 
 if TYPE_CHECKING:
     import pandas as pd

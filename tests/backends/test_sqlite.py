@@ -24,7 +24,8 @@ from autotrack.backends.migrations import VERSION_TABLE
 from autotrack.backends.schema import metadata
 from autotrack.backends.sqlite import SqliteBackend
 from autotrack.errors import NewerStore, StoreError
-from autotrack.records import SpanRecord, State
+from autotrack.records import SpanRecord
+from autotrack.states import State
 
 from .history import RUNS, WRITERS, contents, deliveries, histories, ours
 

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
-from autotrack.records import State
+from autotrack.states import State
 from autotrack.store import Store
 
 from ..scripts import Place

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from xgboost import train as train_imported_before
 
 import autotrack
-from autotrack.records import State
+from autotrack.states import State
 
 from ..tracking import Tracking
 

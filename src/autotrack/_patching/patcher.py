@@ -6,7 +6,6 @@ import inspect
 import logging
 import os
 import sys
-import sysconfig
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,15 +149,13 @@ def _user_namespaces(library: str) -> Iterator[dict[str, Any]]:
                 yield namespace
 
 
-_INSTALLED = tuple(
-    sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 
 
 def _is_users_file(path: Any) -> bool:
     return (
         isinstance(path, str)
-        and not path.startswith(_INSTALLED)
+        and not path.startswith(_STANDARD_LIBRARY)
         and "site-packages" not in path
         and "dist-packages" not in path
     )

@@ -12,7 +12,9 @@ import numpy as np
 from sqlalchemy import Table
 
 from .. import semconv as sc
-from ..records import Scalar, SpanRecord, State
+from ..records import SpanRecord
+from ..semconv import Scalar
+from ..states import State
 from . import schema
 from .incoming import Identity, Malformed, PointTable, point_table, prefixed, required_text, text
 from .ledger import Ranges

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import semconv as sc
-from ..records import Scalar, SpanRecord
+from ..records import SpanRecord
+from ..semconv import Scalar
 
 Name = TypeVar("Name", str, int)
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
-from ..records import Artifact, Fit, MetricSummary, Points, RunError, State
+from ..records import Artifact, Fit, MetricSummary, Points
+from ..states import RunError, State
 from . import codec, schema
 from .compaction import row_seqs
 from .incoming import prefixed

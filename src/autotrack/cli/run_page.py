@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import RunNotFound
-from ..records import Artifact, Fit, MetricSummary, RunError, Scalar
+from ..records import Artifact, Fit, MetricSummary
+from ..semconv import Scalar
+from ..states import RunError
 from ..store import Run, Store
 from . import run_table, text
 from .drawing import bar, branches, sparkline
@@ -39,7 +41,7 @@ ALIKE = 3
 def as_dict(run: Run) -> dict[str, Any]:
     """The run with everything that the page is made from."""
     return run.as_dict() | {
-        "error": asdict(run.error) if run.error else None,
+        "error": run.error._asdict() if run.error else None,
         "summaries": {name: asdict(summary) for name, summary in run.summaries.items()},
         "fits": [asdict(fit) for fit in run.fits],
         "artifacts": [asdict(artifact) for artifact in run.artifacts],

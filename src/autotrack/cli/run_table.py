@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from ..records import Scalar
+from ..semconv import Scalar
 from ..store import Run
 from . import text
 from .drawing import branches

@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from ..records import State
+from ..states import State
 
 GAP = 2
 """Cells between two columns."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from ..records import Scalar
+from ..semconv import Scalar
 
 _JOINER = "\u200d"
 """Holds emoji together; the one invisible character that is shown as it is."""

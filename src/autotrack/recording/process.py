@@ -11,7 +11,7 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..records import RunError, State
+from ..states import RunError, State
 from .run import outcome_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import mimetypes
 import os
 import sys
 import threading
@@ -12,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import artifacts
 from .. import semconv as sc
-from ..records import RunError, Scalar, State
+from ..semconv import Scalar
+from ..states import RunError, State
 from .flusher import Flusher
 from .report import Report
 from .run import ActiveRun, Fit, Segment, open_run
@@ -151,6 +150,10 @@ class Recorder:
 
     def store_artifact(self, segment: Segment, file: Path, name: str) -> None:
         """Copy a file's bytes, then say so."""
+        import mimetypes  # this and hashlib take 5 ms to import
+
+        from .. import artifacts
+
         try:
             blob = artifacts.put(file, self._artifact_folders)
         except OSError as error:

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from ..records import State
+from ..states import State
 
 log = logging.getLogger("autotrack")
 

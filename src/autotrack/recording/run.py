@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from ..records import RunError, Scalar, State
+from ..semconv import Scalar
+from ..states import RunError, State
 from . import values
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex

@@ -23,7 +23,8 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 from .. import semconv as sc
 
 if TYPE_CHECKING:
-    from ..records import RunError, Scalar, State
+    from ..semconv import Scalar
+    from ..states import RunError, State
     from .run import Fit, Segment
     from .tables import Table
 

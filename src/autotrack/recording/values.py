@@ -5,12 +5,11 @@ Everything here runs in the caller, because what is logged may change a moment l
 
 from __future__ import annotations
 
-import hashlib
 import operator
 from collections.abc import Mapping
 from typing import Any
 
-from ..records import Scalar
+from ..semconv import Scalar
 
 LONGEST_TEXT = 1 << 16
 """Characters of a param or tag that is kept whole."""
@@ -74,6 +73,8 @@ def shortened(settings: Mapping[str, Scalar]) -> dict[str, str]:
 
 
 def _shortened(value: str) -> str:
+    import hashlib  # 3 ms to import, seldom needed
+
     digest = hashlib.sha256(value.encode("utf-8", "backslashreplace")).hexdigest()
     return f"{value[:KEPT_TEXT]}… ({len(value):,} characters, sha256 {digest})"
 
