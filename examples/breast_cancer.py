@@ -1,9 +1,10 @@
 """Gradient boosting with XGBoost: is a tumour malignant?"""
 
-import autotrack
 import xgboost
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
+
+import autotrack
 
 autotrack.enable()
 
@@ -20,4 +21,6 @@ for learning_rate in (0.05, 0.3):
         early_stopping_rounds=10,
         verbose_eval=False,
     )
-    print(f"learning rate {learning_rate:<14} logloss {booster.best_score:.4f} after {booster.best_iteration} rounds")
+    print(
+        f"learning rate {learning_rate:<14} logloss {booster.best_score:.4f} after {booster.best_iteration} rounds"
+    )

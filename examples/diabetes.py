@@ -1,11 +1,12 @@
 """Regressions on the diabetes data: what does regularisation bring?"""
 
-import autotrack
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.model_selection import GridSearchCV, train_test_split
 from xgboost import XGBRegressor
+
+import autotrack
 
 autotrack.enable()
 

@@ -1,6 +1,5 @@
 """Three classifiers for handwritten digits."""
 
-import autotrack
 from sklearn.datasets import load_digits
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection import train_test_split
@@ -8,6 +7,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+
+import autotrack
 
 autotrack.enable()
 
