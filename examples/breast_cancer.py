@@ -21,6 +21,5 @@ for learning_rate in (0.05, 0.3):
         early_stopping_rounds=10,
         verbose_eval=False,
     )
-    print(
-        f"learning rate {learning_rate:<14} logloss {booster.best_score:.4f} after {booster.best_iteration} rounds"
-    )
+    rounds = booster.best_iteration
+    print(f"learning rate {learning_rate:<14} logloss {booster.best_score:.4f} after {rounds} rounds")

@@ -181,7 +181,7 @@ _AUDITS = (
     "SELECT writer, last_seen FROM writer",
     "SELECT r.id, kind, s.name, value, time, s.writer, seq FROM superseded s JOIN run r ON r.pk = s.run",
     "SELECT trace_id, span_id, type, name, start, attributes FROM span",
-    "SELECT r.id, s.segment, s.writer, s.name, s.state, s.ended, s.idle FROM segment s JOIN run r ON pk = s.run",
+    "SELECT r.id, s.segment, s.writer, s.name, s.state, s.idle FROM segment s JOIN run r ON pk = s.run",
 )
 
 
