@@ -116,14 +116,10 @@ class Flusher:
 
     def _take(self, count: int) -> None:
         """Turn `count` queued items into spans, which arrive in `ended`."""
-        rows: list[Row] = []
-        actions: list[Action] = []
-        for _ in range(count):
-            item = self._queue.popleft()
-            if type(item) is tuple:
-                rows.append(item)
-            else:
-                actions.append(item)
+        pop = self._queue.popleft
+        items = [pop() for _ in range(count)]
+        rows: list[Row] = [item for item in items if type(item) is tuple]
+        actions: list[Action] = [item for item in items if type(item) is not tuple]
         if rows:
             self._guarded(self._convert, rows)
         for action in actions:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import context as otel_context
@@ -112,7 +113,7 @@ class ActiveRun:
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record one value for each name, at `step` (a whole number; default: the name's count)."""
-        now = time.perf_counter_ns()
+        now = perf_counter_ns()
         if type(metrics) is dict:
             row = metrics.copy()  # the caller's dict may change, in another thread even now
             for value in row.values():
