@@ -49,7 +49,8 @@ def _spans(message: ResourceSpans) -> Iterator[SpanRecord]:
                 span_id=_id(span.span_id, 8),
                 parent_id=_id(span.parent_span_id, 8) if any(span.parent_span_id) else None,
                 name=span.name,
-                start=min(span.start_time_unix_nano, _INT64_MAX),  # OTLP has it unsigned
+                # OTLP has times unsigned, a store int64: the year 2262 will do.
+                start=min(span.start_time_unix_nano, _INT64_MAX),
                 end=min(span.end_time_unix_nano, _INT64_MAX),
                 attributes=_mapping(span.attributes),
                 status=_STATUSES.get(span.status.code, "unset"),
