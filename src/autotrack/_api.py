@@ -62,7 +62,7 @@ def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
 
 
 def active_run() -> ActiveRun | None:
-    """The innermost open run of this thread or task, or None."""
+    """The innermost open run of this thread or task; where there is none, the process's only one, or None."""
     return _enable.recorder().active_run()
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from .errors import AutotrackError
 from .options import did_you_mean
-
-log = logging.getLogger("autotrack")
 
 INTEGRATIONS = "autotrack.integrations"
 BACKENDS = "autotrack.backends"

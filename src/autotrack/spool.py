@@ -34,7 +34,7 @@ _REJECTED = "rejected"
 
 
 class SpoolWriter:
-    """Appends frames for one writer; not thread-safe (the flusher alone calls it)."""
+    """Appends frames for one writer; not thread-safe (its exporter is called by one thread at a time)."""
 
     def __init__(self, folder: Path, writer: str) -> None:
         self._folder = folder

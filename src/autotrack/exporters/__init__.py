@@ -1,1 +1,1 @@
-"""Where spans go: OpenTelemetry SpanExporters, called by the flusher alone."""
+"""Where spans go: OpenTelemetry SpanExporters, called by one thread at a time."""
