@@ -136,9 +136,10 @@ class Integration:
 
     @classmethod
     def hooks(cls) -> list[Hook]:
-        """The hooks of this class, in the order they are written."""
-        members = (getattr(member, "__autotrack_hook__", None) for member in vars(cls).values())
-        return [h for h in members if h is not None]
+        """The hooks of this class and of those it is put together from, in the order they are written."""
+        members = {name: member for base in reversed(cls.__mro__) for name, member in vars(base).items()}
+        hooks = (getattr(member, "__autotrack_hook__", None) for member in members.values())
+        return [h for h in hooks if h is not None]
 
 
 def _switch_off_what_fails(item: Any) -> None:

@@ -1,0 +1,20 @@
+"""scikit-learn: every estimator's training, its own, a user's or a third party's.
+
+The class below is put together from one mixin for each kind of call: a module of this package each.
+"""
+
+from __future__ import annotations
+
+from .fitting import Fitting
+from .options import SklearnOptions
+
+
+class Sklearn(Fitting):
+    """Params from `get_params(deep=True)`, metrics from what the estimator itself computed."""
+
+    name = "sklearn"
+    requires = "scikit-learn>=1.3"
+    Options = SklearnOptions
+
+
+__all__ = ["Sklearn", "SklearnOptions"]

@@ -1,0 +1,35 @@
+"""The curves and numbers that an estimator keeps of its own training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...recording.run import ActiveRun
+
+CURVES = ("loss_curve_", "validation_scores_", "train_score_", "validation_score_", "scores_")
+"""Fitted attributes with a value per iteration; recorded under the attribute's own name, bare."""
+FACTS = ("n_iter_", "loss_", "best_loss_", "inertia_", "oob_score_", "best_score_", "lower_bound_")
+"""Fitted attributes with one number."""
+
+
+def log_fitted(run: ActiveRun, estimator: Any) -> None:
+    """Record them on `run`."""
+    state = vars(estimator)
+    for attribute in CURVES:
+        for step, value in enumerate(_numbers(state.get(attribute))):
+            run.log({attribute.rstrip("_"): value}, step)
+    facts = {name.rstrip("_"): state[name] for name in FACTS if _is_number(state.get(name))}
+    if facts:
+        run.log(facts)
+
+
+def _numbers(curve: Any) -> list[float]:
+    """A curve's values; nothing if it is none."""
+    if curve is None or getattr(curve, "ndim", 1) != 1 or not hasattr(curve, "__len__"):
+        return []
+    return [float(value) for value in curve] if len(curve) and _is_number(curve[0]) else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0)
