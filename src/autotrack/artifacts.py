@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .locations import make_private
 
@@ -24,20 +26,23 @@ class Blob:
     path: Path
 
 
-def put(source: Path, folders: Sequence[Path]) -> Blob:
-    """Copy a file into the first folder that takes it; when this returns the bytes are on disk.
+def put(source: Path | bytes, folders: Sequence[Path]) -> Blob:
+    """Copy a file, or bytes, into the first folder that takes it; when this returns it is on disk.
 
     Raises OSError if `source` cannot be read or no folder can be written.
     """
     problem: OSError | None = None
     for folder in folders:
-        with source.open("rb"):  # an unreadable source is no reason to try the next folder
-            pass
-        try:
-            return _put(source, folder)
-        except OSError as error:
-            problem = problem or error
+        with _opened(source) as original:  # an unreadable source is no reason to try the next folder
+            try:
+                return _put(original, folder)
+            except OSError as error:
+                problem = problem or error
     raise problem or FileNotFoundError("no folder for artifacts")
+
+
+def _opened(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 def find(sha256: str, folders: Sequence[Path]) -> Path | None:
@@ -47,12 +52,12 @@ def find(sha256: str, folders: Sequence[Path]) -> Path | None:
     return next((p for folder in folders if (p := _blob_path(folder, sha256)).is_file()), None)
 
 
-def _put(source: Path, folder: Path) -> Blob:
+def _put(original: BinaryIO, folder: Path) -> Blob:
     make_private(folder)
     hidden = folder / f".{os.urandom(8).hex()}"
     digest, size = hashlib.sha256(), 0
     try:
-        with source.open("rb") as original, hidden.open("xb") as copy:
+        with hidden.open("xb") as copy:
             while block := original.read(_BLOCK):
                 digest.update(block)
                 copy.write(block)

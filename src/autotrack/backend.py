@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .records import Artifact, Fit, MetricSummary, Points, SpanRecord
+from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points, SpanRecord
 from .semconv import Scalar
 from .states import RunError, State
 
@@ -85,6 +85,22 @@ class Backend(ABC):
     @abstractmethod
     def artifacts(self, run_id: str) -> list[Artifact]:
         """The run's files, by path."""
+
+    @abstractmethod
+    def attributes(self, run_id: str) -> dict[str, Scalar]:
+        """The run's facts under OpenTelemetry's names, by name."""
+
+    @abstractmethod
+    def datasets(self, run_id: str) -> list[Dataset]:
+        """The data the run used, by name."""
+
+    @abstractmethod
+    def models(self, run_id: str) -> list[Model]:
+        """The run's models, by path."""
+
+    @abstractmethod
+    def logs(self, run_id: str) -> list[LogLine]:
+        """What was printed and logged during the run, by time."""
 
     @abstractmethod
     def fits(self, run_id: str) -> list[Fit]:

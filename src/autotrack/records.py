@@ -88,6 +88,51 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Dataset:
+    """Data that a run used: `role` is train, eval or test; `digest` says how it was made, then hex.
+
+    `kind` is the class of the data, `shape` what it says of itself, `size` its bytes in memory (or
+    None), `schema` its columns' names and types where it has any.
+    """
+
+    name: str
+    role: str
+    digest: str
+    kind: str
+    shape: tuple[int, ...]
+    size: int | None
+    schema: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of a run: `path` is what follows the id in ``runs:/ID/path``, its files are artifacts below it.
+
+    `flavor` can load it, `kind` is its class, `facts` are the versions of its libraries and, where
+    it was not kept, why.
+    """
+
+    path: str
+    flavor: str
+    kind: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that was printed or logged: `stream` is stdout, stderr or logging, `level` of the latter.
+
+    `number` counts the lines of the stream in the run, from 1.
+    """
+
+    time: datetime
+    stream: str
+    level: str | None
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """A training call inside a run: `duration` in seconds, `error` the exception's class or None."""
 

@@ -1,7 +1,8 @@
 """Every span type and attribute name of autotrack's conventions; nobody else spells a key.
 
 All names live under ``ml.``; what OpenTelemetry already names (``process.*``, ``host.*``,
-``service.*``, ``error.type``, ``exception.*``, ``code.*``) is reused as it is.
+``service.*``, ``error.type``, ``exception.*``, ``code.*``) is reused as it is: on `run.start` and
+`update` such names are facts of the run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ Scalar = str | bool | int | float
 SCHEMA_VERSION: Final = 1
 """Value of `SCHEMA` in the spans this release writes."""
 SCHEMA_URL: Final = "https://autotrack.dev/schemas/ml/1"
+
+PREFIX: Final = "ml."
+"""What all names of ours begin with."""
 
 # --- on every span of ours -------------------------------------------------------------------
 SPAN_TYPE: Final = "ml.span.type"  # one of SpanType
@@ -34,6 +38,9 @@ class SpanType:
     METRICS: Final = "metrics"
     FIT: Final = "fit"
     ARTIFACT: Final = "artifact"
+    DATASET: Final = "dataset"
+    MODEL: Final = "model"
+    LOG: Final = "log"
 
 
 # --- run.start -------------------------------------------------------------------------------
@@ -66,6 +73,28 @@ ARTIFACT_URI: Final = "ml.artifact.uri"
 ARTIFACT_SHA256: Final = "ml.artifact.sha256"  # hex
 ARTIFACT_SIZE: Final = "ml.artifact.size"  # bytes
 ARTIFACT_MEDIA_TYPE: Final = "ml.artifact.media_type"
+
+# --- dataset: what was trained or evaluated on --------------------------------------------------
+DATASET_NAME: Final = "ml.dataset.name"  # unique in its run
+DATASET_ROLE: Final = "ml.dataset.role"  # train | eval | test
+DATASET_DIGEST: Final = "ml.dataset.digest"  # "<how it was made>:<hex>"
+DATASET_KIND: Final = "ml.dataset.kind"  # qualified name of its class
+DATASET_SHAPE: Final = "ml.dataset.shape"  # int[]
+DATASET_SIZE: Final = "ml.dataset.size"  # bytes in memory
+DATASET_SCHEMA: Final = "ml.dataset.schema"  # JSON
+
+# --- model: its files are artifacts below its path ----------------------------------------------
+MODEL_PATH: Final = "ml.model.path"  # name inside the run: the MODEL of runs:/ID/MODEL
+MODEL_FLAVOR: Final = "ml.model.flavor"  # who can load it: "sklearn", "xgboost"
+MODEL_CLASS: Final = "ml.model.class"  # qualified name of its class
+MODEL_FACTS: Final = "ml.model.facts"  # JSON: versions, files, why it was not kept
+
+# --- log: lines of standard output, standard error and logging ----------------------------------
+LOG_STREAM: Final = "ml.log.stream"  # stdout | stderr | logging
+LOG_LEVEL: Final = "ml.log.level"  # of `logging`: "WARNING"
+LOG_LINE: Final = "ml.log.line"  # int: number of its first line in the run's stream
+LOG_TIMES: Final = "ml.log.times"  # int[], unix ns, one for each line
+LOG_TEXT: Final = "ml.log.text"  # the lines, at most 64 KiB
 
 # --- OpenTelemetry's own names that we set ----------------------------------------------------
 SERVICE_NAME: Final = "service.name"

@@ -17,7 +17,7 @@ from .backend import Backend, RunRow
 from .errors import RunNotFound, StoreError
 from .locations import Home, homes, normalized
 from .otlp.decode import decode_resource_spans
-from .records import Artifact, Fit, MetricSummary, Points
+from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
 from .reduction import reduced
 from .semconv import Scalar
 from .spool import Backlog, Batch, SpoolReader
@@ -68,6 +68,26 @@ class Run:
     def artifacts(self) -> list[Artifact]:
         """The files of the run, by path."""
         return self._store.backend.artifacts(self.id)
+
+    @property
+    def attributes(self) -> dict[str, Scalar]:
+        """Facts of the run under OpenTelemetry's names: `vcs.ref.head.revision`, `process.command_line`, …"""
+        return self._store.backend.attributes(self.id)
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        """The data the run used, by name."""
+        return self._store.backend.datasets(self.id)
+
+    @property
+    def models(self) -> list[Model]:
+        """The models of the run, by path."""
+        return self._store.backend.models(self.id)
+
+    @property
+    def logs(self) -> list[LogLine]:
+        """What was printed and logged during the run, by time."""
+        return self._store.backend.logs(self.id)
 
     @property
     def fits(self) -> list[Fit]:

@@ -61,6 +61,7 @@ _params = _settings(
     sc.PARAM_PREFIX, st.one_of(st.integers(-3, 3), st.text(max_size=3), values, st.booleans())
 )
 _tags = _settings(sc.TAG_PREFIX, st.text(max_size=3))
+_attributes = _settings("vcs.", st.one_of(st.text(max_size=3), st.integers(-3, 3)))
 _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "run.start": st.builds(
         lambda name, experiment, params, tags: {
@@ -75,7 +76,7 @@ _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         _params,
         _tags,
     ),
-    "update": st.builds(lambda params, tags: params | tags, _params, _tags),
+    "update": st.builds(lambda *facts: facts[0] | facts[1] | facts[2], _params, _tags, _attributes),
     "run": st.builds(
         lambda state: {sc.RUN_STATE: state, sc.ERROR_TYPE: "E"},
         st.sampled_from(["finished", "failed", "killed", "gone astray"]),
@@ -91,6 +92,30 @@ _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         st.sampled_from(["p", "q"]),
         st.sampled_from("12"),
     ),
+    "dataset": st.builds(
+        lambda name, digest, shape: {
+            sc.DATASET_NAME: name,
+            sc.DATASET_ROLE: "train",
+            sc.DATASET_DIGEST: digest,
+            sc.DATASET_SHAPE: shape,
+            sc.DATASET_SCHEMA: "[1]",
+        },
+        st.sampled_from(["train", "test"]),
+        st.sampled_from("12"),
+        st.sampled_from([(1, 2), (), "no shape"]),
+    ),
+    "model": st.builds(
+        lambda path, flavor, facts: {
+            sc.MODEL_PATH: path,
+            sc.MODEL_FLAVOR: flavor,
+            sc.MODEL_CLASS: "m.C",
+            sc.MODEL_FACTS: facts,
+        },
+        st.sampled_from(["model", "other"]),
+        st.sampled_from("ab"),
+        st.sampled_from(["{}", '{"a": 1}', "no JSON"]),
+    ),
+    "log": st.just({sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TIMES: (1, 2), sc.LOG_TEXT: "a\nb"}),
     "fit": st.builds(lambda params: {sc.FIT_CLASS: "m.C", **params}, _params),
     "from the future": st.just({"ml.unheard.of": (1, 2)}),
 }
@@ -169,6 +194,10 @@ def contents(path: Path) -> dict[str, Any]:
             {name: _curve(backend, row.id, name) for name in row.metrics},
             backend.artifacts(row.id),
             backend.fits(row.id),
+            backend.attributes(row.id),
+            backend.datasets(row.id),
+            backend.models(row.id),
+            backend.logs(row.id),
         )
     with closing(sqlite3.connect(path)) as db:
         for query in _AUDITS:

@@ -16,7 +16,18 @@ from ..records import SpanRecord
 from ..semconv import Scalar
 from ..states import State
 from . import schema
-from .incoming import Identity, Malformed, PointTable, point_table, prefixed, required_text, text
+from .incoming import (
+    Identity,
+    Malformed,
+    PointTable,
+    foreign,
+    json_text,
+    point_table,
+    prefixed,
+    required_text,
+    shape,
+    text,
+)
 from .ledger import Ranges
 
 
@@ -44,7 +55,15 @@ class Gathering:
         self.last_seen: dict[str, int] = {}
         self.segments: dict[SegmentKey, dict[str, Any]] = defaultdict(dict)
         self.stamped: dict[Table, StampedRows] = {
-            table: defaultdict(list) for table in (schema.param, schema.tag, schema.artifact)
+            table: defaultdict(list)
+            for table in (
+                schema.param,
+                schema.tag,
+                schema.attribute,
+                schema.artifact,
+                schema.dataset,
+                schema.model,
+            )
         }
         self.tables: list[tuple[Identity, PointTable[str]]] = []
         self.spans: list[tuple[SpanRecord, Identity | None]] = []
@@ -84,6 +103,12 @@ class Gathering:
             case sc.SpanType.ARTIFACT:
                 name, facts = _artifact_facts(span)
                 self._stamp(schema.artifact, span, identity, name, facts)
+            case sc.SpanType.DATASET:
+                name, facts = _dataset_facts(span)
+                self._stamp(schema.dataset, span, identity, name, facts)
+            case sc.SpanType.MODEL:
+                name, facts = _model_facts(span)
+                self._stamp(schema.model, span, identity, name, facts)
             case sc.SpanType.BEAT:
                 if span.attributes.get(sc.RUN_STATE) == State.IDLE:
                     self._segment(identity, {"idle": span.end})
@@ -96,6 +121,9 @@ class Gathering:
             self._stamp(schema.param, span, identity, name, facts)
         for name, value in prefixed(span.attributes, sc.TAG_PREFIX).items():
             self._stamp(schema.tag, span, identity, name, {"value": str(value)})
+        for name, value in foreign(span.attributes).items():
+            facts = {"value": json.dumps(value, ensure_ascii=False), "number": _number(value)}
+            self._stamp(schema.attribute, span, identity, name, facts)
 
     def _segment(self, identity: Identity, facts: dict[str, Any]) -> None:
         known = self.segments[identity.run, identity.segment, identity.writer]
@@ -163,6 +191,28 @@ def _artifact_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
         "size": size,
         "media_type": text(attributes, sc.ARTIFACT_MEDIA_TYPE) or "application/octet-stream",
         "uri": text(attributes, sc.ARTIFACT_URI) or "",
+    }
+
+
+def _dataset_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
+    attributes = span.attributes
+    size = attributes.get(sc.DATASET_SIZE)
+    return required_text(attributes, sc.DATASET_NAME), {
+        "role": required_text(attributes, sc.DATASET_ROLE),
+        "digest": required_text(attributes, sc.DATASET_DIGEST),
+        "kind": text(attributes, sc.DATASET_KIND) or "",
+        "shape": shape(attributes, sc.DATASET_SHAPE),
+        "size": size if type(size) is int else None,
+        "schema": json_text(attributes, sc.DATASET_SCHEMA, "null"),
+    }
+
+
+def _model_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
+    attributes = span.attributes
+    return required_text(attributes, sc.MODEL_PATH), {
+        "flavor": required_text(attributes, sc.MODEL_FLAVOR),
+        "class": required_text(attributes, sc.MODEL_CLASS),
+        "facts": json_text(attributes, sc.MODEL_FACTS, "{}"),
     }
 
 

@@ -95,7 +95,15 @@ def point_table(span: SpanRecord, seqs: tuple[int, ...]) -> PointTable[str]:
 
 def prefixed(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
     """Params or tags: what stands under `prefix`; anything that is no scalar by its JSON."""
-    found = {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)}
+    return _scalars({k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)})
+
+
+def foreign(attributes: Mapping[str, Any]) -> dict[str, Scalar]:
+    """What does not stand under our own prefix: facts of the run under OpenTelemetry's names."""
+    return _scalars({k: v for k, v in attributes.items() if not k.startswith(sc.PREFIX)})
+
+
+def _scalars(found: Mapping[str, Any]) -> dict[str, Scalar]:
     return {k: v if isinstance(v, (str, bool, int, float)) else to_json(v) for k, v in found.items()}
 
 
@@ -113,6 +121,21 @@ def required_text(attributes: Mapping[str, Any], key: str) -> str:
     if value is None:
         raise Malformed(f"{key} is missing")
     return value
+
+
+def json_text(attributes: Mapping[str, Any], key: str, default: str) -> str:
+    """A string attribute that holds JSON. Raises `Malformed` if it is something else."""
+    value = text(attributes, key) or default
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        raise Malformed(f"{key} is no JSON") from None
+    return value
+
+
+def shape(attributes: Mapping[str, Any], key: str) -> str:
+    """An attribute that is an array of whole numbers, as JSON. Raises `Malformed`."""
+    return to_json(_array(attributes.get(key, ()), np.int64))
 
 
 def to_json(value: Any) -> str:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
-from ..records import Artifact, Fit, MetricSummary, Points
+from ..records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
+from ..semconv import Scalar
 from ..states import RunError, State
 from . import codec, schema
 from .compaction import row_seqs
@@ -112,21 +113,79 @@ def _repeated(values: Sequence[int], parts: Sequence[Row[Any]]) -> Any:
 
 def artifacts(db: Connection, run_id: str) -> list[Artifact]:
     """The run's files."""
-    table = schema.artifact
-    query = select(table).join(schema.run).where(schema.run.c.id == run_id).order_by(table.c.name)
-    return [Artifact(row.name, row.sha256, row.size, row.media_type) for row in db.execute(query)]
+    rows = _of_run(db, schema.artifact, run_id)
+    return [Artifact(row.name, row.sha256, row.size, row.media_type) for row in rows]
+
+
+def attributes(db: Connection, run_id: str) -> dict[str, Scalar]:
+    """The run's facts."""
+    return {row.name: json.loads(row.value) for row in _of_run(db, schema.attribute, run_id)}
+
+
+def datasets(db: Connection, run_id: str) -> list[Dataset]:
+    """The run's data."""
+    return [
+        Dataset(
+            name=row.name,
+            role=row.role,
+            digest=row.digest,
+            kind=row.kind,
+            shape=tuple(json.loads(row.shape)),
+            size=row.size,
+            schema=json.loads(row.schema),
+        )
+        for row in _of_run(db, schema.dataset, run_id)
+    ]
+
+
+def models(db: Connection, run_id: str) -> list[Model]:
+    """The run's models."""
+    rows = _of_run(db, schema.model, run_id)
+    return [Model(row.name, row.flavor, row._mapping["class"], json.loads(row.facts)) for row in rows]
+
+
+def logs(db: Connection, run_id: str) -> list[LogLine]:
+    """What was printed and logged."""
+    found = [line for row in _spans(db, run_id, sc.SpanType.LOG) for line in _log_lines(row)]
+    return sorted(found, key=lambda line: line.time)
 
 
 def fits(db: Connection, run_id: str) -> list[Fit]:
     """The training calls inside the run."""
+    return [_fit(row) for row in _spans(db, run_id, sc.SpanType.FIT)]
+
+
+def _of_run(db: Connection, table: Table, run_id: str) -> list[Row[Any]]:
+    """The run's rows of a table that has its names."""
+    query = select(table).join(schema.run).where(schema.run.c.id == run_id).order_by(table.c.name)
+    return list(db.execute(query))
+
+
+def _spans(db: Connection, run_id: str, span_type: str) -> list[Row[Any]]:
     span = schema.span
     query = (
         select(span)
         .join(schema.run)
-        .where(schema.run.c.id == run_id, span.c.type == sc.SpanType.FIT)
+        .where(schema.run.c.id == run_id, span.c.type == span_type)
         .order_by(span.c.start, span.c.end.desc(), span.c.span_id)
     )
-    return [_fit(row) for row in db.execute(query)]
+    return list(db.execute(query))
+
+
+def _log_lines(row: Row[Any]) -> list[LogLine]:
+    attributes = json.loads(row.attributes)
+    first, times = attributes.get(sc.LOG_LINE, 1), attributes.get(sc.LOG_TIMES, ())
+    lines = str(attributes.get(sc.LOG_TEXT, "")).split("\n")
+    return [
+        LogLine(
+            time=datetime.fromtimestamp((times[i] if i < len(times) else row.start) / 1e9, UTC),
+            stream=str(attributes.get(sc.LOG_STREAM, "")),
+            level=attributes.get(sc.LOG_LEVEL),
+            number=first + i,
+            text=line,
+        )
+        for i, line in enumerate(lines)
+    ]
 
 
 def _fit(row: Row[Any]) -> Fit:

@@ -114,8 +114,28 @@ artifact = _stamped(
     Column("media_type", Text, nullable=False),
     Column("uri", Text, nullable=False),
 )
+attribute = _stamped(  # facts under OpenTelemetry's own names: vcs.*, process.*, host.*
+    "attribute", Column("value", Text, nullable=False), Column("number", Float)
+)
+dataset = _stamped(
+    "dataset",
+    Column("role", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("shape", Text, nullable=False),  # JSON
+    Column("size", BigInteger),
+    Column("schema", Text, nullable=False),  # JSON
+)
+model = _stamped(
+    "model",
+    Column("flavor", Text, nullable=False),
+    Column("class", Text, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON
+)
 Index("param_by_number", param.c.name, param.c.number, param.c.run)
 Index("tag_by_value", tag.c.name, tag.c.value, tag.c.run)
+Index("attribute_by_value", attribute.c.name, attribute.c.value, attribute.c.run)
+Index("dataset_by_digest", dataset.c.digest, dataset.c.run)
 
 superseded = Table(  # params, tags and artifacts that a later one replaced: the audit view
     "superseded",

@@ -18,7 +18,8 @@ from .. import semconv as sc
 from ..backend import Backend, RunRow
 from ..errors import NewerStore, StoreError
 from ..locations import database_path
-from ..records import Artifact, Fit, Points, SpanRecord
+from ..records import Artifact, Dataset, Fit, LogLine, Model, Points, SpanRecord
+from ..semconv import Scalar
 from . import compaction, reading, schema
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
 from .writing import write
@@ -89,6 +90,22 @@ class SqliteBackend(Backend):
     def artifacts(self, run_id: str) -> list[Artifact]:
         with self._reading() as db:
             return reading.artifacts(db, run_id)
+
+    def attributes(self, run_id: str) -> dict[str, Scalar]:
+        with self._reading() as db:
+            return reading.attributes(db, run_id)
+
+    def datasets(self, run_id: str) -> list[Dataset]:
+        with self._reading() as db:
+            return reading.datasets(db, run_id)
+
+    def models(self, run_id: str) -> list[Model]:
+        with self._reading() as db:
+            return reading.models(db, run_id)
+
+    def logs(self, run_id: str) -> list[LogLine]:
+        with self._reading() as db:
+            return reading.logs(db, run_id)
 
     def fits(self, run_id: str) -> list[Fit]:
         with self._reading() as db:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SLICE = 10_000
 """Items converted at a time: a long slice would hold the interpreter lock."""
 
+ROUNDS = 3
+"""An action may queue others (an artifact it wrote), and those a last time."""
+
 Action = Callable[[], None]
 """Anything but a row in the queue: makes spans."""
 
@@ -68,6 +71,8 @@ class Flusher:
     def flush(self, timeout: float | None = None) -> bool:
         """Export everything queued before this call. False if that took longer than `timeout` seconds."""
         thread = self._thread
+        if thread is threading.current_thread():
+            return True  # an action's: the flush that runs it takes what it queued
         if thread is None or not thread.is_alive() or threading.get_ident() in self._paused_by:
             self._flush()
             return True
@@ -107,15 +112,23 @@ class Flusher:
                     done.release()
 
     def _flush(self) -> None:
+        for _ in range(ROUNDS):
+            if not self._take_waiting():
+                return
+
+    def _take_waiting(self) -> bool:
+        """True if there were actions: what those queued belongs to the same flush."""
         waiting = len(self._queue)  # what comes meanwhile is for the next time: a flush must end
+        acted = False
         while waiting > 0:
             with self._at_work:
-                self._take(min(SLICE, waiting, len(self._queue)))
+                acted |= self._take(min(SLICE, waiting, len(self._queue)))
                 self._export()
             waiting -= SLICE
+        return acted
 
-    def _take(self, count: int) -> None:
-        """Turn `count` queued items into spans, which arrive in `ended`."""
+    def _take(self, count: int) -> bool:
+        """Turn `count` queued items into spans, which arrive in `ended`; True if some were actions."""
         pop = self._queue.popleft
         items = [pop() for _ in range(count)]
         rows: list[Row] = [item for item in items if type(item) is tuple]
@@ -125,6 +138,7 @@ class Flusher:
         for action in actions:
             self._guarded(action)
         self._last_activity = time.monotonic()
+        return bool(actions)
 
     def _convert(self, rows: list[Row]) -> None:
         for table in tables(rows):

@@ -107,9 +107,23 @@ class Recorder:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
         explicit: bool = True,
+        ambient: bool = True,
+        parent: ActiveRun | None = None,
     ) -> ActiveRun:
-        """A run that has not begun; `explicit` ones are found by threads without a context."""
-        return ActiveRun(self, text(name), text(experiment), params=params, tags=tags, explicit=explicit)
+        """A run that has not begun; `explicit` ones are found by threads without a context.
+
+        ambient: it becomes the context's current run. parent: default is the run that is current then.
+        """
+        return ActiveRun(
+            self,
+            text(name),
+            text(experiment),
+            params=params,
+            tags=tags,
+            explicit=explicit,
+            ambient=ambient,
+            parent=parent,
+        )
 
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
@@ -136,9 +150,14 @@ class Recorder:
             segment.run.finish(State.FINISHED)
 
     def run_updated(
-        self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
+        self,
+        segment: Segment,
+        params: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        attributes: Mapping[str, Scalar],
+        time: int,
     ) -> None:
-        self.push(functools.partial(self.spans.update, segment, params, tags, time))
+        self.push(functools.partial(self.spans.update, segment, params, tags, attributes, time))
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         self._open.pop(segment.run.id, None)
@@ -148,25 +167,32 @@ class Recorder:
     def fit_ended(self, fit: Fit) -> None:
         self.push(functools.partial(self.spans.fit, fit))
 
-    def store_artifact(self, segment: Segment, file: Path, name: str) -> None:
-        """Copy a file's bytes, then say so."""
+    def told(self, segment: Segment, span_type: str, facts: Mapping[str, Any]) -> None:
+        """A span of its own says these facts of the run."""
+        self.push(functools.partial(self.spans.facts, segment, span_type, facts, segment.now()))
+
+    def store_artifact(self, segment: Segment, source: Path | bytes, name: str, media_type: str = "") -> None:
+        """Store a file or bytes, then say so; the type of the content is told by `name`, if not given."""
         import mimetypes  # this and hashlib take 5 ms to import
 
         from .. import artifacts
 
         try:
-            blob = artifacts.put(file, self._artifact_folders)
+            blob = artifacts.put(source, self._artifact_folders)
         except OSError as error:
-            self.report.skip(f"artifact {str(file)!r}: {error.strerror or error}")
+            what = name if isinstance(source, bytes) else str(source)
+            self.report.skip(f"artifact {what!r}: {error.strerror or error}")
             return
         facts: dict[str, Scalar] = {
             sc.ARTIFACT_PATH: name,
             sc.ARTIFACT_URI: blob.path.as_uri(),
             sc.ARTIFACT_SHA256: blob.sha256,
             sc.ARTIFACT_SIZE: blob.size,
-            sc.ARTIFACT_MEDIA_TYPE: mimetypes.guess_type(file.name)[0] or "application/octet-stream",
+            sc.ARTIFACT_MEDIA_TYPE: media_type
+            or mimetypes.guess_type(source.name if isinstance(source, Path) else name)[0]
+            or "application/octet-stream",
         }
-        self.push(functools.partial(self.spans.artifact, segment, facts, segment.now()))
+        self.told(segment, sc.SpanType.ARTIFACT, facts)
 
     # --- the process's life ---------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import context as otel_context
@@ -19,7 +20,7 @@ from opentelemetry import trace
 
 from ..semconv import Scalar
 from ..states import RunError, State
-from . import values
+from . import tabular, values
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 T = TypeVar("T", bound=Scalar)
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -87,11 +89,12 @@ class ActiveRun:
         tags: Mapping[str, Any] | None = None,
         explicit: bool = True,
         ambient: bool = True,
+        parent: ActiveRun | None = None,
     ) -> None:
         self.id = uuid7_hex()
         self.name = name
         self.experiment = experiment
-        self.parent_id: str | None = None
+        self.parent_id: str | None = parent.id if parent else None
         self.explicit = explicit
         self.beat_interval = recorder.options.beat_interval
         self.ended = False
@@ -103,6 +106,7 @@ class ActiveRun:
         self._first = (self._settings("params", params), self._settings("tags", tags))
         self._segment: Segment | None = None
         self._ambient = ambient  # whether it becomes the context's current run
+        self._parent = parent  # None: the run that is current when it begins
         self._claimed = False
         self._inherited = False
         self._outer: ActiveRun | None = None
@@ -130,13 +134,13 @@ class ActiveRun:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record settings; a name logged again replaces the earlier value."""
         if self._is_mapping(params, "log_params()") and params:
-            self._update(self._kept(values.scalars(params)), {})
+            self._update(params=self._kept(values.scalars(params)))
 
     @never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags: text to find and sort runs by."""
         if self._is_mapping(tags, "set_tags()") and tags:
-            self._update({}, self._kept(values.texts(tags)))
+            self._update(tags=self._kept(values.texts(tags)))
 
     @never_raises
     def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
@@ -152,6 +156,24 @@ class ActiveRun:
             inside = "" if file == source else f"/{file.relative_to(source).as_posix()}"
             if self._segment:
                 self._recorder.store_artifact(self._segment, file, target + inside)
+
+    @never_raises
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as the run's `name`."""
+        self.later(lambda segment: self._recorder.store_artifact(segment, values.encoded(text), name))
+
+    @never_raises
+    def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        """Keep a table as the run's `name`: JSON with `columns`, `index` and `data`, as pandas reads it.
+
+        columns: sequences or 1-d arrays of equal length, which must not change any more: they are
+        read a moment later. NaN is null, infinities are "Infinity" and "-Infinity".
+        """
+        self.later(
+            lambda segment: self._recorder.store_artifact(
+                segment, tabular.encoded(columns), name, tabular.MEDIA_TYPE
+            )
+        )
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
@@ -190,15 +212,17 @@ class ActiveRun:
             current.set(self._outer)
 
     @never_raises
-    def begin(self) -> None:
-        """Start the run, or a new segment of it, unless it is running."""
+    def begin(self, at: int | None = None) -> None:
+        """Start the run, or a new segment of it, unless it is running. at: unix ns, default now."""
         with self._lock:
             if self._segment is not None and not self.ended:
                 return
-            if current.get() is not self:
+            if self._parent is not None:
+                self._outer = self._parent
+            elif current.get() is not self:
                 self._outer = begun_run() or self._outer
             self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
-            self._segment = self._start_segment()
+            self._segment = self._start_segment(time.time_ns() if at is None else at)
             self.ended = False
         params, tags = self._first
         self._recorder.run_began(
@@ -206,8 +230,8 @@ class ActiveRun:
         )
 
     @never_raises
-    def finish(self, state: State, error: RunError | None = None) -> None:
-        """End the segment in this state; in a forked child only its context is left."""
+    def finish(self, state: State, error: RunError | None = None, at: int | None = None) -> None:
+        """End the segment in this state, at unix ns or now; in a forked child only its context is left."""
         with self._lock:
             segment = self._segment
             if self.ended or segment is None:
@@ -216,7 +240,47 @@ class ActiveRun:
         if self._ambient:
             self._leave_context(segment)
         if not self._inherited:
-            self._recorder.run_ended(segment, state, error, segment.now())
+            self._recorder.run_ended(segment, state, error, segment.now() if at is None else at)
+
+    @never_raises
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Facts of the run that are neither params nor tags, under OpenTelemetry's own names."""
+        self._update(attributes=self._kept(values.scalars(attributes)))
+
+    @never_raises
+    def tell(self, span_type: str, facts: Mapping[str, Any]) -> None:
+        """A dataset, a model, lines: facts that are a span of their own."""
+        self.begin_if_new()
+        if self._segment:
+            self._recorder.told(self._segment, span_type, facts)
+
+    @never_raises
+    def later(self, action: Callable[[Segment], object]) -> None:
+        """Do this in the flusher, off the caller's path; what it raises is one line in the log.
+
+        It gets the segment that is current now. `flush()` waits for it.
+        """
+        self.begin_if_new()
+        if self._segment:
+            self._recorder.push(functools.partial(action, self._segment))
+
+    def new_child(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        started: int | None = None,
+    ) -> ActiveRun:
+        """A run below this one that has begun, for what happened out of sight.
+
+        It is not current to anybody. started: unix ns, default now; give `finish` its end.
+        """
+        child = self._recorder.new_run(
+            name, self.experiment, params=params, tags=tags, explicit=False, ambient=False, parent=self
+        )
+        child.begin(started)
+        return child
 
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""
@@ -253,15 +317,15 @@ class ActiveRun:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _start_segment(self) -> Segment:
-        wall = time.time_ns()
-        offset = wall - time.perf_counter_ns()
-        self._outer_context = otel_context.get_current()
-        span = self._recorder.spans.open_run(self.name, wall, self._outer_context)
+    def _start_segment(self, start: int) -> Segment:
+        offset = time.time_ns() - time.perf_counter_ns()
+        above = self._parent._segment if self._parent else None
+        self._outer_context = trace.set_span_in_context(above.span) if above else otel_context.get_current()
+        span = self._recorder.spans.open_run(self.name, start, self._outer_context)
         if self._ambient:
             otel_context.attach(trace.set_span_in_context(span))
             current.set(self)
-        return Segment(self, wall, span, offset)
+        return Segment(self, start, span, offset)
 
     def _leave_context(self, segment: Segment) -> None:
         """Make what was current before current again, unless something else is by now."""
@@ -288,7 +352,7 @@ class ActiveRun:
             except values.Refused as refused:
                 self._recorder.report.skip(str(refused))
         if words:
-            self._update(self._kept(values.scalars(words)), {})
+            self._update(params=self._kept(values.scalars(words)))
         if numbers and self._segment:
             self._recorder.push((self._segment, numbers, self._usable_step(step), now))
 
@@ -306,10 +370,16 @@ class ActiveRun:
         if self._segment is None:
             self.begin()
 
-    def _update(self, params: dict[str, Scalar], tags: dict[str, str]) -> None:
+    def _update(
+        self,
+        *,
+        params: Mapping[str, Scalar] = NOTHING,
+        tags: Mapping[str, str] = NOTHING,
+        attributes: Mapping[str, Scalar] = NOTHING,
+    ) -> None:
         self.begin_if_new()
         if self._segment:
-            self._recorder.run_updated(self._segment, params, tags, self._segment.now())
+            self._recorder.run_updated(self._segment, params, tags, attributes, self._segment.now())
 
     def _kept(self, settings: dict[str, T]) -> dict[str, T]:
         """Params or tags, the overlong ones shortened and said so."""

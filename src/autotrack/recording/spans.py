@@ -81,15 +81,20 @@ class SpanFactory:
         self._emit(segment, sc.SpanType.RUN_START, facts, segment.number)
 
     def update(
-        self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str], time: int
+        self,
+        segment: Segment,
+        params: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        attributes: Mapping[str, Scalar],
+        time: int,
     ) -> None:
-        """Params or tags that came after the start."""
-        facts = {**_prefixed(sc.PARAM_PREFIX, params), **_prefixed(sc.TAG_PREFIX, tags)}
+        """Params, tags or facts that came after the start."""
+        facts = {**_prefixed(sc.PARAM_PREFIX, params), **_prefixed(sc.TAG_PREFIX, tags), **attributes}
         self._emit(segment, sc.SpanType.UPDATE, facts, time)
 
-    def artifact(self, segment: Segment, facts: Mapping[str, Scalar], time: int) -> None:
-        """A file whose bytes are already on disk."""
-        self._emit(segment, sc.SpanType.ARTIFACT, facts, time)
+    def facts(self, segment: Segment, span_type: str, facts: Mapping[str, Any], time: int) -> None:
+        """What one attribute each tells: an artifact (its bytes are on disk), a dataset, a model, lines."""
+        self._emit(segment, span_type, facts, time)
 
     def beat(self, segment: Segment, time: int, state: State | None) -> None:
         """A sign of life; `state` idle says that the next one may be long in coming."""

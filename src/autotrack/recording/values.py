@@ -75,7 +75,7 @@ def shortened(settings: Mapping[str, Scalar]) -> dict[str, str]:
 def _shortened(value: str) -> str:
     import hashlib  # 3 ms to import, seldom needed
 
-    digest = hashlib.sha256(value.encode("utf-8", "backslashreplace")).hexdigest()
+    digest = hashlib.sha256(encoded(value)).hexdigest()
     return f"{value[:KEPT_TEXT]}… ({len(value):,} characters, sha256 {digest})"
 
 
@@ -106,6 +106,11 @@ def text(value: Any) -> str:
         return repr(value)
     except Exception:  # noqa: BLE001  a user's repr may raise anything
         return f"<{type(value).__name__}>"
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, lone surrogates as backslash escapes."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _a(kind: type) -> str:
