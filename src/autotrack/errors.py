@@ -4,6 +4,7 @@
     ├── OptionError      an option, environment variable or pyproject key is wrong (also a ValueError)
     ├── StoreError       a store cannot be opened or read
     │   └── NewerStore   … because a newer autotrack wrote it
+    ├── QueryError       a filter or an order cannot be understood (also a ValueError)
     └── RunNotFound      no run, or more than one, has that id (also a LookupError)
 
 Only calls that read (`runs`, `get_run`, the commands) and `enable()` with a wrong argument raise.
@@ -31,3 +32,32 @@ class NewerStore(StoreError):
 
 class RunNotFound(AutotrackError, LookupError):
     """No run has this id, or the abbreviation fits more than one."""
+
+
+class QueryError(AutotrackError, ValueError):
+    """A filter or an order cannot be understood; the text is one line.
+
+    query: what was asked for. column: where it goes wrong, from 1; one past the end if it ends too soon.
+    """
+
+    def __init__(self, problem: str, query: str, column: int, what: str = "filter") -> None:
+        super().__init__(problem, query, column, what)
+        self.problem = problem
+        self.query = query
+        self.column = column
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"the {self.what}'s column {self.column}: {self.problem}"
+
+    @property
+    def caret(self) -> str:
+        """Two lines: the query around the column, on one line and in plain characters, and a ^ below it."""
+        at = self.column - 1
+        first = max(0, at - _AROUND)
+        shown = self.query[first : at + _AROUND]
+        return f"{''.join(c if c.isprintable() else ' ' for c in shown)}\n{' ' * (at - first)}^"
+
+
+_AROUND = 50
+"""Characters before and after the column that `caret` shows."""
