@@ -28,8 +28,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import autotrack
-from autotrack.cli import commands, text
+from autotrack.cli import commands
 from autotrack.cli.drawing import bar, branches, sparkline
+from autotrack.display import text
 from autotrack.records import Points
 
 from .scripts import Place, end_of, wait_for

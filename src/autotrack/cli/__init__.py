@@ -1,4 +1,4 @@
-"""The command line: `autotrack runs`, `show`, `exec`, `doctor`.
+"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `doctor`.
 
 A command imports what it needs when it runs: the database and the tables cost half a second,
 which neither `--help` nor `exec` pays.
@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import AutotrackError
+from .compare import compare
 from .doctor import doctor
 from .exec import execute
 from .runs import runs
@@ -46,7 +47,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, execute, doctor):
+for command in (runs, show, compare, execute, doctor):
     commands.add_command(command)
 
 

@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..display import text
 from ..options import Setting
-from . import text
 from .diagnosis import Diagnosis
 from .terminal import grid, heading, titled
 

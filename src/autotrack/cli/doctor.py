@@ -17,7 +17,8 @@ def doctor(store: str | None, as_json: bool) -> int:
     """
     from dataclasses import asdict
 
-    from . import diagnosis_page, text
+    from ..display import text
+    from . import diagnosis_page
     from .diagnosis import diagnosed
     from .terminal import console
 

@@ -48,20 +48,31 @@ def branches(nodes: Sequence[NodeT]) -> list[tuple[str, NodeT]]:
 
 def sparkline(points: Points, width: int) -> str:
     """A curve in at most `width` characters, over its steps; ! where there is no finite value."""
-    if len(points) == 0:
-        return ""
-    cells = _cells(points, min(width, len(points)))
-    finite = [value for value in cells if value is not None and math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    return "".join(_level(value, low, high) for value in cells)
+    return sparklines([points], width)[0]
 
 
-def _cells(points: Points, width: int) -> list[float | None]:
-    """The mean value of each of `width` stretches of steps; None where there is no point."""
+def sparklines(curves: Sequence[Points], width: int) -> list[str]:
+    """Curves over the same steps and on the same scale, so that they can be compared.
+
+    Of several the scale leaves out the twentieth at either end: one that leaps would flatten all others.
+    """
+    drawn = [curve for curve in curves if len(curve)]
+    if not drawn:
+        return ["" for _ in curves]
+    width = min(width, max(map(len, drawn)))
+    first, last = min(int(c.step.min()) for c in drawn), max(int(c.step.max()) for c in drawn)
+    cells = [_cells(curve, first, last, width) for curve in curves]
+    finite = sorted(v for line in cells for v in line if v is not None and math.isfinite(v))
+    cut = len(finite) // 20 if len(drawn) > 1 else 0
+    low, high = (finite[cut], finite[-1 - cut]) if finite else (0.0, 0.0)
+    return ["".join(_level(value, low, high) for value in line) for line in cells]
+
+
+def _cells(points: Points, first: int, last: int, width: int) -> list[float | None]:
+    """The mean value of each of `width` stretches of the steps; None where there is no point."""
     import numpy as np
 
-    first, last = float(points.step.min()), float(points.step.max())
-    place = (points.step - first) / max(last - first, 1.0) * width
+    place = (points.step - float(first)) / max(float(last - first), 1.0) * width
     index = np.minimum(place.astype(int), width - 1)
     finite = np.isfinite(points.value)
     total = np.bincount(index[finite], points.value[finite], width)
@@ -75,6 +86,7 @@ def _level(value: float | None, low: float, high: float) -> str:
         return " "
     if not math.isfinite(value):
         return "!"
+    value = min(max(value, low), high)
     span = high / 2 - low / 2  # halves, for the whole may be beyond what a float can hold
     return _LEVELS[round((value / 2 - low / 2) / span * 7)] if span > 0 else _LEVELS[0]
 

@@ -13,12 +13,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..display import text
+from ..display.telling import NOT_SET
 from ..errors import RunNotFound
 from ..records import Artifact, Fit, MetricSummary
 from ..semconv import Scalar
 from ..states import RunError
 from ..store import Run, Store
-from . import run_table, text
+from . import run_table
 from .drawing import bar, branches, sparkline
 from .terminal import GAP, grid, heading, state_text, titled
 
@@ -134,7 +136,7 @@ def _children(store: Store, ids: Sequence[str], width: int) -> RenderableType:
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, Scalar]]:
     """Names and values; those that are not set come last."""
-    return sorted(values.items(), key=lambda pair: pair[1] == run_table.NOT_SET)
+    return sorted(values.items(), key=lambda pair: pair[1] == NOT_SET)
 
 
 def _values(pairs: Sequence[tuple[str, Scalar]], width: int) -> RenderableType:
@@ -171,7 +173,7 @@ def _column_width(pairs: Sequence[tuple[str, str]]) -> int:
 
 
 def _value(value: str) -> Text:
-    shown = Text(value, "dim" if value == run_table.NOT_SET else "")
+    shown = Text(value, "dim" if value == NOT_SET else "")
     shown.pad_right(GAP)
     return shown
 

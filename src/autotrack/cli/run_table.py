@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
@@ -12,17 +11,16 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from ..display import text
+from ..display.telling import NOT_SET, ranked
 from ..semconv import Scalar
 from ..store import Run
-from . import text
 from .drawing import branches
 from .terminal import GAP, state_text
 
 NAME_WIDTH = 16
 """Of the name while other columns compete; what nobody else needs it gets as well."""
 VALUE_WIDTH = 16
-NOT_SET = "None"
-"""The text of a param that was left at None: as good as absent."""
 MOST_VALUES = 20
 """Metrics, and params, that are considered for a column."""
 
@@ -50,8 +48,8 @@ def table(runs: Sequence[Run], width: int) -> Table:
     ids = Column("id", [Text(text.short_id(run.id), "dim") for run in ordered])
     name = Column("name", [_name(lines, run) for lines, run in drawn], NAME_WIDTH)
     facts, experiment = _facts(ordered), _experiment(ordered)
-    metrics = _ranked([run.metrics for run in ordered], "magenta")
-    params = _ranked([run.params for run in ordered], "cyan")
+    metrics = _most_telling([run.metrics for run in ordered], "magenta")
+    params = _most_telling([run.params for run in ordered], "cyan")
     by_turns = [value for value in chain.from_iterable(zip_longest(metrics, params)) if value]
 
     chosen, left = _fitting([*facts, *experiment, *by_turns], width - _taken([ids, name]) + GAP)
@@ -126,24 +124,11 @@ def _experiment(runs: Sequence[Run]) -> list[Column]:
     return [Column("experiment", list(map(Text, names)))] if len(set(names)) > 1 else []
 
 
-def _ranked(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
-    """A column for each name: what differs between the runs, then what at least half of them share."""
-    given: defaultdict[str, list[Scalar]] = defaultdict(list)
-    for mapping in values:
-        for name, value in mapping.items():
-            if value != NOT_SET:
-                given[name].append(value)
-    differ = {name for name, found in given.items() if len(set(found)) > 1}
-    shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
-
-    def rank(name: str) -> tuple[bool, int]:
-        return name not in differ, -len(given[name])
-
-    names = sorted((name for name in given if name in differ | shared), key=rank)[:MOST_VALUES]
-    return [_column(name, values, not any(isinstance(v, str) for v in given[name]), style) for name in names]
+def _most_telling(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
+    return [_column(name, values, style) for name in ranked(values)[:MOST_VALUES]]
 
 
-def _column(name: str, values: Sequence[Mapping[str, Scalar]], right: bool, style: str) -> Column:
-    shown = (text.scalar(v) if (v := mapping.get(name, NOT_SET)) != NOT_SET else "" for mapping in values)
-    cells = [Text(text.shortened(value, VALUE_WIDTH)) for value in shown]
-    return Column(text.plain(name), cells, right=right, style=style)
+def _column(name: str, values: Sequence[Mapping[str, Scalar]], style: str) -> Column:
+    given = [None if (value := mapping.get(name)) == NOT_SET else value for mapping in values]
+    cells = [Text("" if v is None else text.shortened(text.scalar(v), VALUE_WIDTH)) for v in given]
+    return Column(text.plain(name), cells, right=not any(isinstance(v, str) for v in given), style=style)

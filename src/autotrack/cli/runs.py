@@ -29,7 +29,8 @@ def runs(store: str | None, experiment: str | None, limit: int, as_json: bool) -
 
     Example: autotrack runs --experiment churn --limit 50
     """
-    from . import run_table, text
+    from ..display import text
+    from . import run_table
     from .terminal import console
 
     kept = opened(store)

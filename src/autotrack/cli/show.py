@@ -16,7 +16,8 @@ def show(run: str, store: str | None, as_json: bool) -> None:
 
     Example: autotrack show 5d1c01f8
     """
-    from . import run_page, text
+    from ..display import text
+    from . import run_page
     from .terminal import console
 
     kept = opened(store)

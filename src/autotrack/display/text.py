@@ -1,10 +1,10 @@
-"""Values as people read them, with nothing in them that a terminal would act on."""
+"""Values as people read them, with nothing in them that a screen would act on."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,6 +74,11 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.5 else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+def shape(lengths: Iterable[int]) -> str:
+    """The lengths of data along its axes, with the sign for "times" between them."""
+    return " × ".join(f"{length:,}" for length in lengths)  # noqa: RUF001
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,57 @@
+"""Which of a run's many values tell something, and which way a metric is better."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from ..semconv import Scalar
+
+NOT_SET = "None"
+"""The text of a param that was left at None: as good as absent."""
+SYSTEM = "system/"
+"""What the names of samples of the machine begin with: they tell little of a model."""
+
+_UP = frozenset(("acc", "accuracy", "auc", "aucpr", "f1", "map", "ndcg", "precision", "r2", "recall"))
+_DOWN = frozenset(
+    ("loss", "logloss", "mlogloss", "err", "error", "merror", "mae", "mape", "mphe", "mse", "rmse", "rmsle")
+)
+_NO_SCORE = frozenset(("std", "rank", "time"))
+"""With one of these words in it a name means something about a score, and no score."""
+
+
+class Direction(Enum):
+    """Which values of a metric are the better ones."""
+
+    UP = "higher is better"
+    DOWN = "lower is better"
+
+
+def direction(name: str) -> Direction | None:
+    """What a metric's name says by one of its words; None where it says nothing, or two things.
+
+    scikit-learn negates losses so that higher is better, and calls them ``neg_…``. ``score`` alone is
+    no word that tells: of some scores (Davies-Bouldin) the lower ones are better.
+    """
+    words = set(re.findall(r"[a-z][a-z0-9]*", name.lower()))
+    up, down = not words.isdisjoint(_UP), not words.isdisjoint(_DOWN)
+    if words & _NO_SCORE or up == down:
+        return None
+    return Direction.UP if up or "neg" in words else Direction.DOWN
+
+
+def ranked(values: Sequence[Mapping[str, Scalar]]) -> list[str]:
+    """Names by how much they tell runs apart: what differs, then what at least half of them share.
+
+    What all leave out, and what few have with one value, is left out.
+    """
+    given: defaultdict[str, list[Scalar]] = defaultdict(list)
+    for mapping in values:
+        for name, value in mapping.items():
+            if value != NOT_SET and not name.startswith(SYSTEM):
+                given[name].append(value)
+    differ = {name for name, found in given.items() if len(set(found)) > 1}
+    shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
+    return sorted(differ | shared, key=lambda name: (name not in differ, -len(given[name])))
