@@ -21,7 +21,9 @@ from . import plugins
 from . import semconv as sc
 from ._patching.driver import Driver
 from ._patching.imports import when_imported
+from ._patching.observer import Observer
 from ._patching.patcher import Patcher
+from ._patching.wrappers import Wrapper
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .exporters.spool import SpoolExporter
@@ -267,22 +269,30 @@ def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
         return
     _enabled[integration.name] = enabled = _Enabled(integration)
     for hook in integration.hooks():
-        driver = Driver(integration, hook, recorder, experiment)
+        driver = _wrapper(integration, hook)
         for target in hook.targets:
             module = target.partition(":")[0]
             enabled.cancel.append(when_imported(module, _patch_on_import(enabled, hook, target, driver)))
 
 
+def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
+    if hook.observes:
+        return Observer(integration, hook, recorder)
+    return Driver(integration, hook, recorder, experiment)
+
+
 def _patch_on_import(
-    enabled: _Enabled, hook: Hook, target: str, driver: Driver
+    enabled: _Enabled, hook: Hook, target: str, wrapper: Wrapper
 ) -> Callable[[ModuleType], None]:
     *owners, attribute = target.partition(":")[2].split(".")
-    put_on = enabled.patcher.patch_subclasses if hook.subclasses else enabled.patcher.patch
+    put_on: Callable[[Any, str, Wrapper], None] = enabled.patcher.patch
+    if hook.subclasses:
+        put_on = functools.partial(enabled.patcher.patch_subclasses, mixins=hook.mixins)
 
     def patch(module: ModuleType) -> None:
         try:
             owner: Any = functools.reduce(getattr, owners, module)
-            put_on(owner, attribute, driver)
+            put_on(owner, attribute, wrapper)
         except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
             log.warning("autotrack: %s: %s is not recorded: %s", enabled.integration.name, target, error)
 

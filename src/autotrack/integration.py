@@ -24,7 +24,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from .recording.run import ActiveRun
+    from .recording.run import Fit
 
 log = logging.getLogger("autotrack")
 
@@ -42,8 +42,14 @@ class Call:
     """One call of a hooked function.
 
     `function` is the library's own, `instance` what it is bound to (or None), `args` and `kwargs`
-    what the user passed.
+    what the user passed. `inner_fits`, if a hook sets it, is asked of each training call inside this
+    one: the list it returns takes the `fit` span, which the hook then puts where it belongs, and what
+    goes on inside that call is not recorded; None is for one to be recorded as usual. `number` counts
+    the calls of a run that stays open.
     """
+
+    number = 0
+    inner_fits: Callable[[Call], list[Fit] | None] | None = None
 
     def __init__(
         self, function: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -80,7 +86,7 @@ class Call:
         self.arguments[name] = items
 
 
-HookFunction = Callable[[Any, "ActiveRun", Call], Generator[None, Outcome, None]]
+HookFunction = Callable[..., Generator[None, Outcome, None]]
 
 
 @dataclass(frozen=True)
@@ -90,21 +96,44 @@ class Hook:
     function: HookFunction
     targets: tuple[str, ...]
     subclasses: bool
-    nested: bool
+    mixins: bool
+    nested: bool = False
+    stays_open: bool = False
+    observes: bool = False
 
 
 def hook(
-    *targets: str, subclasses: bool = False, nested: bool = False
+    *targets: str,
+    subclasses: bool = False,
+    mixins: bool = True,
+    nested: bool = False,
+    stays_open: bool = False,
 ) -> Callable[[HookFunction], HookFunction]:
-    """Mark a generator method as the hook around `targets`.
+    """Mark a generator method, `method(self, run, call)`, as the hook around training calls.
 
     subclasses: also around every override in a subclass, existing or defined later.
+    mixins: also where a subclass has the method from a class outside the family.
     nested: also run for a call inside another training call, on that one's run; by default such a
     call is only recorded as a `fit` span.
+    stays_open: all calls on one object are one run, which stays open between them.
     """
+    return _marker(targets, subclasses=subclasses, mixins=mixins, nested=nested, stays_open=stays_open)
 
+
+def observe(
+    *targets: str, subclasses: bool = False, mixins: bool = True
+) -> Callable[[HookFunction], HookFunction]:
+    """Mark a generator method, `method(self, call)`, as around calls that are no training.
+
+    They make no run. It runs only for calls of the user's own: not inside a training call, nor inside
+    another observed one.
+    """
+    return _marker(targets, subclasses=subclasses, mixins=mixins, observes=True)
+
+
+def _marker(targets: tuple[str, ...], **how: bool) -> Callable[[HookFunction], HookFunction]:
     def mark(function: HookFunction) -> HookFunction:
-        function.__autotrack_hook__ = Hook(function, targets, subclasses, nested)  # type: ignore[attr-defined]
+        function.__autotrack_hook__ = Hook(function, targets, **how)  # type: ignore[attr-defined]
         return function
 
     return mark

@@ -1,4 +1,4 @@
-"""Runs a hook around a library's call, and decides which run the call belongs to.
+"""Runs a hook around a library's training call, and decides which run the call belongs to.
 
 The library's call is made exactly once, with the user's arguments and outside every guard of ours,
 so that its result and its exceptions are its own. Everything else here is guarded: what goes wrong
@@ -9,33 +9,18 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
-from ..recording.run import message_of, outcome_of, qualified_name
+from ..recording.run import current, outcome_of, qualified_name
+from .frames import Frame, frames, is_instance_in, is_silent, silence
+from .guarding import GuardedHook, Steps
+from .resting import RestingRun, resting_runs
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
     from ..recording.run import ActiveRun, Fit
-
-FAILURES_BEFORE_OFF = 3
-"""A hook that fails this often in a row is switched off; one odd object does not do it."""
-
-
-class _Frame:
-    """One training call that is going on in this context."""
-
-    __slots__ = ("fit", "instance", "run")
-
-    def __init__(self, instance: Any, run: ActiveRun, fit: Fit | None) -> None:
-        self.instance = instance
-        self.run = run
-        self.fit = fit
-
-
-_frames: ContextVar[tuple[_Frame, ...]] = ContextVar("autotrack_calls", default=())
 
 
 class Driver:
@@ -48,11 +33,12 @@ class Driver:
         recorder: Callable[[], Recorder],
         experiment: Callable[[], str],
     ) -> None:
+        self.hook = GuardedHook(integration, hook, recorder)
+        self.stays_open = hook.stays_open
+        self._is_nested = hook.nested
         self._integration = integration
-        self._hook = hook
         self._recorder = recorder
         self._experiment = experiment
-        self._failures = 0
 
     def __call__(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -82,114 +68,98 @@ class Driver:
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> _Session | None:
         """Everything before the call; None where the call is to go on alone."""
-        frames = _frames.get()
-        session = _Session(self, Call(wrapped, instance, args, kwargs), frames)
-        if instance is not None and any(f.instance is instance for f in frames):
-            return None  # super().fit, or fit calling partial_fit: one call
+        outer = frames.get()
+        if is_silent() or (outer and outer[-1].is_sealed) or is_instance_in(instance, outer):
+            return None  # not the user's; or super().fit, or fit calling partial_fit: one call
+        session = _Session(self, Call(wrapped, instance, args, kwargs), outer)
         try:
             session.open()
         except BaseException as error:
-            _frames.set(frames)
+            frames.set(outer)
             session.abandon(error)
             if not isinstance(error, Exception):
                 raise  # Ctrl-C is the user's
-            self.warn("a call was not recorded", error)
+            self.hook.warn("a call was not recorded", error)
             return None
         return session
 
-    def claim_run(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
-        """The run an outermost call belongs to, and whether it is the call's own to end."""
+    def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
+        """The run an outermost call belongs to, and whether it is the integration's own to end."""
         run = self._recorder().active_run()
-        if run is not None:
-            run.begin_if_new()
-            if not _is_predictor(call) or run.claim():
-                return run, False
-        return self._new_run(name, run), True
+        if run is None:
+            return self._new_run(name, self._experiment()), True
+        run.begin_if_new()
+        # A transformer is a `fit` span of it; its steps might be too many for that.
+        is_its_own = run.claim() if _is_predictor(call) else not self.stays_open
+        return (run, False) if is_its_own else (self._new_run(name, run.experiment), True)
 
-    def _new_run(self, name: str, parent: ActiveRun | None) -> ActiveRun:
-        experiment = parent.experiment if parent else self._experiment()
-        return self._recorder().new_run(name, experiment, explicit=False)
+    def _new_run(self, name: str, experiment: str) -> ActiveRun:
+        return self._recorder().new_run(name, experiment, explicit=False, ambient=not self.stays_open)
 
-    def start_hook(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None] | None:
-        """Run the hook up to its yield; None if it is switched off or failed."""
-        if self._failures >= FAILURES_BEFORE_OFF:
-            return None
-        steps = self._hook.function(self._integration, run, call)
-        return steps if self._guarded(lambda: next(steps), "its hook failed before the call") else None
-
-    def finish_hook(self, steps: Generator[None, Outcome, None], outcome: Outcome) -> None:
-        """Run the hook from its yield to its end."""
-        if self._guarded(lambda: steps.send(outcome), "its hook failed after the call"):
-            self._guarded(steps.close, "its hook yielded twice")
-
-    def hooks_into(self, frames: tuple[_Frame, ...]) -> bool:
+    def hooks_into(self, outer: tuple[Frame, ...]) -> bool:
         """Whether the hook runs for a call at this depth, or the call is only a `fit` span.
 
         Deeper than directly below the run's own call there may be many alike, as in a search, and
         their metrics would mix.
         """
-        return not frames or (self._hook.nested and len(frames) == 1)
+        return not outer or (self._is_nested and len(outer) == 1)
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """The params of a `fit` span; none if the integration fails to tell."""
         try:
             return self._integration.settings(call)
         except Exception as error:  # noqa: BLE001
-            self.warn("the params of a call were not recorded", error)
+            self.hook.warn("the params of a call were not recorded", error)
             return {}
-
-    def warn(self, what: str, error: Exception) -> None:
-        """One line naming the integration."""
-        self._recorder().report.warn(
-            f"{self._integration.name}: {what}, training goes on: {type(error).__name__}: {message_of(error)}"
-        )
-
-    def _guarded(self, step: Callable[[], Any], what: str) -> bool:
-        """Whether `step` came to a yield."""
-        try:
-            step()
-        except StopIteration:
-            self._failures = 0
-            return False
-        except Exception as error:  # noqa: BLE001
-            self._failures += 1
-            off = " (switched off)" if self._failures == FAILURES_BEFORE_OFF else ""
-            self.warn(what + off, error)
-            return False
-        return True
 
 
 class _Session:
     """One call on its way: opened before the library is called, and around it as a context."""
 
-    def __init__(self, driver: Driver, call: Call, frames: tuple[_Frame, ...]) -> None:
+    def __init__(self, driver: Driver, call: Call, outer: tuple[Frame, ...]) -> None:
         self.call = call
         self.value: Any = None
         self._driver = driver
-        self._frames = frames
-        self._steps: Generator[None, Outcome, None] | None = None
+        self._outer = outer
+        self._steps: Steps | None = None
         self._fit: Fit | None = None
+        self._held_by: list[Fit] | None = None
+        self._resting: RestingRun | None = None
         self._owns_run = False
         self._run: ActiveRun
 
     def open(self) -> None:
         name, kind = _names(self.call)
-        if self._frames:
-            self._run = self._frames[-1].run
+        if not self._driver.stays_open:
+            resting_runs.end(self.call.instance)
+        if self._outer:
+            self._run = self._outer[-1].run
+            inner_fits = self._outer[-1].call.inner_fits
+            self._held_by = inner_fits(self.call) if inner_fits is not None else None
+        elif self._driver.stays_open:
+            self._open_step(name)
         else:
-            self._run, self._owns_run = self._driver.claim_run(self.call, name)
+            self._run, self._owns_run = self._driver.run_of(self.call, name)
         if self._owns_run:
             self._run.begin()
-        else:
+        elif self._resting is None:
             self._fit = self._run.open_fit(name, kind, self._enclosing_span_id())
-        _frames.set((*self._frames, _Frame(self.call.instance, self._run, self._fit)))
-        if self._driver.hooks_into(self._frames):
-            self._steps = self._driver.start_hook(self._run, self.call)
+        is_sealed = self._held_by is not None or self._resting is not None
+        frames.set((*self._outer, Frame(self.call, self._run, self._fit, is_sealed)))
+        if self._driver.hooks_into(self._outer):
+            self._steps = self._driver.hook.start(self._run, self.call)
+
+    def _open_step(self, name: str) -> None:
+        def new_run() -> tuple[ActiveRun, bool]:
+            return self._driver.run_of(self.call, name)
+
+        self._resting, self.call.number = resting_runs.enter(self.call.instance, new_run)
+        self._run = self._resting.run
+        self._token = current.set(self._run)
 
     def abandon(self, error: BaseException) -> None:
         """What came before the call failed: the call goes on alone."""
-        if self._owns_run:
-            self._run.finish(*outcome_of(error))
+        self._end_run(error)
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
@@ -197,18 +167,32 @@ class _Session:
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
         """Everything after the call; never raises."""
         duration = time.perf_counter() - self._started
-        _frames.set(self._frames)
+        frames.set(self._outer)
         try:
             if self._steps is not None:
-                self._driver.finish_hook(self._steps, Outcome(self.value, error, duration))
+                with silence():
+                    self._driver.hook.finish(self._steps, Outcome(self.value, error, duration))
             if self._fit is not None:
-                self._run.close_fit(self._fit, self._driver.settings(self.call), error)
+                self._end_fit(self._fit, error)
         finally:
-            if self._owns_run:
-                self._run.finish(*outcome_of(error))
+            self._end_run(error)
+
+    def _end_fit(self, fit: Fit, error: BaseException | None) -> None:
+        self._run.end_fit(fit, self._driver.settings(self.call), error)
+        if self._held_by is None:
+            self._run.record_fit(fit)
+        else:
+            self._held_by.append(fit)
+
+    def _end_run(self, error: BaseException | None) -> None:
+        if self._resting is not None:
+            current.reset(self._token)
+            resting_runs.leave(self._resting, *outcome_of(error))
+        elif self._owns_run:
+            self._run.finish(*outcome_of(error))
 
     def _enclosing_span_id(self) -> int | None:
-        fit = self._frames[-1].fit if self._frames else None
+        fit = self._outer[-1].fit if self._outer else None
         return fit.span_id if fit is not None else None
 
 

@@ -54,11 +54,11 @@ class Patcher:
             if isinstance(owner, ModuleType):
                 rebind(function.__wrapped__, function)
 
-    def patch_subclasses(self, base: type, attribute: str, wrapper: Wrapper) -> None:
+    def patch_subclasses(self, base: type, attribute: str, wrapper: Wrapper, mixins: bool = True) -> None:
         """Patch `attribute` on `base` and on every subclass, existing or yet to come, that has its own.
 
-        Its own is also what a subclass gets from a mixin outside the family. Abstract methods, None
-        and whatever is no function are left alone.
+        With `mixins` its own is also what a subclass gets from a class outside the family. Abstract
+        methods, None and whatever is no function are left alone.
         """
 
         def init_subclass(
@@ -67,13 +67,14 @@ class Patcher:
             result = wrapped(*args, **kwargs)
             with _lock:
                 if patch.on:  # another thread may just have taken it off
-                    self._patch_member(getattr(wrapped, "__self__", None), base, attribute, wrapper)
+                    cls = getattr(wrapped, "__self__", None)
+                    self._patch_member(cls, base, attribute, wrapper, mixins)
             return result
 
         with _lock:
             patch = self._put_on(base, "__init_subclass__", init_subclass)._self_patch
             for cls in _family(base):
-                self._patch_member(cls, base, attribute, wrapper)
+                self._patch_member(cls, base, attribute, wrapper, mixins)
 
     def unpatch(self) -> None:
         """Take everything off.
@@ -87,11 +88,11 @@ class Patcher:
                 if function is not None:
                     self._take_off(function)
 
-    def _patch_member(self, cls: Any, base: type, attribute: str, wrapper: Wrapper) -> None:
+    def _patch_member(self, cls: Any, base: type, attribute: str, wrapper: Wrapper, mixins: bool) -> None:
         """Never raises: this runs inside the user's class statements."""
         try:
             definer = _definer(cls, attribute)
-            if definer is None or (definer is not cls and base in definer.__mro__):
+            if definer is None or (definer is not cls and (base in definer.__mro__ or not mixins)):
                 return
             is_function = _is_function(vars(definer)[attribute], getattr(cls, attribute, None))
             if is_function and not _is_patched(cls, attribute):

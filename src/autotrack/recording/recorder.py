@@ -134,7 +134,8 @@ class Recorder:
         return run
 
     def has_open_runs(self) -> bool:
-        return bool(self._open)
+        """Whether something goes on: a run that only rests is none."""
+        return not all(segment.run.rests for segment in tuple(self._open.values()))
 
     def implicit_run(self, name: Callable[[], str], experiment: Callable[[], str]) -> ActiveRun:
         """The process's run for what is logged outside any run, its last one for an exit handler."""

@@ -109,6 +109,7 @@ class ActiveRun:
         self._parent = parent  # None: the run that is current when it begins
         self._claimed = False
         self._inherited = False
+        self._rests_since: int | None = None
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
@@ -237,6 +238,8 @@ class ActiveRun:
             if self.ended or segment is None:
                 return
             self.ended = True
+            if self._rests_since is not None:
+                state, error, at = State.FINISHED, None, self._rests_since
         if self._ambient:
             self._leave_context(segment)
         if not self._inherited:
@@ -263,6 +266,21 @@ class ActiveRun:
         self.begin_if_new()
         if self._segment:
             self._recorder.push(functools.partial(action, self._segment))
+
+    def rest(self) -> None:
+        """Nothing goes on in it until it wakes: if it never does, it ended now, and well."""
+        if self._segment:
+            self._rests_since = self._segment.now()
+
+    def wake(self) -> None:
+        """Go on, in a new segment if it has ended meanwhile."""
+        self._rests_since = None
+        self.begin()
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing goes on in it."""
+        return self._rests_since is not None
 
     def new_child(
         self,
@@ -308,12 +326,19 @@ class ActiveRun:
         return Fit(self._segment, name, kind, parent_span_id) if self._segment else None
 
     @never_raises
-    def close_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
-        """It is over: record it."""
+    def end_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
+        """It is over."""
         fit.end = fit.segment.now()
         fit.params = self._kept(values.scalars(params))
         fit.error = qualified_name(type(error)) if error is not None else None
-        self._recorder.fit_ended(fit)
+
+    @never_raises
+    def record_fit(self, fit: Fit) -> None:
+        """Keep a call that is over as one inside this run, wherever it began."""
+        if self._segment:
+            if fit.segment is not self._segment:
+                fit.segment, fit.parent_span_id = self._segment, None
+            self._recorder.fit_ended(fit)
 
     # --- inside ---------------------------------------------------------------------------------
 
