@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,8 @@ from .locations import make_private
 
 _BLOCK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,20 @@ class Blob:
     sha256: str
     size: int
     path: Path
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file as it lies in a folder of blobs; `sha256` is "" for what was left half-written."""
+
+    shelf: str
+    name: str
+    size: int
+    modified: float
+
+    @property
+    def sha256(self) -> str:
+        return self.name if _DIGEST.fullmatch(self.name) else ""
 
 
 def put(source: Path | bytes, folders: Sequence[Path]) -> Blob:
@@ -52,9 +69,72 @@ def find(sha256: str, folders: Sequence[Path]) -> Path | None:
     return next((p for folder in folders if (p := _blob_path(folder, sha256)).is_file()), None)
 
 
+def stored(folder: Path) -> Iterator[Stored]:
+    """Every blob in a folder, and what was left half-written: no other file, and nothing behind a link.
+
+    Raises OSError where a folder cannot be read; there being none is well.
+    """
+    if not folder.is_dir():
+        return
+    with _opened_folder(folder) as root:
+        yield from _on_shelf(root, "")
+        with os.scandir(root) as entries:
+            shelves = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+        for shelf in sorted(filter(_SHELF.fullmatch, shelves)):
+            with _opened_folder(shelf, root) as fd:
+                yield from _on_shelf(fd, shelf)
+
+
+def remove(folder: Path, file: Stored, before: float) -> bool:
+    """Delete a stored file; False if it is gone, or was written again after `before` (unix seconds).
+
+    It is put aside, looked at once more, and only then deleted: a training process may put the same
+    bytes there at any moment.
+    """
+    with contextlib.ExitStack() as stack:
+        fd = stack.enter_context(_opened_folder(folder))
+        if file.shelf:
+            fd = stack.enter_context(_opened_folder(file.shelf, fd))
+        aside = _half_written_name()
+        try:
+            os.rename(file.name, aside, src_dir_fd=fd, dst_dir_fd=fd)
+        except FileNotFoundError:
+            return False
+        if os.stat(aside, dir_fd=fd, follow_symlinks=False).st_mtime > before:
+            os.rename(aside, file.name, src_dir_fd=fd, dst_dir_fd=fd)
+            return False
+        os.unlink(aside, dir_fd=fd)
+    return True
+
+
+@contextlib.contextmanager
+def _opened_folder(path: Path | str, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder; below `parent` it must be no link. Raises OSError."""
+    follow = 0 if parent is None else os.O_NOFOLLOW
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | follow, dir_fd=parent)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _on_shelf(fd: int, shelf: str) -> Iterator[Stored]:
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            name = _DIGEST if shelf and entry.name.startswith(shelf) else _HALF_WRITTEN
+            if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    yield Stored(shelf, entry.name, found.st_size, found.st_mtime)
+
+
+def _half_written_name() -> str:
+    return f".{os.urandom(8).hex()}"
+
+
 def _put(original: BinaryIO, folder: Path) -> Blob:
     make_private(folder)
-    hidden = folder / f".{os.urandom(8).hex()}"
+    hidden = folder / _half_written_name()
     digest, size = hashlib.sha256(), 0
     try:
         with hidden.open("xb") as copy:

@@ -103,6 +103,10 @@ class Backend(ABC):
         """What was printed and logged during the run, by time."""
 
     @abstractmethod
+    def blobs(self) -> set[str]:
+        """The sha256 of every file that a run refers to, or that a span names which it only keeps."""
+
+    @abstractmethod
     def fits(self, run_id: str) -> list[Fit]:
         """The training calls inside the run, by start."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from .incoming import prefixed
 from .sql import in_parts
 
 _NAN = float("nan")
+_MAYBE_DIGEST = re.compile(r"(?=([0-9a-f]{64}))")
 
 
 def select_runs() -> Select[Any]:
@@ -147,7 +149,22 @@ def models(db: Connection, run_id: str) -> list[Model]:
 def logs(db: Connection, run_id: str) -> list[LogLine]:
     """What was printed and logged."""
     found = [line for row in _spans(db, run_id, sc.SpanType.LOG) for line in _log_lines(row)]
-    return sorted(found, key=lambda line: line.time)
+    return sorted(found, key=lambda line: (line.time, line.stream, line.number))
+
+
+def blobs(db: Connection) -> set[str]:
+    """Digests of the files that runs refer to, and what could be one in a span that is only kept.
+
+    That one may be of a newer release, or foreign; training calls and printed lines name no files.
+    """
+    found = set(db.scalars(select(schema.artifact.c.sha256).distinct()))
+    kind = schema.span.c.type
+    query = select(schema.span.c.attributes).where(
+        kind.is_(None) | kind.not_in((sc.SpanType.FIT, sc.SpanType.LOG))
+    )
+    for attributes in db.scalars(query):
+        found.update(_MAYBE_DIGEST.findall(attributes))
+    return found
 
 
 def fits(db: Connection, run_id: str) -> list[Fit]:
@@ -173,19 +190,32 @@ def _spans(db: Connection, run_id: str, span_type: str) -> list[Row[Any]]:
 
 
 def _log_lines(row: Row[Any]) -> list[LogLine]:
+    """The lines of a `log` span; what it should say of each and does not, is made up for."""
     attributes = json.loads(row.attributes)
-    first, times = attributes.get(sc.LOG_LINE, 1), attributes.get(sc.LOG_TIMES, ())
+    first = attributes.get(sc.LOG_LINE)
     lines = str(attributes.get(sc.LOG_TEXT, "")).split("\n")
+    times, levels, loggers = (
+        _column(attributes.get(name), len(lines)) for name in (sc.LOG_TIMES, sc.LOG_LEVELS, sc.LOG_LOGGERS)
+    )
     return [
         LogLine(
-            time=datetime.fromtimestamp((times[i] if i < len(times) else row.start) / 1e9, UTC),
+            time=datetime.fromtimestamp((time if type(time) is int else row.start) / 1e9, UTC),
             stream=str(attributes.get(sc.LOG_STREAM, "")),
-            level=attributes.get(sc.LOG_LEVEL),
-            number=first + i,
+            number=number,
             text=line,
+            level=level,
+            logger=logger,
         )
-        for i, line in enumerate(lines)
+        for number, (line, time, level, logger) in enumerate(
+            zip(lines, times, levels, loggers, strict=True), first if type(first) is int else 1
+        )
     ]
+
+
+def _column(values: Any, length: int) -> list[Any]:
+    """A value for each line, None where there is none."""
+    known = values[:length] if isinstance(values, list) else []
+    return known + [None] * (length - len(known))
 
 
 def _fit(row: Row[Any]) -> Fit:

@@ -107,6 +107,10 @@ class SqliteBackend(Backend):
         with self._reading() as db:
             return reading.logs(db, run_id)
 
+    def blobs(self) -> set[str]:
+        with self._reading() as db:
+            return reading.blobs(db)
+
     def fits(self, run_id: str) -> list[Fit]:
         with self._reading() as db:
             return reading.fits(db, run_id)

@@ -1,4 +1,4 @@
-"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `doctor`.
+"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `doctor`, `gc`.
 
 A command imports what it needs when it runs: the database and the tables cost half a second,
 which neither `--help` nor `exec` pays.
@@ -16,6 +16,7 @@ from ..errors import AutotrackError
 from .compare import compare
 from .doctor import doctor
 from .exec import execute
+from .gc import gc
 from .runs import runs
 from .show import show
 
@@ -47,7 +48,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, doctor):
+for command in (runs, show, compare, execute, doctor, gc):
     commands.add_command(command)
 
 
