@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
+from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
 from . import tabular, values
@@ -176,6 +177,24 @@ class ActiveRun:
             )
         )
 
+    @never_raises
+    def log_dataset(self, data: Any, name: str = "train", y: Any = None, *, role: str | None = None) -> None:
+        """Record which data was used: digest, shape and schema, of `data` and the target `y`.
+
+        data: an array, DataFrame, sparse matrix, list, Arrow table …; it is read before this returns.
+        role: train, eval or test; default: what the name says, else train.
+        """
+        from . import datasets
+
+        found = datasets.described(data, y)
+        self.later(
+            lambda segment: self._recorder.told(
+                segment,
+                sc.SpanType.DATASET,
+                found.attributes(values.text(name), role or datasets.role_of(name)),
+            )
+        )
+
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
         self.begin_if_new()
@@ -311,6 +330,11 @@ class ActiveRun:
         self._lock = threading.RLock()
         self._claimed = self._inherited = True
         self.counts, self.last_values = {}, {}
+
+    @property
+    def segment(self) -> Segment | None:
+        """Its latest start, None before the first."""
+        return self._segment
 
     @property
     def inherited(self) -> bool:
