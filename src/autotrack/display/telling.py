@@ -54,4 +54,5 @@ def ranked(values: Sequence[Mapping[str, Scalar]]) -> list[str]:
                 given[name].append(value)
     differ = {name for name, found in given.items() if len(set(found)) > 1}
     shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
-    return sorted(differ | shared, key=lambda name: (name not in differ, -len(given[name])))
+    telling = [name for name in given if name in differ | shared]
+    return sorted(telling, key=lambda name: (name not in differ, -len(given[name])))
