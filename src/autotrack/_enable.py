@@ -29,9 +29,12 @@ from .errors import AutotrackError, OptionError
 from .exporters.spool import SpoolExporter
 from .integration import Hook, Integration
 from .locations import default_store, homes, normalized
+from .recording.companion import Companion
+from .recording.console import Console
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
+from .recording.tap import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +57,8 @@ class _Enabled:
 _lock = threading.RLock()
 _recorder: Recorder | None = None
 _enabled: dict[str, _Enabled] = {}
+_tap = Tap()
+_logging_patcher = Patcher()
 
 
 def enable(*names: str, **arguments: Any) -> None:
@@ -82,6 +87,7 @@ def enable(*names: str, **arguments: Any) -> None:
         for integration in integrations:
             given = per_integration.get(integration.name)
             _switch_on(integration, given if isinstance(given, Mapping) else {})
+        _switch_console(recorder().options.console)
 
 
 def disable() -> None:
@@ -92,6 +98,7 @@ def disable() -> None:
                 cancel()
             enabled.patcher.unpatch()
         _enabled.clear()
+        _switch_console(False)
 
 
 def recorder() -> Recorder:
@@ -183,8 +190,25 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     made = Recorder(
         options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
     )
+    if not is_off:
+        _tap.console = Console(made)
+        made.companions = _companions(made, _tap.console)
     _process_hooks.watch_over(made)
     return made
+
+
+def _companions(recorder: Recorder, console: Console) -> list[Companion]:
+    """What is recorded of each run beside what is logged to it."""
+    return [console]
+
+
+def _switch_console(on: bool) -> None:
+    if on:
+        _tap.on()
+        _logging_patcher.patch(logging.Logger, "callHandlers", _tap.around_handlers)
+    else:
+        _tap.off()
+        _logging_patcher.unpatch()
 
 
 def _resource(version: str) -> dict[str, str]:
@@ -246,8 +270,8 @@ def _make(name: str, given: Any, asked_for: bool) -> Integration | None:
             raise
         log.warning("autotrack: %s", error)
         return None
-    library = {target.partition(":")[0].partition(".")[0] for hook in kind.hooks() for target in hook.targets}
-    if not all(map(_is_installed, library)):
+    libraries = {library for hook in kind.hooks() for library in hook.libraries}
+    if not all(map(_is_installed, libraries)):
         if asked_for:
             raise OptionError(f"{name} is not installed: pip install '{kind.requires}'")
         return None
@@ -291,6 +315,9 @@ def _patch_on_import(
 
     def patch(module: ModuleType) -> None:
         try:
+            if attribute == "*":
+                enabled.patcher.patch_public(module, wrapper)
+                return
             owner: Any = functools.reduce(getattr, owners, module)
             put_on(owner, attribute, wrapper)
         except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on

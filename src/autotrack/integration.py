@@ -21,7 +21,10 @@ import logging
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from .recording.naming import name_of
 
 if TYPE_CHECKING:
     from .recording.run import Fit
@@ -45,10 +48,11 @@ class Call:
     what the user passed. `inner_fits`, if a hook sets it, is asked of each training call inside this
     one: the list it returns takes the `fit` span, which the hook then puts where it belongs, and what
     goes on inside that call is not recorded; None is for one to be recorded as usual. `number` counts
-    the calls of a run that stays open.
+    the calls of a run that stays open. `caller` is the user's code that made an observed call.
     """
 
     number = 0
+    caller: FrameType | None = None
     inner_fits: Callable[[Call], list[Fit] | None] | None = None
 
     def __init__(
@@ -62,7 +66,10 @@ class Call:
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """Every argument by its name, defaults filled in. Raises TypeError if they do not fit."""
-        bound = self._signature.bind(*self.args, **self.kwargs)
+        try:
+            bound = self._signature.bind(*self.args, **self.kwargs)
+        except TypeError:  # libraries accept by position for a while what became keyword-only
+            bound = _by_position(self._signature).bind(*self.args, **self.kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
 
@@ -70,10 +77,14 @@ class Call:
     def _signature(self) -> inspect.Signature:
         return inspect.signature(self.function)
 
+    def name_of(self, thing: Any) -> str | None:
+        """The name of the variable that the user's code has `thing` in; None if it has none."""
+        return name_of(thing, self.caller)
+
     def append(self, name: str, item: Any) -> None:
         """Add `item` to the list argument `name`: on a copy, the user's own list stays as it is.
 
-        A method of its class that raises is one line in the log and is not called again.
+        If one of its methods raises, that is one line in the log and the item is off.
         """
         _switch_off_what_fails(item)
         items = [*(self.arguments[name] or ()), item]
@@ -91,7 +102,10 @@ HookFunction = Callable[..., Generator[None, Outcome, None]]
 
 @dataclass(frozen=True)
 class Hook:
-    """A hook and where it goes: `targets` are "module:function" or "module:Class.method"."""
+    """A hook and where it goes: `targets` are "module:function" or "module:Class.method".
+
+    "module:*" are the functions that the module makes public.
+    """
 
     function: HookFunction
     targets: tuple[str, ...]
@@ -100,6 +114,11 @@ class Hook:
     nested: bool = False
     stays_open: bool = False
     observes: bool = False
+
+    @property
+    def libraries(self) -> set[str]:
+        """The packages that the targets are in."""
+        return {target.partition(":")[0].partition(".")[0] for target in self.targets}
 
 
 def hook(
@@ -126,7 +145,7 @@ def observe(
     """Mark a generator method, `method(self, call)`, as around calls that are no training.
 
     They make no run. It runs only for calls of the user's own: not inside a training call, nor inside
-    another observed one.
+    another observed one, nor where the library itself makes them.
     """
     return _marker(targets, subclasses=subclasses, mixins=mixins, observes=True)
 
@@ -171,24 +190,42 @@ class Integration:
         return [h for h in hooks if h is not None]
 
 
+def _by_position(signature: inspect.Signature) -> inspect.Signature:
+    """The signature with its keyword-only parameters accepted by position as well."""
+    by_position = {inspect.Parameter.KEYWORD_ONLY: inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    parameters = signature.parameters.values()
+    return signature.replace(parameters=[p.replace(kind=by_position.get(p.kind, p.kind)) for p in parameters])
+
+
 def _switch_off_what_fails(item: Any) -> None:
-    """Shadow the item's own methods by guarded ones."""
+    """Shadow the item's public methods by guarded ones; once one has failed, all of them do nothing."""
+    names = _own_methods(type(item))
 
     def guarded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return method(*args, **kwargs)
             except Exception as error:  # noqa: BLE001  the library called us: its training goes on
-                item.__dict__[name] = _nothing
+                item.__dict__.update(dict.fromkeys(names, _nothing))
                 log.warning("autotrack: %s.%s failed and is off: %r", type(item).__name__, name, error)
                 return None
 
         return call
 
-    for name, function in vars(type(item)).items():
-        if inspect.isfunction(function) and not name.startswith("__"):
-            setattr(item, name, guarded(name, getattr(item, name)))
+    item.__dict__.update({name: guarded(name, getattr(item, name)) for name in names})
+
+
+def _own_methods(kind: type) -> set[str]:
+    """The public methods that the class's own package defines; what it inherits from the library stays."""
+    package = kind.__module__.partition(".")[0]
+    own = [vars(cls) for cls in kind.__mro__ if cls.__module__.partition(".")[0] == package]
+    return {
+        name
+        for members in own
+        for name, member in members.items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    }
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
-    """What a method that failed has become."""
+    """What the methods of an item that failed have become."""

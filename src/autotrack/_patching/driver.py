@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
+from ..recording.lineage import lineage
 from ..recording.run import current, outcome_of, qualified_name
 from .frames import Frame, frames, is_instance_in, is_silent, silence
 from .guarding import GuardedHook, Steps
@@ -172,6 +173,8 @@ class _Session:
             if self._steps is not None:
                 with silence():
                     self._driver.hook.finish(self._steps, Outcome(self.value, error, duration))
+            if error is None:
+                lineage.trained(self.value if self.call.instance is None else self.call.instance, self._run)
             if self._fit is not None:
                 self._end_fit(self._fit, error)
         finally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +32,16 @@ def is_silent() -> bool:
     return _silent.get()
 
 
-@contextmanager
-def silence() -> Iterator[None]:
+class silence:  # noqa: N801  a context manager, named as a verb like those of contextlib
     """No hook runs within: for calls of the library that are not the user's own."""
-    token = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _silent.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _silent.reset(self._token)
 
 
 def is_instance_in(instance: Any, calls: tuple[Frame, ...]) -> bool:

@@ -52,7 +52,14 @@ class Patcher:
                 return
             function = self._put_on(owner, attribute, wrapper)
             if isinstance(owner, ModuleType):
-                rebind(function.__wrapped__, function)
+                rebind([(function.__wrapped__, function)])
+
+    def patch_public(self, module: ModuleType, wrapper: Wrapper) -> None:
+        """The same for every function that the module lists in `__all__`."""
+        with _lock:
+            names = [name for name in module.__all__ if inspect.isfunction(getattr(module, name, None))]
+            put_on = [self._put_on(module, n, wrapper) for n in names if not _is_patched(module, n)]
+            rebind([(function.__wrapped__, function) for function in put_on])
 
     def patch_subclasses(self, base: type, attribute: str, wrapper: Wrapper, mixins: bool = True) -> None:
         """Patch `attribute` on `base` and on every subclass, existing or yet to come, that has its own.
@@ -73,7 +80,7 @@ class Patcher:
 
         with _lock:
             patch = self._put_on(base, "__init_subclass__", init_subclass)._self_patch
-            for cls in _family(base):
+            for cls in family(base):
                 self._patch_member(cls, base, attribute, wrapper, mixins)
 
     def unpatch(self) -> None:
@@ -82,11 +89,12 @@ class Patcher:
         What somebody else wrapped in the meantime stays under his wrapper, switched off.
         """
         with _lock:
-            functions = [ref() for ref in list(self._functions.values())]
+            functions = [function for ref in list(self._functions.values()) if (function := ref()) is not None]
             self._functions.clear()
             for function in functions:
-                if function is not None:
-                    self._take_off(function)
+                self._take_off(function)
+            of_modules = [f for f in functions if isinstance(f._self_patch.owner, ModuleType)]
+            rebind([(function, function.__wrapped__) for function in of_modules])
 
     def _patch_member(self, cls: Any, base: type, attribute: str, wrapper: Wrapper, mixins: bool) -> None:
         """Never raises: this runs inside the user's class statements."""
@@ -114,8 +122,6 @@ class Patcher:
         try:
             if patch_of(vars(patch.owner).get(patch.attribute)) is patch:
                 _restore(patch)
-            if isinstance(patch.owner, ModuleType):
-                rebind(function, function.__wrapped__)
         except Exception as error:  # noqa: BLE001  the others are still to be taken off
             self._warn("stays wrapped, switched off", patch.owner, patch.attribute, error)
 
@@ -127,17 +133,20 @@ class Patcher:
         log.log(level, "autotrack: %s.%s %s: %r", name, attribute, what, error)
 
 
-def rebind(original: Any, patched: Any) -> None:
-    """Put `patched` wherever a module of the user's has `original` under a name.
+def rebind(replacements: Sequence[tuple[Any, Any]]) -> None:
+    """Put the second of each pair wherever a module of the user's has the first under a name.
 
     The user's are `__main__` and what lies outside site-packages and the standard library. A library's
-    own modules are not, even if it is installed from a working copy.
+    own modules are not, even if it is installed from a working copy. All pairs are of one library.
     """
-    library = str(getattr(original, "__module__", None)).partition(".")[0]
+    if not replacements:
+        return
+    library = str(getattr(replacements[0][0], "__module__", None)).partition(".")[0]
+    by_id = {id(original): replacement for original, replacement in replacements}
     for namespace in _user_namespaces(library):
         for name, value in list(namespace.items()):
-            if value is original:
-                namespace[name] = patched
+            if id(value) in by_id:
+                namespace[name] = by_id[id(value)]
 
 
 def _user_namespaces(library: str) -> Iterator[dict[str, Any]]:
@@ -162,7 +171,7 @@ def _is_users_file(path: Any) -> bool:
     )
 
 
-def _family(base: type) -> list[type]:
+def family(base: type) -> list[type]:
     """`base` and all its subclasses, parents before children."""
     found: dict[int, type] = {id(base): base}
     pending = [base]

@@ -5,11 +5,12 @@ The class below is put together from one mixin for each kind of call: a module o
 
 from __future__ import annotations
 
+from .evaluation import Evaluation
 from .fitting import Fitting
 from .options import SklearnOptions
 
 
-class Sklearn(Fitting):
+class Sklearn(Fitting, Evaluation):
     """Params from `get_params(deep=True)`, metrics from what the estimator itself computed."""
 
     name = "sklearn"

@@ -1,0 +1,109 @@
+"""Where an object comes from: the run that a model was trained in, the model that predicted an array.
+
+Nothing is set on the objects. They are found by id in tables beside them, which hold them weakly: a
+copy or a pickle is another object, and what is collected is forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .run import ActiveRun
+
+MAX_PREDICTIONS = 10_000
+"""Predictions that are remembered; beyond it, the older half is forgotten."""
+
+
+class Origin(NamedTuple):
+    """Of one object: a reference to it, the run it comes from, and a reference to what it was predicted on."""
+
+    reference: weakref.ref[Any]
+    run: ActiveRun
+    data: Callable[[], Any]
+
+
+class Lineage:
+    """The tables of a process. Every step on them is one operation of a dict: no lock is needed."""
+
+    def __init__(self) -> None:
+        self._trained: dict[int, Origin] = {}
+        self._predicted: dict[int, Origin] = {}
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget_all)  # the runs are the parent's
+
+    def trained(self, model: Any, run: ActiveRun) -> None:
+        """`model` was trained in `run`; the latest training counts."""
+        _enter(self._trained, model, run, _nothing)
+
+    def predicted(self, prediction: Any, model: Any, data: Any) -> None:
+        """`model` made this array or table of `data`; nothing to remember if no run trained it."""
+        run = self.run_of(model)
+        if run is None or prediction is None:
+            return
+        memory = _memory(prediction)
+        if memory is _memory(data):
+            return  # a view of its input: other views of it are no predictions
+        if len(self._predicted) >= MAX_PREDICTIONS:
+            self._forget_older_half()
+        _enter(self._predicted, memory, run, _weak(data))
+
+    def run_of(self, model: Any) -> ActiveRun | None:
+        """The run that trained it."""
+        origin = _found(self._trained, model)
+        return origin.run if origin is not None else None
+
+    def origin_of(self, prediction: Any) -> Origin | None:
+        """Where an array comes from that is a prediction, or a view of one as `proba[:, 1]` is."""
+        return _found(self._predicted, _memory(prediction))
+
+    def _forget_older_half(self) -> None:
+        for key in list(islice(self._predicted.copy(), MAX_PREDICTIONS // 2)):  # others may be adding
+            self._predicted.pop(key, None)
+
+    def _forget_all(self) -> None:
+        self._trained.clear()
+        self._predicted.clear()
+
+
+def _enter(table: dict[int, Origin], thing: Any, run: ActiveRun, data: Callable[[], Any]) -> None:
+    key = id(thing)
+    try:
+        # As long as the callback has not returned, no other object can have the id.
+        reference = weakref.ref(thing, lambda _: table.pop(key, None))
+    except TypeError:
+        return  # it takes no weak reference
+    table[key] = Origin(reference, run, data)
+
+
+def _weak(data: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(data)
+    except TypeError:
+        return _nothing  # a list, for one
+
+
+def _nothing() -> None:
+    """In the place of a reference."""
+
+
+def _found(table: dict[int, Origin], thing: Any) -> Origin | None:
+    origin = table.get(id(thing))
+    return origin if origin is not None and origin.reference() is thing else None
+
+
+def _memory(thing: Any) -> Any:
+    """The array whose memory an array shows; anything else itself."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        while type(thing) is numpy.ndarray and type(thing.base) is numpy.ndarray:
+            thing = thing.base
+    return thing
+
+
+lineage = Lineage()

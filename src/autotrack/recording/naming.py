@@ -1,0 +1,71 @@
+"""What the user's code calls an object: the name of the variable that holds it, found by identity."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+MAX_FRAMES = 8
+"""Callers that are asked, from the innermost on."""
+
+
+def name_of(thing: Any, frame: FrameType | None) -> str | None:
+    """The name of `thing` where `frame` is, or further out where that only has it as a parameter.
+
+    `evaluate(model, X_test, y_test)` knows X_test as X; whoever called it knows better.
+    """
+    name = None
+    for _ in range(MAX_FRAMES):
+        if frame is None:
+            break
+        found, is_parameter = _name_here(thing, frame)
+        name = found or name
+        if found and not is_parameter:
+            break
+        frame = frame.f_back
+    return name
+
+
+def _name_here(thing: Any, frame: FrameType) -> tuple[str | None, bool]:
+    """The first name in the order of their making, and whether it is only a parameter's."""
+    for name in _names(thing, frame.f_globals):
+        return name, False
+    code = frame.f_code
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    local = _names(thing, _locals(frame))
+    for name in local:
+        if name not in parameters:
+            return name, False
+    return (local[0], True) if local else (None, False)
+
+
+def _names(thing: Any, namespace: Mapping[str, Any]) -> list[str]:
+    """Its names; those with an underscore in front are a notebook's `_` and `_12`."""
+    copy = dict(namespace)  # another thread may be making variables
+    return [name for name, value in copy.items() if value is thing and not name.startswith("_")]
+
+
+_ASKING_FOR_LOCALS = frozenset({"locals", "vars", "eval", "exec", "f_locals"})
+
+
+def _locals(frame: FrameType) -> Mapping[str, Any]:
+    """The variables of a frame, read so that nobody can tell.
+
+    Up to Python 3.12 a function's frame keeps the dict that it makes for us: the same that `locals()`
+    gave it before, which would now change. So whoever asks for it is left alone, and from a dict that
+    nobody else has, the variables are taken out again, as they would live on beyond their `del`.
+    """
+    code = frame.f_code
+    if sys.version_info >= (3, 13) or not code.co_flags & inspect.CO_OPTIMIZED:
+        return frame.f_locals
+    if not _ASKING_FOR_LOCALS.isdisjoint(code.co_names):
+        return {}
+    kept = frame.f_locals
+    variables = dict(kept)
+    if sys.getrefcount(kept) <= 3:  # the frame's, ours and the question's own
+        for name in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
+            kept.pop(name, None)
+    return variables
