@@ -32,6 +32,12 @@ class Options:
     experiment: the experiment runs belong to; default: git folder, script's folder or "default".
     flush_interval: seconds between two writes to the spool: the most that SIGKILL can cost.
     beat_interval: seconds of silence after which a run says that it lives.
+    console: keep what is printed and logged while a run is open (standard output, standard error and
+        `logging`, in Python; libraries in C write past it).
+    environment: tell of each run its commit, uncommitted changes, packages, command line and machine.
+    system_metrics: sample the load of the machine and the process as `system/…` metrics of the runs
+        that have been open for an interval.
+    system_metrics_interval: seconds between two samples.
     quiet: do not print the line at the end of the script.
     """
 
@@ -39,6 +45,10 @@ class Options:
     experiment: str | None = None
     flush_interval: float = 0.5
     beat_interval: float = 10.0
+    console: bool = True
+    environment: bool = True
+    system_metrics: bool = True
+    system_metrics_interval: float = 10.0
     quiet: bool = False
 
 

@@ -120,16 +120,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line that was printed or logged: `stream` is stdout, stderr or logging, `level` of the latter.
+    """A line that was printed or logged: `stream` is stdout, stderr or logging.
 
-    `number` counts the lines of the stream in the run, from 1.
+    `number` counts the lines of the stream in the run, from 1. Lines of logging have the `level` and
+    the `logger`'s name too.
     """
 
     time: datetime
     stream: str
-    level: str | None
     number: int
     text: str
+    level: str | None = None
+    logger: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

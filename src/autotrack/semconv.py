@@ -91,15 +91,21 @@ MODEL_FACTS: Final = "ml.model.facts"  # JSON: versions, files, why it was not k
 
 # --- log: lines of standard output, standard error and logging ----------------------------------
 LOG_STREAM: Final = "ml.log.stream"  # stdout | stderr | logging
-LOG_LEVEL: Final = "ml.log.level"  # of `logging`: "WARNING"
 LOG_LINE: Final = "ml.log.line"  # int: number of its first line in the run's stream
 LOG_TIMES: Final = "ml.log.times"  # int[], unix ns, one for each line
 LOG_TEXT: Final = "ml.log.text"  # the lines, at most 64 KiB
+LOG_LEVELS: Final = "ml.log.levels"  # of `logging`, string[], one for each line: "WARNING"
+LOG_LOGGERS: Final = "ml.log.loggers"  # of `logging`, string[], one for each line: the logger's name
 
 # --- OpenTelemetry's own names that we set ----------------------------------------------------
 SERVICE_NAME: Final = "service.name"
 HOST_NAME: Final = "host.name"
 PROCESS_PID: Final = "process.pid"
 PROCESS_RUNTIME_VERSION: Final = "process.runtime.version"
+PROCESS_RUNTIME_NAME: Final = "process.runtime.name"
+PROCESS_COMMAND_LINE: Final = "process.command_line"
+PROCESS_OWNER: Final = "process.owner"
+VCS_REF_HEAD_NAME: Final = "vcs.ref.head.name"  # the branch
+VCS_REF_HEAD_REVISION: Final = "vcs.ref.head.revision"  # the commit
 TELEMETRY_DISTRO_NAME: Final = "telemetry.distro.name"
 TELEMETRY_DISTRO_VERSION: Final = "telemetry.distro.version"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, Table, func, or_, select
+from sqlalchemy import Connection, Row, Table, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
@@ -26,25 +26,10 @@ _NAN = float("nan")
 _MAYBE_DIGEST = re.compile(r"(?=([0-9a-f]{64}))")
 
 
-def select_runs() -> Select[Any]:
-    """Every column of a run, with its experiment's name and its writer's last sign of life."""
-    run, experiment, writer = schema.run, schema.experiment, schema.writer
-    return (
-        select(
-            run,
-            experiment.c.name.label("experiment"),
-            func.coalesce(writer.c.last_seen, 0).label("last_seen"),
-        )
-        .outerjoin(experiment, experiment.c.id == run.c.experiment_id)
-        .outerjoin(writer, writer.c.writer == run.c.writer)
-        .order_by(run.c.started.desc(), run.c.id.desc())
-    )
-
-
-def run_rows(db: Connection, query: Select[Any]) -> list[RunRow]:
-    """The runs of a query over `select_runs`, with params, tags, metrics and children."""
-    rows = list(db.execute(query))
-    keys = [row.pk for row in rows]
+def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
+    """The runs with these keys, in this order, with params, tags, metrics and children."""
+    keys = list(keys)
+    rows = _runs(db, keys)
     params = _by_run(db, schema.param, keys)
     tags = _by_run(db, schema.tag, keys)
     metrics = _metrics(db, keys)
@@ -231,6 +216,21 @@ def _fit(row: Row[Any]) -> Fit:
     )
 
 
+def _runs(db: Connection, keys: Sequence[int]) -> list[Row[Any]]:
+    run, experiment, writer = schema.run, schema.experiment, schema.writer
+    query = (
+        select(
+            run,
+            experiment.c.name.label("experiment"),
+            func.coalesce(writer.c.last_seen, 0).label("last_seen"),
+        )
+        .outerjoin(experiment, experiment.c.id == run.c.experiment_id)
+        .outerjoin(writer, writer.c.writer == run.c.writer)
+    )
+    found = {row.pk: row for some in in_parts(keys) for row in db.execute(query.where(run.c.pk.in_(some)))}
+    return [found[key] for key in keys]
+
+
 def _by_run(db: Connection, table: Any, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
     found = defaultdict(list)
     for some in in_parts(keys):
@@ -264,7 +264,7 @@ def _children(db: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
 def _state(row: Row[Any]) -> State | None:
     if row.state:
         return State(row.state)
-    return State.IDLE if row.idle and row.idle >= row.last_seen else None
+    return State.IDLE if row.idle is not None and row.idle >= row.last_seen else None
 
 
 def _error(row: Row[Any]) -> RunError | None:

@@ -31,7 +31,7 @@ Action = Callable[[], None]
 class Flusher:
     """Empties `queue` every `interval` seconds, on request, and at the end.
 
-    Each item becomes spans, which gather in `ended` and are exported. `beat` is called every time,
+    Each item becomes spans, which gather in `ended` and are exported. `tick` is called every time,
     with the seconds since the last item. Requests go through a SimpleQueue and wait on a bare lock:
     both may be used from a signal handler that interrupted another request.
     """
@@ -44,7 +44,7 @@ class Flusher:
         exporters: Sequence[SpanExporter],
         report: Report,
         interval: float,
-        beat: Callable[[float], None],
+        tick: Callable[[float], None],
     ) -> None:
         self._queue = queue
         self._ended = ended
@@ -52,7 +52,7 @@ class Flusher:
         self._exporters = exporters
         self._report = report
         self._interval = interval
-        self._beat = beat
+        self._tick = tick
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._last_activity = time.monotonic()
@@ -103,7 +103,7 @@ class Flusher:
             try:
                 self._flush()
                 with self._at_work:
-                    self._beat(time.monotonic() - self._last_activity)
+                    self._tick(time.monotonic() - self._last_activity)
                     self._export()
             except Exception as error:  # noqa: BLE001  the thread must live on
                 self._report.warn(f"recording failed: {type(error).__name__}: {error}")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
+from .companion import Companion
 from .flusher import Flusher
 from .report import Report
-from .run import ActiveRun, Fit, Segment, open_run
+from .run import ActiveRun, Fit, Segment, begun_run, open_run
 from .spans import SpanFactory
 from .values import text
 
@@ -30,6 +31,8 @@ CLOSE_TIMEOUT = 30.0
 """Seconds without any progress after which the end of a process waits no longer: the disk is dead."""
 PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
+SETTLE_TIMEOUT = 2.0
+"""Seconds that `flush()` waits for what its companions do in threads of their own."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
 
@@ -54,6 +57,7 @@ class Recorder:
         self.report = report
         self.pid = os.getpid()
         self.on_first_record: Callable[[], None] = lambda: None
+        self.companions: Sequence[Companion] = ()
         self._make_exporters = exporters
         self._artifact_folders = artifact_folders
         self._resource = resource
@@ -78,7 +82,7 @@ class Recorder:
             self.exporters,
             self.report,
             self.options.flush_interval,
-            self._beat,
+            self._tick,
         )
         self._lock = threading.RLock()  # a signal handler may come back in
         self._beats, self._is_idle = 0, False
@@ -133,6 +137,18 @@ class Recorder:
             run = explicit[0] if len(explicit) == 1 else None
         return run
 
+    def segment_here(self) -> Segment | None:
+        """What a line printed here belongs to: the run that `log` takes, or the only one that is open."""
+        if not self._open:
+            return None
+        run = begun_run()
+        if run is not None:
+            return run.segment
+        segments = tuple(self._open.values())
+        explicit = [segment for segment in segments if segment.run.explicit]
+        implicit = [segment for segment in segments if segment.run is self._implicit]
+        return next((some[0] for some in (explicit, implicit, segments) if len(some) == 1), None)
+
     def has_open_runs(self) -> bool:
         """Whether something goes on: a run that only rests is none."""
         return not all(segment.run.rests for segment in tuple(self._open.values()))
@@ -147,6 +163,8 @@ class Recorder:
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         self._open[segment.run.id] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
+        for companion in self.companions:
+            companion.began(segment)
         if self._closed:  # an exit handler's: nobody will end it
             segment.run.finish(State.FINISHED)
 
@@ -162,6 +180,8 @@ class Recorder:
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         self._open.pop(segment.run.id, None)
+        for companion in self.companions:
+            companion.ended(segment)
         self.report.runs[state] += 1
         self.push(functools.partial(self.spans.run_end, segment, state, error, time))
 
@@ -199,7 +219,12 @@ class Recorder:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Everything logged before this call is exported when it returns True."""
-        return self._flusher.flush(timeout)
+        if not self._flusher.flush(timeout):
+            return False
+        patience = SETTLE_TIMEOUT if timeout is None else min(timeout, SETTLE_TIMEOUT)
+        if any([companion.settle(patience) for companion in self.companions]):
+            return self._flusher.flush(timeout)
+        return True
 
     def close(self, state: State = State.FINISHED, error: RunError | None = None) -> None:
         """End what is open in this state and let go of the spool."""
@@ -208,6 +233,8 @@ class Recorder:
         self._closed = True
         for segment in reversed(tuple(self._open.values())):
             segment.run.finish(state, error)
+        for companion in self.companions:
+            companion.closing()
         self.push = self._push_late
         waiting = len(self.queue) + 1
         while not self.flush(CLOSE_TIMEOUT):
@@ -234,15 +261,24 @@ class Recorder:
         self.report.renew_lock()
         for segment in self._open.values():
             segment.run.inherit()
+        for companion in self.companions:
+            companion.forked()
 
-    def _beat(self, silence: float) -> None:
+    def _tick(self, silence: float) -> None:
+        """What the flusher does each time beside emptying the queue."""
+        own = [segment for segment in tuple(self._open.values()) if not segment.run.inherited]
+        self._beat(silence, own)
+        if not self._is_idle:
+            for companion in self.companions:
+                companion.tick(own)
+
+    def _beat(self, silence: float, own: Sequence[Segment]) -> None:
         """After each interval without activity, one sign of life for each open run."""
         if silence < self.options.beat_interval:
             self._beats, self._is_idle = 0, False
         elif not self._is_idle and silence >= self.options.beat_interval * (self._beats + 1):
             self._beats += 1
             self._is_idle = silence >= IDLE_AFTER and "ipykernel" in sys.modules
-            own = [segment for segment in tuple(self._open.values()) if not segment.run.inherited]
             now = max((segment.now() for segment in own), default=0)  # one for all: idle is the latest word
             for segment in own:
                 self.spans.beat(segment, now, State.IDLE if self._is_idle else None)

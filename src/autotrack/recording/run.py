@@ -341,6 +341,10 @@ class ActiveRun:
         """Whether the run belongs to the process that this one was forked from."""
         return self._inherited
 
+    def omit(self, what: str) -> None:
+        """Count something that is not kept, and say so once."""
+        self._recorder.report.skip(what)
+
     def refuse_step(self, problem: str) -> None:
         """Say once that a step is none."""
         self._recorder.report.warn(f"{problem}; such points are kept with their count as step", "step")

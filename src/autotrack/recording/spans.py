@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -95,6 +95,12 @@ class SpanFactory:
     def facts(self, segment: Segment, span_type: str, facts: Mapping[str, Any], time: int) -> None:
         """What one attribute each tells: an artifact (its bytes are on disk), a dataset, a model, lines."""
         self._emit(segment, span_type, facts, time)
+
+    def lines(self, segment: Segment, facts: Mapping[str, Any], times: Sequence[int]) -> None:
+        """Lines of text. Built directly, as `metrics` is."""
+        common = self._common(segment, sc.SpanType.LOG, next(self._numbers))
+        attributes = {**common, **facts, sc.LOG_TIMES: times}
+        self._ended(self._readable(segment, sc.SpanType.LOG, attributes, times[0], times[-1]))
 
     def beat(self, segment: Segment, time: int, state: State | None) -> None:
         """A sign of life; `state` idle says that the next one may be long in coming."""

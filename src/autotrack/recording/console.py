@@ -1,0 +1,111 @@
+"""What is printed and logged while a run is open, kept as numbered lines.
+
+The caller only appends to a queue; lines are made in the flusher, by `transcript`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from .. import semconv as sc
+from .companion import Companion
+from .transcript import MAX_TEXT, Line, Transcript
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+    from .run import Segment
+
+STDOUT, STDERR, LOGGING = "stdout", "stderr", "logging"
+
+
+class Console(Companion):
+    """Takes what is printed and logged, and gives it to the run it belongs to."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._pending: deque[tuple[Segment, str, Any, int, str | None, str | None]] = deque()
+        self._is_scheduled = False
+        self._transcripts: dict[int, Transcript] = {}  # the flusher's own; by id of the segment
+
+    def place(self) -> Segment | None:
+        """What is written here and now belongs to this; None where no run is open."""
+        return self._recorder.segment_here()
+
+    def take(self, stream: str, text: str, level: str | None = None, logger: str | None = None) -> None:
+        """Called for every write in the user's program: little more than an append."""
+        segment = self._recorder.segment_here()
+        if segment is None:
+            return
+        self._pending.append((segment, stream, text, perf_counter_ns(), level, logger))
+        if not self._is_scheduled:  # set before it is pushed, reset before it is read: none is left behind
+            self._is_scheduled = True
+            self._recorder.push(self._write)
+
+    def failed(self, error: Exception) -> None:
+        """Something that was written is lost."""
+        self._recorder.report.warn(f"console: {type(error).__name__}: {error}", "console")
+
+    def ended(self, segment: Segment) -> None:
+        self._recorder.push(functools.partial(self._finish, segment))
+
+    def closing(self) -> None:
+        self._recorder.push(self._finish_all)
+
+    def forked(self) -> None:
+        self._start_afresh()
+
+    # --- in the flusher -------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        """Turn what waits into lines, and the complete ones into spans."""
+        self._is_scheduled = False
+        touched: dict[int, Transcript] = {}
+        for _ in range(len(self._pending)):
+            segment, stream, text, *rest = self._pending.popleft()
+            if not isinstance(text, str):  # a stream of the user's own may take anything
+                continue
+            transcript = self._transcripts.get(id(segment))
+            if transcript is None:
+                transcript = self._transcripts[id(segment)] = Transcript(segment)
+            transcript.take(stream, Line(text, *rest), is_whole=stream == LOGGING)
+            touched[id(segment)] = transcript
+        for transcript in touched.values():
+            self._emit(transcript)
+
+    def _finish(self, segment: Segment) -> None:
+        """The run is over: a line without an end is one too."""
+        self._write()
+        transcript = self._transcripts.pop(id(segment), None)
+        if transcript is not None:
+            transcript.finish(perf_counter_ns())
+            self._emit(transcript)
+
+    def _finish_all(self) -> None:
+        """The process is over: for a forked child, whose runs are not its own to end."""
+        self._write()
+        for transcript in list(self._transcripts.values()):
+            self._finish(transcript.segment)
+
+    def _emit(self, transcript: Transcript) -> None:
+        segment = transcript.segment
+        for stream, first, lines in transcript.batches():
+            facts: dict[str, Any] = {
+                sc.LOG_STREAM: stream,
+                sc.LOG_LINE: first,
+                sc.LOG_TEXT: "\n".join([line.text for line in lines]),
+            }
+            if stream == LOGGING:
+                facts[sc.LOG_LEVELS] = tuple(line.level for line in lines)
+                facts[sc.LOG_LOGGERS] = tuple(line.logger for line in lines)
+            times = tuple(line.time + segment.clock_offset for line in lines)
+            self._recorder.spans.lines(segment, facts, times)
+        if transcript.cut:
+            reason = f"console lines of a run beyond its first {MAX_TEXT // 1_000_000} MB"
+            self._recorder.report.skip(reason, transcript.cut)
+            transcript.cut = 0

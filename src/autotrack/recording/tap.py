@@ -1,0 +1,137 @@
+"""Listens to standard output, standard error and `logging` without being in their way.
+
+A stream keeps its identity: only its `write` is shadowed, on the object itself, so that whoever holds
+it is heard. What goes past `write` is not (`sys.stdout.buffer`, file descriptor 1, libraries in C), nor
+is a stream that takes its place later, unless that one passes its text on.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from threading import get_ident
+from typing import Any, NamedTuple
+
+from .console import LOGGING, STDERR, STDOUT, Console
+
+log = logging.getLogger("autotrack")
+
+_ABSENT: Any = object()
+
+
+class _Tapped(NamedTuple):
+    """A stream, the `write` that was put on it, and the one of its own that it had before."""
+
+    stream: Any
+    write: Any
+    before: Any
+
+
+class Tap:
+    """Passes on to `console` what is written to the streams and what `logging` shows."""
+
+    def __init__(self) -> None:
+        self.console: Console | None = None
+        self._tapped: list[_Tapped] = []
+        self._handling: set[int] = set()  # threads in which handlers print what has been heard already
+
+    def on(self) -> None:
+        """Listen to the streams of this moment.
+
+        No longer to those that they replaced: a stream that passes its text on would be heard twice.
+        """
+        self.off()
+        for name in (STDOUT, STDERR):
+            stream = getattr(sys, name)  # None where there is no console
+            if stream is not None and all(stream is not tapped.stream for tapped in self._tapped):
+                try:
+                    self._listen(name, stream)
+                except Exception as error:  # noqa: BLE001  the user's object may refuse in any way
+                    log.warning("autotrack: sys.%s is not recorded: %s", name, error)
+
+    def off(self) -> None:
+        """Give every stream its own `write` again, unless somebody wrapped it in the meantime."""
+        for stream, write, before in self._tapped:
+            if vars(stream).get("write") is not write:
+                continue
+            if before is _ABSENT:
+                del stream.write
+            else:
+                stream.write = before
+        self._tapped.clear()
+
+    def around_handlers(
+        self, wrapped: Callable[..., Any], logger: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Around `Logger.callHandlers`: the record is heard once, not again where a handler prints it.
+
+        A handler of our own on the root logger would turn `logging.basicConfig` into nothing.
+        """
+        thread = get_ident()
+        is_inner = thread in self._handling
+        self._handling.add(thread)
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            if not is_inner:
+                self._handling.discard(thread)
+            if self.console is not None:
+                self._take_record(self.console, logger, *args)
+
+    def _listen(self, name: str, stream: Any) -> None:
+        before = vars(stream).get("write", _ABSENT)
+        original: Callable[..., Any] = stream.write
+        handling = self._handling
+
+        @functools.wraps(original)
+        def write(*args: Any, **kwargs: Any) -> Any:
+            written = original(*args, **kwargs)
+            if handling and get_ident() in handling:
+                return written
+            console = self.console
+            if console is not None:
+                try:
+                    console.take(name, args[0] if args else "")
+                except Exception as error:  # noqa: BLE001  the user's print must not fail of it
+                    console.failed(error)
+            return written
+
+        stream.write = write
+        self._tapped.append(_Tapped(stream, write, before))
+
+    def _take_record(self, console: Console, logger: logging.Logger, record: logging.LogRecord) -> None:
+        try:
+            if console.place() is not None and _is_shown(logger, record):
+                console.take(LOGGING, _text_of(record), record.levelname, record.name)
+        except Exception as error:  # noqa: BLE001  nor their logging
+            console.failed(error)
+
+
+def _is_shown(logger: logging.Logger | None, record: logging.LogRecord) -> bool:
+    """Whether a handler takes the record, as `Logger.callHandlers` looks for them."""
+    has_handlers = False
+    while logger:
+        for handler in logger.handlers:
+            has_handlers = True
+            if record.levelno >= handler.level and not isinstance(handler, logging.NullHandler):
+                return True
+        logger = logger.parent if logger.propagate else None
+    last = logging.lastResort
+    return not has_handlers and last is not None and record.levelno >= last.level
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    """The message with its traceback, as handlers made them: a user's `__str__` is not asked twice."""
+    try:
+        message = getattr(record, "message", None) or record.getMessage()
+    except Exception as error:  # noqa: BLE001  the handlers have complained of it
+        message = f"{record.msg!r} (its arguments cannot be formatted: {type(error).__name__})"
+    parts = [message]
+    if record.exc_info:
+        parts.append(record.exc_text or "".join(traceback.format_exception(*record.exc_info)))
+    if record.stack_info:
+        parts.append(record.stack_info)
+    return "\n".join(part.rstrip("\n") for part in parts)
