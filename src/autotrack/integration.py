@@ -192,9 +192,13 @@ class Integration:
 
 def _by_position(signature: inspect.Signature) -> inspect.Signature:
     """The signature with its keyword-only parameters accepted by position as well."""
-    by_position = {inspect.Parameter.KEYWORD_ONLY: inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    parameters = signature.parameters.values()
-    return signature.replace(parameters=[p.replace(kind=by_position.get(p.kind, p.kind)) for p in parameters])
+
+    def accepted(parameter: inspect.Parameter) -> inspect.Parameter:
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            return parameter
+        return parameter.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+    return signature.replace(parameters=[accepted(p) for p in signature.parameters.values()])
 
 
 def _switch_off_what_fails(item: Any) -> None:
