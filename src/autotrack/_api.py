@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _enable
@@ -79,12 +79,22 @@ def _active_or_implicit() -> ActiveRun:
 # --- reading ------------------------------------------------------------------------------------------
 
 
-def runs(*, experiment: str | None = None, limit: int | None = None) -> RunList:
-    """The recorded runs, the latest start first: a sequence, or a table by `.to_pandas()`.
+def runs(
+    filter: str = "",
+    *,
+    order_by: str | Iterable[str] = (),
+    experiment: str | None = None,
+    limit: int | None = None,
+) -> RunList:
+    """The recorded runs: a sequence, or a table by `.to_pandas()`; `.total` is how many there are in all.
 
-    Raises `StoreError` if the store cannot be read.
+    filter: such as "metrics.acc > 0.9 and params.model = 'svc'"; MLflow's filters are understood too.
+    order_by: such as "metrics.acc desc, started"; values, then NaN, then runs without one. Without an
+    order, and among equals, the latest start is first. limit: at most so many.
+
+    Raises `QueryError` if filter or order cannot be understood, `StoreError` if the store cannot be read.
     """
-    return _store().runs(experiment=experiment, limit=limit)
+    return _store().runs(filter, order_by=order_by, experiment=experiment, limit=limit)
 
 
 def get_run(run_id: str) -> Run:

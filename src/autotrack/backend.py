@@ -6,9 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .query import Search
 from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points, SpanRecord
 from .semconv import Scalar
 from .states import RunError, State
+
+BEATS_MISSED = 3
+"""A run without a sign of life for this many beat intervals is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,39 @@ class RunRow:
     tags: Mapping[str, str]
     metrics: Mapping[str, MetricSummary]
     children: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What a reader knows of who lives: `now` in unix ns, this `host`'s name, its `writers` that live.
+
+    Who knows nothing believes each run that has not ended.
+    """
+
+    now: int = 0
+    host: str = ""
+    writers: frozenset[str] = frozenset()
+
+
+def state_of(row: RunRow, liveness: Liveness) -> State:
+    """What became of a run: its final state, or whether there is still a sign of life.
+
+    A writer of this host that holds no spool segment is gone; of another host's only the beats tell.
+    """
+    if row.state not in (None, State.IDLE):
+        return row.state
+    if row.writer in liveness.writers:
+        return row.state or State.RUNNING
+    if row.host == liveness.host:
+        return State.LOST
+    if row.state is State.IDLE:
+        return State.IDLE
+    silence = (liveness.now - row.last_seen) / 1e9
+    return State.LOST if silence > BEATS_MISSED * row.beat_interval else State.RUNNING
+
+
+EVERYTHING = Search()
+UNKNOWN = Liveness()
 
 
 class Backend(ABC):
@@ -67,8 +104,17 @@ class Backend(ABC):
         """Bring points into their final, small form. Changes nothing that can be read."""
 
     @abstractmethod
-    def runs(self, *, experiment: str | None = None, limit: int | None = None) -> list[RunRow]:
-        """Runs, the latest start first. Raises `StoreError`."""
+    def runs(
+        self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN, limit: int | None = None
+    ) -> list[RunRow]:
+        """The first runs of a search, in its order. Raises `StoreError`.
+
+        liveness: who asks for runs in a state has to know it.
+        """
+
+    @abstractmethod
+    def count(self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN) -> int:
+        """How many runs a search finds, exactly. Raises `StoreError`."""
 
     @abstractmethod
     def run_ids(self, text: str) -> list[str]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from . import instants
 from .errors import QueryError
 from .query import (
-    And,
     Comparator,
     Compare,
     Entity,
@@ -23,14 +22,13 @@ from .query import (
     InState,
     Key,
     Like,
-    Not,
     OneOf,
-    Or,
     Order,
     Present,
     all_of,
     any_of,
     complement,
+    conditions,
     depth,
 )
 from .states import State
@@ -308,22 +306,11 @@ def _checked_depth(expression: Expression, operator: Token) -> Expression:
 
 
 def _check_size(expression: Expression) -> None:
-    conditions = list(_conditions(expression))
-    if len(conditions) > MOST_CONDITIONS:
+    all_conditions = list(conditions(expression))
+    if len(all_conditions) > MOST_CONDITIONS:
         raise _Wrong(f"more than {MOST_CONDITIONS} conditions")
-    if sum(len(c.values) for c in conditions if isinstance(c, OneOf)) > MOST_VALUES:
+    if sum(len(c.values) for c in all_conditions if isinstance(c, OneOf)) > MOST_VALUES:
         raise _Wrong(f"more than {MOST_VALUES:,} values")
-
-
-def _conditions(expression: Expression) -> Iterator[Expression]:
-    match expression:
-        case And(operands) | Or(operands):
-            for operand in operands:
-                yield from _conditions(operand)
-        case Not(operand):
-            yield operand
-        case condition:
-            yield condition
 
 
 # --- what is wrong --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ have several. So every condition but the negation of `Present` needs the key to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -120,8 +120,8 @@ class Or:
     operands: tuple[Expression, ...]
 
 
-Condition = Present | Compare | OneOf | Like | InState
-Expression = Condition | Not | And | Or
+Condition = Present | Compare | OneOf | Like
+Expression = Condition | InState | Not | And | Or
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +130,6 @@ class Order:
 
     key: Key
     descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Liveness:
-    """What the reader knows of who lives: `state_of` decides by it what became of a run.
-
-    now: unix ns. host: this machine's name. writers: those of this machine that live.
-    """
-
-    now: int
-    host: str
-    writers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +172,15 @@ def depth(expression: Expression) -> int:
     if isinstance(expression, And | Or):
         return 1 + max(map(depth, expression.operands))
     return 0
+
+
+def conditions(expression: Expression) -> Iterator[Condition | InState]:
+    """All of them, negated or not."""
+    match expression:
+        case And(operands) | Or(operands):
+            for operand in operands:
+                yield from conditions(operand)
+        case Not(operand):
+            yield operand
+        case condition:
+            yield condition

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, FromClause, create_engine, event, func, inspect, select
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from .. import semconv as sc
-from ..backend import Backend, RunRow
+from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import NewerStore, StoreError
 from ..locations import database_path
+from ..query import Search
 from ..records import Artifact, Dataset, Fit, LogLine, Model, Points, SpanRecord
 from ..semconv import Scalar
-from . import compaction, reading, schema
+from . import compaction, reading, schema, searching
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
 from .writing import write
 
@@ -67,12 +69,15 @@ class SqliteBackend(Backend):
         with self._connected() as db:
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def runs(self, *, experiment: str | None = None, limit: int | None = None) -> list[RunRow]:
-        query = reading.select_runs().limit(limit)
-        if experiment is not None:
-            query = query.where(schema.experiment.c.name == experiment)
+    def runs(
+        self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN, limit: int | None = None
+    ) -> list[RunRow]:
         with self._reading() as db:
-            return reading.run_rows(db, query)
+            return reading.run_rows(db, searching.find(db, search, liveness, limit))
+
+    def count(self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN) -> int:
+        with self._reading() as db:
+            return searching.count(db, search, liveness)
 
     def run_ids(self, text: str) -> list[str]:
         with self._reading() as db:
@@ -80,7 +85,7 @@ class SqliteBackend(Backend):
 
     def run(self, run_id: str) -> RunRow | None:
         with self._reading() as db:
-            rows = reading.run_rows(db, reading.select_runs().where(schema.run.c.id == run_id))
+            rows = reading.run_rows(db, db.scalars(select(schema.run.c.pk).where(schema.run.c.id == run_id)))
         return rows[0] if rows else None
 
     def points(self, run_id: str, name: str) -> Points:
@@ -190,12 +195,20 @@ def _engine(path: Path) -> Engine:
     long the busy timeout; an immediate one waits.
     """
     engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+    engine.dialect.statement_compiler = _Compiler
 
     @event.listens_for(engine, "begin")
     def begin(db: Connection) -> None:
         db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("immediate") else "BEGIN")
 
     return engine
+
+
+class _Compiler(SQLiteCompiler):
+    """SQLAlchemy's for SQLite, and it writes hints: which index to use."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        return text
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -210,7 +223,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     for pragma in _EACH_TIME:
         connection.execute(pragma)
+    connection.create_function("lower", 1, _lower, deterministic=True)
     return connection
+
+
+def _lower(value: Any) -> Any:
+    """SQLite's own knows ASCII only."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _is_writable(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Facts under OpenTelemetry's names, datasets and models of a run."""
+"""Facts under OpenTelemetry's names, datasets and models of a run; params found by their text."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,9 +10,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the three tables."""
+    """Add the three tables, and an index."""
     _stamped("attribute", sa.Column("value", sa.Text(), nullable=False), sa.Column("number", sa.Float()))
-    op.create_index("attribute_by_value", "attribute", ["name", "value", "run"], unique=False)
+    for table in ("attribute", "param"):
+        short = sa.text("length(value) <= 100")
+        op.create_index(f"{table}_by_value", table, ["name", "value", "run"], sqlite_where=short)
     _stamped(
         "dataset",
         sa.Column("role", sa.Text(), nullable=False),
