@@ -284,10 +284,10 @@ def sections(lines: list[str]) -> dict[str, list[str]]:
 @pytest.mark.parametrize("width", [80, 120])
 def test_page_of_a_run(demo: Cli, ids: dict[str, str], width: int) -> None:
     page = sections(demo.lines("show", ids["net"], width=width))
-    assert list(page) == ["", "Params 3", "Tags 1", "Metrics 3", "Artifacts 1"]
+    assert list(page) == ["", "Metrics 3", "Params 3", "Artifacts 1", "Tags 1"]
     assert page[""][0] == "net  ✓ finished"
     assert page[""][1].split() == ["id", ids["net"]]
-    assert page["Params 3"] == ["layers  3    lr  0.01    seed  None"]
+    assert page["Params 3"] == ["layers  3    lr  0.01", "None: seed"]
     assert page["Tags 1"] == ["team  vision"]
     curves = [line.split() for line in page["Metrics 3"]]
     assert curves[0] == ["metric", "last", "min", "max", "points", "curve"]
@@ -323,10 +323,11 @@ def test_page_shows_the_tree_of_training_calls(cli: Cli) -> None:
         model.fit(*load_iris(return_X_y=True))
     """)
     page = sections(cli.lines("show", cli.place.only_run().id))
-    calls = page["Training calls 18"]
+    calls = page["Training calls 19"]
     assert [re.split(r" {2,}", line)[0] for line in calls] == [
         "StandardScaler",
         "GradientBoostingClassifier",
+        "├─ LabelEncoder",
         "├─ DummyClassifier",
         "└─ DecisionTreeRegressor",
     ]

@@ -39,8 +39,6 @@ NARROWEST = 9
 """Cells of a run's column; where not all runs get as many they stand below each other, in groups."""
 WIDEST_VALUE = 24
 WIDEST_CURVE = 28
-LONGEST_DIGEST = 16
-"""Longer hex values (commits, digests) are shown by their beginning, as git does."""
 
 
 @dataclass(frozen=True)
@@ -188,11 +186,7 @@ def _cell(row: Row, place: int, layout: Layout) -> Text:
 def _value(value: Scalar | None) -> str:
     if value is None:
         return "-"
-    shown = text.scalar(value)
-    head, _, tail = shown.rpartition(":")
-    if len(tail) > LONGEST_DIGEST and set(tail) <= set("0123456789abcdef"):
-        return f"{head}:{tail[:8]}" if head else tail[:8]
-    return shown
+    return text.digest(text.scalar(value))
 
 
 # --- curves ---------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -82,7 +81,7 @@ def _examine_integration(found: Diagnosis, name: str) -> None:
         return
     _, settings = options.resolve(kind.Options, section=name)
     found.options |= {f"{name}.{option}": setting for option, setting in settings.items()}
-    installed = _installed_version(kind)
+    installed = plugins.installed_version(kind)
     supported = None
     if installed is not None:
         supported = Requirement(kind.requires).specifier.contains(installed, prereleases=True)
@@ -91,17 +90,6 @@ def _examine_integration(found: Diagnosis, name: str) -> None:
     found.integrations.append(
         {"name": name, "requires": kind.requires, "installed": installed, "supported": supported}
     )
-
-
-def _installed_version(kind: type[Integration]) -> str | None:
-    """The version of the integration's library, also where a package of another name brings it."""
-    try:
-        return metadata.version(Requirement(kind.requires).name)
-    except metadata.PackageNotFoundError:
-        modules = {target.partition(":")[0] for hook in kind.hooks() for target in hook.targets}
-        packages = metadata.packages_distributions()
-        owners = [owner for module in modules for owner in packages.get(module.partition(".")[0], ())]
-        return metadata.version(owners[0]) if owners else None
 
 
 @contextmanager

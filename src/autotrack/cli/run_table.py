@@ -43,19 +43,19 @@ class Column:
 
 def table(runs: Sequence[Run], width: int) -> Table:
     """The runs in `width` cells, each on one line, children beneath their parents."""
-    drawn = branches(runs)
-    ordered = [run for _, run in drawn]
-    ids = Column("id", [Text(text.short_id(run.id), "dim") for run in ordered])
-    name = Column("name", [_name(lines, run) for lines, run in drawn], NAME_WIDTH)
+    tree = branches(runs)
+    ordered = [run for _, run in tree]
+    ids = id_column(ordered)
+    name = Column("name", [_name(lines, run) for lines, run in tree], NAME_WIDTH)
     facts, experiment = _facts(ordered), _experiment(ordered)
-    metrics = _most_telling([run.metrics for run in ordered], "magenta")
-    params = _most_telling([run.params for run in ordered], "cyan")
-    by_turns = [value for value in chain.from_iterable(zip_longest(metrics, params)) if value]
-
-    chosen, left = _fitting([*facts, *experiment, *by_turns], width - _taken([ids, name]) + GAP)
+    metrics = most_telling([run.metrics for run in ordered], "magenta")
+    params = most_telling([run.params for run in ordered], "cyan")
+    chosen, left = fitting(
+        [*facts, *experiment, *by_turns(metrics, params)], width - taken([ids, name]) + GAP
+    )
     wider = replace(name, most=NAME_WIDTH + left)
     order = [*experiment, *facts, *params, *metrics]
-    return _drawn([ids, wider, *(column for column in order if column in chosen)])
+    return drawn([ids, wider, *(column for column in order if column in chosen)])
 
 
 def nothing(url: str, experiment: str | None) -> Text:
@@ -77,29 +77,36 @@ def footer(shown: int, total: int, url: str, width: int) -> Text:
     return Text(before + text.shortened(text.plain(url), max(width - len(before + after), 16)) + after, "dim")
 
 
-def _taken(columns: Iterable[Column]) -> int:
+def taken(columns: Iterable[Column]) -> int:
+    """Cells that the columns use up."""
     return sum(column.width + GAP for column in columns)
 
 
-def _fitting(columns: Iterable[Column], room: int) -> tuple[list[Column], int]:
+def fitting(columns: Iterable[Column], room: int) -> tuple[list[Column], int]:
     """Those that fit, in the order given, and the room that is left."""
     chosen = []
     for column in columns:
-        if _taken([column]) <= room:
+        if taken([column]) <= room:
             chosen.append(column)
-            room -= _taken([column])
+            room -= taken([column])
     return chosen, max(room, 0)
 
 
-def _drawn(columns: Sequence[Column]) -> Table:
-    drawn = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+def by_turns(*columns: Sequence[Column]) -> list[Column]:
+    """One of each after the other: the first of all come before the second of any."""
+    return [column for column in chain.from_iterable(zip_longest(*columns)) if column]
+
+
+def drawn(columns: Sequence[Column]) -> Table:
+    """The columns side by side."""
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
         title = Text(text.shortened(column.title, column.width), column.style)
         justify: Literal["left", "right"] = "right" if column.right else "left"
-        drawn.add_column(title, width=column.width, justify=justify, no_wrap=True)
+        table.add_column(title, width=column.width, justify=justify, no_wrap=True)
     for cells in zip(*(column.cells for column in columns), strict=True):
-        drawn.add_row(*cells)
-    return drawn
+        table.add_row(*cells)
+    return table
 
 
 # --- columns --------------------------------------------------------------------------------------
@@ -114,8 +121,18 @@ def _facts(runs: Sequence[Run]) -> list[Column]:
     return [
         Column("state", [state_text(run.state) for run in runs]),
         Column("started", [Text(text.ago(run.started)) for run in runs]),
-        Column("duration", [Text(text.duration(run.duration)) for run in runs], right=True),
+        duration_column(runs),
     ]
+
+
+def duration_column(runs: Sequence[Run]) -> Column:
+    """How long each took."""
+    return Column("duration", [Text(text.duration(run.duration)) for run in runs], right=True)
+
+
+def id_column(runs: Sequence[Run]) -> Column:
+    """What `autotrack show` takes."""
+    return Column("id", [Text(text.short_id(run.id), "dim") for run in runs])
 
 
 def _experiment(runs: Sequence[Run]) -> list[Column]:
@@ -124,7 +141,8 @@ def _experiment(runs: Sequence[Run]) -> list[Column]:
     return [Column("experiment", list(map(Text, names)))] if len(set(names)) > 1 else []
 
 
-def _most_telling(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
+def most_telling(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
+    """A column for each name worth one."""
     return [_column(name, values, style) for name in ranked(values)[:MOST_VALUES]]
 
 

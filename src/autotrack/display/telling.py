@@ -56,3 +56,27 @@ def ranked(values: Sequence[Mapping[str, Scalar]]) -> list[str]:
     shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
     telling = [name for name in given if name in differ | shared]
     return sorted(telling, key=lambda name: (name not in differ, -len(given[name])))
+
+
+def families(params: Mapping[str, Scalar]) -> dict[str, dict[str, Scalar]]:
+    """Params by what they are settings of, as in ``pca__whiten``; those of the run itself under "".
+
+    The owner (``pca``) is a param too: its own value stands first among its settings, under "".
+    """
+    found: dict[str, dict[str, Scalar]] = {"": {}}
+    for name, value in params.items():
+        owner, _, own = name.rpartition("__")
+        found.setdefault(owner, {})[own] = value
+    for owner in [owner for owner, members in found.items() if owner and len(members) == 1]:
+        found[""] |= {f"{owner}__{own}": value for own, value in found.pop(owner).items()}
+    for owner, members in found.items():
+        if owner and owner in found[""]:
+            found[owner] = {"": found[""].pop(owner)} | members
+    return {owner: members for owner, members in found.items() if members}
+
+
+def ranking(metrics: Sequence[Mapping[str, Scalar]]) -> str | None:
+    """The metric by which a search ranks its candidates, 1 the best; None where it is no search's."""
+    names = sorted(name for mapping in metrics for name in mapping if re.match(r"rank(_|$)", name))
+    found = next(iter(names), None)
+    return found if found is not None and 2 * names.count(found) >= len(metrics) else None

@@ -17,14 +17,16 @@ _JOINER = "\u200d"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+SHORTEST_DIGEST = 20
+"""Hex characters that are no number."""
 LONGEST = 400
 """Characters of a text that are shown."""
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     r"""`text` on one line: line breaks, escapes and whatever else is no glyph as ``\n``, ``\x1b``."""
-    if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}…"
+    if len(text) > longest:
+        text = f"{text[:longest]}…"
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == _JOINER else _escaped(c) for c in text)
@@ -74,6 +76,14 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.5 else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+def digest(value: str) -> str:
+    """A commit or digest ("kind:hex" too) by its beginning, as git shows it; other text as it is."""
+    kind, colon, hexadecimal = value.rpartition(":")
+    if len(hexadecimal) < SHORTEST_DIGEST or not set(hexadecimal) <= set("0123456789abcdef"):
+        return value
+    return f"{kind}{colon}{hexadecimal[:8]}"
 
 
 def shape(lengths: Iterable[int]) -> str:
