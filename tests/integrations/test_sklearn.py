@@ -118,15 +118,6 @@ def test_calls_inside_a_call_are_fit_spans(tracking: Tracking) -> None:
     assert all(fit.name == "LabelEncoder" for fit in inside)
 
 
-def test_a_search_is_one_run_with_its_fits(tracking: Tracking) -> None:
-    tracking.enable()
-    search = GridSearchCV(Ridge(), {"alpha": [1.0, 2.0]}, cv=3).fit(X, y)
-    run = tracking.run()
-    assert run.params["estimator"] == "Ridge"
-    assert [fit.params["alpha"] for fit in run.fits] == [1.0] * 3 + [2.0] * 3 + [search.best_params_["alpha"]]
-    assert run.metrics["best_score"] == search.best_score_
-
-
 def test_nested_meta_estimators(tracking: Tracking) -> None:
     tracking.enable()
     TransformedTargetRegressor(LinearRegression(), transformer=StandardScaler()).fit(X, y)

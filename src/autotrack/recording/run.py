@@ -178,6 +178,17 @@ class ActiveRun:
         )
 
     @never_raises
+    def log_model(self, model: Any, name: str = "model") -> None:
+        """Keep a model as it is now, in a form that loads without running code: see `load_model`.
+
+        What cannot be kept so (a class of your own inside it, more than `model_max_bytes`) is one line
+        in the log, and its reason stands with the run.
+        """
+        self.begin_if_new()
+        if self._segment:
+            self._recorder.keep_model(self._segment, model, values.text(name))
+
+    @never_raises
     def log_dataset(self, data: Any, name: str = "train", y: Any = None, *, role: str | None = None) -> None:
         """Record which data was used: digest, shape and schema, of `data` and the target `y`.
 
@@ -340,6 +351,11 @@ class ActiveRun:
     def inherited(self) -> bool:
         """Whether the run belongs to the process that this one was forked from."""
         return self._inherited
+
+    def log_past(self, metrics: dict[str, float], step: int, at: int) -> None:
+        """Record values of a moment that has passed, `at` unix ns."""
+        if self._segment and metrics:
+            self._recorder.push((self._segment, metrics, step, at - self._segment.clock_offset))
 
     def omit(self, what: str) -> None:
         """Count something that is not kept, and say so once."""

@@ -1,4 +1,4 @@
-"""`fit` of every estimator."""
+"""`fit` of every estimator, and what stands for it: `fit_transform`, `fit_predict`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,51 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...integration import Call, Integration, Outcome, hook
-from .fitted import log_fitted
-from .params import params_of
+from .params import described, is_estimator, own_params, params_of
+from .random_states import same_random_states
+from .search import Folds, is_search, log_search
+from .telling import tell
+from .trust import is_known
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
 
 
 class Fitting(Integration):
-    """One training: params before, what the estimator kept of its iterations after."""
+    """One training: params before, what it left behind after."""
 
     @hook("sklearn.base:BaseEstimator.fit", subclasses=True)
     def fit(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
-        run.log_params(params_of(call.instance, deep=True))
+        introduce(run, call.instance)
+        folds = Folds(call) if is_search(call.instance) else None
         outcome = yield
-        if self.options.fitted_metrics and outcome.error is None:
-            log_fitted(run, call.instance)
+        if folds is not None:
+            log_search(run, call.instance, folds, outcome, self.options.candidates)
+        if outcome.error is None:
+            tell(run, call, outcome.duration, self.options)
+
+    @hook(
+        "sklearn.base:BaseEstimator.fit_transform",
+        "sklearn.base:BaseEstimator.fit_predict",
+        subclasses=True,
+        mixins=False,
+    )
+    def fit_and_apply(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
+        """Of classes that have their own; what comes from scikit-learn's mixins calls `fit`."""
+        yield from self.fit(run, call)
 
     def settings(self, call: Call) -> Mapping[str, Any]:
-        return params_of(call.instance, deep=False)
+        return described(own_params(call.instance)) if is_estimator(call.instance) else {}
+
+
+def introduce(run: ActiveRun, estimator: Any) -> None:
+    """Class and params of what is about to be trained."""
+    kind = type(estimator)
+    run.set_tags(
+        {"estimator_name": kind.__name__, "estimator_class": f"{kind.__module__}.{kind.__qualname__}"}
+    )
+    if is_known(estimator):
+        run.log_params(params_of(estimator))
+    else:
+        with same_random_states():
+            run.log_params(params_of(estimator))

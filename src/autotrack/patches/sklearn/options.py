@@ -10,6 +10,13 @@ class SklearnOptions:
     """Options of the scikit-learn integration.
 
     fitted_metrics: record the curves and numbers that an estimator keeps while it is fitted.
+    training_metrics: record how well a model predicts the data that it was trained on.
+    curves: record confusion, ROC, precision-recall and calibration curves, importances and
+    coefficients as tables.
+    candidates: record every candidate of a search as a child run.
     """
 
     fitted_metrics: bool = True
+    training_metrics: bool = True
+    curves: bool = True
+    candidates: bool = True

@@ -1,0 +1,117 @@
+"""How a classifier's predictions meet the truth, as tables: what others draw as pictures.
+
+Made in the flusher from copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .training_metrics import codes_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .predictions import Predictions
+
+Columns = dict[str, Any]
+
+MAX_CURVES = 10
+"""Classes that get a curve each; of more classes there is none."""
+MAX_CONFUSED = 100
+"""Classes up to which there is a confusion matrix."""
+MAX_POINTS = 1000
+"""Points of a curve; of more, evenly spread ones."""
+MAX_ROWS = 10_000
+"""Rows that curves are made from; of more, evenly spread ones."""
+BINS = 10
+"""Of the calibration curve."""
+
+
+def curves(found: Predictions) -> Mapping[str, Columns]:
+    """The tables by name; none for a regressor or for several targets."""
+    if found.classes is None or (codes := codes_of(found)) is None or not found.rows:
+        return {}
+    tables = {}
+    if len(found.classes) <= MAX_CONFUSED:
+        tables["training_confusion_matrix"] = _confusion(*codes, found)
+    if found.probabilities is not None and 2 <= len(found.classes) <= MAX_CURVES:
+        tables |= _of_probabilities(codes[0], found)
+    return tables
+
+
+def _confusion(truth: NDArray[Any], predicted: NDArray[Any], found: Predictions) -> Columns:
+    import numpy as np
+    from sklearn import metrics
+
+    classes = np.asarray(found.classes)
+    matrix = metrics.confusion_matrix(
+        truth, predicted, labels=np.arange(len(classes)), sample_weight=found.weight
+    )
+    columns = {f"predicted {name}": matrix[:, i] for i, name in enumerate(classes.tolist())}
+    return {"true": classes, **columns}
+
+
+def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Columns]:
+    """One curve for two classes, else one for each class against the others."""
+    import numpy as np
+
+    rows = slice(None) if len(truth) <= MAX_ROWS else np.arange(MAX_ROWS) * len(truth) // MAX_ROWS
+    truth = truth[rows]
+    probabilities = np.asarray(found.probabilities, np.float64)[rows]
+    weight = None if found.weight is None else found.weight[rows]
+    names = np.asarray(found.classes).tolist()
+    parts: dict[str, list[Columns]] = {}
+    for number in [1] if len(names) == 2 else range(len(names)):
+        is_it = truth == number
+        if is_it.any() and not is_it.all():
+            for table, columns in _curves_of_one(is_it, probabilities[:, number], weight).items():
+                length = len(next(iter(columns.values())))
+                parts.setdefault(table, []).append({"class": [names[number]] * length, **columns})
+    return {name: _joined(tables) for name, tables in parts.items()}
+
+
+def _curves_of_one(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) -> dict[str, Columns]:
+    from sklearn import metrics
+
+    false, true, threshold = metrics.roc_curve(is_it, probability, sample_weight=weight)
+    precision, recall, cut = metrics.precision_recall_curve(is_it, probability, sample_weight=weight)
+    return {
+        "training_roc_curve": _thinned(
+            {"false_positive_rate": false, "true_positive_rate": true, "threshold": threshold}
+        ),
+        "training_precision_recall_curve": _thinned(
+            {"precision": precision[:-1], "recall": recall[:-1], "threshold": cut}
+        ),
+        "training_calibration_curve": _calibration(is_it, probability, weight),
+    }
+
+
+def _calibration(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) -> Columns:
+    """Mean probability and share of the class in bins of equal width; empty bins are left out."""
+    import numpy as np
+
+    weight = np.ones(len(is_it)) if weight is None else weight
+    bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    total = np.bincount(bins, weight, BINS)
+    kept = total > 0
+    return {
+        "mean_predicted_probability": (np.bincount(bins, weight * probability, BINS)[kept] / total[kept]),
+        "fraction_of_positives": np.bincount(bins, weight * is_it, BINS)[kept] / total[kept],
+        "rows": np.bincount(bins, minlength=BINS)[kept],
+    }
+
+
+def _thinned(columns: Columns) -> Columns:
+    import numpy as np
+
+    length = len(next(iter(columns.values())))
+    if length <= MAX_POINTS:
+        return columns
+    kept = np.linspace(0, length - 1, MAX_POINTS).astype(np.int64)
+    return {name: values[kept] for name, values in columns.items()}
+
+
+def _joined(tables: list[Columns]) -> Columns:
+    return {name: [value for table in tables for value in table[name]] for name in tables[0]}

@@ -1,0 +1,114 @@
+"""What a fitted estimator says of its own training data, at a cost that is not felt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .params import values_in
+from .rows import cell_count, copied, even_rows, row_count, take
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PROBE = 256
+"""Rows that are predicted first, to see what all of them would take."""
+FIRST_PROBE = 16
+"""The same where there is so much data that a slow learner may read all of it for each row."""
+MUCH_DATA = 5_000_000
+"""Values in X from which there is."""
+MAX_ROWS = 100_000
+MAX_CELLS = 8_000_000
+"""More of X is not read: it may lie on a disk."""
+MIN_BUDGET, BUDGET = 0.020, 0.05
+"""Seconds that predictions may take, or this part of the training's time if that is more."""
+
+_DECIDES_OTHERWISE = frozenset({"SVC", "NuSVC", "FixedThresholdClassifier", "TunedThresholdClassifierCV"})
+"""Classifiers that do not predict the class that they give the highest probability."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of `rows` of all `of_rows`: truth, prediction and, from some classifiers, probabilities.
+
+    `classes` is None for a regressor; `weight` is the user's sample_weight. All are copies.
+    """
+
+    truth: NDArray[Any]
+    predicted: NDArray[Any]
+    probabilities: NDArray[np.float64] | None
+    classes: NDArray[Any] | None
+    weight: NDArray[np.float64] | None
+    rows: int
+    of_rows: int
+
+
+def predictions(
+    estimator: Any, is_classifier: bool, X: Any, y: Any, weight: Any, seconds: float
+) -> Predictions | None:
+    """Of as many rows, evenly spread, as can be had within `seconds`; None if there is nothing to say."""
+    import numpy as np
+
+    count = row_count(X)
+    if not count or row_count(y) != count:
+        return None
+    with np.errstate(all="ignore"):
+        asked = _Asked(estimator, is_classifier)
+        rows, (predicted, probabilities) = _within(seconds, asked.predict, X, count)
+    return Predictions(
+        copied(y, rows),
+        predicted,
+        probabilities,
+        asked.classes,
+        None if weight is None else copied(weight, rows),
+        count if rows is None else len(rows),
+        count,
+    )
+
+
+def _within(
+    seconds: float, predict: Callable[[Any], Any], X: Any, count: int
+) -> tuple[NDArray[np.int64] | None, Any]:
+    """The largest affordable prediction, and its rows."""
+    cells = cell_count(X)
+    limit = min(count, MAX_ROWS, max(1, MAX_CELLS * count // max(cells, 1)))
+    size = min(limit, FIRST_PROBE if cells > MUCH_DATA else PROBE)
+    while True:
+        rows = even_rows(count, size)
+        started = time.perf_counter()
+        result = predict(take(X, rows))
+        took = time.perf_counter() - started
+        seconds -= took
+        larger = min(limit, int(size * seconds / took))
+        if larger < min(limit, 2 * size) or size == limit:
+            return rows, result
+        size = larger if size >= PROBE else min(larger, PROBE)
+
+
+class _Asked:
+    """An estimator that is asked once: the class follows from the probabilities, where it does."""
+
+    def __init__(self, estimator: Any, is_classifier: bool) -> None:
+        self.classes: Any = getattr(estimator, "classes_", None) if is_classifier else None
+        self._estimator = estimator
+        self._has_probabilities = (
+            self.classes is not None
+            and not isinstance(self.classes, list)
+            and hasattr(estimator, "predict_proba")
+        )
+        self._decides_otherwise = self._has_probabilities and any(
+            type(value).__name__ in _DECIDES_OTHERWISE for value in values_in(estimator)
+        )
+
+    def predict(self, X: Any) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        import numpy as np
+
+        probabilities = np.asarray(self._estimator.predict_proba(X)) if self._has_probabilities else None
+        fits = probabilities is not None and probabilities.shape[1:] == (len(self.classes),)
+        if not fits or self._decides_otherwise:
+            return np.asarray(self._estimator.predict(X)), probabilities if fits else None
+        assert probabilities is not None
+        return np.asarray(self.classes)[probabilities.argmax(axis=1)], probabilities

@@ -1,0 +1,33 @@
+"""Keeping the user's random numbers what they would be without us."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def same_random_states() -> Iterator[None]:
+    """Whatever a stranger's code draws within from the global generators, they give again.
+
+    Only around code that may draw: where nothing does, another thread's draws would be taken back.
+    """
+    import numpy as np  # scikit-learn has loaded it
+
+    before, numpy_before = random.getstate(), np.random.get_state(legacy=False)
+    try:
+        yield
+    finally:
+        if random.getstate() != before:
+            random.setstate(before)
+        if not _same(np.random.get_state(legacy=False), numpy_before):
+            np.random.set_state(numpy_before)
+
+
+def _same(state: Any, other: Any) -> bool:
+    """Whether two states of numpy are equal: mappings of numbers, arrays and mappings."""
+    if isinstance(state, dict):
+        return all(_same(value, other[name]) for name, value in state.items())
+    return bool((state == other).all()) if hasattr(state, "all") else bool(state == other)

@@ -1,0 +1,73 @@
+"""What is told of a finished training: read within the call where that is cheap, made ready off it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from typing import TYPE_CHECKING
+
+from ..._patching.frames import silence
+from .curves import curves
+from .fitted import log_fitted
+from .predictions import BUDGET, MIN_BUDGET, Predictions, predictions
+from .training_metrics import training_metrics
+from .trust import is_known, may_predict
+from .weights import Weights, weights_of
+
+if TYPE_CHECKING:
+    from ...integration import Call
+    from ...recording.run import ActiveRun
+    from .options import SklearnOptions
+
+PATIENCE = 5.0
+"""Seconds that a finished training waits for its tables; where trainings come faster than they can be
+made, later ones have none."""
+
+
+def tell(run: ActiveRun, call: Call, duration: float, options: SklearnOptions) -> None:
+    """Everything that a training of `duration` seconds left behind."""
+    estimator = call.instance
+    if options.fitted_metrics:
+        log_fitted(run, estimator)
+    trusted = is_known(estimator)
+    found = None
+    if trusted and options.training_metrics:
+        found = _predictions(call, max(MIN_BUDGET, BUDGET * duration))
+    weights = weights_of(estimator, trusted) if options.curves else None
+    if found is not None or weights is not None:
+        run.later(functools.partial(_tell_later, run, found, weights, options.curves, time.monotonic()))
+
+
+def _predictions(call: Call, seconds: float) -> Predictions | None:
+    """None where scikit-learn cannot say it: it has odd targets, or takes other data than rows."""
+    from sklearn.base import is_classifier, is_regressor
+
+    with contextlib.suppress(Exception):
+        estimator, given = call.instance, call.arguments
+        is_one = is_classifier(estimator)
+        if (is_one or is_regressor(estimator)) and given.get("y") is not None and may_predict(estimator):
+            weight = given.get("sample_weight")
+            return predictions(estimator, is_one, given["X"], given["y"], weight, seconds)
+    return None
+
+
+def _tell_later(
+    run: ActiveRun,
+    found: Predictions | None,
+    weights: Weights | None,
+    with_curves: bool,
+    asked: float,
+    segment: object,
+) -> None:
+    with silence():
+        if found is not None:
+            run.log(training_metrics(found))
+            if found.rows < found.of_rows:
+                run.log_params({"training_metrics_rows": found.rows})
+        if time.monotonic() - asked > PATIENCE:
+            run.omit("curves and weights of a training: they come faster than these can be written")
+            return
+        tables = weights.tables() if weights is not None else {}
+        for name, columns in {**tables, **(curves(found) if with_curves and found else {})}.items():
+            run.log_table(columns, f"{name}.json")

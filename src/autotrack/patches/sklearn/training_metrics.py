@@ -1,0 +1,95 @@
+"""Metrics of a model on its own training data, under MLflow's names so that they are found.
+
+Made in the flusher from copies. Nothing here may warn: Python's warnings are the whole process's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .predictions import Predictions
+
+MAX_CLASSES = 100
+"""More classes make a ranking metric of each too long."""
+
+
+def training_metrics(found: Predictions) -> dict[str, float]:
+    """By the task; without those that the targets do not allow."""
+    return _of_classes(found) if found.classes is not None else _of_numbers(found)
+
+
+def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Truth and prediction as numbers of classes; None for several targets, or classes unseen."""
+    import numpy as np
+
+    classes = np.asarray(found.classes)
+    if classes.ndim != 1 or found.truth.ndim != 1 or found.predicted.ndim != 1:
+        return None
+    truth, predicted = (
+        np.searchsorted(classes, values).clip(max=len(classes) - 1)
+        for values in (found.truth, found.predicted)
+    )
+    return (truth, predicted) if (classes[truth] == found.truth).all() else None
+
+
+def _of_classes(found: Predictions) -> dict[str, float]:
+    from sklearn import metrics
+
+    codes = codes_of(found)
+    truth, predicted = codes if codes is not None else (found.truth, found.predicted)
+    weight = found.weight
+    values: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # of targets that scikit-learn has no metric for
+        values["accuracy_score"] = metrics.accuracy_score(truth, predicted, sample_weight=weight)
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            truth, predicted, average="weighted", zero_division=0.0, sample_weight=weight
+        )
+        values |= {"precision_score": precision, "recall_score": recall, "f1_score": f1}
+    if codes is not None and found.probabilities is not None:
+        values |= _of_probabilities(truth, found)
+    return {f"training_{name}": float(value) for name, value in values.items()}
+
+
+def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]:
+    import numpy as np
+    from sklearn import metrics
+
+    probabilities = np.asarray(found.probabilities, np.float64)
+    count = probabilities.shape[1]
+    sums = probabilities.sum(axis=1, keepdims=True)
+    if count < 2 or not (np.isfinite(sums).all() and (sums > 0).all()):
+        return {}
+    probabilities = probabilities / sums  # float32 ones add up to 1 only nearly
+    values = {
+        "log_loss": metrics.log_loss(
+            truth, probabilities, labels=np.arange(count), sample_weight=found.weight
+        )
+    }
+    if len(np.unique(truth)) == count <= MAX_CLASSES:
+        score = probabilities[:, 1] if count == 2 else probabilities
+        values["roc_auc"] = metrics.roc_auc_score(
+            truth, score, average="weighted", multi_class="ovr", sample_weight=found.weight
+        )
+    return values
+
+
+def _of_numbers(found: Predictions) -> dict[str, float]:
+    import numpy as np
+    from sklearn import metrics
+
+    truth, predicted, weight = found.truth, found.predicted, found.weight
+    if truth.shape != predicted.shape or truth.dtype.kind not in "fiub":
+        return {}
+    mean_squared = metrics.mean_squared_error(truth, predicted, sample_weight=weight)
+    values = {
+        "mean_squared_error": mean_squared,
+        "root_mean_squared_error": np.sqrt(mean_squared),
+        "mean_absolute_error": metrics.mean_absolute_error(truth, predicted, sample_weight=weight),
+    }
+    if len(truth) > 1:
+        values["r2_score"] = metrics.r2_score(truth, predicted, sample_weight=weight)
+    return {f"training_{name}": float(value) for name, value in values.items()}
