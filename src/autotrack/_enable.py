@@ -23,17 +23,22 @@ from ._patching.driver import Driver
 from ._patching.imports import when_imported
 from ._patching.observer import Observer
 from ._patching.patcher import Patcher
+from ._patching.targets import patch_target
 from ._patching.wrappers import Wrapper
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .exporters.spool import SpoolExporter
 from .integration import Hook, Integration
-from .locations import default_store, homes, normalized
+from .keeping.jobs import Context
+from .keeping.keeper import Keeper
+from .locations import Home, default_store, homes, normalized
 from .recording.companion import Companion
 from .recording.console import Console
+from .recording.environment import Environment
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
+from .recording.spans import new_writer
 from .recording.tap import Tap
 
 if TYPE_CHECKING:
@@ -99,6 +104,16 @@ def disable() -> None:
             enabled.patcher.unpatch()
         _enabled.clear()
         _switch_console(False)
+
+
+def end() -> None:
+    """Switch off, end every open run and forget the recorder: the next `enable()` begins anew."""
+    global _recorder
+    with _lock:
+        disable()
+        if _recorder is not None:
+            _recorder.close()
+        _recorder = None
 
 
 def recorder() -> Recorder:
@@ -191,15 +206,31 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
     )
     if not is_off:
+        keeper = Keeper(made, functools.partial(_helper_context, places))
+        made.keep_model = keeper.keep
         _tap.console = Console(made)
-        made.companions = _companions(made, _tap.console)
+        made.companions = [*_companions(made, _tap.console), keeper]
     _process_hooks.watch_over(made)
     return made
 
 
+def _helper_context(places: Sequence[Home]) -> Context:
+    """Where the process that converts models writes, as a writer of its own."""
+    return Context(
+        spools=[str(home.spool) for home in places],
+        artifacts=[str(home.artifacts) for home in places],
+        resource=_resource(__version__),
+        version=__version__,
+        writer=new_writer(),
+    )
+
+
 def _companions(recorder: Recorder, console: Console) -> list[Companion]:
     """What is recorded of each run beside what is logged to it."""
-    return [console]
+    companions: list[Companion] = [console]
+    if recorder.options.environment:
+        companions.append(Environment(recorder, _main_path))
+    return companions
 
 
 def _switch_console(on: bool) -> None:
@@ -308,18 +339,9 @@ def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
 def _patch_on_import(
     enabled: _Enabled, hook: Hook, target: str, wrapper: Wrapper
 ) -> Callable[[ModuleType], None]:
-    *owners, attribute = target.partition(":")[2].split(".")
-    put_on: Callable[[Any, str, Wrapper], None] = enabled.patcher.patch
-    if hook.subclasses:
-        put_on = functools.partial(enabled.patcher.patch_subclasses, mixins=hook.mixins)
-
     def patch(module: ModuleType) -> None:
         try:
-            if attribute == "*":
-                enabled.patcher.patch_public(module, wrapper)
-                return
-            owner: Any = functools.reduce(getattr, owners, module)
-            put_on(owner, attribute, wrapper)
+            patch_target(enabled.patcher, module, target, hook, wrapper)
         except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
             log.warning("autotrack: %s: %s is not recorded: %s", enabled.integration.name, target, error)
 

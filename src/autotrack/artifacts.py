@@ -46,13 +46,15 @@ class Stored:
 def put(source: Path | bytes, folders: Sequence[Path]) -> Blob:
     """Copy a file, or bytes, into the first folder that takes it; when this returns it is on disk.
 
+    Bytes that are there already are not written again.
     Raises OSError if `source` cannot be read or no folder can be written.
     """
     problem: OSError | None = None
     for folder in folders:
         with _opened(source) as original:  # an unreadable source is no reason to try the next folder
             try:
-                return _put(original, folder)
+                known = _known(source, folder) if isinstance(source, bytes) else None
+                return known or _put(original, folder)
             except OSError as error:
                 problem = problem or error
     raise problem or FileNotFoundError("no folder for artifacts")
@@ -130,6 +132,16 @@ def _on_shelf(fd: int, shelf: str) -> Iterator[Stored]:
 
 def _half_written_name() -> str:
     return f".{os.urandom(8).hex()}"
+
+
+def _known(data: bytes, folder: Path) -> Blob | None:
+    """The blob of these bytes, if the folder has it: as good as written now, to whoever clears up by age."""
+    path = _blob_path(folder, hashlib.sha256(data).hexdigest())
+    try:
+        os.utime(path)
+        return Blob(path.name, len(data), path) if path.stat().st_size == len(data) else None
+    except FileNotFoundError:
+        return None
 
 
 def _put(original: BinaryIO, folder: Path) -> Blob:

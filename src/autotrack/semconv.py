@@ -97,6 +97,43 @@ LOG_TEXT: Final = "ml.log.text"  # the lines, at most 64 KiB
 LOG_LEVELS: Final = "ml.log.levels"  # of `logging`, string[], one for each line: "WARNING"
 LOG_LOGGERS: Final = "ml.log.loggers"  # of `logging`, string[], one for each line: the logger's name
 
+# --- facts of a run, under OpenTelemetry's own names ---------------------------------------------
+VCS_REVISION: Final = "vcs.ref.head.revision"  # the commit's whole id
+VCS_BRANCH: Final = "vcs.ref.head.name"  # none where HEAD is detached
+VCS_URL: Final = "vcs.repository.url.full"  # of origin, without credentials
+CODE_FILE_PATH: Final = "code.file.path"  # the script
+PROCESS_COMMAND_LINE: Final = "process.command_line"  # without secrets
+PROCESS_EXECUTABLE_PATH: Final = "process.executable.path"
+PROCESS_OWNER: Final = "process.owner"
+PROCESS_RUNTIME_NAME: Final = "process.runtime.name"  # cpython
+PROCESS_WORKING_DIRECTORY: Final = "process.working_directory"
+ENVIRONMENT_VARIABLE_PREFIX: Final = "process.environment_variable."  # + name, of a few that are named
+HOST_ARCH: Final = "host.arch"
+HOST_CPU_MODEL: Final = "host.cpu.model.name"
+OS_TYPE: Final = "os.type"
+OS_DESCRIPTION: Final = "os.description"
+
+# --- facts of a run that OpenTelemetry has no name for -------------------------------------------
+VCS_DIRTY: Final = "ml.vcs.dirty"  # bool: files that git knows differ from the commit
+VCS_UNTRACKED: Final = "ml.vcs.untracked"  # int: files, or folders of such, that git does not know
+VCS_PROBLEM: Final = "ml.vcs.problem"  # why some of these are missing
+NOTEBOOK_PATH: Final = "ml.notebook.path"
+HOST_CPU_COUNT: Final = "ml.host.cpu.count"  # that the process may use
+HOST_MEMORY: Final = "ml.host.memory"  # bytes
+GPU_MODEL: Final = "ml.gpu.model"
+GPU_COUNT: Final = "ml.gpu.count"
+GPU_DRIVER_VERSION: Final = "ml.gpu.driver_version"
+RANDOM_PYTHON: Final = "ml.random.python"  # digest of the state when the run began
+RANDOM_NUMPY: Final = "ml.random.numpy"  # the same
+RANDOM_TORCH: Final = "ml.random.torch"  # int: the seed
+FACTS: Final = frozenset(
+    {
+        *(VCS_DIRTY, VCS_UNTRACKED, VCS_PROBLEM, NOTEBOOK_PATH, HOST_CPU_COUNT, HOST_MEMORY),
+        *(GPU_MODEL, GPU_COUNT, GPU_DRIVER_VERSION, RANDOM_PYTHON, RANDOM_NUMPY, RANDOM_TORCH),
+    }
+)
+"""On `update` these too are facts of the run, as every name that does not begin with `PREFIX`."""
+
 # --- OpenTelemetry's own names that we set ----------------------------------------------------
 SERVICE_NAME: Final = "service.name"
 HOST_NAME: Final = "host.name"

@@ -20,11 +20,11 @@ from .incoming import (
     Identity,
     Malformed,
     PointTable,
-    foreign,
     json_text,
     point_table,
     prefixed,
     required_text,
+    run_facts,
     shape,
     text,
 )
@@ -121,7 +121,7 @@ class Gathering:
             self._stamp(schema.param, span, identity, name, facts)
         for name, value in prefixed(span.attributes, sc.TAG_PREFIX).items():
             self._stamp(schema.tag, span, identity, name, {"value": str(value)})
-        for name, value in foreign(span.attributes).items():
+        for name, value in run_facts(span.attributes).items():
             facts = {"value": json.dumps(value, ensure_ascii=False), "number": _number(value)}
             self._stamp(schema.attribute, span, identity, name, facts)
 

@@ -98,9 +98,9 @@ def prefixed(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
     return _scalars({k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)})
 
 
-def foreign(attributes: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What does not stand under our own prefix: facts of the run under OpenTelemetry's names."""
-    return _scalars({k: v for k, v in attributes.items() if not k.startswith(sc.PREFIX)})
+def run_facts(attributes: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Facts of the run: what OpenTelemetry names, and what it has no name for."""
+    return _scalars({k: v for k, v in attributes.items() if k in sc.FACTS or not k.startswith(sc.PREFIX)})
 
 
 def _scalars(found: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -67,13 +67,13 @@ class Console(Companion):
         self._is_scheduled = False
         touched: dict[int, Transcript] = {}
         for _ in range(len(self._pending)):
-            segment, stream, text, *rest = self._pending.popleft()
+            segment, stream, text, time, level, logger = self._pending.popleft()
             if not isinstance(text, str):  # a stream of the user's own may take anything
                 continue
             transcript = self._transcripts.get(id(segment))
             if transcript is None:
                 transcript = self._transcripts[id(segment)] = Transcript(segment)
-            transcript.take(stream, Line(text, *rest), is_whole=stream == LOGGING)
+            transcript.take(stream, Line(text, time, level, logger), is_whole=stream == LOGGING)
             touched[id(segment)] = transcript
         for transcript in touched.values():
             self._emit(transcript)

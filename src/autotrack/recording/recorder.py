@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from ..artifacts import Blob
     from ..options import Options
 
 CLOSE_TIMEOUT = 30.0
 """Seconds without any progress after which the end of a process waits no longer: the disk is dead."""
 PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
-SETTLE_TIMEOUT = 2.0
+SETTLE_TIMEOUT = 1.0
 """Seconds that `flush()` waits for what its companions do in threads of their own."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
@@ -58,6 +59,7 @@ class Recorder:
         self.pid = os.getpid()
         self.on_first_record: Callable[[], None] = lambda: None
         self.companions: Sequence[Companion] = ()
+        self.keep_model: Callable[[Segment, Any, str], None] = lambda segment, model, path: None
         self._make_exporters = exporters
         self._artifact_folders = artifact_folders
         self._resource = resource
@@ -192,28 +194,24 @@ class Recorder:
         """A span of its own says these facts of the run."""
         self.push(functools.partial(self.spans.facts, segment, span_type, facts, segment.now()))
 
-    def store_artifact(self, segment: Segment, source: Path | bytes, name: str, media_type: str = "") -> None:
-        """Store a file or bytes, then say so; the type of the content is told by `name`, if not given."""
-        import mimetypes  # this and hashlib take 5 ms to import
+    def store_artifact(
+        self, segment: Segment, source: Path | bytes, name: str, media_type: str = ""
+    ) -> str | None:
+        """Store a file or bytes, then say so; the reason why not, if it could not be.
 
-        from .. import artifacts
+        media_type: default is what the names tell.
+        """
+        from .. import artifacts  # hashlib takes 3 ms to import
 
         try:
             blob = artifacts.put(source, self._artifact_folders)
         except OSError as error:
             what = name if isinstance(source, bytes) else str(source)
             self.report.skip(f"artifact {what!r}: {error.strerror or error}")
-            return
-        facts: dict[str, Scalar] = {
-            sc.ARTIFACT_PATH: name,
-            sc.ARTIFACT_URI: blob.path.as_uri(),
-            sc.ARTIFACT_SHA256: blob.sha256,
-            sc.ARTIFACT_SIZE: blob.size,
-            sc.ARTIFACT_MEDIA_TYPE: media_type
-            or mimetypes.guess_type(source.name if isinstance(source, Path) else name)[0]
-            or "application/octet-stream",
-        }
-        self.told(segment, sc.SpanType.ARTIFACT, facts)
+            return error.strerror or str(error)
+        named = source.name if isinstance(source, Path) else name
+        self.told(segment, sc.SpanType.ARTIFACT, artifact_facts(blob, name, media_type, named))
+        return None
 
     # --- the process's life ---------------------------------------------------------------------
 
@@ -222,7 +220,8 @@ class Recorder:
         if not self._flusher.flush(timeout):
             return False
         patience = SETTLE_TIMEOUT if timeout is None else min(timeout, SETTLE_TIMEOUT)
-        if any([companion.settle(patience) for companion in self.companions]):
+        waited = [companion.settle(patience) for companion in self.companions]
+        if any(waited):
             return self._flusher.flush(timeout)
         return True
 
@@ -282,3 +281,17 @@ class Recorder:
             now = max((segment.now() for segment in own), default=0)  # one for all: idle is the latest word
             for segment in own:
                 self.spans.beat(segment, now, State.IDLE if self._is_idle else None)
+
+
+def artifact_facts(blob: Blob, path: str, media_type: str = "", named: str = "") -> dict[str, Scalar]:
+    """What a span tells of a stored file; its type is what `named`, by default the path, ends in."""
+    import mimetypes  # 2 ms
+
+    guessed = mimetypes.guess_type(named or path)[0]
+    return {
+        sc.ARTIFACT_PATH: path,
+        sc.ARTIFACT_URI: blob.path.as_uri(),
+        sc.ARTIFACT_SHA256: blob.sha256,
+        sc.ARTIFACT_SIZE: blob.size,
+        sc.ARTIFACT_MEDIA_TYPE: media_type or guessed or "application/octet-stream",
+    }

@@ -343,6 +343,11 @@ class ActiveRun:
         self.counts, self.last_values = {}, {}
 
     @property
+    def is_reported(self) -> bool:
+        """Whether it was made by `new_child`, for what happened out of sight."""
+        return self._parent is not None
+
+    @property
     def segment(self) -> Segment | None:
         """Its latest start, None before the first."""
         return self._segment
