@@ -8,10 +8,10 @@ From then on each `fit` and `train` call is kept: `autotrack.runs()`, or `autotr
 
 from __future__ import annotations
 
-from ._api import active_run, flush, get_run, log, log_artifact, log_params, run, runs, set_tags
+from ._api import active_run, flush, get_run, load_model, log, log_artifact, log_params, run, runs, set_tags
 from ._enable import disable, enable
 from ._version import __version__
-from .errors import AutotrackError, NewerStore, OptionError, RunNotFound, StoreError
+from .errors import AutotrackError, ModelError, NewerStore, OptionError, RunNotFound, StoreError
 from .integration import Call, Integration, Outcome, hook
 from .recording.run import ActiveRun
 
@@ -20,6 +20,7 @@ __all__ = [
     "AutotrackError",
     "Call",
     "Integration",
+    "ModelError",
     "NewerStore",
     "OptionError",
     "Outcome",
@@ -32,6 +33,7 @@ __all__ = [
     "flush",
     "get_run",
     "hook",
+    "load_model",
     "log",
     "log_artifact",
     "log_params",

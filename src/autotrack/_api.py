@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _enable
@@ -100,6 +100,17 @@ def runs(
 def get_run(run_id: str) -> Run:
     """One run, by its id or what its id begins or ends with. Raises `RunNotFound`, `StoreError`."""
     return _store().run(run_id)
+
+
+def load_model(uri: str, *, trusted: Collection[str] = ()) -> Any:
+    """The model at `runs:/RUN_ID/model`, to predict with; the id may be abbreviated as for `get_run`.
+
+    Nothing is unpickled: what a model consists of is made again only from types known to be safe, and
+    from those that you name in `trusted`. Raises `ModelError`, `RunNotFound`, `StoreError`.
+    """
+    from .loading import load_model as load
+
+    return load(_store(), uri, trusted)
 
 
 def _store() -> Store:

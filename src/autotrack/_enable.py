@@ -11,7 +11,7 @@ import platform
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from ._patching.imports import when_imported
 from ._patching.observer import Observer
 from ._patching.patcher import Patcher
 from ._patching.targets import patch_target
+from ._patching.threads import carrying
 from ._patching.wrappers import Wrapper
 from ._version import __version__
 from .errors import AutotrackError, OptionError
@@ -42,7 +43,6 @@ from .recording.spans import new_writer
 from .recording.tap import Tap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -324,10 +324,11 @@ def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
         return
     _enabled[integration.name] = enabled = _Enabled(integration)
     for hook in integration.hooks():
-        driver = _wrapper(integration, hook)
+        wrapper, put_on = _wrapper(integration, hook), _patching_of(enabled.patcher, hook)
         for target in hook.targets:
-            module = target.partition(":")[0]
-            enabled.cancel.append(when_imported(module, _patch_on_import(enabled, hook, target, driver)))
+            _patch_when_imported(enabled, target, put_on, wrapper)
+    for target in integration.thread_starters:
+        _patch_when_imported(enabled, target, enabled.patcher.patch, carrying)
 
 
 def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
@@ -336,16 +337,30 @@ def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
     return Driver(integration, hook, recorder, experiment)
 
 
-def _patch_on_import(
-    enabled: _Enabled, hook: Hook, target: str, wrapper: Wrapper
-) -> Callable[[ModuleType], None]:
+PutOn = Callable[[Any, str, Wrapper], None]
+
+
+def _patching_of(patcher: Patcher, hook: Hook) -> PutOn:
+    if hook.subclasses:
+        return functools.partial(patcher.patch_subclasses, mixins=hook.mixins)
+    return patcher.patch
+
+
+def _patch_when_imported(enabled: _Enabled, target: str, put_on: PutOn, wrapper: Wrapper) -> None:
+    module_name, _, path = target.partition(":")
+    *owners, attribute = path.split(".")
+
     def patch(module: ModuleType) -> None:
         try:
-            patch_target(enabled.patcher, module, target, hook, wrapper)
+            if attribute == "*":
+                enabled.patcher.patch_public(module, wrapper)
+                return
+            owner: Any = functools.reduce(getattr, owners, module)
+            put_on(owner, attribute, wrapper)
         except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
             log.warning("autotrack: %s: %s is not recorded: %s", enabled.integration.name, target, error)
 
-    return patch
+    enabled.cancel.append(when_imported(module_name, patch))
 
 
 def _option_names() -> list[str]:

@@ -5,9 +5,10 @@
     ├── StoreError       a store cannot be opened or read
     │   └── NewerStore   … because a newer autotrack wrote it
     ├── QueryError       a filter or an order cannot be understood (also a ValueError)
+    ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
     └── RunNotFound      no run, or more than one, has that id (also a LookupError)
 
-Only calls that read (`runs`, `get_run`, the commands) and `enable()` with a wrong argument raise.
+Only calls that read (`runs`, `get_run`, `load_model`, the commands) and `enable()` with a wrong argument raise.
 Recording never does: what goes wrong there is one line in the log.
 """
 
@@ -28,6 +29,10 @@ class StoreError(AutotrackError):
 
 class NewerStore(StoreError):
     """The store was written by a newer autotrack than this one."""
+
+
+class ModelError(AutotrackError):
+    """A model was not kept, its bytes are not what they were, or loading it is not known to be safe."""
 
 
 class RunNotFound(AutotrackError, LookupError):

@@ -38,6 +38,7 @@ class Options:
     system_metrics: sample the load of the machine and the process as `system/…` metrics of the runs
         that have been open for an interval.
     system_metrics_interval: seconds between two samples.
+    model_max_bytes: a model that takes more than this in memory is not kept.
     quiet: do not print the line at the end of the script.
     """
 
@@ -49,6 +50,7 @@ class Options:
     environment: bool = True
     system_metrics: bool = True
     system_metrics_interval: float = 10.0
+    model_max_bytes: int = 512 << 20
     quiet: bool = False
 
 

@@ -1,22 +1,33 @@
-"""Integrations and backends by their entry points; built-in ones come the same way."""
+"""Integrations, backends and flavors by their entry points; built-in ones come the same way."""
 
 from __future__ import annotations
 
 from functools import cache
+from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import AutotrackError
 from .options import did_you_mean
 
+if TYPE_CHECKING:
+    from .integration import Integration
+
 INTEGRATIONS = "autotrack.integrations"
 BACKENDS = "autotrack.backends"
+FLAVORS = "autotrack.flavors"
 
 
 @cache
 def names(group: str) -> dict[str, EntryPoint]:
     """What is registered in an entry-point group, by name."""
-    return {point.name: point for point in entry_points(group=group)}
+    return {point.name: point for point in _registered().select(group=group)}
+
+
+@cache
+def _registered() -> Any:
+    """Of all packages, read once: it takes up to 100 ms."""
+    return entry_points()
 
 
 def load(group: str, name: str) -> Any:
@@ -28,3 +39,16 @@ def load(group: str, name: str) -> Any:
         return known[name].load()
     except Exception as error:
         raise AutotrackError(f"{name!r} of {group} ({known[name].value}) does not load: {error!r}") from error
+
+
+def installed_version(integration: type[Integration]) -> str | None:
+    """The version of an integration's library, also where a package of another name brings it."""
+    from packaging.requirements import Requirement
+
+    try:
+        return metadata.version(Requirement(integration.requires).name)
+    except metadata.PackageNotFoundError:
+        modules = {target.partition(":")[0] for hook in integration.hooks() for target in hook.targets}
+        packages = metadata.packages_distributions()
+        owners = [owner for module in modules for owner in packages.get(module.partition(".")[0], ())]
+        return metadata.version(owners[0]) if owners else None

@@ -108,14 +108,19 @@ class Dataset:
 class Model:
     """A model of a run: `path` is what follows the id in ``runs:/ID/path``, its files are artifacts below it.
 
-    `flavor` can load it, `kind` is its class, `facts` are the versions of its libraries and, where
-    it was not kept, why.
+    `flavor` can load it, `kind` is its class. `facts` tell the `state` (pending: on its way to the
+    safe form; kept; refused: then the `reason`), the `versions` of its libraries, its `files` and `size`.
     """
 
     path: str
     flavor: str
     kind: str
     facts: Mapping[str, Any]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it can be loaded."""
+        return self.facts.get("state") == "kept"
 
 
 @dataclass(frozen=True, slots=True)

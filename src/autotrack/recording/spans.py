@@ -42,13 +42,22 @@ COURTESY_METRICS = 1000
 """How many last values the `run` span repeats for trace stores; ours counts from the points."""
 
 
+def new_writer() -> str:
+    """The name of a writer that there has never been."""
+    return os.urandom(8).hex()
+
+
 class SpanFactory:
     """Spans of one writer; each gets the writer's next number."""
 
     def __init__(
-        self, resource: Mapping[str, Any], version: str, ended: Callable[[ReadableSpan], None]
+        self,
+        resource: Mapping[str, Any],
+        version: str,
+        ended: Callable[[ReadableSpan], None],
+        writer: str | None = None,
     ) -> None:
-        self.writer = os.urandom(8).hex()
+        self.writer = writer or new_writer()
         self._numbers = itertools.count(1)
         self._ids = _UrandomIds()
         self._ended = ended

@@ -1,0 +1,156 @@
+"""The helper process as the training process sees it: started when needed, fed, heard, and replaced.
+
+A batch of models is handed over as the descriptor of a file in memory. That takes no time whatever its
+size, and what the kernel has taken it delivers, even if this process is killed the moment after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from .jobs import Context, Job, pack
+
+MOST_AT_ONCE = 16
+"""Batches that wait in the helper; further models are gathered here into the next one."""
+ATTEMPTS = 2
+"""How often a batch is given to a helper before it counts as what kills it."""
+_START = "import sys; sys.path[:] = sys.argv[2:]; from autotrack.keeping.helper import main; main(int(sys.argv[1]))"
+_DETACHED = '"$@" >/dev/null 2>&1 &'
+"""For the shell: its child is nobody's that the user's program might wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A batch that the helper has not answered; `file` stays open to be sent again."""
+
+    file: BinaryIO
+    jobs: Sequence[Job]  # without their data
+    attempts: int
+
+
+class Converter:
+    """Called by one thread at a time.
+
+    refused: told of each model that came to nothing, why, and whether the helper has said so itself.
+    """
+
+    def __init__(self, context: Context, refused: Callable[[Job, str, bool], None]) -> None:
+        self._context = context
+        self._refused = refused
+        self._socket: socket.socket | None = None
+        self._heard = b""
+        self._sent: deque[_Sent] = deque()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is not answered yet."""
+        return bool(self._sent)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take a batch without falling behind."""
+        return len(self._sent) < MOST_AT_ONCE
+
+    @property
+    def bytes_at_work(self) -> int:
+        """The size of what is not answered yet."""
+        return sum(os.fstat(batch.file.fileno()).st_size for batch in self._sent)
+
+    def convert(self, jobs: Sequence[Job]) -> None:
+        """Hand models over. Raises OSError where there is no memory, or no process to be started."""
+        self.listen()
+        file = pack(self._context, jobs)
+        try:
+            self._send(_Sent(file, [replace(job, data=b"") for job in jobs], 0))
+        except OSError:
+            file.close()
+            raise
+
+    def listen(self) -> None:
+        """Take the helper's answers so far; where it has gone without one, start another."""
+        while self._socket is not None:
+            try:
+                said = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                said = b""
+            if said:
+                *lines, self._heard = (self._heard + said).split(b"\n")
+                for line in lines:
+                    self._answered(json.loads(line))
+            else:
+                self._replace_helper()
+
+    def forget(self) -> None:
+        """Let go of the helper, which ends when it has done what it has."""
+        self._hang_up()
+        while self._sent:
+            self._sent.popleft().file.close()
+
+    def _send(self, batch: _Sent) -> None:
+        for _ in range(ATTEMPTS):
+            if self._socket is None:
+                self._socket = _start_helper()
+            try:
+                socket.send_fds(self._socket, [b"\0"], [batch.file.fileno()])
+            except ConnectionError:  # it died since we listened
+                self._replace_helper()
+            else:
+                self._sent.append(replace(batch, attempts=batch.attempts + 1))
+                return
+        raise ChildProcessError("the process that converts models does not stay alive")
+
+    def _answered(self, problems: Sequence[tuple[int, str]]) -> None:
+        batch = self._sent.popleft()
+        batch.file.close()
+        for index, reason in problems:
+            self._refused(batch.jobs[index], reason, True)
+
+    def _replace_helper(self) -> None:
+        """It was killed, or died of its work: what it has not answered goes to another, but not for ever."""
+        self._hang_up()
+        batches, self._sent = [*self._sent], deque()
+        for batch in batches:
+            problem = "the process that was to convert it died of it"
+            try:
+                if batch.attempts < ATTEMPTS:
+                    self._send(batch)
+                    continue
+            except OSError as error:
+                problem = f"it cannot be converted ({error})"
+            batch.file.close()
+            for job in batch.jobs:
+                self._refused(job, problem, False)
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._heard = None, b""
+
+
+def _start_helper() -> socket.socket:
+    """A helper that outlives this process, is in no terminal's group, and finds the same libraries."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        paths = [os.path.abspath(path) for path in sys.path]
+        command = [sys.executable, "-I", "-c", _START, str(theirs.fileno()), *paths]
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", _DETACHED, "sh", *command],
+            env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+        shell.wait()
+    ours.setblocking(False)
+    return ours

@@ -1,0 +1,127 @@
+"""The helper process: brings frozen models into the safe form, stores that, and says so.
+
+It unpickles only what its parent sent through the socket that both were born with, never a file. It
+yields to everything else on the machine, and is the first to go where memory is short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
+from .. import artifacts, plugins
+from .. import semconv as sc
+from ..artifacts import Blob
+from ..exporters.spool import SpoolExporter
+from ..flavor import NotKept
+from ..recording.recorder import artifact_facts
+from ..recording.report import Report
+from ..recording.run import Segment
+from ..recording.spans import SpanFactory
+from .jobs import Context, Job, unpack
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from ..recording.run import ActiveRun
+
+
+def main(fd: int) -> None:
+    """Serve the socket until its other end is closed and everything is done."""
+    _yield_to_others()
+    with socket.socket(fileno=fd) as connection:
+        helper: Helper | None = None
+        while (file := _received(connection)) is not None:
+            with file:
+                context, jobs = unpack(file)
+                helper = helper or Helper(context)
+                problems = [(i, reason) for i, job in enumerate(jobs) if (reason := helper.convert(job))]
+            with contextlib.suppress(OSError):  # nobody listens any more
+                connection.sendall(json.dumps(problems).encode() + b"\n", socket.MSG_DONTWAIT)
+        if helper is not None:
+            helper.close()
+
+
+class Helper:
+    """Converts models, each distinct one once, and writes spans under a writer of its own."""
+
+    def __init__(self, context: Context) -> None:
+        self._folders = [Path(folder) for folder in context.artifacts]
+        self._ended: list[ReadableSpan] = []
+        resource = {**context.resource, sc.PROCESS_PID: os.getpid()}
+        self._spans = SpanFactory(resource, context.version, self._ended.append, context.writer)
+        self._exporter = SpoolExporter([Path(folder) for folder in context.spools], context.writer, Report())
+        self._known: dict[str, Mapping[str, Blob]] = {}
+
+    def convert(self, job: Job) -> str | None:
+        """Store one model. The reason why not, if it could not be."""
+        segment = _segment(job)
+        if not self._known:
+            self._spans.beat(segment, job.time, None)  # whoever waits for the model sees that we live
+            self._export()
+        reason = None
+        try:
+            files = self._files(job)
+        except Exception as error:  # noqa: BLE001  libraries fail in many ways
+            reason = _reason(error)
+            facts = job.entry.facts("refused", reason=reason)
+        else:
+            facts = job.entry.facts("kept", files=[*files], size=sum(blob.size for blob in files.values()))
+            for name, blob in files.items():
+                told = artifact_facts(blob, f"{job.entry.path}/{name}")
+                self._spans.facts(segment, sc.SpanType.ARTIFACT, told, job.time)
+        self._spans.facts(segment, sc.SpanType.MODEL, facts, job.time)
+        self._export()
+        return reason
+
+    def close(self) -> None:
+        """Write what could not be written, and let go of the spool."""
+        self._exporter.shutdown()
+
+    def _files(self, job: Job) -> Mapping[str, Blob]:
+        """The model's files, stored. Raises `NotKept`, OSError or whatever the library does."""
+        digest = hashlib.sha256(job.data).hexdigest()
+        if digest not in self._known:
+            flavor = plugins.load(plugins.FLAVORS, job.entry.flavor)()
+            files = flavor.convert(job.data)
+            self._known[digest] = {name: artifacts.put(data, self._folders) for name, data in files.items()}
+        return self._known[digest]
+
+    def _export(self) -> None:
+        self._exporter.export(self._ended)
+        self._ended.clear()
+
+
+def _segment(job: Job) -> Segment:
+    """What spans need of the run's segment: its span, its number and the run's id."""
+    context = SpanContext(job.trace_id, job.span_id, True, TraceFlags(TraceFlags.SAMPLED))
+    run = cast("ActiveRun", SimpleNamespace(id=job.run))
+    return Segment(run, job.segment, NonRecordingSpan(context), 0)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error) if isinstance(error, NotKept) else f"{type(error).__name__}: {error}"
+
+
+def _received(connection: socket.socket) -> BinaryIO | None:
+    """The next batch, None when there will be none."""
+    said, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+    return os.fdopen(descriptors[0], "rb") if said else None
+
+
+def _yield_to_others() -> None:
+    with contextlib.suppress(OSError):
+        os.nice(19)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")

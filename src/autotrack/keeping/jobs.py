@@ -1,0 +1,101 @@
+"""What the helper is asked to do: frozen models, packed into one file in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+from .. import semconv as sc
+
+_HEADER = struct.Struct("<Q")  # length of the JSON that tells what follows
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a model as soon as it is frozen."""
+
+    path: str
+    flavor: str
+    kind: str
+    versions: Mapping[str, str]
+
+    def facts(self, state: str, **more: Any) -> dict[str, str]:
+        """What a `model` span tells of it; `state` is pending, kept or refused."""
+        return {
+            sc.MODEL_PATH: self.path,
+            sc.MODEL_FLAVOR: self.flavor,
+            sc.MODEL_CLASS: self.kind,
+            sc.MODEL_FACTS: json.dumps({"state": state, "versions": dict(self.versions), **more}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A frozen model, and the run it belongs to: `time` is unix ns, the ids are OpenTelemetry's.
+
+    `origin` is the asker's own, and stays with it.
+    """
+
+    entry: Entry
+    run: str
+    segment: int
+    trace_id: int
+    span_id: int
+    time: int
+    data: bytes | bytearray | memoryview
+    origin: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the helper writes, and as whom."""
+
+    spools: Sequence[str]
+    artifacts: Sequence[str]
+    resource: Mapping[str, Any]
+    version: str
+    writer: str
+
+
+def pack(context: Context, jobs: Sequence[Job]) -> BinaryIO:
+    """Everything the helper needs, in a file that has no name; raises OSError where there is no room."""
+    file = _nameless_file()
+    try:
+        told = {"context": asdict(context), "jobs": [_told(job) for job in jobs]}
+        text = json.dumps(told).encode()
+        for part in (_HEADER.pack(len(text)), text, *(job.data for job in jobs)):
+            file.write(part)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def unpack(file: BinaryIO) -> tuple[Context, Iterator[Job]]:
+    """What `pack` packed; the jobs one by one, as each may be large."""
+    file.seek(0)
+    (length,) = _HEADER.unpack(file.read(_HEADER.size))
+    told = json.loads(file.read(length))
+    return Context(**told["context"]), (_job(facts, file) for facts in told["jobs"])
+
+
+def _told(job: Job) -> dict[str, Any]:
+    facts = {name: getattr(job, name) for name in ("run", "segment", "trace_id", "span_id", "time")}
+    return {**facts, "entry": asdict(job.entry), "size": memoryview(job.data).nbytes}
+
+
+def _job(facts: dict[str, Any], file: BinaryIO) -> Job:
+    data = file.read(facts.pop("size"))
+    return Job(**{**facts, "entry": Entry(**facts["entry"])}, data=data)
+
+
+def _nameless_file() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("autotrack"), "w+b")
+    return tempfile.TemporaryFile()

@@ -1,0 +1,190 @@
+"""The training process's side of keeping models: freeze in the call, hand over in the flusher."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .. import plugins
+from .. import semconv as sc
+from ..errors import AutotrackError
+from ..flavor import Flavor, Frozen, NotKept
+from ..recording.companion import Companion
+from .jobs import Context, Entry, Job
+
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
+    from ..recording.run import Segment
+    from .converter import Converter
+
+MOST_WAITING = 2 << 30
+"""Bytes of models that may wait to be converted."""
+IDLE_AFTER = 60.0
+"""Seconds without a model after which the helper may go."""
+PATIENCE = 30.0
+"""Seconds that a process waits for its helper where both end together."""
+
+
+class Keeper(Companion):
+    """Keeps the models of a recorder's runs; `context` gives the helper's surroundings, anew in a child."""
+
+    def __init__(self, recorder: Recorder, context: Callable[[], Context]) -> None:
+        self._recorder = recorder
+        self._context = context
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._helpers_context = self._context()
+        self._waiting: list[Job] = []
+        self._bytes = 0  # of what waits or is being converted
+        self._converter: Converter | None = None
+        self._lock = threading.RLock()
+        self._last_job = 0.0
+        self._is_closing = False
+
+    # --- in the caller ---------------------------------------------------------------------------
+
+    def keep(self, segment: Segment, model: Any, path: str) -> None:
+        """Freeze the model, which may change from now on; the rest comes later."""
+        kind = type(model)
+        entry = Entry(path, "", f"{kind.__module__}.{kind.__qualname__}", {})
+        try:
+            name, flavor = _flavor_of(kind)
+            entry = replace(entry, flavor=name, versions=_versions(flavor))
+            if self._bytes > MOST_WAITING:
+                raise NotKept(f"more than {MOST_WAITING >> 30} GiB of models wait to be converted")
+            frozen = flavor.freeze(model, self._recorder.options.model_max_bytes)
+        except NotKept as refusal:
+            return self._refuse(segment, entry, str(refusal))
+        if frozen.file is not None:
+            return self._recorder.push(functools.partial(self._store, segment, entry, frozen))
+        self._recorder.told(
+            segment, sc.SpanType.MODEL, entry.facts("pending", converter=self._helpers_context.writer)
+        )
+        return self._recorder.push(functools.partial(self._queue, _job(segment, entry, frozen)))
+
+    def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
+        self._recorder.report.skip(f"model {entry.path!r}: {reason}")
+        self._recorder.told(segment, sc.SpanType.MODEL, entry.facts("refused", reason=reason))
+
+    # --- in the flusher --------------------------------------------------------------------------
+
+    def _store(self, segment: Segment, entry: Entry, frozen: Frozen) -> None:
+        """What is in the safe form already needs no helper."""
+        data = bytes(frozen.data)
+        problem = self._recorder.store_artifact(segment, data, f"{entry.path}/{frozen.file}")
+        facts = {"reason": problem} if problem else {"files": [frozen.file], "size": len(data)}
+        state = "refused" if problem else "kept"
+        self._recorder.told(segment, sc.SpanType.MODEL, entry.facts(state, **facts))
+
+    def _queue(self, job: Job) -> None:
+        if not self._waiting:
+            self._recorder.push(self._hand_over)  # all that this flush has frozen, together
+        self._waiting.append(job)
+        self._last_job = time.monotonic()
+
+    def _hand_over(self) -> None:
+        from .converter import Converter  # subprocess and socket, for who trains what needs them
+
+        with self._lock:
+            converter = self._converter = self._converter or Converter(
+                self._helpers_context, self._came_to_nothing
+            )
+            if self._waiting and (converter.has_room or self._is_closing):
+                jobs, self._waiting = self._waiting, []
+                try:
+                    converter.convert(jobs)
+                except BlockingIOError:
+                    self._waiting = jobs
+                except OSError as error:
+                    for job in jobs:
+                        self._came_to_nothing(job, f"it cannot be converted ({error})", False)
+            waiting = sum(memoryview(job.data).nbytes for job in self._waiting)
+            self._bytes = waiting + converter.bytes_at_work
+
+    def _came_to_nothing(self, job: Job, reason: str, is_told: bool) -> None:
+        if is_told:
+            self._recorder.report.skip(f"model {job.entry.path!r}: {reason}")
+        else:
+            self._refuse(job.origin, job.entry, reason)
+
+    def tick(self, segments: Sequence[Segment]) -> None:
+        with self._lock:
+            if self._converter is None:
+                return
+            self._converter.listen()
+            self._hand_over()
+            if not self._converter.is_at_work and time.monotonic() - self._last_job > IDLE_AFTER:
+                self._converter.forget()
+
+    # --- the process's life ----------------------------------------------------------------------
+
+    def closing(self) -> None:
+        self._is_closing = True
+
+    def settle(self, timeout: float) -> bool:
+        """A helper outlives its process, unless that is a container's: its end would be the helper's."""
+        if self._is_closing and os.getppid() <= 1:
+            end = time.monotonic() + PATIENCE
+            while self._is_at_work() and time.monotonic() < end:
+                time.sleep(0.02)
+        if self._is_closing and self._converter is not None:
+            self._converter.forget()
+        return False
+
+    def _is_at_work(self) -> bool:
+        with self._lock:
+            if self._converter is None:
+                return False
+            self._converter.listen()
+            return self._converter.is_at_work
+
+    def forked(self) -> None:
+        if self._converter is not None:
+            self._converter.forget()  # the parent's
+        self._start_afresh()
+
+
+def _job(segment: Segment, entry: Entry, frozen: Frozen) -> Job:
+    span = segment.span.get_span_context()
+    return Job(
+        entry=entry,
+        run=segment.run.id,
+        segment=segment.number,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        time=segment.now() + 1,  # later than what says that it is pending
+        data=frozen.data,
+        origin=segment,
+    )
+
+
+def _flavor_of(kind: type) -> tuple[str, Flavor]:
+    """The flavor of the first package among the class and its bases that has one. Raises `NotKept`."""
+    for base in kind.__mro__:
+        name = base.__module__.partition(".")[0]
+        if name in plugins.names(plugins.FLAVORS):
+            try:
+                return name, _flavor(name)
+            except AutotrackError as error:
+                raise NotKept(str(error)) from error
+    raise NotKept(f"no flavor takes a {kind.__module__}.{kind.__qualname__}")
+
+
+@cache
+def _flavor(name: str) -> Flavor:
+    made: Flavor = plugins.load(plugins.FLAVORS, name)()
+    return made
+
+
+def _versions(flavor: Flavor) -> dict[str, str]:
+    """Of the libraries that are loaded: only those can be part of the model."""
+    modules = {package: sys.modules.get(module) for module, package in flavor.libraries.items()}
+    return {package: str(module.__version__) for package, module in modules.items() if module is not None}

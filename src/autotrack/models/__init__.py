@@ -1,0 +1,1 @@
+"""Flavors, one library a file; each is found by its entry point."""

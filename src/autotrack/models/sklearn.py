@@ -1,0 +1,130 @@
+"""scikit-learn: frozen by pickle, which never leaves our own processes, and kept in skops' format."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Collection
+from functools import cache
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from ..errors import ModelError
+from ..flavor import Files, Flavor, Frozen, NotKept
+
+FILE = "model.skops"
+INSTALL = "pip install 'autotrack[sklearn]'"
+_STANDARD = (
+    "_codecs abc builtins collections copyreg datetime decimal enum fractions functools numbers operator"
+)
+_LIBRARIES = "joblib lightgbm numpy pandas scipy sklearn xgboost"
+PICKLED = frozenset(f"{_STANDARD} {_LIBRARIES}".split())
+"""Packages whose classes are pickled: the code that pickling runs is theirs, never a user's."""
+MOST_EXPANDED = 100
+"""A file that grows more than this when it is unpacked is none of ours."""
+
+
+class SklearnFlavor(Flavor):
+    """See `Flavor`. Estimators of scikit-learn, and of its kin as far as skops can hold them."""
+
+    libraries = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "xgboost": "xgboost"}
+
+    def freeze(self, model: Any, limit: int) -> Frozen:
+        if not _is_skops_there():
+            raise NotKept(f"skops is not installed: {INSTALL}")
+        file = _Limited(limit)
+        try:
+            _Pickler(file, protocol=5).dump(model)
+        except NotKept:
+            raise
+        except Exception as error:
+            raise NotKept(f"it cannot be pickled ({type(error).__name__}: {error})") from error
+        return Frozen(file.getbuffer())
+
+    def convert(self, data: bytes) -> Files:
+        import skops.io
+
+        model = _Unpickler(io.BytesIO(data)).load()
+        try:
+            return {FILE: skops.io.dumps(model)}
+        except Exception as error:
+            raise NotKept(f"skops cannot hold it ({error})") from error
+
+    def load(self, files: Files, kind: str, trusted: Collection[str]) -> Any:
+        if not _is_skops_there():
+            raise ModelError(f"skops is not installed: {INSTALL}")
+        import skops.io
+
+        from .trusted import TYPES
+
+        if FILE not in files:
+            raise ModelError(f"the model has no file {FILE}")
+        data = files[FILE]
+        _refuse_bomb(data)
+        unknown = sorted({*skops.io.get_untrusted_types(data=data)} - TYPES - {*trusted})
+        if unknown:
+            raise ModelError(
+                f"the model holds types that are not known to be safe: {', '.join(unknown)}; if you trust "
+                f"where it comes from: load_model(…, trusted={unknown})"
+            )
+        return skops.io.loads(data, trusted=[*TYPES, *trusted])
+
+
+@cache
+def _is_skops_there() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("skops") is not None
+
+
+def _refuse_bomb(data: bytes) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        if sum(entry.file_size for entry in file.infolist()) > MOST_EXPANDED * len(data):
+            raise ModelError(f"{FILE} would grow more than {MOST_EXPANDED} times when it is unpacked")
+
+
+class _Limited(io.BytesIO):
+    """Memory up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > self._limit:
+            raise NotKept(f"it has more bytes than model_max_bytes ({self._limit:,})")
+        return super().write(data)
+
+
+class _Pickler(pickle.Pickler):
+    """Refuses what is not of a known package before any code of it is run."""
+
+    def __init__(self, file: Any, protocol: int) -> None:
+        super().__init__(file, protocol)
+        self._known: set[type] = set()  # most objects of a model are of few classes
+
+    def reducer_override(self, item: Any) -> Any:
+        kind = type(item)
+        if kind in self._known:
+            return NotImplemented
+        is_named = kind in (FunctionType, BuiltinFunctionType) or issubclass(kind, type)
+        owner = item if is_named else kind
+        module = owner.__module__ or "builtins"  # bound methods of C types have none
+        if module.partition(".")[0] not in PICKLED:
+            raise NotKept(
+                f"it holds {module}.{owner.__qualname__}: only known libraries' code is run to keep it"
+            )
+        if not is_named:
+            self._known.add(kind)
+        return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what `_Pickler` wrote."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] not in PICKLED:
+            raise NotKept(f"it holds {module}.{name}")
+        return super().find_class(module, name)
