@@ -23,7 +23,6 @@ from ._patching.driver import Driver
 from ._patching.imports import when_imported
 from ._patching.observer import Observer
 from ._patching.patcher import Patcher
-from ._patching.targets import patch_target
 from ._patching.threads import carrying
 from ._patching.wrappers import Wrapper
 from ._version import __version__
@@ -40,6 +39,7 @@ from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
 from .recording.spans import new_writer
+from .recording.system import SystemMetrics
 from .recording.tap import Tap
 
 if TYPE_CHECKING:
@@ -230,6 +230,8 @@ def _companions(recorder: Recorder, console: Console) -> list[Companion]:
     companions: list[Companion] = [console]
     if recorder.options.environment:
         companions.append(Environment(recorder, _main_path))
+    if recorder.options.system_metrics:
+        companions.append(SystemMetrics(recorder))
     return companions
 
 

@@ -97,6 +97,24 @@ LOG_TEXT: Final = "ml.log.text"  # the lines, at most 64 KiB
 LOG_LEVELS: Final = "ml.log.levels"  # of `logging`, string[], one for each line: "WARNING"
 LOG_LOGGERS: Final = "ml.log.loggers"  # of `logging`, string[], one for each line: the logger's name
 
+# --- metrics of the machine, sampled while a run is open ------------------------------------------
+SYSTEM_CPU_PERCENT: Final = "system/cpu_percent"  # of all cores
+SYSTEM_MEMORY: Final = "system/memory_bytes"  # that is not available to others
+SYSTEM_MEMORY_PERCENT: Final = "system/memory_percent"
+SYSTEM_DISK_PERCENT: Final = "system/disk_percent"  # full, where the working directory lies
+SYSTEM_DISK_READ: Final = "system/disk_read_bytes_per_second"  # by the whole machine, as the next three
+SYSTEM_DISK_WRITTEN: Final = "system/disk_written_bytes_per_second"
+SYSTEM_NETWORK_RECEIVED: Final = "system/network_received_bytes_per_second"
+SYSTEM_NETWORK_SENT: Final = "system/network_sent_bytes_per_second"
+SYSTEM_PROCESS_CPU_PERCENT: Final = "system/process_cpu_percent"  # 100 is one core; without its children
+SYSTEM_PROCESS_MEMORY: Final = "system/process_memory_bytes"  # resident
+SYSTEM_GPU: Final = "system/gpu_"  # + number of the card + "_" + one of these
+GPU_PERCENT: Final = "percent"  # of the time in which it worked
+GPU_MEMORY: Final = "memory_bytes"
+GPU_MEMORY_PERCENT: Final = "memory_percent"
+GPU_TEMPERATURE: Final = "temperature_celsius"
+GPU_POWER: Final = "power_watts"
+
 # --- facts of a run, under OpenTelemetry's own names ---------------------------------------------
 VCS_REVISION: Final = "vcs.ref.head.revision"  # the commit's whole id
 VCS_BRANCH: Final = "vcs.ref.head.name"  # none where HEAD is detached

@@ -58,7 +58,7 @@ def of_process(script: Path | None) -> dict[str, Scalar]:
             if name in os.environ
         },
     }
-    return {name: value for name, value in found.items() if value not in (None, "")}
+    return {name: value for name, value in found.items() if isinstance(value, int) or value}
 
 
 def packages(folders: Iterable[str]) -> Iterator[str]:

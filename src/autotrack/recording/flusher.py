@@ -134,13 +134,14 @@ class Flusher:
         rows: list[Row] = [item for item in items if type(item) is tuple]
         actions: list[Action] = [item for item in items if type(item) is not tuple]
         if rows:
-            self._guarded(self._convert, rows)
+            self._guarded(self.convert, rows)
         for action in actions:
             self._guarded(action)
         self._last_activity = time.monotonic()
         return bool(actions)
 
-    def _convert(self, rows: list[Row]) -> None:
+    def convert(self, rows: Sequence[Row]) -> None:
+        """Turn rows into spans; for the flusher's own thread."""
         for table in tables(rows):
             self._guarded(self._take_table, table)
 

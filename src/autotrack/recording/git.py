@@ -1,4 +1,4 @@
-"""Which commit the code is at, and what was changed since: asked of git, which runs nothing of the repository's.
+"""Which commit the code is at, and what was changed since. Git is asked; it runs nothing of the repository's.
 
 A repository's own configuration may name programs for git to run (file monitors, filters, external
 diffs, hooks). Whoever trains in a folder has not asked for any of them.

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -212,6 +213,11 @@ class Recorder:
         named = source.name if isinstance(source, Path) else name
         self.told(segment, sc.SpanType.ARTIFACT, artifact_facts(blob, name, media_type, named))
         return None
+
+    def sampled(self, segments: Sequence[Segment], sample: dict[Any, float]) -> None:
+        """In the flusher: a row for each of these, which is no activity of the program's."""
+        now = time.perf_counter_ns()
+        self._flusher.convert([(segment, sample, None, now) for segment in segments])
 
     # --- the process's life ---------------------------------------------------------------------
 
