@@ -141,7 +141,7 @@ def test_table_fits_the_terminal(demo: Cli, width: int) -> None:
 
 def test_table_shows_what_matters_first(demo: Cli) -> None:
     titles, *rows, footer = demo.lines("runs")
-    assert titles.split() == ["id", "name", "experiment", "state", "started", "duration", "depth", "score"]
+    assert titles.split() == ["id", "name", "experiment", "state", "started", "duration", "depth", "acc"]
     assert [re.sub(r"^\w{8}  ", "", row).split("  ")[0] for row in rows] == [
         "broken", "search", "├─ depth-3", "└─ depth-2", "net", "net", "cut-off",
     ]  # fmt: skip
@@ -150,7 +150,7 @@ def test_table_shows_what_matters_first(demo: Cli) -> None:
         "✗ failed", "✓ finished", "✓ finished", "✓ finished", "✓ finished", "✓ finished", "? lost",
     ]  # fmt: skip
     assert re.search(r"\d+ s ago|just now", rows[0])
-    assert rows[2].split()[-2:] == ["3", "0.4286"]
+    assert (rows[2].split()[-1], rows[4].split()[-1]) == ("3", "0.9801")
     assert footer.startswith("7 of 7 runs in sqlite:///")
     assert footer.endswith(" · autotrack show ID")
 
@@ -162,14 +162,14 @@ def test_a_wide_terminal_shows_more_columns(demo: Cli) -> None:
 
 
 def test_limit(demo: Cli) -> None:
-    lines = demo.lines("runs", "--limit", "2")
+    lines = demo.lines("runs", "--limit", "2", "--children")
     assert len(lines) == 4
     assert lines[-1].startswith("2 of 7 runs")
     assert demo.lines("runs", "--limit", "1", "--experiment", "main")[-1].startswith("1 of 4 runs")
 
 
 def test_a_child_without_its_parent_stands_alone(demo: Cli) -> None:
-    assert "  depth-3" in demo.lines("runs", "--limit", "2")[-2]
+    assert "  depth-3" in demo.lines("runs", "--limit", "2", "--children")[-2]
 
 
 def test_empty_store(cli: Cli) -> None:

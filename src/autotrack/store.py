@@ -17,7 +17,7 @@ from .backend import EVERYTHING, Backend, Liveness, RunRow, state_of
 from .errors import RunNotFound, StoreError
 from .locations import Home, homes, normalized
 from .otlp.decode import decode_resource_spans
-from .query import Compare, Entity, Key, Order, Search, all_of
+from .query import Compare, Entity, Expression, Key, Not, OneOf, Order, Present, Search, all_of
 from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
 from .reduction import reduced
 from .semconv import Scalar
@@ -212,11 +212,18 @@ class Store:
         assert row is not None
         return Run(self, row, state_of(row, liveness))
 
-    def children(self, run_id: str) -> RunList:
-        """The runs whose parent it is, by start. Raises `StoreError`."""
-        liveness = self._liveness()
-        below = Search(Compare(Key(Entity.RUN, "parent"), "=", run_id), (Order(Key(Entity.RUN, "started")),))
-        return RunList(self._found(below, liveness))
+    def roots(self, *, experiment: str | None = None, limit: int | None = None) -> RunList:
+        """The runs that are below no other, the latest start first. Raises `StoreError`."""
+        conditions: list[Expression] = [Not(Present(Key(Entity.RUN, "parent")))]
+        if experiment is not None:
+            conditions.append(_of_experiment(experiment))
+        return RunList(self._found(Search(all_of(conditions)), self._liveness(), limit))
+
+    def children(self, *run_ids: str) -> RunList:
+        """The runs whose parent is one of these, by start. Raises `StoreError`."""
+        below = OneOf(Key(Entity.RUN, "parent"), run_ids)
+        search = Search(below, (Order(Key(Entity.RUN, "started")),))
+        return RunList(self._found(search, self._liveness()))
 
     def drain(self) -> set[str]:
         """Move what the spools hold into the backend. Raises `StoreError`; then the spools keep it.
@@ -274,7 +281,7 @@ class Store:
             spool.reject(segment, payload)
 
     def _found(self, search: Search, liveness: Liveness, limit: int | None = None) -> list[Run]:
-        rows = self.backend.runs(search, liveness, limit)
+        rows = self.backend.runs(search, liveness, limit) if self.backend.exists() else []
         return [Run(self, row, state_of(row, liveness)) for row in rows]
 
     def _liveness(self) -> Liveness:
@@ -295,9 +302,13 @@ def _search(text: str, order_by: str | Iterable[str], experiment: str | None) ->
 
     conditions = [parse_filter(text)]
     if experiment is not None:
-        conditions.append(Compare(Key(Entity.RUN, "experiment"), "=", experiment))
+        conditions.append(_of_experiment(experiment))
     wanted = [condition for condition in conditions if condition]
     return Search(all_of(wanted) if wanted else None, parse_order(order_by))
+
+
+def _of_experiment(name: str) -> Compare:
+    return Compare(Key(Entity.RUN, "experiment"), "=", name)
 
 
 def _datetime(ns: int) -> datetime:

@@ -28,8 +28,8 @@ def table(runs: Sequence[Run], ranking: str, width: int) -> Table:
     ranks = Column("rank", [_place(run, ranking) for run in runs], right=True)
     ids = run_table.id_column(runs)
     states = [Column("state", [state_text(run.state) for run in runs])] if _troubled(runs) else []
-    params = run_table.most_telling([run.params for run in runs], "cyan")
-    metrics = run_table.most_telling([_without(run.metrics, ranking) for run in runs], "magenta")
+    params = run_table.params_of(runs)
+    metrics = [column for column in run_table.metrics_of(runs) if column.title != text.plain(ranking)]
     score = text.plain(ranking.replace("rank", "mean", 1))
     metrics.sort(key=lambda column: column.title != score)
     duration = run_table.duration_column(runs)
@@ -52,7 +52,3 @@ def _rank(run: Run, ranking: str) -> float:
 def _place(run: Run, ranking: str) -> Text:
     rank = _rank(run, ranking)
     return Text("-" if rank == inf else text.number(rank), BEST if rank == 1 else "")
-
-
-def _without(metrics: dict[str, float], name: str) -> dict[str, float]:
-    return {key: value for key, value in metrics.items() if key != name}

@@ -18,6 +18,8 @@ from ..store import Run
 from .drawing import branches
 from .terminal import GAP, state_text
 
+FOLDED = "▸"
+"""Before the number of children that are not shown."""
 NAME_WIDTH = 16
 """Of the name while other columns compete; what nobody else needs it gets as well."""
 VALUE_WIDTH = 16
@@ -46,10 +48,11 @@ def table(runs: Sequence[Run], width: int) -> Table:
     tree = branches(runs)
     ordered = [run for _, run in tree]
     ids = id_column(ordered)
-    name = Column("name", [_name(lines, run) for lines, run in tree], NAME_WIDTH)
+    unfolded = {run.parent for run in runs}
+    names = [_name(lines, run, 0 if run.id in unfolded else len(run.children)) for lines, run in tree]
+    name = Column("name", names, NAME_WIDTH)
     facts, experiment = _facts(ordered), _experiment(ordered)
-    metrics = most_telling([run.metrics for run in ordered], "magenta")
-    params = most_telling([run.params for run in ordered], "cyan")
+    metrics, params = metrics_of(ordered), params_of(ordered)
     chosen, left = fitting(
         [*facts, *experiment, *by_turns(metrics, params)], width - taken([ids, name]) + GAP
     )
@@ -70,10 +73,12 @@ def nothing(url: str, experiment: str | None) -> Text:
     )
 
 
-def footer(shown: int, total: int, url: str, width: int) -> Text:
+def footer(runs: Sequence[Run], total: int, url: str, width: int) -> Text:
     """The line below the table."""
-    before = f"{shown:,} of {text.count(total, 'run')} in "
-    after = " · autotrack show ID"
+    unfolded = {run.parent for run in runs}
+    folds = any(run.children and run.id not in unfolded for run in runs)
+    before = f"{len(runs):,} of {text.count(total, 'run')} in "
+    after = f"{f' · {FOLDED}children: --children' if folds else ''} · autotrack show ID"
     return Text(before + text.shortened(text.plain(url), max(width - len(before + after), 16)) + after, "dim")
 
 
@@ -112,8 +117,10 @@ def drawn(columns: Sequence[Column]) -> Table:
 # --- columns --------------------------------------------------------------------------------------
 
 
-def _name(lines: str, run: Run) -> Text:
-    return Text.assemble((lines, "dim"), text.plain(run.name) or "-")
+def _name(lines: str, run: Run, folded: int) -> Text:
+    """Its place in the tree, how many children are not shown, and its name."""
+    children = f"{FOLDED}{folded:,} " if folded else ""
+    return Text.assemble((lines, "dim"), (children, "yellow"), text.plain(run.name) or "-")
 
 
 def _facts(runs: Sequence[Run]) -> list[Column]:
@@ -141,9 +148,16 @@ def _experiment(runs: Sequence[Run]) -> list[Column]:
     return [Column("experiment", list(map(Text, names)))] if len(set(names)) > 1 else []
 
 
-def most_telling(values: Sequence[Mapping[str, Scalar]], style: str) -> list[Column]:
-    """A column for each name worth one."""
-    return [_column(name, values, style) for name in ranked(values)[:MOST_VALUES]]
+def params_of(runs: Sequence[Run]) -> list[Column]:
+    """A column for each param worth one, the most telling first."""
+    values = [run.params for run in runs]
+    return [_column(name, values, "cyan") for name in ranked(values)[:MOST_VALUES]]
+
+
+def metrics_of(runs: Sequence[Run]) -> list[Column]:
+    """The same of metrics."""
+    values = [run.metrics for run in runs]
+    return [_column(name, values, "magenta") for name in ranked(values, metrics=True)[:MOST_VALUES]]
 
 
 def _column(name: str, values: Sequence[Mapping[str, Scalar]], style: str) -> Column:

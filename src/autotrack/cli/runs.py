@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from .common import json_option, opened, store_option
-
-if TYPE_CHECKING:
-    from ..store import RunList, Store
 
 
 @click.command()
@@ -23,33 +18,31 @@ if TYPE_CHECKING:
     show_default=True,
     help="At most this many runs.",
 )
+@click.option("--children", "flat", is_flag=True, help="Children of runs, too, however many they are.")
 @json_option
-def runs(store: str | None, experiment: str | None, limit: int, as_json: bool) -> None:
+def runs(store: str | None, experiment: str | None, limit: int, flat: bool, as_json: bool) -> None:
     """The table of runs, the latest first.
+
+    A run's children (candidates of a search, models trained inside a run) stand beneath it if they are
+    three or fewer; else they are counted, as in "▸100 GridSearchCV": `autotrack show` has the best of
+    them. --limit is of runs that are no children; with --children and --json children count as well.
 
     Example: autotrack runs --experiment churn --limit 50
     """
     from ..display import text
     from . import run_table
+    from .folding import folded
     from .terminal import console
 
     kept = opened(store)
-    found = kept.runs(experiment=experiment, limit=limit)
+    everything = kept.runs(experiment=experiment, limit=limit)
     if as_json:
-        click.echo(text.as_json([run.as_dict() for run in found]))
+        click.echo(text.as_json([run.as_dict() for run in everything]))
         return
     out = console()
-    if not found:
+    if not everything:
         out.print(run_table.nothing(kept.url, experiment))
         return
-    out.print(run_table.table(found, out.width))
-    out.print(run_table.footer(len(found), _total(kept, found, experiment, limit), kept.url, out.width))
-
-
-def _total(store: Store, found: RunList, experiment: str | None, limit: int) -> int:
-    """How many runs there are beyond the limit."""
-    if len(found) < limit:
-        return len(found)
-    if experiment is None:
-        return int(store.backend.facts()["runs"])
-    return len(store.runs(experiment=experiment))
+    shown = everything if flat else folded(kept, experiment, limit)
+    out.print(run_table.table(shown, out.width))
+    out.print(run_table.footer(shown, everything.total, kept.url, out.width))

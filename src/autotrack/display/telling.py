@@ -42,10 +42,11 @@ def direction(name: str) -> Direction | None:
     return Direction.UP if up or "neg" in words else Direction.DOWN
 
 
-def ranked(values: Sequence[Mapping[str, Scalar]]) -> list[str]:
+def ranked(values: Sequence[Mapping[str, Scalar]], *, metrics: bool = False) -> list[str]:
     """Names by how much they tell runs apart: what differs, then what at least half of them share.
 
-    What all leave out, and what few have with one value, is left out.
+    What all leave out, and what few have with one value, is left out. Of metrics, those whose name says
+    which way is better count double: the others are learning rates, counters and times.
     """
     given: defaultdict[str, list[Scalar]] = defaultdict(list)
     for mapping in values:
@@ -55,7 +56,12 @@ def ranked(values: Sequence[Mapping[str, Scalar]]) -> list[str]:
     differ = {name for name, found in given.items() if len(set(found)) > 1}
     shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
     telling = [name for name in given if name in differ | shared]
-    return sorted(telling, key=lambda name: (name not in differ, -len(given[name])))
+
+    def order(name: str) -> tuple[bool, int]:
+        weight = 2 if metrics and direction(name) else 1
+        return name not in differ, -weight * len(given[name])
+
+    return sorted(telling, key=order)
 
 
 def families(params: Mapping[str, Scalar]) -> dict[str, dict[str, Scalar]]:
