@@ -32,7 +32,6 @@ from .integration import Hook, Integration
 from .keeping.jobs import Context
 from .keeping.keeper import Keeper
 from .locations import Home, default_store, homes, normalized
-from .recording.companion import Companion
 from .recording.console import Console
 from .recording.environment import Environment
 from .recording.process import ProcessHooks
@@ -209,7 +208,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         keeper = Keeper(made, functools.partial(_helper_context, places))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
-        made.companions = [*_companions(made, _tap.console), keeper]
+        made.companions = (_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper)
     _process_hooks.watch_over(made)
     return made
 
@@ -223,16 +222,6 @@ def _helper_context(places: Sequence[Home]) -> Context:
         version=__version__,
         writer=new_writer(),
     )
-
-
-def _companions(recorder: Recorder, console: Console) -> list[Companion]:
-    """What is recorded of each run beside what is logged to it."""
-    companions: list[Companion] = [console]
-    if recorder.options.environment:
-        companions.append(Environment(recorder, _main_path))
-    if recorder.options.system_metrics:
-        companions.append(SystemMetrics(recorder))
-    return companions
 
 
 def _switch_console(on: bool) -> None:

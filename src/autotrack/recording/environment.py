@@ -46,7 +46,7 @@ class Environment(Companion):
         self._waiting: list[Segment] = []
 
     def began(self, segment: Segment) -> None:
-        if not segment.run.is_reported:
+        if self._recorder.options.environment and not segment.run.is_reported:
             self._recorder.push(functools.partial(self._tell, segment, randomness.states()))
 
     def settle(self, timeout: float) -> bool:

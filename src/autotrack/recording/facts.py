@@ -58,7 +58,7 @@ def of_process(script: Path | None) -> dict[str, Scalar]:
             if name in os.environ
         },
     }
-    return {name: value for name, value in found.items() if isinstance(value, int) or value}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def packages(folders: Iterable[str]) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _gpus(folder: Path) -> dict[str, Scalar]:
     if not cards:
         return {}
     version = re.search(r"\s(\d+\.\d[\d.]*)\s", _or_none((folder / "version").read_text) or "")
-    found = {sc.GPU_MODEL: ", ".join(sorted(set(cards))), sc.GPU_COUNT: len(cards)}
+    found: dict[str, Scalar] = {sc.GPU_MODEL: ", ".join(sorted(set(cards))), sc.GPU_COUNT: len(cards)}
     return found | ({sc.GPU_DRIVER_VERSION: version[1]} if version else {})
 
 

@@ -41,10 +41,11 @@ class SystemMetrics(Companion):
         self._last = -float("inf")
 
     def tick(self, segments: Sequence[Segment]) -> None:
-        interval = self._recorder.options.system_metrics_interval
+        options = self._recorder.options
+        interval = options.system_metrics_interval
         now = time.monotonic()
         oldest = max(map(_age, segments), default=0.0)
-        if now - self._last < interval or oldest < min(WARM_UP, interval):
+        if not options.system_metrics or now - self._last < interval or oldest < min(WARM_UP, interval):
             return
         self._last = now
         if self._sources is None:
