@@ -119,6 +119,7 @@ class _Session:
 
     def __init__(self, driver: Driver, call: Call, outer: tuple[Frame, ...]) -> None:
         self.call = call
+        self.call.is_nested = bool(outer)
         self.value: Any = None
         self._driver = driver
         self._outer = outer
@@ -170,11 +171,11 @@ class _Session:
         duration = time.perf_counter() - self._started
         frames.set(self._outer)
         try:
+            if error is None:
+                lineage.trained(self.value if self.call.instance is None else self.call.instance, self._run)
             if self._steps is not None:
                 with silence():
                     self._driver.hook.finish(self._steps, Outcome(self.value, error, duration))
-            if error is None:
-                lineage.trained(self.value if self.call.instance is None else self.call.instance, self._run)
             if self._fit is not None:
                 self._end_fit(self._fit, error)
         finally:

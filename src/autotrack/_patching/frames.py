@@ -32,7 +32,7 @@ def is_silent() -> bool:
     return _silent.get()
 
 
-class silence:  # noqa: N801  a context manager, named as a verb like those of contextlib
+class silence:
     """No hook runs within: for calls of the library that are not the user's own."""
 
     __slots__ = ("_token",)

@@ -83,13 +83,17 @@ class Patcher:
             for cls in family(base):
                 self._patch_member(cls, base, attribute, wrapper, mixins)
 
+    def patches(self) -> list[Patch]:
+        """Those that it put on."""
+        return [f._self_patch for ref in list(self._functions.values()) if (f := ref()) is not None]
+
     def unpatch(self) -> None:
         """Take everything off.
 
         What somebody else wrapped in the meantime stays under his wrapper, switched off.
         """
         with _lock:
-            functions = [function for ref in list(self._functions.values()) if (function := ref()) is not None]
+            functions = [f for ref in list(self._functions.values()) if (f := ref()) is not None]
             self._functions.clear()
             for function in functions:
                 self._take_off(function)

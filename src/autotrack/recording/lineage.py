@@ -21,7 +21,7 @@ MAX_PREDICTIONS = 10_000
 
 
 class Origin(NamedTuple):
-    """Of one object: a reference to it, the run it comes from, and a reference to what it was predicted on."""
+    """Of one object: a reference to it, the run it comes from, a reference to what it was predicted on."""
 
     reference: weakref.ref[Any]
     run: ActiveRun

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
 from collections.abc import Mapping
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 MAX_FRAMES = 8
@@ -48,9 +49,6 @@ def _names(thing: Any, namespace: Mapping[str, Any]) -> list[str]:
     return [name for name, value in copy.items() if value is thing and not name.startswith("_")]
 
 
-_ASKING_FOR_LOCALS = frozenset({"locals", "vars", "eval", "exec", "f_locals"})
-
-
 def _locals(frame: FrameType) -> Mapping[str, Any]:
     """The variables of a frame, read so that nobody can tell.
 
@@ -61,7 +59,7 @@ def _locals(frame: FrameType) -> Mapping[str, Any]:
     code = frame.f_code
     if sys.version_info >= (3, 13) or not code.co_flags & inspect.CO_OPTIMIZED:
         return frame.f_locals
-    if not _ASKING_FOR_LOCALS.isdisjoint(code.co_names):
+    if _asks_for_locals(code):
         return {}
     kept = frame.f_locals
     variables = dict(kept)
@@ -69,3 +67,16 @@ def _locals(frame: FrameType) -> Mapping[str, Any]:
         for name in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
             kept.pop(name, None)
     return variables
+
+
+def _asks_for_locals(code: CodeType) -> bool:
+    """By name; pytest, which puts `….locals()` into every test, throws the dict away at once."""
+    if "f_locals" in code.co_names:
+        return True
+    return not _ASKING.isdisjoint(code.co_names) and any(
+        step.argval in _ASKING and step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+        for step in dis.get_instructions(code)
+    )
+
+
+_ASKING = frozenset({"locals", "vars", "eval", "exec"})

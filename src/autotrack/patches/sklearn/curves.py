@@ -78,10 +78,10 @@ def _curves_of_one(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) 
     false, true, threshold = metrics.roc_curve(is_it, probability, sample_weight=weight)
     precision, recall, cut = metrics.precision_recall_curve(is_it, probability, sample_weight=weight)
     return {
-        "training_roc_curve": _thinned(
+        "training_roc_curve": thinned(
             {"false_positive_rate": false, "true_positive_rate": true, "threshold": threshold}
         ),
-        "training_precision_recall_curve": _thinned(
+        "training_precision_recall_curve": thinned(
             {"precision": precision[:-1], "recall": recall[:-1], "threshold": cut}
         ),
         "training_calibration_curve": _calibration(is_it, probability, weight),
@@ -103,7 +103,8 @@ def _calibration(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) ->
     }
 
 
-def _thinned(columns: Columns) -> Columns:
+def thinned(columns: Columns) -> Columns:
+    """A table of at most `MAX_POINTS` rows, with its first and its last."""
     import numpy as np
 
     length = len(next(iter(columns.values())))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...integration import Call, Integration, Outcome, observe
 from ...recording.lineage import Origin, lineage
+from .evaluation_tables import log_report
 
 Steps = Generator[None, Outcome, None]
 
@@ -40,14 +41,22 @@ class Evaluation(Integration):
 
     @observe("sklearn.metrics:*")
     def metrics(self, call: Call) -> Steps:
-        """Any measure of a remembered prediction."""
+        """Any measure of a remembered prediction; what is no number is a table or a text."""
         origin, prediction = _judged(call)
-        if origin is not None:
-            outcome = yield
+        outcome = yield  # of interest or not: what is fitted inside, by `log_loss` for one, is no training
+        if origin is not None and outcome.error is None:
+            truth = next((value for value in _values(call) if value is not prediction), None)
+            name = _name(call.function.__name__, call, [origin.data(), truth, prediction])
             if isinstance(outcome.value, Real):
-                truth = [value for value in _values(call) if value is not prediction][:1]
-                name = _name(call.function.__name__, call, [origin.data(), *truth, prediction])
                 origin.run.log({name: outcome.value})
+            else:
+                log_report(origin.run, name, call, outcome.value, (truth, prediction))
+
+
+def remember_labels(call: Call) -> None:
+    """What a clusterer found out about the data that it was fitted to is a prediction of them."""
+    labels = getattr(call.instance, "__dict__", {}).get("labels_")
+    lineage.predicted(labels, call.instance, next(_values(call), None))
 
 
 def _judged(call: Call) -> tuple[Origin | None, Any]:

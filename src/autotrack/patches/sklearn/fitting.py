@@ -6,6 +6,8 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...integration import Call, Integration, Outcome, hook
+from .evaluation import remember_labels
+from .keeping import log_data, log_model, stands_for
 from .params import described, is_estimator, own_params, params_of
 from .random_states import same_random_states
 from .search import Folds, is_search, log_search
@@ -23,10 +25,16 @@ class Fitting(Integration):
     def fit(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
         introduce(run, call.instance)
         folds = Folds(call) if is_search(call.instance) else None
+        is_whole = stands_for(run, call.instance)
+        if is_whole and self.options.log_dataset:
+            log_data(run, call)
         outcome = yield
+        if outcome.error is None and is_whole and self.options.log_model:
+            log_model(run, call.instance)  # as the call leaves it
         if folds is not None:
             log_search(run, call.instance, folds, outcome, self.options.candidates)
         if outcome.error is None:
+            remember_labels(call)
             tell(run, call, outcome.duration, self.options)
 
     @hook(
