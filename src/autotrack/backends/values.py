@@ -116,14 +116,16 @@ class Scalar(Value):
 
     def is_one_of(self, values: Sequence[Wanted]) -> Clause:
         numbers, texts = _split(values)
-        found = _in(self.json, texts)
-        if are_short(values):
-            found = and_(found, schema.is_short(self.json))
-        return or_(_in(self.number, numbers), found)
+        clauses = [_in(self.number, numbers)] if numbers else []
+        if texts:
+            short = [schema.is_short(self.json)] if are_short(values) else []
+            clauses.append(and_(_in(self.json, texts), *short))
+        return or_(*clauses)
 
     def is_none_of(self, values: Sequence[Wanted]) -> Clause:
         numbers, texts = _split(values)
-        return and_(or_(self.number.is_(None), _not_in(self.number, numbers)), _not_in(self.json, texts))
+        clauses = [or_(self.number.is_(None), _not_in(self.number, numbers))] if numbers else []
+        return and_(*clauses, *([_not_in(self.json, texts)] if texts else []))
 
     def comparable_with(self, value: Wanted) -> ColumnElement[Any]:
         return _text_of(self.json) if isinstance(value, str) else self.number
