@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Table, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
@@ -30,8 +30,8 @@ def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
     """The runs with these keys, in this order, with params, tags, metrics and children."""
     keys = list(keys)
     rows = _runs(db, keys)
-    params = _by_run(db, schema.param, keys)
-    tags = _by_run(db, schema.tag, keys)
+    params = _params(db, keys)
+    tags = _tags(db, keys)
     metrics = _metrics(db, keys)
     children = _children(db, [row.id for row in rows])
     return [
@@ -48,8 +48,8 @@ def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
             host=row.host,
             writer=row.writer,
             error=_error(row),
-            params={p.name: json.loads(p.value) for p in params[row.pk]},
-            tags={t.name: t.value for t in tags[row.pk]},
+            params=params[row.pk],
+            tags=tags[row.pk],
             metrics=metrics[row.pk],
             children=children[row.id],
         )
@@ -231,24 +231,43 @@ def _runs(db: Connection, keys: Sequence[int]) -> list[Row[Any]]:
     return [found[key] for key in keys]
 
 
-def _by_run(db: Connection, table: Any, keys: Sequence[int]) -> dict[int, list[Row[Any]]]:
-    found = defaultdict(list)
-    for some in in_parts(keys):
-        for row in db.execute(select(table).where(table.c.run.in_(some)).order_by(table.c.name)):
-            found[row.run].append(row)
+def _params(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, Scalar]]:
+    param = schema.param
+    rows = _by_run(db, select(param.c.run, param.c.name, param.c.value), keys)
+    values = json.loads(f"[{','.join(value for _, _, value in rows)}]")  # at once: many times faster
+    found: dict[int, dict[str, Scalar]] = defaultdict(dict)
+    for (run, name, _), value in zip(rows, values, strict=True):
+        found[run][name] = value
+    return found
+
+
+def _tags(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, str]]:
+    tag = schema.tag
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for run, name, value in _by_run(db, select(tag.c.run, tag.c.name, tag.c.value), keys):
+        found[run][name] = value
     return found
 
 
 def _metrics(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, MetricSummary]]:
-    metric, name = schema.metric, schema.name
+    metric, label = schema.metric, schema.name.c.name
+    facts = (metric.c.last, metric.c.min, metric.c.max, metric.c.points, metric.c.non_finite)
+    rows = _by_run(db, select(metric.c.run, label, *facts).join(schema.name), keys)
     found: dict[int, dict[str, MetricSummary]] = defaultdict(dict)
-    for some in in_parts(keys):
-        query = select(metric, name.c.name.label("label")).join(name).where(metric.c.run.in_(some))
-        for row in db.execute(query.order_by(metric.c.run, name.c.name)):
-            found[row.run][row.label] = MetricSummary(
-                _or_nan(row.last), _or_nan(row.min), _or_nan(row.max), row.points, row.non_finite
-            )
+    for run, name, last, least, most, count, non_finite in rows:
+        summary = MetricSummary(_or_nan(last), _or_nan(least), _or_nan(most), count, non_finite)
+        found[run][name] = summary
     return found
+
+
+def _by_run(db: Connection, query: Select[Any], keys: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Rows of a query whose first two columns are run and name, in their order."""
+    run, name, *_ = query.selected_columns
+    return [
+        tuple(row)
+        for some in in_parts(keys)
+        for row in db.execute(query.where(run.in_(some)).order_by(run, name)).all()
+    ]
 
 
 def _children(db: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
