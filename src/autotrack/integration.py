@@ -47,11 +47,13 @@ class Call:
     `function` is the library's own, `instance` what it is bound to (or None), `args` and `kwargs`
     what the user passed. `inner_fits`, if a hook sets it, is asked of each training call inside this
     one: the list it returns takes the `fit` span, which the hook then puts where it belongs, and what
-    goes on inside that call is not recorded; None is for one to be recorded as usual. `number` counts
-    the calls of a run that stays open. `caller` is the user's code that made an observed call.
+    goes on inside that call is not recorded; None is for one to be recorded as usual. `is_nested`: it
+    goes on inside another training call itself. `number` counts the calls of a run that stays open.
+    `caller` is the user's code that made an observed call.
     """
 
     number = 0
+    is_nested = False
     caller: FrameType | None = None
     inner_fits: Callable[[Call], list[Fit] | None] | None = None
 
@@ -167,13 +169,16 @@ class Integration:
     """Base of every integration; the class attributes describe it.
 
     name: of the option, the environment variables and the entry point. requires: the library and
-    its versions, as pip writes it. Options: a frozen dataclass of its options.
+    its versions, as pip writes it. Options: a frozen dataclass of its options. thread_starters:
+    functions, as targets of hooks, that have their arguments called in other threads; what is
+    trained there belongs to the call that is going on here.
     """
 
     name: ClassVar[str]
     requires: ClassVar[str]
 
     Options: ClassVar[type] = NoOptions
+    thread_starters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()

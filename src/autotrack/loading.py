@@ -19,7 +19,7 @@ from .store import Run, Store
 log = logging.getLogger("autotrack")
 
 _URI = re.compile(r"runs:/([^/]+)/(.+)")
-HELPER_STARTS = 10.0
+HELPER_STARTS = 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
 HELPER_WORKS = 120.0
 """Seconds that a conversion may take before a reader waits no longer."""

@@ -38,7 +38,7 @@ class Driver:
         self.stays_open = hook.stays_open
         self._is_nested = hook.nested
         self._integration = integration
-        self._recorder = recorder
+        self.recorder = recorder
         self._experiment = experiment
 
     def __call__(
@@ -86,7 +86,7 @@ class Driver:
 
     def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
         """The run an outermost call belongs to, and whether it is the integration's own to end."""
-        run = self._recorder().active_run()
+        run = self.recorder().active_run()
         if run is None:
             return self._new_run(name, self._experiment()), True
         run.begin_if_new()
@@ -95,7 +95,7 @@ class Driver:
         return (run, False) if is_its_own else (self._new_run(name, run.experiment), True)
 
     def _new_run(self, name: str, experiment: str) -> ActiveRun:
-        return self._recorder().new_run(name, experiment, explicit=False, ambient=not self.stays_open)
+        return self.recorder().new_run(name, experiment, explicit=False, ambient=not self.stays_open)
 
     def hooks_into(self, outer: tuple[Frame, ...]) -> bool:
         """Whether the hook runs for a call at this depth, or the call is only a `fit` span.
@@ -152,10 +152,9 @@ class _Session:
             self._steps = self._driver.hook.start(self._run, self.call)
 
     def _open_step(self, name: str) -> None:
-        def new_run() -> tuple[ActiveRun, bool]:
-            return self._driver.run_of(self.call, name)
-
-        self._resting, self.call.number = resting_runs.enter(self.call.instance, new_run)
+        self._resting, self.call.number = resting_runs.enter(
+            self.call.instance, self._driver.recorder(), lambda: self._driver.run_of(self.call, name)
+        )
         self._run = self._resting.run
         self._token = current.set(self._run)
 

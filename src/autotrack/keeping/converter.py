@@ -22,7 +22,12 @@ MOST_AT_ONCE = 16
 """Batches that wait in the helper; further models are gathered here into the next one."""
 ATTEMPTS = 2
 """How often a batch is given to a helper before it counts as what kills it."""
-_START = "import sys; sys.path[:] = sys.argv[2:]; from autotrack.keeping.helper import main; main(int(sys.argv[1]))"
+_START = """
+import sys
+sys.path[:] = sys.argv[2:]
+from autotrack.keeping.helper import main
+main(int(sys.argv[1]))
+"""
 _DETACHED = '"$@" >/dev/null 2>&1 &'
 """For the shell: its child is nobody's that the user's program might wait for."""
 

@@ -122,6 +122,6 @@ def _received(connection: socket.socket) -> BinaryIO | None:
 
 def _yield_to_others() -> None:
     with contextlib.suppress(OSError):
-        os.nice(19)
+        os.nice(10)  # not 19: where all cores train for days, the models must come too
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

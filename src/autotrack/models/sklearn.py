@@ -20,6 +20,8 @@ _STANDARD = (
 _LIBRARIES = "joblib lightgbm numpy pandas scipy sklearn xgboost"
 PICKLED = frozenset(f"{_STANDARD} {_LIBRARIES}".split())
 """Packages whose classes are pickled: the code that pickling runs is theirs, never a user's."""
+_FUNCTIONS = (FunctionType, BuiltinFunctionType)
+_COMPILED = "cython_function_or_method"  # each Cython module has a class of its own so named
 MOST_EXPANDED = 100
 """A file that grows more than this when it is unpacked is none of ours."""
 
@@ -109,7 +111,7 @@ class _Pickler(pickle.Pickler):
         kind = type(item)
         if kind in self._known:
             return NotImplemented
-        is_named = kind in (FunctionType, BuiltinFunctionType) or issubclass(kind, type)
+        is_named = kind in _FUNCTIONS or kind.__name__ == _COMPILED or issubclass(kind, type)
         owner = item if is_named else kind
         module = owner.__module__ or "builtins"  # bound methods of C types have none
         if module.partition(".")[0] not in PICKLED:

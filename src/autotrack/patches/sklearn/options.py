@@ -14,9 +14,13 @@ class SklearnOptions:
     curves: record confusion, ROC, precision-recall and calibration curves, importances and
     coefficients as tables.
     candidates: record every candidate of a search as a child run.
+    log_dataset: record digest, shape and schema of the data that a model is trained on.
+    log_model: keep the trained model.
     """
 
     fitted_metrics: bool = True
     training_metrics: bool = True
     curves: bool = True
     candidates: bool = True
+    log_dataset: bool = True
+    log_model: bool = True

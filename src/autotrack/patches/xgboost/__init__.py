@@ -36,10 +36,14 @@ class XgboostOptions:
 
     every: record the eval metrics of every n-th iteration, and of the last.
     importances: keep the table of the features' importances.
+    log_dataset: record shape, columns and a digest of the labels of each matrix: its values are out of reach.
+    log_model: keep the trained booster.
     """
 
     every: int = 1
     importances: bool = True
+    log_dataset: bool = True
+    log_model: bool = True
 
 
 class Xgboost(Integration):
@@ -57,11 +61,15 @@ class Xgboost(Integration):
 
         settings = self.settings(call)
         run.log_params(settings)
+        if self.options.log_dataset and not call.is_nested:  # an estimator's own call has the data itself
+            _log_data(run, call.arguments)
         points = Points(run, self.options.every)
         call.append("callbacks", points)
         outcome = yield
         points.finish()
         if outcome.error is None:
+            if self.options.log_model and not call.is_nested:
+                run.log_model(outcome.value)
             run.log_params(boosters.defaults(outcome.value, settings))
             points.log_best(outcome.value)
             if self.options.importances:
@@ -92,6 +100,14 @@ class Xgboost(Integration):
                 arguments[name] = type(arguments[name]).__name__
         given = {**arguments, **_as_dict(call.arguments["params"])}
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _log_data(run: ActiveRun, arguments: Mapping[str, Any]) -> None:
+    """What is trained on, and what is evaluated under the user's names."""
+    run.log_dataset(arguments["dtrain"], "train")
+    for data, name in arguments["evals"] or ():
+        if data is not arguments["dtrain"]:
+            run.log_dataset(data, name, role="eval")
 
 
 def _as_dict(params: Any) -> dict[str, Any]:

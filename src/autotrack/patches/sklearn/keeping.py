@@ -1,0 +1,28 @@
+"""The data that a training used, and the model that came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...integration import Call
+    from ...recording.run import ActiveRun
+
+
+def stands_for(run: ActiveRun, estimator: Any) -> bool:
+    """Whether the run is this estimator's training: a transformer is but a step of a user's own run."""
+    return not run.explicit or hasattr(type(estimator), "predict") or hasattr(estimator, "predict")
+
+
+def log_data(run: ActiveRun, call: Call) -> None:
+    """What it is about to be trained on, which a training may change."""
+    given = call.arguments
+    if given.get("X") is not None:
+        run.log_dataset(given["X"], "train", y=given.get("y"))
+    for number, (data, target) in enumerate(given.get("eval_set") or ()):  # as XGBoost names them
+        run.log_dataset(data, f"validation_{number}", y=target, role="eval")
+
+
+def log_model(run: ActiveRun, estimator: Any) -> None:
+    """What predicts: of a search the best candidate, refitted, as the others are runs of their own."""
+    run.log_model(vars(estimator).get("best_estimator_", estimator))
