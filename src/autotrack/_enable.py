@@ -23,6 +23,7 @@ from ._patching.driver import Driver
 from ._patching.imports import when_imported
 from ._patching.observer import Observer
 from ._patching.patcher import Patcher
+from ._patching.targets import patch_target
 from ._patching.threads import carrying
 from ._patching.wrappers import Wrapper
 from ._version import __version__
@@ -315,11 +316,11 @@ def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
         return
     _enabled[integration.name] = enabled = _Enabled(integration)
     for hook in integration.hooks():
-        wrapper, put_on = _wrapper(integration, hook), _patching_of(enabled.patcher, hook)
+        wrapper = _wrapper(integration, hook)
         for target in hook.targets:
-            _patch_when_imported(enabled, target, put_on, wrapper)
+            _patch_when_imported(enabled, target, hook, wrapper)
     for target in integration.thread_starters:
-        _patch_when_imported(enabled, target, enabled.patcher.patch, carrying)
+        _patch_when_imported(enabled, target, None, carrying)
 
 
 def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
@@ -328,30 +329,14 @@ def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
     return Driver(integration, hook, recorder, experiment)
 
 
-PutOn = Callable[[Any, str, Wrapper], None]
-
-
-def _patching_of(patcher: Patcher, hook: Hook) -> PutOn:
-    if hook.subclasses:
-        return functools.partial(patcher.patch_subclasses, mixins=hook.mixins)
-    return patcher.patch
-
-
-def _patch_when_imported(enabled: _Enabled, target: str, put_on: PutOn, wrapper: Wrapper) -> None:
-    module_name, _, path = target.partition(":")
-    *owners, attribute = path.split(".")
-
+def _patch_when_imported(enabled: _Enabled, target: str, hook: Hook | None, wrapper: Wrapper) -> None:
     def patch(module: ModuleType) -> None:
         try:
-            if attribute == "*":
-                enabled.patcher.patch_public(module, wrapper)
-                return
-            owner: Any = functools.reduce(getattr, owners, module)
-            put_on(owner, attribute, wrapper)
+            patch_target(enabled.patcher, module, target, hook, wrapper)
         except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
             log.warning("autotrack: %s: %s is not recorded: %s", enabled.integration.name, target, error)
 
-    enabled.cancel.append(when_imported(module_name, patch))
+    enabled.cancel.append(when_imported(target.partition(":")[0], patch))
 
 
 def _option_names() -> list[str]:

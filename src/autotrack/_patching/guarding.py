@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,7 @@ class GuardedHook:
 
     def finish(self, steps: Steps, outcome: Outcome) -> None:
         """Run the hook from its yield to its end."""
-        if self._guarded(lambda: steps.send(outcome), "its hook failed after the call"):
-            self._guarded(steps.close, "its hook yielded twice")
+        self._guarded(functools.partial(_end, steps, outcome), "its hook failed after the call")
 
     def warn(self, what: str, error: Exception) -> None:
         """One line naming the integration."""
@@ -62,3 +62,9 @@ class GuardedHook:
             self.warn(what + off, error)
             return False
         return True
+
+
+def _end(steps: Steps, outcome: Outcome) -> None:
+    steps.send(outcome)
+    steps.close()
+    raise RuntimeError("it has more than one yield")

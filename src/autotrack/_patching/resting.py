@@ -11,10 +11,13 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..recording.run import ActiveRun
 from ..states import RunError, State
+
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
 
 MAX_OPEN = 64
 """Runs that rest open; the one that rests longest ends then, and goes on as a new segment if called."""
@@ -29,9 +32,10 @@ class RestingRun:
         self.calls = 0
         self.active = 0
 
-    def is_usable(self) -> bool:
-        """A user's run that has ended, or that of the process which forked this one, is none."""
-        return not self.run.inherited and (self.is_ours or not self.run.ended)
+    def is_usable(self, recorder: Recorder) -> bool:
+        """Not one of another store, of the process which forked this one, or a user's that has ended."""
+        is_here = self.run.is_of(recorder) and not self.run.inherited
+        return is_here and (self.is_ours or not self.run.ended)
 
     def end(self) -> None:
         """The object is gone, or is trained anew."""
@@ -51,14 +55,16 @@ class RestingRuns:
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()  # objects may be collected while this thread holds it
 
-    def enter(self, instance: Any, new_run: Callable[[], tuple[ActiveRun, bool]]) -> tuple[RestingRun, int]:
+    def enter(
+        self, instance: Any, recorder: Recorder, new_run: Callable[[], tuple[ActiveRun, bool]]
+    ) -> tuple[RestingRun, int]:
         """A call on `instance` begins: its run, made if there is none, and the number of the call in it.
 
         Raises TypeError for an object that takes no weak reference.
         """
         with self._lock:
             known = self._of.get(id(instance))
-            if known is not None and known[1].is_usable():
+            if known is not None and known[1].is_usable(recorder):
                 resting = known[1]
                 self._of.move_to_end(id(instance))
             else:

@@ -362,6 +362,10 @@ class ActiveRun:
         if self._segment and metrics:
             self._recorder.push((self._segment, metrics, step, at - self._segment.clock_offset))
 
+    def is_of(self, recorder: Recorder) -> bool:
+        """Whether it is recorded there: another store has another recorder."""
+        return self._recorder is recorder
+
     def omit(self, what: str) -> None:
         """Count something that is not kept, and say so once."""
         self._recorder.report.skip(what)

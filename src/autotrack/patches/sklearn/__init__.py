@@ -5,17 +5,20 @@ The class below is put together from one mixin for each kind of call: a module o
 
 from __future__ import annotations
 
+from .cross_validation import CrossValidation
 from .evaluation import Evaluation
 from .fitting import Fitting
 from .options import SklearnOptions
+from .stepping import Stepping
 
 
-class Sklearn(Fitting, Evaluation):
+class Sklearn(Fitting, Stepping, CrossValidation, Evaluation):
     """Params from `get_params(deep=True)`, metrics from what the estimator itself computed."""
 
     name = "sklearn"
     requires = "scikit-learn>=1.3"
     Options = SklearnOptions
+    thread_starters = ("joblib._parallel_backends:ThreadingBackend.submit",)
 
 
 __all__ = ["Sklearn", "SklearnOptions"]

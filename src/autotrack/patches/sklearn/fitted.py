@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 CURVES = ("loss_curve_", "validation_scores_", "train_score_", "validation_score_", "scores_")
 """Fitted attributes with a value per iteration; recorded under the attribute's own name, bare."""
-FACTS = ("n_iter_", "loss_", "best_loss_", "inertia_", "oob_score_", "best_score_", "lower_bound_")
+FACTS = (
+    *("n_iter_", "loss_", "best_loss_", "inertia_", "oob_score_", "best_score_", "lower_bound_"),
+    *("n_clusters_", "n_samples_seen_", "n_steps_", "t_"),
+)
 """Fitted attributes with one number."""
 
 
@@ -19,9 +22,14 @@ def log_fitted(run: ActiveRun, estimator: Any) -> None:
     for attribute in CURVES:
         for step, value in enumerate(_numbers(state.get(attribute))):
             run.log({attribute.rstrip("_"): value}, step)
-    facts = {name.rstrip("_"): state[name] for name in FACTS if _is_number(state.get(name))}
-    if facts:
-        run.log(facts)
+    if numbers := fitted_numbers(estimator):
+        run.log(numbers)
+
+
+def fitted_numbers(estimator: Any) -> dict[str, Any]:
+    """The numbers alone, as they are now."""
+    state = vars(estimator)
+    return {name.rstrip("_"): state[name] for name in FACTS if _is_number(state.get(name))}
 
 
 def _numbers(curve: Any) -> list[float]:

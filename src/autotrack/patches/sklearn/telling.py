@@ -33,14 +33,14 @@ def tell(run: ActiveRun, call: Call, duration: float, options: SklearnOptions) -
     trusted = is_known(estimator)
     found = None
     if trusted and options.training_metrics:
-        found = _predictions(call, max(MIN_BUDGET, BUDGET * duration))
+        found = predictions_of(call, max(MIN_BUDGET, BUDGET * duration))
     weights = weights_of(estimator, trusted) if options.curves else None
     if found is not None or weights is not None:
         run.later(functools.partial(_tell_later, run, found, weights, options.curves, time.monotonic()))
 
 
-def _predictions(call: Call, seconds: float) -> Predictions | None:
-    """None where scikit-learn cannot say it: it has odd targets, or takes other data than rows."""
+def predictions_of(call: Call, seconds: float) -> Predictions | None:
+    """Of the data that was trained on; None where scikit-learn cannot say it, of odd targets or none."""
     from sklearn.base import is_classifier, is_regressor
 
     with contextlib.suppress(Exception):
@@ -52,6 +52,14 @@ def _predictions(call: Call, seconds: float) -> Predictions | None:
     return None
 
 
+def log_training_metrics(run: ActiveRun, found: Predictions, step: int, segment: object = None) -> None:
+    """In the flusher."""
+    with silence():
+        run.log(training_metrics(found), step)
+    if found.rows < found.of_rows:
+        run.log_params({"training_metrics_rows": found.rows})
+
+
 def _tell_later(
     run: ActiveRun,
     found: Predictions | None,
@@ -60,14 +68,14 @@ def _tell_later(
     asked: float,
     segment: object,
 ) -> None:
+    if found is not None:
+        log_training_metrics(run, found, 0)
+    if time.monotonic() - asked > PATIENCE:
+        run.omit("curves and weights of a training: they come faster than these can be written")
+        return
     with silence():
-        if found is not None:
-            run.log(training_metrics(found))
-            if found.rows < found.of_rows:
-                run.log_params({"training_metrics_rows": found.rows})
-        if time.monotonic() - asked > PATIENCE:
-            run.omit("curves and weights of a training: they come faster than these can be written")
-            return
-        tables = weights.tables() if weights is not None else {}
-        for name, columns in {**tables, **(curves(found) if with_curves and found else {})}.items():
-            run.log_table(columns, f"{name}.json")
+        tables = dict(weights.tables()) if weights is not None else {}
+        if with_curves and found is not None:
+            tables |= curves(found)
+    for name, columns in tables.items():
+        run.log_table(columns, f"{name}.json")
