@@ -29,8 +29,9 @@ from rich.cells import cell_len
 
 import autotrack
 from autotrack.cli import commands
-from autotrack.cli.drawing import bar, branches, sparkline
+from autotrack.cli.drawing import bar, sparkline
 from autotrack.display import text
+from autotrack.display.tree import branches
 from autotrack.records import Points
 
 from .scripts import Place, end_of, wait_for

@@ -137,6 +137,12 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.name!r} {self.id} {self.state}>"
 
+    def _repr_html_(self) -> str:
+        """Its page in a notebook."""
+        from .display.run_html import run_html  # what only a notebook needs
+
+        return run_html(self, self._store.children(self.id) if self.children else ())
+
 
 class RunList(Sequence[Run]):
     """Runs, in the order that was asked for; the latest start first, if none was."""
@@ -165,6 +171,12 @@ class RunList(Sequence[Run]):
 
     def __repr__(self) -> str:
         return f"<RunList of {len(self)}>"
+
+    def _repr_html_(self) -> str:
+        """A table of the first ones, in a notebook."""
+        from .display.runs_html import runs_html
+
+        return runs_html(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """A row for each run; params, tags and metrics as columns `params.x`, `tags.x`, `metrics.x`.

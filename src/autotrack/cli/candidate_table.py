@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..display import text
+from ..display.telling import place
 from ..states import State
 from ..store import Run
 from . import run_table
@@ -20,7 +21,7 @@ BEST = "bold green"
 
 def by_rank(runs: Sequence[Run], ranking: str) -> list[Run]:
     """The best first, those without a rank last."""
-    return sorted(runs, key=lambda run: _rank(run, ranking))
+    return sorted(runs, key=lambda run: place(run.metrics, ranking))
 
 
 def table(runs: Sequence[Run], ranking: str, width: int) -> Table:
@@ -44,11 +45,6 @@ def _troubled(runs: Sequence[Run]) -> bool:
     return any(run.state is not State.FINISHED for run in runs)
 
 
-def _rank(run: Run, ranking: str) -> float:
-    rank = run.metrics.get(ranking, inf)
-    return rank if rank == rank else inf
-
-
 def _place(run: Run, ranking: str) -> Text:
-    rank = _rank(run, ranking)
+    rank = place(run.metrics, ranking)
     return Text("-" if rank == inf else text.number(rank), BEST if rank == 1 else "")

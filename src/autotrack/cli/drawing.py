@@ -1,49 +1,15 @@
-"""Pictures made of characters: trees, curves and bars."""
+"""Pictures made of characters: curves and bars."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..records import Points
 
 _LEVELS = "▁▂▃▄▅▆▇█"
-
-
-class Node(Protocol):
-    """What has a place in a tree."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def parent(self) -> str | None: ...
-
-
-NodeT = TypeVar("NodeT", bound=Node)
-
-
-def branches(nodes: Sequence[NodeT]) -> list[tuple[str, NodeT]]:
-    """The nodes, children beneath their parents, each with the lines to draw before it.
-
-    Siblings stay in the given order. Whatever the parents say (they may come from outside), every
-    node is there once.
-    """
-    known = {node.id for node in nodes}
-    below: defaultdict[str | None, list[NodeT]] = defaultdict(list)
-    for node in nodes:
-        below[node.parent if node.parent in known else None].append(node)
-    drawn: list[tuple[str, NodeT]] = []
-    open_ends = [("", "", node) for node in reversed(below.pop(None, []))]
-    while open_ends:
-        lines, indent, node = open_ends.pop()
-        drawn.append((lines, node))
-        ends = [("├─ ", "│  ", child) for child in below.pop(node.id, [])]
-        ends[-1:] = [("└─ ", "   ", child) for _, _, child in ends[-1:]]
-        open_ends += [(indent + line, indent + more, child) for line, more, child in reversed(ends)]
-    return drawn + [("", node) for circle in below.values() for node in circle]
 
 
 def sparkline(points: Points, width: int) -> str:

@@ -33,22 +33,16 @@ def last(run: Run) -> Iterator[RenderableType]:
 def whole(run: Run) -> Iterator[str]:
     """Every line, with its time, for other programs to read too."""
     for line in run.logs:
-        yield f"{_clock(line)}  {text.plain(_words(line), LONGEST)}"
+        yield f"{_clock(line)}  {text.plain(text.said(line), LONGEST)}"
 
 
 def _table(lines: list[LogLine]) -> Table:
     table = grid("<<")
     for line in lines:
         style = _STYLES.get(line.level or line.stream, "")
-        table.add_row(Text(_clock(line), "dim"), Text(text.plain(_words(line)), style))
+        table.add_row(Text(_clock(line), "dim"), Text(text.plain(text.said(line)), style))
     return table
 
 
 def _clock(line: LogLine) -> str:
     return f"{line.time.astimezone():%H:%M:%S}"
-
-
-def _words(line: LogLine) -> str:
-    """The text; of logging also who said it, and how urgently."""
-    source = " ".join(part for part in (line.level, line.logger) if part)
-    return f"{source}: {line.text}" if source else line.text

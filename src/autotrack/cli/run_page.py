@@ -12,7 +12,8 @@ from rich.text import Text
 
 from ..display import text
 from ..display.headline import headline
-from ..display.telling import NOT_SET, SYSTEM, direction, ranking
+from ..display.telling import NOT_SET, SYSTEM, Metric, measured, ranking
+from ..display.tree import calls
 from ..records import Artifact, Dataset, MetricSummary, Model
 from ..semconv import Scalar
 from ..store import Run, Store
@@ -20,10 +21,9 @@ from . import candidate_table, header, logs, run_table
 from .drawing import sparkline
 from .pairs import params, side_by_side
 from .terminal import grid, heading, titled
-from .waterfall import calls, waterfall
+from .waterfall import waterfall
 
 T = TypeVar("T")
-Metric = tuple[str, MetricSummary]
 
 MOST_CHILDREN = 10
 MOST_PARAMS = 60
@@ -56,7 +56,7 @@ def parts(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
         return side_by_side(some, width)
 
     yield from header.parts(store, run, facts)
-    metrics, system = _metrics_and_samples(run)
+    metrics, system = measured(run.summaries)
     yield from _section("Metrics", metrics, MOST_ROWS, lambda some: _metrics(run, some, width))
     yield from _children(store, run, width)
     yield from _section("Params", _pairs(run.params), MOST_PARAMS, lambda some: params(dict(some), width))
@@ -64,7 +64,11 @@ def parts(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
     yield from _section("Models", run.models, MOST_ROWS, _models)
     fits = run.fits
     yield from _section(
-        "Training calls", calls(run, fits), MOST_ROWS, lambda lines: waterfall(run, lines, width), len(fits)
+        "Training calls",
+        calls(run.started, fits),
+        MOST_ROWS,
+        lambda lines: waterfall(lines, run.duration, width),
+        len(fits),
     )
     yield from _section("Artifacts", run.artifacts, MOST_ROWS, _artifacts)
     yield from _section("Tags", _pairs(run.tags), MOST_ROWS, values)
@@ -112,15 +116,6 @@ def _children(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
 def _pairs(values: dict[str, Any]) -> list[tuple[str, Scalar]]:
     """Names and values; those that are not set come last."""
     return sorted(values.items(), key=lambda pair: pair[1] == NOT_SET)
-
-
-def _metrics_and_samples(run: Run) -> tuple[list[Metric], list[Metric]]:
-    """What was measured of the model, scores and losses first; and of the machine."""
-    found = sorted(run.summaries.items(), key=lambda metric: direction(metric[0]) is None)
-    return (
-        [metric for metric in found if not metric[0].startswith(SYSTEM)],
-        [metric for metric in found if metric[0].startswith(SYSTEM)],
-    )
 
 
 def _metrics(run: Run, metrics: Sequence[Metric], width: int) -> RenderableType:

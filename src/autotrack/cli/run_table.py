@@ -13,9 +13,9 @@ from rich.text import Text
 
 from ..display import text
 from ..display.telling import NOT_SET, ranked
+from ..display.tree import branches
 from ..semconv import Scalar
 from ..store import Run
-from .drawing import branches
 from .terminal import GAP, state_text
 
 FOLDED = "▸"

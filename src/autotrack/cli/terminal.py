@@ -1,4 +1,4 @@
-"""The terminal: its width, its colours, the symbols of states, and tables without a frame."""
+"""The terminal: its width, its colours, and tables without a frame."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from ..display.text import SYMBOLS
 from ..states import State
 
 GAP = 2
 """Cells between two columns."""
 
-_STATES = {
-    State.FINISHED: ("✓", "green"),
-    State.FAILED: ("✗", "bold red"),
-    State.KILLED: ("■", "yellow"),
-    State.LOST: ("?", "magenta"),
-    State.RUNNING: ("●", "cyan"),
-    State.IDLE: ("○", "cyan"),
+_STYLES = {
+    State.FINISHED: "green",
+    State.FAILED: "bold red",
+    State.KILLED: "yellow",
+    State.LOST: "magenta",
+    State.RUNNING: "cyan",
+    State.IDLE: "cyan",
 }
 
 
@@ -38,8 +39,7 @@ def console() -> Console:
 
 def state_text(state: State) -> Text:
     """The state with its symbol, in its colour."""
-    symbol, style = _STATES[state]
-    return Text(f"{symbol} {state}", style)
+    return Text(f"{SYMBOLS[state]} {state}", _STYLES[state])
 
 
 def heading(title: str, note: str = "") -> Padding:

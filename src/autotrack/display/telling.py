@@ -6,9 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from math import inf, isnan
 
+from ..records import MetricSummary
 from ..semconv import Scalar
 
+Metric = tuple[str, MetricSummary]
+"""A name, and what is known of its curve."""
 NOT_SET = "None"
 """The text of a param that was left at None: as good as absent."""
 SYSTEM = "system/"
@@ -20,6 +24,13 @@ _DOWN = frozenset(
 )
 _NO_SCORE = frozenset(("std", "rank", "time"))
 """With one of these words in it a name means something about a score, and no score."""
+_BARE_SCORE = frozenset(
+    ("score", "best", "mean", "cv", "test", "train", "training", "val", "valid", "validation")
+)
+"""What scikit-learn calls what its scorers return, "the higher the better", and no other score.
+
+Of some scores the lower ones are better: Davies and Bouldin's.
+"""
 
 
 class Direction(Enum):
@@ -32,11 +43,11 @@ class Direction(Enum):
 def direction(name: str) -> Direction | None:
     """What a metric's name says by one of its words; None where it says nothing, or two things.
 
-    scikit-learn negates losses so that higher is better, and calls them ``neg_…``. ``score`` alone is
-    no word that tells: of some scores (Davies-Bouldin) the lower ones are better.
+    scikit-learn negates losses so that higher is better, and calls them ``neg_…``.
     """
     words = set(re.findall(r"[a-z][a-z0-9]*", name.lower()))
-    up, down = not words.isdisjoint(_UP), not words.isdisjoint(_DOWN)
+    up = not words.isdisjoint(_UP) or ("score" in words and words <= _BARE_SCORE)
+    down = not words.isdisjoint(_DOWN)
     if words & _NO_SCORE or up == down:
         return None
     return Direction.UP if up or "neg" in words else Direction.DOWN
@@ -57,11 +68,18 @@ def ranked(values: Sequence[Mapping[str, Scalar]], *, metrics: bool = False) -> 
     shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
     telling = [name for name in given if name in differ | shared]
 
-    def order(name: str) -> tuple[bool, int]:
+    def order(name: str) -> tuple[bool, int, int]:
         weight = 2 if metrics and direction(name) else 1
-        return name not in differ, -weight * len(given[name])
+        return name not in differ, -weight * len(given[name]), name.count("__")
 
     return sorted(telling, key=order)
+
+
+def measured(summaries: Mapping[str, MetricSummary]) -> tuple[list[Metric], list[Metric]]:
+    """What was measured of the model, scores and losses first; and of the machine."""
+    found = sorted(summaries.items(), key=lambda metric: direction(metric[0]) is None)
+    model = [metric for metric in found if not metric[0].startswith(SYSTEM)]
+    return model, [metric for metric in found if metric[0].startswith(SYSTEM)]
 
 
 def families(params: Mapping[str, Scalar]) -> dict[str, dict[str, Scalar]]:
@@ -86,3 +104,9 @@ def ranking(metrics: Sequence[Mapping[str, Scalar]]) -> str | None:
     names = sorted(name for mapping in metrics for name in mapping if re.match(r"rank(_|$)", name))
     found = next(iter(names), None)
     return found if found is not None and 2 * names.count(found) >= len(metrics) else None
+
+
+def place(metrics: Mapping[str, float], ranking: str) -> float:
+    """A candidate's rank; those without one come last."""
+    rank = metrics.get(ranking, inf)
+    return inf if isnan(rank) else rank

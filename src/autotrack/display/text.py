@@ -10,8 +10,18 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
+from ..records import LogLine
 from ..semconv import Scalar
+from ..states import State
 
+SYMBOLS = {
+    State.FINISHED: "✓",
+    State.FAILED: "✗",
+    State.KILLED: "■",
+    State.LOST: "?",
+    State.RUNNING: "●",
+    State.IDLE: "○",
+}
 _JOINER = "\u200d"
 """Holds emoji together; the one invisible character that is shown as it is."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -123,6 +133,12 @@ def ago(moment: datetime) -> str:
 def count(n: int, noun: str) -> str:
     """ "1 run", "1,234 runs"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def said(line: LogLine) -> str:
+    """A line that was printed; of logging also who said it, and how urgently."""
+    source = " ".join(part for part in (line.level, line.logger) if part)
+    return f"{source}: {line.text}" if source else line.text
 
 
 def as_json(value: Any) -> str:
