@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import functools
 from collections import deque
+from itertools import groupby
+from operator import itemgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv as sc
 from .companion import Companion
-from .transcript import MAX_TEXT, Line, Transcript
+from .flusher import SLICE
+from .transcript import MAX_TEXT, Transcript
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -65,16 +68,27 @@ class Console(Companion):
     def _write(self) -> None:
         """Turn what waits into lines, and the complete ones into spans."""
         self._is_scheduled = False
+        waiting = len(self._pending)
+        while waiting > 0:
+            self._write_some(min(SLICE, waiting))
+            waiting -= SLICE
+
+    def _write_some(self, count: int) -> None:
+        take = self._pending.popleft
+        pieces = [take() for _ in range(count)]
         touched: dict[int, Transcript] = {}
-        for _ in range(len(self._pending)):
-            segment, stream, text, time, level, logger = self._pending.popleft()
-            if not isinstance(text, str):  # a stream of the user's own may take anything
-                continue
+        for (segment, stream), group in groupby(pieces, itemgetter(0, 1)):
             transcript = self._transcripts.get(id(segment))
             if transcript is None:
                 transcript = self._transcripts[id(segment)] = Transcript(segment)
-            transcript.take(stream, Line(text, time, level, logger), is_whole=stream == LOGGING)
             touched[id(segment)] = transcript
+            if stream == LOGGING:
+                for _, _, *record in group:
+                    transcript.record(LOGGING, *record)
+            else:  # a stream of the user's own may take anything
+                written = [(text, time) for _, _, text, time, *_ in group if isinstance(text, str)]
+                if written:
+                    transcript.write(stream, *zip(*written, strict=True))
         for transcript in touched.values():
             self._emit(transcript)
 
@@ -94,16 +108,15 @@ class Console(Companion):
 
     def _emit(self, transcript: Transcript) -> None:
         segment = transcript.segment
-        for stream, first, lines in transcript.batches():
+        for batch in transcript.batches():
             facts: dict[str, Any] = {
-                sc.LOG_STREAM: stream,
-                sc.LOG_LINE: first,
-                sc.LOG_TEXT: "\n".join([line.text for line in lines]),
+                sc.LOG_STREAM: batch.stream,
+                sc.LOG_LINE: batch.first,
+                sc.LOG_TEXT: "\n".join(batch.texts),
             }
-            if stream == LOGGING:
-                facts[sc.LOG_LEVELS] = tuple(line.level for line in lines)
-                facts[sc.LOG_LOGGERS] = tuple(line.logger for line in lines)
-            times = tuple(line.time + segment.clock_offset for line in lines)
+            if batch.levels:
+                facts |= {sc.LOG_LEVELS: tuple(batch.levels), sc.LOG_LOGGERS: tuple(batch.loggers)}
+            times = [time + segment.clock_offset for time in batch.times]
             self._recorder.spans.lines(segment, facts, times)
         if transcript.cut:
             reason = f"console lines of a run beyond its first {MAX_TEXT // 1_000_000} MB"
