@@ -1,0 +1,23 @@
+"""Kits for authors: subclass one in your tests, and every promise of its contract is tested.
+
+from autotrack.testing import IntegrationConformance
+
+class TestTinyboost(IntegrationConformance):
+    integration = Tinyboost
+    ...
+"""
+
+from __future__ import annotations
+
+try:
+    import hypothesis  # noqa: F401
+    import pytest
+except ImportError as error:
+    raise ImportError(f"autotrack.testing needs {error.name}: pip install 'autotrack[testing]'") from error
+
+pytest.register_assert_rewrite(f"{__name__}.integrations", f"{__name__}.backends")
+
+from .integrations import IntegrationConformance  # noqa: E402
+from .tracking import Tracking  # noqa: E402
+
+__all__ = ["IntegrationConformance", "Tracking"]

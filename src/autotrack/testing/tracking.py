@@ -1,0 +1,46 @@
+"""autotrack switched on for the length of a test, on a store of the test's own."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from .. import _enable
+from ..store import Run, Store
+
+
+class Tracking:
+    """What was recorded so far, read as a user would.
+
+    A context manager: when it is left, autotrack is off and every open run has ended.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.store = Store(url)
+
+    def enable(self, *names: str, **options: Any) -> None:
+        """`autotrack.enable` with this store, and without the environment's facts, the same in each test."""
+        given = {"environment": False, **options}
+        _enable.enable(*names, store=self._url, experiment="tests", quiet=True, **given)
+
+    def disable(self) -> None:
+        """`autotrack.disable`."""
+        _enable.disable()
+
+    def runs(self) -> list[Run]:
+        """The latest first."""
+        _enable.flush_recorder()
+        return list(self.store.runs())
+
+    def run(self) -> Run:
+        """The one run there is."""
+        (run,) = self.runs()
+        return run
+
+    def __enter__(self) -> Tracking:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, tb: TracebackType | None) -> None:
+        _enable.end()
+        self.store.close()
