@@ -33,7 +33,8 @@ _HARMLESS = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "protocol.allow=never"),  # a partial clone would fetch what it lacks
-    *("-c", "diff.noprefix=false"),
+    *("-c", "diff.noprefix=false"),  # these would change the form of a patch
+    *("-c", "diff.relative=false"),
     *("-c", "diff.mnemonicPrefix=false"),
     *("-c", "core.quotePath=false"),
     "--no-pager",
@@ -120,7 +121,9 @@ def _ask(git: _Git, found: Checkout) -> None:
     if not git.switch_off_filters():
         facts[sc.VCS_PROBLEM] = "the working tree was not compared: the repository has filters of its own"
         return
-    untracked = git.run("ls-files", "--others", "--exclude-standard", "--directory", "-z", ":/")
+    untracked = git.run(
+        "ls-files", "--others", "--exclude-standard", "--directory", "--full-name", "-z", ":/"
+    )
     names = [name for name in untracked.text.split("\0") if name]
     facts[sc.VCS_UNTRACKED] = len(names)
     found.changes = _listed(names)

@@ -37,7 +37,7 @@ _PATTERNS = (
     _Pattern(("://",), re.compile(r"://(?!git@)[^/\s@'\"<>]{1,500}@"), f"://{HIDDEN}@"),
     _Pattern(("eyj",), re.compile(r"\beyJ[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]*")),
     _Pattern(("hf_", "npm_"), re.compile(r"\b(?:hf|npm)_[A-Za-z0-9]{20,}")),
-    _Pattern(("gh", "glpat-"), re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-)[\w-]{16,}")),
+    _Pattern(("gh", "github_pat_", "glpat-"), re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-)[\w-]{16,}")),
     _Pattern(("pypi-", "dop_v1_"), re.compile(r"\b(?:pypi-|dop_v1_)[\w-]{16,}")),
     _Pattern(("sk-", "sk_", "pk_", "rk_"), re.compile(r"\b(?:sk-|[spr]k_(?:live|test)_)[\w-]{16,}")),
     _Pattern(("xox", "xapp-"), re.compile(r"\b(?:xox[abeoprs]|xapp)-[\w-]{10,}")),
