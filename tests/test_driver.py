@@ -207,6 +207,23 @@ def test_a_hook_that_keeps_failing_is_switched_off(
     assert len(tracking.runs()) == 5
 
 
+def test_a_second_yield_is_said(
+    toy: Any, tracking: Tracking, monkeypatch_toy: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Twice(Integration):
+        name = "toy"
+        requires = "toylib"
+
+        @hook("toylib:Trainer.fit")
+        def fit(self, run: Any, call: Call) -> Generator[None, Outcome, None]:
+            yield
+            yield
+
+    use(tracking, monkeypatch_toy, Twice)
+    toy.Trainer().fit()
+    assert "more than one yield" in caplog.text
+
+
 def test_a_broken_recorder_does_not_stop_training(
     toy: Any, tracking: Tracking, monkeypatch_toy: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

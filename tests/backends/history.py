@@ -1,208 +1,27 @@
-"""Spans of made-up histories, and everything a store says of them, for the property tests."""
+"""Everything a SQLite store says of a history, the audits' tables too."""
 
 from __future__ import annotations
 
-import math
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from hypothesis import strategies as st
-
-from autotrack import semconv as sc
 from autotrack.backends.sqlite import SqliteBackend
-from autotrack.records import SpanRecord
+from autotrack.testing.histories import RUNS, WRITERS, ours, said, table
 
-RUNS = ("0" * 31 + "1", "0" * 31 + "2")
-WRITERS = ("a" * 16, "b" * 16)
-NAMES = ("loss", "acc", 'q"uote/🙂\n')
-
-small = st.integers(0, 5)
-values = st.one_of(st.sampled_from([0.0, 1.5, -2.0, math.nan, math.inf, -math.inf]), st.floats(width=32))
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[SpanRecord]:
-    """Spans of two writers, each with its own numbers; runs, segments, times and steps collide on purpose."""
-    spans = []
-    for writer in WRITERS:
-        for seq in range(1, draw(st.integers(1, 9)) + 1):
-            kind = draw(st.sampled_from([*_FACTS, "metrics", "metrics", "metrics"]))
-            run, segment, time = draw(st.sampled_from(RUNS)), draw(st.integers(1, 2)), draw(small)
-            facts = draw(tables()) if kind == "metrics" else draw(_FACTS[kind])
-            spans.append(ours(kind, run, segment, writer, (seq,), facts, time))
-    spans += [foreign(i) for i in range(draw(st.integers(0, 2)))]
-    return spans
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> dict[str, Any]:
-    rows = draw(st.integers(1, 4))
-    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
-    column = st.lists(values, min_size=rows, max_size=rows)
-    numbers = st.lists(st.integers(-3, 3), min_size=rows, max_size=rows)
-    return {
-        sc.METRICS_STEP: tuple(draw(numbers)),
-        sc.METRICS_TIME: tuple(sorted(draw(numbers))),
-        sc.METRICS_ROWS: (rows,),
-        **{sc.METRICS_VALUE_PREFIX + name: tuple(draw(column)) for name in names},
-    }
-
-
-def _settings(prefix: str, value: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.sampled_from([prefix + "a", prefix + "b"]), value, max_size=2)
-
-
-_params = _settings(
-    sc.PARAM_PREFIX, st.one_of(st.integers(-3, 3), st.text(max_size=3), values, st.booleans())
-)
-_tags = _settings(sc.TAG_PREFIX, st.text(max_size=3))
-_attributes = _settings("vcs.", st.one_of(st.text(max_size=3), st.integers(-3, 3)))
-_FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "run.start": st.builds(
-        lambda name, experiment, params, tags: {
-            sc.RUN_NAME: name,
-            sc.EXPERIMENT_NAME: experiment,
-            sc.RUN_BEAT_INTERVAL: 10.0,
-            **params,
-            **tags,
-        },
-        st.sampled_from(["x", "y"]),
-        st.sampled_from(["e", "f"]),
-        _params,
-        _tags,
-    ),
-    "update": st.builds(lambda *facts: facts[0] | facts[1] | facts[2], _params, _tags, _attributes),
-    "run": st.builds(
-        lambda state: {sc.RUN_STATE: state, sc.ERROR_TYPE: "E"},
-        st.sampled_from(["finished", "failed", "killed", "gone astray"]),
-    ),
-    "beat": st.builds(lambda state: {sc.RUN_STATE: state} if state else {}, st.sampled_from(["", "idle"])),
-    "artifact": st.builds(
-        lambda path, digest: {
-            sc.ARTIFACT_PATH: path,
-            sc.ARTIFACT_SHA256: digest * 64,
-            sc.ARTIFACT_SIZE: 3,
-            sc.ARTIFACT_URI: "file:///x",
-        },
-        st.sampled_from(["p", "q"]),
-        st.sampled_from("12"),
-    ),
-    "dataset": st.builds(
-        lambda name, digest, shape: {
-            sc.DATASET_NAME: name,
-            sc.DATASET_ROLE: "train",
-            sc.DATASET_DIGEST: digest,
-            sc.DATASET_SHAPE: shape,
-            sc.DATASET_SCHEMA: "[1]",
-        },
-        st.sampled_from(["train", "test"]),
-        st.sampled_from("12"),
-        st.sampled_from([(1, 2), (), "no shape"]),
-    ),
-    "model": st.builds(
-        lambda path, flavor, facts: {
-            sc.MODEL_PATH: path,
-            sc.MODEL_FLAVOR: flavor,
-            sc.MODEL_CLASS: "m.C",
-            sc.MODEL_FACTS: facts,
-        },
-        st.sampled_from(["model", "other"]),
-        st.sampled_from("ab"),
-        st.sampled_from(["{}", '{"a": 1}', "no JSON"]),
-    ),
-    "log": st.just({sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TIMES: (1, 2), sc.LOG_TEXT: "a\nb"}),
-    "fit": st.builds(lambda params: {sc.FIT_CLASS: "m.C", **params}, _params),
-    "from the future": st.just({"ml.unheard.of": (1, 2)}),
-}
-
-
-def ours(
-    kind: str, run: str, segment: int, writer: str, seqs: tuple[int, ...], facts: dict[str, Any], time: int
-) -> SpanRecord:
-    return SpanRecord(
-        trace_id="1" * 32,
-        span_id=f"{writer[:8]}{seqs[0]:08x}",
-        parent_id=None,
-        name=kind,
-        start=time,
-        end=time + 1,
-        attributes={
-            sc.SPAN_TYPE: kind,
-            sc.SCHEMA: 1,
-            sc.RUN_ID: run,
-            sc.SEGMENT: segment,
-            sc.WRITER: writer,
-            sc.SEQ: seqs,
-            **facts,
-        },
-        resource={sc.HOST_NAME: "h"},
-    )
-
-
-def foreign(number: int) -> SpanRecord:
-    return SpanRecord("2" * 32, f"{number:016x}", None, "GET /", 1, 2, {"http.route": "/"})
-
-
-@st.composite
-def deliveries(draw: st.DrawFn, spans: list[SpanRecord]) -> list[list[SpanRecord] | None]:
-    """The same spans as they might arrive: merged, doubled, shuffled, in batches; None is a compaction."""
-    merged = list(_merged(spans)) if draw(st.booleans()) else []
-    arriving = [*spans, *merged, *draw(st.lists(st.sampled_from(spans), max_size=5))]
-    arriving = draw(st.permutations(arriving))
-    steps: list[list[SpanRecord] | None] = []
-    while arriving:
-        size = draw(st.integers(1, len(arriving)))
-        steps.append(arriving[:size])
-        arriving = arriving[size:]
-        if draw(st.booleans()):
-            steps.append(None)
-    return steps
-
-
-def _merged(spans: list[SpanRecord]) -> Iterator[SpanRecord]:
-    """Consecutive tables of one writer, run, segment and set of names as one span with several numbers."""
-    groups: dict[Any, list[SpanRecord]] = {}
-    for span in spans:
-        if span.attributes.get(sc.SPAN_TYPE) == "metrics":
-            key = (
-                tuple(span.attributes[k] for k in (sc.RUN_ID, sc.SEGMENT, sc.WRITER)),
-                frozenset(k for k in span.attributes if k.startswith(sc.METRICS_VALUE_PREFIX)),
-            )
-            groups.setdefault(key, []).append(span)
-    for group in groups.values():
-        first = group[0].attributes
-        arrays = [k for k, v in first.items() if k.startswith("ml.metrics.") or k == sc.SEQ]
-        facts = {k: sum((tuple(s.attributes[k]) for s in group), ()) for k in arrays}
-        seqs = facts.pop(sc.SEQ)
-        time = min(s.start for s in group)
-        span = ours("metrics", first[sc.RUN_ID], first[sc.SEGMENT], first[sc.WRITER], seqs, facts, time)
-        yield replace(span, end=max(s.end for s in group))
+__all__ = ["RUNS", "WRITERS", "audited", "contents", "ours", "table"]
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """Everything a store says: what its readers return, and what only audits see."""
-    backend = SqliteBackend(f"sqlite:///{path}")
-    rows = backend.runs()
-    said: dict[str, Any] = {"runs": [_comparable(row) for row in rows]}
-    for row in rows:
-        said[row.id] = (
-            {name: _curve(backend, row.id, name) for name in row.metrics},
-            backend.artifacts(row.id),
-            backend.fits(row.id),
-            backend.attributes(row.id),
-            backend.datasets(row.id),
-            backend.models(row.id),
-            backend.logs(row.id),
-        )
+    """What its readers return, and what only audits see."""
+    return said(SqliteBackend(f"sqlite:///{path}")) | audited(path)
+
+
+def audited(path: Path) -> dict[str, Any]:
+    """What only audits see."""
     with closing(sqlite3.connect(path)) as db:
-        for query in _AUDITS:
-            said[query] = sorted(map(repr, db.execute(query)))
-    return said
+        return {query: sorted(map(repr, db.execute(query))) for query in _AUDITS}
 
 
 _AUDITS = (
@@ -212,13 +31,3 @@ _AUDITS = (
     "SELECT trace_id, span_id, type, name, start, attributes FROM span",
     "SELECT r.id, s.segment, s.writer, s.name, s.state, s.idle FROM segment s JOIN run r ON pk = s.run",
 )
-
-
-def _comparable(row: Any) -> str:
-    return repr(row).replace("-nan", "nan")
-
-
-def _curve(backend: SqliteBackend, run: str, name: str) -> tuple[bytes, bytes, bytes]:
-    points = backend.points(run, name)
-    value = np.where(np.isnan(points.value), np.nan, points.value)  # one NaN is as good as another
-    return points.step.tobytes(), points.time.tobytes(), value.tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autotrack import semconv as sc
@@ -24,10 +23,9 @@ from autotrack.backends.migrations import VERSION_TABLE
 from autotrack.backends.schema import metadata
 from autotrack.backends.sqlite import SqliteBackend
 from autotrack.errors import NewerStore, StoreError
-from autotrack.records import SpanRecord
-from autotrack.states import State
+from autotrack.testing import BackendConformance
 
-from .history import RUNS, WRITERS, contents, deliveries, histories, ours
+from .history import RUNS, WRITERS, contents, ours, table
 
 Fresh = Callable[[], Path]
 
@@ -59,34 +57,24 @@ def backend_at(path: Path) -> SqliteBackend:
     return SqliteBackend(f"sqlite:///{path}")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_the_store_is_a_function_of_the_set_of_spans(
-    data: st.DataObject, fresh: Fresh, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(compaction, "WORTH_IT", 2)
-    monkeypatch.setattr(compaction, "FULL", 6)
-    spans = data.draw(histories())
-    once, often = fresh(), fresh()
-    backend_at(once).write(spans)
-    backend = backend_at(often)
-    for batch in data.draw(deliveries(spans)):
-        if batch is None:
-            backend.compact()
-        else:
-            backend.write(batch)
-    assert contents(often) == contents(once)
-    once.unlink()
-    often.unlink()
+class TestSqlite(BackendConformance):
+    """Every promise of the contract."""
 
+    @pytest.fixture(autouse=True)
+    def _compact_early(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(compaction, "WORTH_IT", 2)
+        monkeypatch.setattr(compaction, "FULL", 6)
 
-def table(seq: int, steps: list[int], time: int = 0, **columns: list[float]) -> SpanRecord:
-    facts: dict[str, Any] = {
-        sc.METRICS_STEP: tuple(steps),
-        sc.METRICS_TIME: tuple(time + s for s in range(len(steps))),
-    }
-    facts |= {sc.METRICS_VALUE_PREFIX + name: tuple(values) for name, values in columns.items()}
-    return ours("metrics", RUNS[0], 1, WRITERS[0], (seq,), facts, time)
+    @pytest.fixture
+    def new_url(self, fresh: Fresh) -> Callable[[], str]:
+        return lambda: f"sqlite:///{fresh()}"
+
+    def make_backend(self, url: str) -> SqliteBackend:
+        return SqliteBackend(url)
+
+    def said(self, url: str) -> dict[str, Any]:
+        """And what only audits see."""
+        return contents(Path(url.removeprefix("sqlite:///")))
 
 
 def test_compaction_makes_one_chunk_of_many_and_changes_no_point(fresh: Fresh) -> None:
@@ -100,17 +88,6 @@ def test_compaction_makes_one_chunk_of_many_and_changes_no_point(fresh: Fresh) -
         assert db.execute("SELECT count(*) FROM axis").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM chunk").fetchone() == (2,)
     assert contents(path) == before
-
-
-def test_curve_order_is_segment_step_time_seq(fresh: Fresh) -> None:
-    backend = backend_at(fresh())
-    backend.write([table(1, [5, 3, 3, 9], 10, x=[1.0, 2.0, 3.0, math.nan]), table(2, [4], 0, x=[5.0])])
-    points = backend.points(RUNS[0], "x")
-    assert points.step.tolist() == [3, 3, 4, 5, 9]
-    assert points.value.tolist()[:4] == [2.0, 3.0, 5.0, 1.0]
-    summary = backend.run(RUNS[0]).metrics["x"]  # type: ignore[union-attr]
-    assert math.isnan(summary.last)
-    assert (summary.min, summary.max, summary.count, summary.non_finite) == (1.0, 5.0, 5, 1)
 
 
 @pytest.mark.parametrize(
@@ -191,26 +168,6 @@ def test_migrations_make_the_schema(fresh: Fresh) -> None:
     with backend._engine.connect() as db:
         context = MigrationContext.configure(db, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
-
-
-def test_states_of_segments(fresh: Fresh) -> None:
-    start = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
-    backend = backend_at(fresh())
-    backend.write(
-        [
-            ours("run.start", RUNS[0], 1, WRITERS[0], (1,), start, 1),
-            ours("run", RUNS[0], 1, WRITERS[0], (2,), {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E"}, 2),
-        ]
-    )
-    assert backend.run(RUNS[0]).state is State.FAILED  # type: ignore[union-attr]
-    backend.write([ours("run.start", RUNS[0], 5, WRITERS[1], (1,), start, 5)])
-    resumed = backend.run(RUNS[0])
-    assert resumed is not None
-    assert (resumed.state, resumed.ended, resumed.error) == (None, None, None)
-    backend.write([ours("beat", RUNS[0], 5, WRITERS[1], (2,), {sc.RUN_STATE: "idle"}, 6)])
-    assert backend.run(RUNS[0]).state is State.IDLE  # type: ignore[union-attr]
-    backend.write([ours("update", RUNS[0], 5, WRITERS[1], (3,), {}, 7)])
-    assert backend.run(RUNS[0]).state is None  # type: ignore[union-attr]
 
 
 @given(st.lists(st.integers(0, 30)))

@@ -17,7 +17,8 @@ except ImportError as error:
 
 pytest.register_assert_rewrite(f"{__name__}.integrations", f"{__name__}.backends")
 
+from .backends import BackendConformance  # noqa: E402
 from .integrations import IntegrationConformance  # noqa: E402
 from .tracking import Tracking  # noqa: E402
 
-__all__ = ["IntegrationConformance", "Tracking"]
+__all__ = ["BackendConformance", "IntegrationConformance", "Tracking"]

@@ -1,0 +1,346 @@
+"""The kit for backends."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from .. import semconv as sc
+from ..backend import Backend
+from ..grammar import parse_filter, parse_order
+from ..query import Search
+from ..records import SpanRecord
+from ..states import State
+from .histories import RUNS, WRITERS, deliveries, foreign, histories, ours, said, table
+
+T = TypeVar("T")
+
+ODD_NAMES = ["a b", "q\"uo'te", "a.b/c\\d", "%_?*[", "новое/🙂", "line\nbreak", "x" * 250, "; DROP TABLE run"]
+
+MALFORMED: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "columns of different lengths": {"steps": (1, 2), "times": (1,), "x": (1.0,)},
+    "a word among the values": {"steps": (1,), "times": (1,), "x": ("word",)},
+    "half a step": {"steps": (1.5,), "times": (1,), "x": (1.0,)},
+    "a step that is no array": {"steps": 7, "times": (1,), "x": (1.0,)},
+    "a step beyond int64": {"steps": (2**70,), "times": (1,), "x": (1.0,)},
+    "an array of arrays": {"steps": ((1,), (1, 2)), "times": (1,), "x": (1.0,)},
+}
+
+
+class BackendConformance:
+    """Every promise of `Backend`, tested. Subclass it:
+
+        class TestMine(BackendConformance):
+            @pytest.fixture
+            def new_url(self, tmp_path):
+                numbers = itertools.count()
+                return lambda: f"mine:///{tmp_path}/{next(numbers)}"
+
+            def make_backend(self, url):
+                return MyBackend(url)
+
+    Some tests make hundreds of stores: `new_url` may copy an empty one.
+    """
+
+    @pytest.fixture
+    def new_url(self) -> Callable[[], str]:
+        """Makes URLs of stores with nothing in them."""
+        raise NotImplementedError("write the fixture new_url: a function that gives a new store's URL")
+
+    def make_backend(self, url: str) -> Backend:
+        """The backend of a store; it is asked for several of one."""
+        raise NotImplementedError("write make_backend(url)")
+
+    def said(self, url: str) -> dict[str, Any]:
+        """Everything the store says. Add what your backend keeps beyond what `Backend` can be asked."""
+        return self._with(url, said)
+
+    def _with(self, url: str, use: Callable[[Backend], T]) -> T:
+        backend = self.make_backend(url)
+        try:
+            return use(backend)
+        finally:
+            backend.close()
+
+    def write(self, url: str, *spans: SpanRecord) -> None:
+        """Write them, as a process that then ends."""
+        self._with(url, lambda backend: backend.write(spans))
+
+    # --- one truth, replayable ---------------------------------------------------------------------
+
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    def test_the_store_is_a_function_of_the_set_of_spans(
+        self, data: st.DataObject, new_url: Callable[[], str]
+    ) -> None:
+        spans = data.draw(histories())
+        once, often = new_url(), new_url()
+        self.write(once, *spans)
+        backend = self.make_backend(often)
+        for batch in data.draw(deliveries(spans)):
+            if batch is None:
+                backend.compact()
+            else:
+                backend.write(batch)
+        backend.close()
+        assert self.said(often) == self.said(once)
+
+    def test_a_span_that_comes_again_changes_nothing(self, new_url: Callable[[], str]) -> None:
+        url, spans = new_url(), _a_whole_run()
+        self.write(url, *spans)
+        before = self.said(url)
+        self.write(url, *spans, *spans)
+        assert self.said(url) == before
+
+    def test_spans_may_come_in_any_order(self, new_url: Callable[[], str]) -> None:
+        forwards, backwards = new_url(), new_url()
+        self.write(forwards, *_a_whole_run())
+        for span in reversed(_a_whole_run()):
+            self.write(backwards, span)
+        assert self.said(backwards) == self.said(forwards)
+
+    def test_compaction_changes_nothing_that_can_be_read(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        backend = self.make_backend(url)
+        for seq in range(1, 101):
+            backend.write([table(seq, [seq], seq, loss=[1 / seq], acc=[float(seq)])])
+        before = self.said(url)
+        backend.compact()
+        backend.close()
+        assert self.said(url) == before
+
+    # --- writing ------------------------------------------------------------------------------------
+
+    def test_what_was_written_is_there_for_the_next_process(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        self.write(url, *_a_whole_run())
+        assert self._with(url, lambda backend: backend.exists())
+        assert self._with(url, lambda backend: [row.id for row in backend.runs()]) == [RUNS[0]]
+
+    def test_a_write_that_fails_leaves_nothing(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        self.write(url, table(1, [1], x=[1.0]))
+        before = self.said(url)
+
+        def spans() -> Iterator[SpanRecord]:
+            yield from _a_whole_run(first_seq=2)
+            raise ZeroDivisionError("what was to be written ended in an error")
+
+        with pytest.raises(ZeroDivisionError):
+            self._with(url, lambda backend: backend.write(spans()))
+        assert self.said(url) == before
+        self.write(url, *_a_whole_run(first_seq=2))  # and it is no obstacle to the next one
+        assert self.said(url) != before
+
+    def test_a_span_that_means_nothing_is_kept(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        odd = ours("from the future", RUNS[0], 1, WRITERS[0], (1,), {"ml.unheard.of": (1, 2)}, 0)
+        self.write(url, odd, foreign(1), table(2, [1], x=[1.0]))
+        assert self._with(url, lambda backend: backend.facts()["unknown spans"]) == 2
+        assert self._with(url, lambda backend: backend.points(RUNS[0], "x")).value.tolist() == [1.0]
+
+    @pytest.mark.parametrize("columns", MALFORMED.values(), ids=MALFORMED)
+    def test_a_malformed_table_costs_the_others_nothing(
+        self, new_url: Callable[[], str], columns: dict[str, Any]
+    ) -> None:
+        names = {"steps": sc.METRICS_STEP, "times": sc.METRICS_TIME, "x": f"{sc.METRICS_VALUE_PREFIX}x"}
+        facts = {names[name]: column for name, column in columns.items()}
+        url = new_url()
+        self.write(url, ours("metrics", RUNS[0], 1, WRITERS[0], (1,), facts, 0), table(2, [1], x=[1.0]))
+        assert self._with(url, lambda backend: backend.points(RUNS[0], "x")).value.tolist() == [1.0]
+
+    # --- what can be read -----------------------------------------------------------------------------
+
+    def test_everything_of_a_run_arrives(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        self.write(url, *_a_whole_run())
+        backend = self.make_backend(url)
+        row = backend.run(RUNS[0])
+        assert row is not None
+        assert (row.name, row.experiment, row.started, row.ended) == ("a run", "e", 1, 10)
+        assert (dict(row.params), dict(row.tags)) == ({"rate": 0.1, "rounds": 3}, {"team": "a"})
+        assert row.state is State.FAILED
+        assert row.error is not None
+        assert (row.error.type, row.error.message) == ("ValueError", "no")
+        assert {name: summary.last for name, summary in row.metrics.items()} == {"loss": 0.5}
+        assert backend.attributes(RUNS[0]) == {"vcs.ref.head.revision": "abc"}
+        assert [artifact.path for artifact in backend.artifacts(RUNS[0])] == ["plot.png"]
+        assert [dataset.name for dataset in backend.datasets(RUNS[0])] == ["train"]
+        assert [model.path for model in backend.models(RUNS[0])] == ["model"]
+        assert [line.text for line in backend.logs(RUNS[0])] == ["hello", "world"]
+        assert [(fit.name, dict(fit.params)) for fit in backend.fits(RUNS[0])] == [("fit", {"depth": 2})]
+        backend.close()
+
+    def test_a_run_that_is_not_there(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        self.write(url, *_a_whole_run())
+        backend = self.make_backend(url)
+        assert backend.run(RUNS[1]) is None
+        assert len(backend.points(RUNS[1], "loss")) == len(backend.points(RUNS[0], "acc")) == 0
+        assert not (backend.artifacts(RUNS[1]) or backend.fits(RUNS[1]) or backend.logs(RUNS[1]))
+        backend.close()
+
+    def test_points_come_by_segment_step_and_time(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        facts = {sc.METRICS_STEP: (0,), sc.METRICS_TIME: (0,), f"{sc.METRICS_VALUE_PREFIX}x": (6.0,)}
+        resumed = ours("metrics", RUNS[0], 2, WRITERS[1], (1,), facts, 0)
+        self.write(
+            url, resumed, table(1, [5, 3, 3, 9], 10, x=[1.0, 2.0, 3.0, 4.0]), table(2, [4], 0, x=[5.0])
+        )
+        points = self._with(url, lambda backend: backend.points(RUNS[0], "x"))
+        assert points.step.tolist() == [3, 3, 4, 5, 9, 0]
+        assert points.value.tolist() == [2.0, 3.0, 5.0, 1.0, 4.0, 6.0]
+
+    def test_nan_and_infinities_are_values(self, new_url: Callable[[], str]) -> None:
+        url, values = new_url(), [1.0, math.inf, -2.0, -math.inf, math.nan]
+        self.write(url, table(1, [1, 2, 3, 4, 5], x=values), table(2, [1], y=[math.nan]))
+        backend = self.make_backend(url)
+        assert repr(backend.points(RUNS[0], "x").value.tolist()) == repr(values)
+        row = backend.run(RUNS[0])
+        assert row is not None
+        x, y = row.metrics["x"], row.metrics["y"]
+        assert (x.min, x.max, x.count, x.non_finite) == (-2.0, 1.0, 5, 3)
+        assert all(map(math.isnan, (x.last, y.last, y.min, y.max)))
+        backend.close()
+
+    @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+    def test_odd_names_are_names(self, new_url: Callable[[], str], name: str) -> None:
+        url = new_url()
+        facts = {sc.PARAM_PREFIX + name: name, sc.TAG_PREFIX + name: name}
+        start = {sc.RUN_NAME: name, sc.EXPERIMENT_NAME: name, **facts}
+        self.write(
+            url, ours("run.start", RUNS[0], 1, WRITERS[0], (1,), start, 0), table(2, [1], 0, **{name: [1.0]})
+        )
+        backend = self.make_backend(url)
+        row = backend.run(RUNS[0])
+        assert row is not None
+        assert (row.name, row.experiment) == (name, name)
+        assert row.params == row.tags == {name: name}
+        assert list(row.metrics) == [name]
+        assert backend.points(RUNS[0], name).value.tolist() == [1.0]
+        backend.close()
+
+    def test_a_run_is_what_its_latest_segment_says(self, new_url: Callable[[], str]) -> None:
+        url, start = new_url(), {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
+
+        def row() -> Any:
+            return self._with(url, lambda backend: backend.run(RUNS[0]))
+
+        self.write(
+            url,
+            ours("run.start", RUNS[0], 1, WRITERS[0], (1,), start, 1),
+            ours("run", RUNS[0], 1, WRITERS[0], (2,), {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E"}, 2),
+        )
+        assert row().state is State.FAILED
+        self.write(url, ours("run.start", RUNS[0], 5, WRITERS[1], (1,), start, 5))
+        assert (row().state, row().ended, row().error) == (None, None, None)
+        self.write(url, ours("beat", RUNS[0], 5, WRITERS[1], (2,), {sc.RUN_STATE: "idle"}, 6))
+        assert row().state is State.IDLE
+        self.write(url, ours("update", RUNS[0], 5, WRITERS[1], (3,), {}, 7))
+        assert row().state is None
+
+    def test_a_run_is_found_by_the_ends_of_its_id(self, new_url: Callable[[], str]) -> None:
+        url, ids = new_url(), [f"{number:02x}{'0' * 28}{number:02x}" for number in range(16)]
+        self.write(url, *(_start(run, seq) for seq, run in enumerate(ids, 1)))
+        backend = self.make_backend(url)
+        assert backend.run_ids(ids[3]) == backend.run_ids(ids[3][:3]) == backend.run_ids("03") == [ids[3]]
+        assert backend.run_ids("ff") == []
+        assert len(backend.run_ids("0")) == 10
+        backend.close()
+
+    def test_runs_come_filtered_ordered_and_counted(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        runs = [f"{number:032x}" for number in range(1, 6)]
+        self.write(
+            url, *(_start(run, seq, **{f"{sc.PARAM_PREFIX}n": seq}) for seq, run in enumerate(runs, 1))
+        )
+        backend = self.make_backend(url)
+
+        def found(filter: str = "", order: str = "", limit: int | None = None) -> list[str]:
+            rows = backend.runs(Search(parse_filter(filter), parse_order(order or ())), limit=limit)
+            return [row.id for row in rows]
+
+        assert found() == runs[::-1], "the latest start comes first"
+        assert found(limit=2) == runs[:2:-1]
+        assert found("params.n >= 2 AND params.n != 4", "params.n") == [runs[1], runs[2], runs[4]]
+        assert found("params.n > 5 OR params.none = 1") == []
+        assert backend.count(Search(parse_filter("params.n < 4"))) == 3
+        assert backend.count() == 5
+        backend.close()
+
+    def test_readers_see_whole_writes_while_another_writes(self, new_url: Callable[[], str]) -> None:
+        url, writes = new_url(), 30
+        self.write(url, table(1, [1, 2, 3], x=[1.0] * 3))
+        seen: list[int] = []
+        is_over = threading.Event()
+
+        def read() -> None:
+            backend = self.make_backend(url)
+            while not is_over.is_set():
+                seen.append(len(backend.points(RUNS[0], "x")))
+            backend.close()
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        backend = self.make_backend(url)
+        for seq in range(2, writes + 1):
+            backend.write([table(seq, [1, 2, 3], seq, x=[1.0] * 3)])
+        backend.compact()
+        backend.close()
+        is_over.set()
+        for reader in readers:
+            reader.join()
+        assert seen
+        assert {length % 3 for length in seen} == {0}, "a reader saw half a write"
+        assert self._with(url, lambda b: len(b.points(RUNS[0], "x"))) == 3 * writes
+
+
+def _start(run: str, seq: int, **facts: Any) -> SpanRecord:
+    start = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e", **facts}
+    return ours("run.start", run, seq, WRITERS[0], (seq,), start, seq)
+
+
+def _a_whole_run(first_seq: int = 1) -> list[SpanRecord]:
+    """A span of each kind."""
+    kinds: dict[str, dict[str, Any]] = {
+        "run.start": {
+            sc.RUN_NAME: "a run",
+            sc.EXPERIMENT_NAME: "e",
+            f"{sc.PARAM_PREFIX}rate": 0.1,
+            f"{sc.TAG_PREFIX}team": "a",
+        },
+        "update": {f"{sc.PARAM_PREFIX}rounds": 3, "vcs.ref.head.revision": "abc"},
+        "metrics": {
+            sc.METRICS_STEP: (1, 2),
+            sc.METRICS_TIME: (1, 2),
+            f"{sc.METRICS_VALUE_PREFIX}loss": (1.0, 0.5),
+        },
+        "dataset": {
+            sc.DATASET_NAME: "train",
+            sc.DATASET_ROLE: "train",
+            sc.DATASET_DIGEST: "1",
+            sc.DATASET_SHAPE: (1, 2),
+        },
+        "fit": {sc.FIT_CLASS: "m.C", f"{sc.PARAM_PREFIX}depth": 2},
+        "artifact": {
+            sc.ARTIFACT_PATH: "plot.png",
+            sc.ARTIFACT_SHA256: "1" * 64,
+            sc.ARTIFACT_SIZE: 3,
+            sc.ARTIFACT_URI: "file:///x",
+        },
+        "model": {sc.MODEL_PATH: "model", sc.MODEL_FLAVOR: "f", sc.MODEL_CLASS: "m.C"},
+        "log": {sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TIMES: (1, 2), sc.LOG_TEXT: "hello\nworld"},
+        "run": {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "ValueError", sc.ERROR_MESSAGE: "no"},
+    }
+    return [
+        ours(kind, RUNS[0], 1, WRITERS[0], (seq,), facts, time)
+        for time, (seq, (kind, facts)) in enumerate(enumerate(kinds.items(), first_seq), 1)
+    ]
