@@ -41,8 +41,9 @@ class XgboostFlavor(Flavor):
         name = kind.rpartition(".")[2]
         if name not in CLASSES or not kind.startswith("xgboost."):
             raise ModelError(f"{kind} is no class of XGBoost's own")
-        if FILE not in files:
-            raise ModelError(f"the model has no file {FILE}")
+        data = files.get(FILE, b"")
+        if not data.startswith(b"{"):  # of no bytes at all XGBoost dies
+            raise ModelError(f"the model has no file {FILE}, or one that is no UBJSON")
         model = getattr(xgboost, name)()
-        model.load_model(bytearray(files[FILE]))
+        model.load_model(bytearray(data))
         return model

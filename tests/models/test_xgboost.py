@@ -1,0 +1,103 @@
+"""XGBoost's models in XGBoost's own format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from sklearn.datasets import make_classification
+
+from autotrack.errors import ModelError
+from autotrack.flavor import NotKept
+from autotrack.models.xgboost import CLASSES, FILE, XgboostFlavor
+
+X, Y = make_classification(80, 6, random_state=0)
+LIMIT = 64 << 20
+flavor = XgboostFlavor()
+
+
+def round_trip(model: Any) -> Any:
+    kind = type(model)
+    frozen = flavor.freeze(model, LIMIT)
+    assert frozen.file == FILE
+    return flavor.load({FILE: bytes(frozen.data)}, f"{kind.__module__}.{kind.__qualname__}", ())
+
+
+ESTIMATORS = [name for name in CLASSES if name not in ("Booster", "XGBRanker")]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_estimator_predicts_the_same_after_it(name: str) -> None:
+    model = getattr(xgboost, name)(n_estimators=3, max_depth=2).fit(X, Y)
+    loaded = round_trip(model)
+    assert type(loaded) is type(model)
+    assert (loaded.predict(X) == model.predict(X)).all()
+    if hasattr(model, "predict_proba"):
+        assert (loaded.predict_proba(X) == model.predict_proba(X)).all()
+
+
+def test_a_classifier_of_several_classes() -> None:
+    labels = np.arange(80) % 3
+    model = xgboost.XGBClassifier(n_estimators=3).fit(X, labels)
+    assert (round_trip(model).predict(X) == model.predict(X)).all()
+
+
+def test_a_ranker() -> None:
+    model = xgboost.XGBRanker(n_estimators=3).fit(X, Y, qid=np.arange(80) // 8)
+    assert (round_trip(model).predict(X) == model.predict(X)).all()
+
+
+def test_a_booster_keeps_names_and_where_it_was_best() -> None:
+    data = xgboost.DMatrix(X, Y, feature_names=list("abcdef"))
+    model = xgboost.train(
+        {"max_depth": 2, "objective": "binary:logistic"},
+        data,
+        20,
+        evals=[(xgboost.DMatrix(-X, Y, feature_names=list("abcdef")), "odd")],
+        early_stopping_rounds=2,
+        verbose_eval=False,
+    )
+    before = model.save_raw("ubj")
+    loaded = round_trip(model)
+    assert loaded.feature_names == list("abcdef")
+    assert loaded.best_iteration == model.best_iteration
+    assert (loaded.predict(data) == model.predict(data)).all()
+    assert model.save_raw("ubj") == before
+
+
+class Mine(xgboost.XGBClassifier):
+    """What it adds to XGBoost's, the file would not hold."""
+
+    def get_booster(self) -> Any:
+        raise AssertionError("called")
+
+
+def test_a_class_of_the_users_is_refused_and_not_asked() -> None:
+    with pytest.raises(NotKept, match="Mine is no class of XGBoost's own"):
+        flavor.freeze(Mine(), LIMIT)
+
+
+def test_a_model_above_the_limit_is_not_kept() -> None:
+    with pytest.raises(NotKept, match="more than model_max_bytes"):
+        flavor.freeze(xgboost.XGBClassifier(n_estimators=3).fit(X, Y), 1000)
+
+
+@pytest.mark.parametrize(
+    "kind", ["os.system", "xgboost.core.DMatrix", "xgboost.sklearn.os", "Booster", "evil.Booster"]
+)
+def test_no_other_class_is_made(kind: str) -> None:
+    with pytest.raises(ModelError, match="no class of XGBoost's own"):
+        flavor.load({FILE: b""}, kind, ())
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"no model at all", b"\x80\x04."])
+def test_what_is_no_model_is_an_error(data: bytes) -> None:
+    with pytest.raises(Exception):  # noqa: B017  XGBoost's own
+        flavor.load({FILE: data}, "xgboost.core.Booster", ())
+
+
+def test_a_file_is_not_taken_for_a_path() -> None:
+    with pytest.raises(ModelError, match="has no file"):
+        flavor.load({"/etc/passwd": b""}, "xgboost.core.Booster", ())

@@ -1,0 +1,440 @@
+"""Models from the call that trained them to the call that loads them, through real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import autotrack
+from autotrack.errors import ModelError
+from autotrack.loading import load_model
+from autotrack.store import Run
+
+from .scripts import Place, alive, end_of, wait_for
+from .tracking import Tracking, tracking  # noqa: F401
+
+X, Y = load_iris(return_X_y=True)
+PATIENCE = 60.0
+TRAINS = """
+    import os, signal, sys, time
+    import autotrack
+    autotrack.enable()
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(C=0.5, max_iter=1000).fit(X, y)
+"""
+
+
+def expected() -> Any:
+    return LogisticRegression(C=0.5, max_iter=1000).fit(X, Y).predict_proba(X)
+
+
+def only_model(store: Place, path: str = "model") -> Any:
+    """The model of the only run, once it is ready."""
+    return load_model(store.open(), f"runs:/{store.only_run().id}/{path}")
+
+
+def settled(store: Place, path: str = "model") -> Run:
+    """The only run, once its model is kept or refused."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        run = store.only_run()
+        found = {model.path: model for model in run.models}
+        if path in found and found[path].facts["state"] != "pending":
+            return run
+        time.sleep(0.1)
+    raise AssertionError(f"still {run.models}")
+
+
+def helpers(store: Place) -> list[int]:
+    """The helper processes of scripts that ran in this place."""
+    mark = f"XDG_DATA_HOME={store.env.get('XDG_DATA_HOME', os.environ['XDG_DATA_HOME'])}".encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                is_helper = b"autotrack.keeping.helper" in (process / "cmdline").read_bytes()
+                if is_helper and mark in (process / "environ").read_bytes() and alive(int(process.name)):
+                    found.append(int(process.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.fixture
+def place(store: Place) -> Iterator[Place]:
+    """A store whose scripts' helpers are gone, by themselves, when the test is over."""
+    yield store
+    for process in store.started:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    end = time.monotonic() + PATIENCE
+    while helpers(store) and time.monotonic() < end:
+        time.sleep(0.05)
+    left = helpers(store)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+# --- what ends may come -------------------------------------------------------------------------------
+
+ENDS = {
+    "normal": ("", 0),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+    "os._exit after a flush": ("autotrack.flush(); os._exit(4)", 4),
+    "SIGKILL after a flush": ("autotrack.flush(); os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize(("end", "code"), ENDS.values(), ids=ENDS)
+def test_a_model_is_kept_whatever_ends_the_process(place: Place, end: str, code: int) -> None:
+    ended = place.run(f"{TRAINS}\n    {end}")
+    assert ended.returncode == code, ended.err
+    assert (only_model(place).predict_proba(X) == expected()).all()
+    [model] = place.only_run().models
+    assert model.kind == "sklearn.linear_model._logistic.LogisticRegression"
+    assert model.facts["files"] == ["model.skops"]
+    assert model.facts["versions"]["scikit-learn"]
+    assert [(a.path, a.size) for a in place.only_run().artifacts if a.path.startswith("model/")] == [
+        ("model/model.skops", model.facts["size"])
+    ]
+
+
+def test_models_of_children(place: Place) -> None:
+    """By fork and by multiprocessing, which leave past atexit; each has a helper of its own."""
+    ended = place.run(
+        """
+        import multiprocessing, os
+        import autotrack
+        autotrack.enable()
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+
+        def train(name):
+            with autotrack.run(name):
+                LogisticRegression(C=0.5, max_iter=1000).fit(*load_iris(return_X_y=True))
+
+        if __name__ == "__main__":
+            train("parent")
+            if (pid := os.fork()) == 0:
+                train("forked")
+                autotrack.flush()
+                os._exit(0)
+            os.waitpid(pid, 0)
+            child = multiprocessing.get_context("fork").Process(target=train, args=("fork",))
+            child.start()
+            child.join()
+        """
+    )
+    assert ended.returncode == 0, ended.err
+    runs = place.runs()
+    assert set(runs) == {"parent", "forked", "fork"}
+    for run in runs.values():
+        loaded = load_model(place.open(), f"runs:/{run.id}/model")
+        assert (loaded.predict_proba(X) == expected()).all()
+
+
+def test_the_helper_is_nobody_that_the_script_could_wait_for(place: Place) -> None:
+    ended = place.run(
+        f"""{TRAINS}
+    autotrack.flush()
+    try:
+        os.wait()
+    except ChildProcessError:
+        print("no child")
+    """
+    )
+    assert ended.out == "no child\n", ended.err
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_the_helper(place: Place) -> None:
+    script = place.start(f"{TRAINS}\n    autotrack.flush(); print('ready', flush=True); time.sleep(60)")
+    wait_for(script, "ready")
+    os.killpg(script.pid, signal.SIGINT)
+    assert end_of(script).returncode == -signal.SIGINT
+    assert (only_model(place).predict_proba(X) == expected()).all()
+
+
+@pytest.mark.slow
+def test_a_large_model(place: Place) -> None:
+    """300 MB; the script ends while it is converted."""
+    ended = place.run(
+        """
+        import autotrack
+        autotrack.enable(sklearn={"training_metrics": False})
+        import numpy as np
+        from sklearn.neighbors import KNeighborsRegressor
+        X = np.arange(37_500_000.0).reshape(-1, 100)
+        KNeighborsRegressor(1, algorithm="brute").fit(X, X[:, 0])
+        """
+    )
+    assert ended.returncode == 0, ended.err
+    run = settled(place)
+    assert run.models[0].facts["state"] == "kept", run.models
+    assert run.models[0].facts["size"] > 300 << 20 - 20
+    few = np.arange(300.0).reshape(-1, 100)
+    assert only_model(place).predict(few).tolist() == few[:, 0].tolist()
+
+
+# --- the helper's troubles ----------------------------------------------------------------------------
+
+
+def killed_helper(place: Place, before: set[int]) -> int:
+    """Kill the next helper that is seen."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for pid in set(helpers(place)) - before:
+            os.kill(pid, signal.SIGKILL)
+            return pid
+        time.sleep(0.005)
+    raise AssertionError("no helper was seen")
+
+
+WAITS = f"{TRAINS}\n    autotrack.flush(); print('ready', flush=True); sys.stdin.readline()"
+
+
+def test_a_helper_that_is_killed_is_replaced(place: Place) -> None:
+    script = place.start(WAITS)
+    killed_helper(place, set())
+    wait_for(script, "ready")
+    assert (only_model(place).predict_proba(X) == expected()).all()
+    assert end_of(script, "\n").returncode == 0
+
+
+def test_what_kills_each_helper_is_given_up(place: Place) -> None:
+    script = place.start(WAITS)
+    dead: set[int] = set()
+    for _ in range(2):
+        dead.add(killed_helper(place, dead))
+    run = settled(place)
+    assert run.models[0].facts["state"] == "refused"
+    ended = end_of(script, "\n")
+    assert "skipped 1: model 'model': the process that was to convert it died of it" in ended.err
+    with pytest.raises(ModelError, match="was not kept: the process that was to convert it died of it"):
+        load_model(place.open(), f"runs:/{run.id}/model")
+
+
+def test_no_room_for_the_model(place: Place) -> None:
+    """A limit on the size of files, inherited by the helper: what is larger is refused and said so."""
+    ended = place.run(
+        """
+        import resource
+        import autotrack
+        autotrack.enable(sklearn={"training_metrics": False})
+        import numpy as np
+        from sklearn.neighbors import KNeighborsClassifier
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        KNeighborsClassifier().fit(np.zeros((3000, 100)), np.arange(3000) % 2)
+        """
+    )
+    assert ended.returncode == 0
+    assert "skipped 1: model 'model': it cannot be converted" in ended.err
+    [model] = place.only_run().models
+    assert model.facts["state"] == "refused"
+    assert "File too large" in model.facts["reason"]
+
+
+def test_a_model_that_skops_cannot_hold_has_its_reason(place: Place) -> None:
+    place.run(
+        """
+        import autotrack
+        autotrack.enable()
+        from sklearn.cluster import Birch
+        Birch(n_clusters=2).fit([[0.0], [1.0], [5.0]])
+        """
+    )
+    [model] = settled(place).models
+    assert model.facts["state"] == "refused"
+    assert "Birch" in model.facts["reason"]
+
+
+# --- inside the process -------------------------------------------------------------------------------
+
+
+def fit(**params: Any) -> LogisticRegression:
+    return LogisticRegression(max_iter=1000, **params).fit(X, Y)
+
+
+def test_the_same_model_twice_is_converted_once(tracking: Tracking) -> None:  # noqa: F811
+    """skops' files of equal models differ, so equal files are one conversion."""
+    tracking.enable()
+    fit()
+    fit()
+    digests = set()
+    for run in tracking.runs():
+        load_model(tracking.store, f"runs:/{run.id}/model")
+        digests |= {a.sha256 for a in run.artifacts if a.path == "model/model.skops"}
+    assert len(tracking.runs()) == 2
+    assert len(digests) == 1
+
+
+def test_a_model_is_kept_as_the_call_left_it(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable()
+    model = fit()
+    before = model.coef_.copy()
+    model.coef_[:] = 0
+    assert (load_model(tracking.store, f"runs:/{tracking.run().id}/model").coef_ == before).all()
+
+
+def test_of_a_users_own_class_nothing_is_run_and_the_reason_stands_with_the_run(
+    tracking: Tracking,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called = []
+
+    class Own(LogisticRegression):
+        def __getstate__(self) -> Any:
+            called.append(1)
+            return super().__getstate__()
+
+    tracking.enable()
+    make_pipeline(StandardScaler(), Own(max_iter=1000)).fit(X, Y)
+    run = tracking.run()
+    assert called == []
+    [model] = run.models
+    assert (model.kind, model.facts["state"]) == ("sklearn.pipeline.Pipeline", "refused")
+    assert "Own: only known libraries' code is run to keep it" in model.facts["reason"]
+    assert "autotrack: model 'model': it holds" in caplog.text
+    with pytest.raises(ModelError, match=r"model 'model' of run \w+ was not kept: it holds"):
+        load_model(tracking.store, f"runs:/{run.id}/model")
+
+
+@pytest.mark.parametrize("integration", [{"sklearn": {"log_model": False}}, {"sklearn": {"log_model": True}}])
+def test_models_can_be_switched_off(tracking: Tracking, integration: dict[str, Any]) -> None:  # noqa: F811
+    tracking.enable(**integration)
+    fit()
+    assert bool(tracking.run().models) is integration["sklearn"]["log_model"]
+
+
+def test_a_model_above_the_cap_is_counted_with_its_reason(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable(model_max_bytes=300)
+    fit()
+    [model] = tracking.run().models
+    assert model.facts["reason"] == "it has more bytes than model_max_bytes (300)"
+    assert autotrack._enable.recorder().report.skipped["model 'model': " + model.facts["reason"]] == 1
+
+
+def test_models_that_the_user_logs(tracking: Tracking) -> None:  # noqa: F811
+    import xgboost
+
+    tracking.enable(sklearn={"log_model": False}, xgboost={"log_model": False})
+    booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, Y), 2)
+    with autotrack.run("r") as run:
+        run.log_model(fit(), "first")
+        run.log_model(booster, "second/best")
+        run.log_model(object(), "third")
+    autotrack.flush()
+    uri = f"runs:/{run.id[-8:]}"
+    assert (load_model(tracking.store, f"{uri}/first").predict(X) == fit().predict(X)).all()
+    loaded = load_model(tracking.store, f"{uri}/second/best")
+    assert (loaded.predict(xgboost.DMatrix(X)) == booster.predict(xgboost.DMatrix(X))).all()
+    found = {model.path: model for model in tracking.store.run(run.id).models}
+    assert found["third"].facts["reason"] == "no flavor takes a builtins.object"
+    assert found["second/best"].flavor == "xgboost"
+
+
+def test_the_winner_of_a_search_is_its_model(tracking: Tracking) -> None:  # noqa: F811
+    from sklearn.model_selection import GridSearchCV
+
+    tracking.enable()
+    search = GridSearchCV(LogisticRegression(max_iter=1000), {"C": [0.1, 1.0]}, cv=2).fit(X, Y)
+    [run] = [run for run in tracking.runs() if run.name == "GridSearchCV"]
+    [model] = run.models
+    assert model.kind == "sklearn.linear_model._logistic.LogisticRegression"
+    assert (load_model(tracking.store, f"runs:/{run.id}/model").predict(X) == search.predict(X)).all()
+    [data] = run.datasets
+    assert (data.name, data.shape) == ("train", (150, 4))
+
+
+def test_a_transformer_is_no_model_of_the_users_run(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable()
+    with autotrack.run("r") as run:
+        scaled = StandardScaler().fit_transform(X)
+        model = LogisticRegression(max_iter=1000).fit(scaled, Y)
+        StandardScaler().fit(X)
+    [kept] = tracking.run().models
+    assert kept.kind.endswith("LogisticRegression")
+    loaded = load_model(tracking.store, f"runs:/{run.id}/model")
+    assert (loaded.predict(scaled) == model.predict(scaled)).all()
+    [data] = tracking.run().datasets
+    from autotrack.recording.datasets import described
+
+    assert data.digest == described(scaled, Y).digest
+
+
+# --- loading ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tracking: Tracking) -> tuple[Tracking, Run]:  # noqa: F811
+    """A run with a booster, which is kept at once."""
+    import xgboost
+
+    tracking.enable()
+    xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, Y), 2)
+    return tracking, tracking.run()
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("model", "is no model's address; write runs:/RUN_ID/model"),
+        ("models:/churn/1", "is no model's address"),
+        ("runs:/{id}/other", "has no model 'other'; it has model"),
+        ("runs:/{id}/../model", "has no model '../model'"),
+        ("runs:/{id}/model/model.ubj", "has no model"),
+    ],
+)
+def test_what_is_no_model(kept: tuple[Tracking, Run], uri: str, problem: str) -> None:
+    with pytest.raises(ModelError) as refusal:
+        load_model(kept[0].store, uri.format(id=kept[1].id))
+    assert problem in str(refusal.value)
+
+
+def test_bytes_that_are_not_what_was_recorded_are_not_loaded(kept: tuple[Tracking, Run]) -> None:
+    file = kept[1].artifact("model/model.ubj")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ModelError, match=r"model/model\.ubj of run \w+ is not what was recorded"):
+        load_model(kept[0].store, f"runs:/{kept[1].id}/model")
+    file.unlink()
+    with pytest.raises(ModelError, match=r"model/model\.ubj of run \w+ is not to be had"):
+        load_model(kept[0].store, f"runs:/{kept[1].id}/model")
+
+
+def test_nothing_is_unpickled_to_load(place: Place) -> None:
+    """Python itself is asked: an audit hook sees every class that an unpickler looks up."""
+    ended = place.run(TRAINS)
+    assert ended.returncode == 0, ended.err
+    settled(place)
+    loads = place.run(
+        """
+        import sys
+        import sklearn.ensemble, skops.io, autotrack
+
+        def refuse(event, arguments):
+            if event.startswith(("pickle.", "subprocess.", "os.system", "os.exec")):
+                raise RuntimeError(f"{event} {arguments}")
+
+        run = autotrack.runs()[0].id
+        sys.addaudithook(refuse)
+        print(type(autotrack.load_model(f"runs:/{run}/model")).__name__)
+        """,
+        name="loads",
+    )
+    assert loads.out == "LogisticRegression\n", loads.err
