@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import autotrack
+from autotrack import _enable
 from autotrack import semconv as sc
+from autotrack.recording.companion import Companion
 from autotrack.states import State
 
 from .scripts import Place, end_line
@@ -124,3 +127,24 @@ def test_datasets_models_and_lines_that_make_no_sense_are_kept_as_spans(tracking
     found = tracking.run()
     assert found.datasets == []
     assert found.models == []
+
+
+def test_at_the_end_what_the_flusher_keeps_waits_for_no_companion(tracking: Tracking) -> None:
+    """The companion may itself wait for the flusher: each would wait until its patience ends."""
+    settled_in = []
+
+    class Waiting(Companion):
+        def settle(self, timeout: float) -> bool:
+            settled_in.append(threading.current_thread())
+            return False
+
+    tracking.enable()
+    recorder = _enable.recorder()
+    recorder.companions = [*recorder.companions, Waiting()]
+    run = autotrack.run("r")
+    run.begin()
+    run.later(lambda segment: run.log_table({"a": [1]}, "t.json"))
+    recorder.close()
+    assert settled_in
+    assert {thread.name for thread in settled_in} == {threading.current_thread().name}
+    assert tracking.store.runs()[0].artifact("t.json").is_file()

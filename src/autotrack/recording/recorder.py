@@ -100,9 +100,13 @@ class Recorder:
         self.queue.append(item)
 
     def _push_late(self, item: Any) -> None:
-        """After `close`, from an exit handler that runs later: written at once."""
+        """After `close`, from an exit handler that runs later: written at once.
+
+        Or from the flusher, which takes it next, and from a companion's thread: neither may wait for
+        companions.
+        """
         self.queue.append(item)
-        self.flush(CLOSE_TIMEOUT)
+        self._flusher.flush(CLOSE_TIMEOUT)
 
     # --- runs -----------------------------------------------------------------------------------
 
