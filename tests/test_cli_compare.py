@@ -35,7 +35,7 @@ RUNS = """
             for step in range(40):
                 autotrack.log({"loss": lr + 1 / (step + 1), "acc": 1 - lr, "epoch": step // 10}, step)
             autotrack.log({"system/cpu": 10.0 * n, "same": 1.0})
-            run.set_attributes({sc.VCS_REF_HEAD_REVISION: f"{n:040x}", "host.arch": "arm"})
+            run.set_attributes({sc.VCS_REVISION: f"{n:040x}", "host.arch": "arm"})
             run.log_dataset(np.zeros((5 + n // 2, 2)), "train")
     for n in range(2):
         with autotrack.run(f"twin {n}", params={"a": 1, "b": float("nan")}):

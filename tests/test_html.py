@@ -81,7 +81,7 @@ def shown(thing: Run | RunList) -> Page:
 
 def fill(run: autotrack.ActiveRun, value: str) -> None:
     """Put a text wherever one can be put."""
-    run.set_attributes({sc.VCS_REF_HEAD_REVISION: value, sc.HOST_NAME: value, f"x.{value}": value})
+    run.set_attributes({sc.VCS_REVISION: value, sc.HOST_NAME: value, f"x.{value}": value})
     run.log_text("data", f"a/{value}")
     facts = {sc.DATASET_ROLE: value, sc.DATASET_DIGEST: value, sc.DATASET_KIND: value}
     run.tell(sc.SpanType.DATASET, {sc.DATASET_NAME: value, sc.DATASET_SHAPE: [3, 2], **facts})
@@ -131,7 +131,7 @@ def test_a_run(tracking: Tracking) -> None:
     with autotrack.run("net", params=params) as run:
         for step in range(50):
             autotrack.log({"loss": 1 / (step + 1), "lr": 0.1}, step)
-        run.set_attributes({sc.VCS_REF_HEAD_REVISION: "0123456789abcdef" * 2, sc.VCS_REF_HEAD_NAME: "main"})
+        run.set_attributes({sc.VCS_REVISION: "0123456789abcdef" * 2, sc.VCS_BRANCH: "main"})
     page = shown(tracking.run())
     assert page.rows[1][:5] == ["loss", "0.02", "0.02", "1", "50"]  # what has a direction comes first
     assert page.tags.count("path") == 2

@@ -16,14 +16,15 @@ def headline(attributes: Mapping[str, Scalar]) -> tuple[dict[str, str], dict[str
     def take(name: str) -> str:
         return str(rest.pop(name, ""))
 
-    commit, branch = take(sc.VCS_REF_HEAD_REVISION), take(sc.VCS_REF_HEAD_NAME)
-    python, version = take(sc.PROCESS_RUNTIME_NAME), take(sc.PROCESS_RUNTIME_VERSION)
-    owner, host = take(sc.PROCESS_OWNER), take(sc.HOST_NAME)
+    commit, branch = text.digest(take(sc.VCS_REVISION)), take(sc.VCS_BRANCH)
+    changed = take(sc.VCS_DIRTY) == "True"
+    python = " ".join(filter(None, (take(sc.PROCESS_RUNTIME_NAME), take(sc.PROCESS_RUNTIME_VERSION))))
+    place = "@".join(filter(None, (take(sc.PROCESS_OWNER), take(sc.HOST_NAME))))
+    gpus = " × ".join(filter(None, (take(sc.GPU_COUNT), take(sc.GPU_MODEL))))  # noqa: RUF001
     lines = {
-        "commit": " on ".join(part for part in (text.digest(commit), branch) if part),
+        "commit": " on ".join(filter(None, (commit, branch))) + (", with changes" if changed else ""),
         "command": take(sc.PROCESS_COMMAND_LINE),
-        "where": ", ".join(
-            part for part in ("@".join(filter(None, (owner, host))), f"{python} {version}".strip()) if part
-        ),
+        "notebook": take(sc.NOTEBOOK_PATH),
+        "where": ", ".join(filter(None, (place, python, gpus))),
     }
     return {title: line for title, line in lines.items() if line}, rest
