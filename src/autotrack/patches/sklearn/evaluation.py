@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...integration import Call, Integration, Outcome, observe
-from ...recording.lineage import Origin, lineage
+from ...integration import Call, Integration, observe
+from ...recording.lineage import lineage
 from .evaluation_tables import log_report
 
-Steps = Generator[None, Outcome, None]
+if TYPE_CHECKING:
+    from ...recording.run import ActiveRun
 
 PREDICTING = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
@@ -23,48 +23,34 @@ class Evaluation(Integration):
     """
 
     @observe(*(f"sklearn.base:BaseEstimator.{name}" for name in PREDICTING), subclasses=True)
-    def predictions(self, call: Call) -> Steps:
+    def predictions(self, run: ActiveRun, call: Call, value: Any) -> None:
         """What a trained estimator predicts is remembered: metrics of it are metrics of its run."""
-        if lineage.run_of(call.instance) is not None:
-            outcome = yield
-            lineage.predicted(outcome.value, call.instance, next(_values(call), None))
+        lineage.predicted(value, run, _first(call))
 
     @observe("sklearn.base:BaseEstimator.score", subclasses=True)
-    def scores(self, call: Call) -> Steps:
+    def scores(self, run: ActiveRun, call: Call, value: Any) -> None:
         """The estimator's own measure."""
-        run = lineage.run_of(call.instance)
-        if run is not None:
-            outcome = yield
-            if isinstance(outcome.value, Real):
-                data = list(_values(call))[:2]  # X and y
-                run.log({_name("score", call, data): outcome.value})
+        if isinstance(value, Real):
+            run.log({_name("score", call, _data(call)[:2]): value})
 
     @observe("sklearn.metrics:*")
-    def metrics(self, call: Call) -> Steps:
+    def metrics(self, run: ActiveRun, call: Call, value: Any) -> None:
         """Any measure of a remembered prediction; what is no number is a table or a text."""
-        origin, prediction = _judged(call)
-        outcome = yield  # of interest or not: what is fitted inside, by `log_loss` for one, is no training
-        if origin is not None and outcome.error is None:
-            truth = next((value for value in _values(call) if value is not prediction), None)
-            name = _name(call.function.__name__, call, [origin.data(), truth, prediction])
-            if isinstance(outcome.value, Real):
-                origin.run.log({name: outcome.value})
+        given = _data(call)
+        predicted = [(origin, one) for one in given if (origin := lineage.origin_of(one)) is not None]
+        if predicted:
+            origin, prediction = predicted[-1]  # the truth comes first, and may be another's prediction
+            truth = next((one for one in given if one is not prediction), None)
+            name = _name(call.function.__name__, call, [origin.data, truth, prediction])
+            if isinstance(value, Real):
+                run.log({name: value})
             else:
-                log_report(origin.run, name, call, outcome.value, (truth, prediction))
+                log_report(run, name, call, value, (truth, prediction))
 
 
-def remember_labels(call: Call) -> None:
+def remember_labels(run: ActiveRun, call: Call) -> None:
     """What a clusterer found out about the data that it was fitted to is a prediction of them."""
-    labels = getattr(call.instance, "__dict__", {}).get("labels_")
-    lineage.predicted(labels, call.instance, next(_values(call), None))
-
-
-def _judged(call: Call) -> tuple[Origin | None, Any]:
-    """The prediction among the arguments, the last if there are two: the truth comes first."""
-    for value in reversed(list(_values(call))):
-        if (origin := lineage.origin_of(value)) is not None:
-            return origin, value
-    return None, None
+    lineage.predicted(getattr(call.instance, "__dict__", {}).get("labels_"), run, _first(call))
 
 
 def _name(metric: str, call: Call, data: list[Any]) -> str:
@@ -83,6 +69,10 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, Real))
 
 
-def _values(call: Call) -> Iterator[Any]:
+def _data(call: Call) -> list[Any]:
     """The arguments that may be data, in the order they were passed."""
-    return (value for value in (*call.args, *call.kwargs.values()) if not _is_plain(value))
+    return [value for value in (*call.args, *call.kwargs.values()) if not _is_plain(value)]
+
+
+def _first(call: Call) -> Any:
+    return call.args[0] if call.args else next(iter(call.kwargs.values()), None)

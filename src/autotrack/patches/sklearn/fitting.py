@@ -34,7 +34,7 @@ class Fitting(Integration):
         if folds is not None:
             log_search(run, call.instance, folds, outcome, self.options.candidates)
         if outcome.error is None:
-            remember_labels(call)
+            remember_labels(run, call)
             tell(run, call, outcome.duration, self.options)
 
     @hook(

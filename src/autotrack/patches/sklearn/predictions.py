@@ -35,6 +35,7 @@ class Predictions:
     """Of `rows` of all `of_rows`: truth, prediction and, from some classifiers, probabilities.
 
     `classes` is None for a regressor; `weight` is the user's sample_weight. All are copies.
+    `score_is_usual`: the estimator's own `score` is accuracy or R².
     """
 
     truth: NDArray[Any]
@@ -44,6 +45,7 @@ class Predictions:
     weight: NDArray[np.float64] | None
     rows: int
     of_rows: int
+    score_is_usual: bool
 
 
 def predictions(
@@ -66,6 +68,7 @@ def predictions(
         None if weight is None else copied(weight, rows),
         count if rows is None else len(rows),
         count,
+        _score_is_usual(estimator),
     )
 
 
@@ -86,6 +89,13 @@ def _within(
         if larger < min(limit, 2 * size) or size == limit:
             return rows, result
         size = larger if size >= PROBE else min(larger, PROBE)
+
+
+def _score_is_usual(estimator: Any) -> bool:
+    steps = vars(estimator).get("steps")
+    model = steps[-1][1] if isinstance(steps, list) and steps else estimator
+    score = getattr(type(model), "score", None)
+    return getattr(score, "__qualname__", "") in ("ClassifierMixin.score", "RegressorMixin.score")
 
 
 class _Asked:

@@ -19,7 +19,11 @@ MAX_CLASSES = 100
 
 def training_metrics(found: Predictions) -> dict[str, float]:
     """By the task; without those that the targets do not allow."""
-    return _of_classes(found) if found.classes is not None else _of_numbers(found)
+    values = _of_classes(found) if found.classes is not None else _of_numbers(found)
+    score = values.get("accuracy_score" if found.classes is not None else "r2_score")
+    if score is not None and found.score_is_usual:
+        values["score"] = score
+    return {f"training_{name}": float(value) for name, value in values.items()}
 
 
 def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -36,7 +40,7 @@ def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
     return (truth, predicted) if (classes[truth] == found.truth).all() else None
 
 
-def _of_classes(found: Predictions) -> dict[str, float]:
+def _of_classes(found: Predictions) -> dict[str, Any]:
     from sklearn import metrics
 
     codes = codes_of(found)
@@ -51,7 +55,7 @@ def _of_classes(found: Predictions) -> dict[str, float]:
         values |= {"precision_score": precision, "recall_score": recall, "f1_score": f1}
     if codes is not None and found.probabilities is not None:
         values |= _of_probabilities(truth, found)
-    return {f"training_{name}": float(value) for name, value in values.items()}
+    return values
 
 
 def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]
     return values
 
 
-def _of_numbers(found: Predictions) -> dict[str, float]:
+def _of_numbers(found: Predictions) -> dict[str, Any]:
     import numpy as np
     from sklearn import metrics
 
@@ -92,4 +96,4 @@ def _of_numbers(found: Predictions) -> dict[str, float]:
     }
     if len(truth) > 1:
         values["r2_score"] = metrics.r2_score(truth, predicted, sample_weight=weight)
-    return {f"training_{name}": float(value) for name, value in values.items()}
+    return values
