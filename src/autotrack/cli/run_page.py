@@ -121,9 +121,8 @@ def _pairs(values: dict[str, Any]) -> list[tuple[str, Scalar]]:
 def _metrics(run: Run, metrics: Sequence[Metric], width: int) -> RenderableType:
     """A line for each with its curve; side by side where there are no curves."""
     if all(summary.count == 1 for _, summary in metrics):
-        return side_by_side(
-            [(name, text.number(summary.last)) for name, summary in metrics], width, "magenta"
-        )
+        last = [(name.removeprefix(SYSTEM), text.number(summary.last)) for name, summary in metrics]
+        return side_by_side(last, width, "magenta")
     table = titled("metric", "last>", "min>", "max>", "points>", "curve")
     for name, summary in metrics:
         table.add_row(
@@ -167,10 +166,11 @@ def _datasets(datasets: Sequence[Dataset]) -> Table:
 
 
 def _models(models: Sequence[Model]) -> Table:
-    table = grid("<<<")
+    table = grid("<<<<")
     for model in models:
         kind = text.plain(model.kind.rpartition(".")[2])
-        table.add_row(Text(text.plain(model.path), "cyan"), kind, Text(text.plain(model.flavor), "dim"))
+        flavor = Text(text.plain(model.flavor), "dim")
+        table.add_row(Text(text.plain(model.path), "cyan"), kind, flavor, text.kept(model))
     return table
 
 

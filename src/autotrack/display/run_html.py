@@ -155,8 +155,10 @@ def _datasets(datasets: Sequence[Dataset]) -> Html:
 
 
 def _models(models: Sequence[Model]) -> Html:
-    rows = ((model.path, model.kind.rpartition(".")[2], dim(model.flavor)) for model in models)
-    return table(_titles("path", "class", "flavor"), rows)
+    rows = (
+        (model.path, model.kind.rpartition(".")[2], dim(model.flavor), text.kept(model)) for model in models
+    )
+    return table(_titles("path", "class", "flavor", "kept"), rows)
 
 
 def _artifacts(artifacts: Sequence[Artifact]) -> Html:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from ..records import LogLine
+from ..records import LogLine, Model
 from ..semconv import Scalar
 from ..states import State
 
@@ -139,6 +139,14 @@ def said(line: LogLine) -> str:
     """A line that was printed; of logging also who said it, and how urgently."""
     source = " ".join(part for part in (line.level, line.logger) if part)
     return f"{source}: {line.text}" if source else line.text
+
+
+def kept(model: Model) -> str:
+    """The bytes of a model that is kept; of another one why it is not, or not yet."""
+    facts = model.facts
+    if isinstance(facts.get("size"), int):
+        return size(facts["size"])
+    return plain(f"not kept: {facts['reason']}") if "reason" in facts else plain(str(facts.get("state", "")))
 
 
 def as_json(value: Any) -> str:
