@@ -9,11 +9,10 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from operator import ge, gt, le, lt
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, true
+from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_, true
 
 from ..query import Compare, Condition, Like, OneOf, Present
 from . import schema
@@ -104,7 +103,7 @@ class Text(Value):
         return self.column
 
     def order(self) -> tuple[ColumnElement[int], list[ColumnElement[Any]]]:
-        return case(else_=1), [self.column]
+        return literal(1), [self.column]
 
 
 @dataclass(frozen=True)
@@ -169,9 +168,6 @@ def _split(values: Sequence[Wanted]) -> tuple[list[float], list[str]]:
 # --- JSON and its text ----------------------------------------------------------------------------
 
 _WORDS = {json.dumps(value): str(value) for value in (True, False, float("nan"), float("inf"), -float("inf"))}
-_ESCAPED = {json.dumps(c)[1:-1]: c for c in ['"', *map(chr, range(1, 32))]}
-_MARK = "\x01"
-"""Stands for a backslash for a moment: as itself it is never in JSON."""
 
 
 def json_of(text: str) -> Iterator[str]:
@@ -187,19 +183,9 @@ def json_of(text: str) -> Iterator[str]:
 
 
 def _text_of(value: ColumnElement[str]) -> ColumnElement[str]:
-    """Python's `str` of what JSON says, but for the characters 0 and 1, which stay escaped."""
-    inner = func.substr(value, 2, func.length(value) - 2)
-    unescaped = reduce(
-        lambda column, pair: func.replace(column, *pair),
-        [("\\\\", _MARK), *((form, c) for form, c in _ESCAPED.items() if c != _MARK), (_MARK, "\\")],
-        inner,
-    )
-    return case(
-        (value.like('"%') & (func.instr(value, "\\") == 0), inner),
-        (value.like('"%'), unescaped),
-        *((value == form, said) for form, said in _WORDS.items()),
-        else_=value,
-    )
+    """Python's `str` of what JSON says."""
+    texts = (value.like('"%'), func.json_extract(value, "$"))
+    return case(texts, *((value == form, said) for form, said in _WORDS.items()), else_=value)
 
 
 def _glob(pattern: str) -> str:
