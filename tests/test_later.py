@@ -115,7 +115,7 @@ def test_the_end_of_a_script_waits_for_it(store: Place) -> None:
     assert ended.returncode == 0
     assert ended.said == [end_line("1 finished", 1)]
     found = store.only_run()
-    assert [a.path for a in found.artifacts] == ["a.txt"]
+    assert "a.txt" in [a.path for a in found.artifacts]
     assert found.metrics == {"late": 1.0}
 
 

@@ -9,7 +9,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from sklearn.svm import SVC
 
 import autotrack
 from autotrack.recording.lineage import MAX_PREDICTIONS, Lineage
+from autotrack.recording.run import ActiveRun
 from autotrack.states import State
 
 from ..scripts import Place, curve, values
@@ -343,7 +344,7 @@ def test_exceptions_are_the_users(tracking: Tracking, error: BaseException) -> N
 def test_values_that_are_no_number_make_no_point(
     tracking: Tracking, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracking.enable()
+    tracking.enable(sklearn={"log_model": False})
     model = LinearRegression().fit(X_train, np.c_[y_train, y_train])
     mean_squared_error(np.c_[y_test, y_test], model.predict(X_test), multioutput="raw_values")
     for odd in (None, "0.5", [0.5], np.array([0.5, 0.6]), object()):
@@ -368,7 +369,7 @@ def test_odd_objects(tracking: Tracking, caplog: pytest.LogCaptureFixture) -> No
     class Slotted:
         __slots__ = ()
 
-    tracking.enable()
+    tracking.enable(sklearn={"log_model": False})
     rude = Rude(lambda X: 0.25).fit(X_train)
     rude.score(y for y in y_test)
     rude.score(Slotted(), Slotted())
@@ -476,27 +477,27 @@ def arrays(count: int) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    lineage, model, run = Lineage(), Echo(), object()
-    lineage.trained(model, run)  # type: ignore[arg-type]
+    lineage, model, run = Lineage(), Echo(), cast(ActiveRun, object())
+    lineage.trained(model, run)
     seen = set()
     for predicted in arrays(100):  # the same memory over and over
         seen.add(id(predicted))
         assert lineage.origin_of(predicted) is None
-        lineage.predicted(predicted, model, None)
+        lineage.predicted(predicted, run, None)
         assert lineage.origin_of(predicted) is not None
     assert len(seen) < 100
     del predicted
     assert not lineage._predicted
+    assert lineage.run_of(model) is run
     del model
     assert not lineage._trained
 
 
 def test_the_latest_predictions_are_remembered() -> None:
-    lineage, model, run = Lineage(), Echo(), object()
-    lineage.trained(model, run)  # type: ignore[arg-type]
+    lineage, run = Lineage(), cast(ActiveRun, object())
     kept = list(arrays(MAX_PREDICTIONS + 10))
     for predicted in kept:
-        lineage.predicted(predicted, model, None)
+        lineage.predicted(predicted, run, None)
     assert len(lineage._predicted) <= MAX_PREDICTIONS
     assert all(lineage.origin_of(predicted) is not None for predicted in kept[-100:])
     assert lineage.origin_of(kept[0]) is None
