@@ -167,6 +167,8 @@ class SqliteBackend(Backend):
             raise  # of what was to be written, not of the store
         except DatabaseError as error:
             raise StoreError(f"cannot use {self._path}: {error.orig}") from error
+        except sqlite3.Error as error:  # of what goes past SQLAlchemy: a new file's settings, a backup
+            raise StoreError(f"cannot use {self._path}: {error}") from error
         except OSError as error:
             raise StoreError(f"cannot use {self._path}: {error.strerror}") from error
 

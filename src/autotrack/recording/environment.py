@@ -47,7 +47,8 @@ class Environment(Companion):
 
     def began(self, segment: Segment) -> None:
         if self._recorder.options.environment and not segment.run.is_reported:
-            self._recorder.push(functools.partial(self._tell, segment, randomness.states()))
+            tell = functools.partial(self._tell, segment, randomness.states())
+            self._recorder.push(lambda: self._recorder.push(tell))  # once the run's start is on disk
 
     def settle(self, timeout: float) -> bool:
         if self._asking is None:

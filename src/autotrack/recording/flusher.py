@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .tables import Row, Table, tables
+from .tables import ROW, Table, tables
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -24,21 +24,22 @@ SLICE = 10_000
 ROUNDS = 3
 """An action may queue others (an artifact it wrote), and those a last time."""
 
-Action = Callable[[], None]
-"""Anything but a row in the queue: makes spans."""
+Action = Callable[[], object]
+"""Anything but a row: makes spans."""
 
 
 class Flusher:
-    """Empties `queue` every `interval` seconds, on request, and at the end.
+    """Takes `rows` and `actions` every `interval` seconds, on request, and at the end.
 
-    Each item becomes spans, which gather in `ended` and are exported. `tick` is called every time,
-    with the seconds since the last item. Requests go through a SimpleQueue and wait on a bare lock:
+    They become spans, which gather in `ended` and are exported. `tick` is called every time,
+    with the seconds since there were any. Requests go through a SimpleQueue and wait on a bare lock:
     both may be used from a signal handler that interrupted another request.
     """
 
     def __init__(
         self,
-        queue: deque[Any],
+        rows: list[Any],
+        actions: deque[Action],
         ended: deque[ReadableSpan],
         spans: SpanFactory,
         exporters: Sequence[SpanExporter],
@@ -46,7 +47,8 @@ class Flusher:
         interval: float,
         tick: Callable[[float], None],
     ) -> None:
-        self._queue = queue
+        self._rows = rows
+        self._actions = actions
         self._ended = ended
         self._spans = spans
         self._exporters = exporters
@@ -118,30 +120,29 @@ class Flusher:
 
     def _take_waiting(self) -> bool:
         """True if there were actions: what those queued belongs to the same flush."""
-        waiting = len(self._queue)  # what comes meanwhile is for the next time: a flush must end
-        acted = False
+        acting, waiting = len(self._actions), len(self._rows)  # what comes meanwhile is for the next time
+        if acting or waiting:
+            self._last_activity = time.monotonic()
         while waiting > 0:
             with self._at_work:
-                acted |= self._take(min(SLICE, waiting, len(self._queue)))
+                self._take_rows(min(SLICE * ROW, waiting))
                 self._export()
-            waiting -= SLICE
-        return acted
+            waiting -= SLICE * ROW
+        for start in range(0, acting, SLICE):
+            with self._at_work:
+                for _ in range(min(SLICE, acting - start)):
+                    self._guarded(self._actions.popleft())
+                self._export()
+        return acting > 0
 
-    def _take(self, count: int) -> bool:
-        """Turn `count` queued items into spans, which arrive in `ended`; True if some were actions."""
-        pop = self._queue.popleft
-        items = [pop() for _ in range(count)]
-        rows: list[Row] = [item for item in items if type(item) is tuple]
-        actions: list[Action] = [item for item in items if type(item) is not tuple]
-        if rows:
-            self._guarded(self.convert, rows)
-        for action in actions:
-            self._guarded(action)
-        self._last_activity = time.monotonic()
-        return bool(actions)
+    def _take_rows(self, count: int) -> None:
+        """Turn the first items into spans, which arrive in `ended`."""
+        rows = self._rows[:count]
+        del self._rows[:count]
+        self._guarded(self.convert, rows)
 
-    def convert(self, rows: Sequence[Row]) -> None:
-        """Turn rows into spans; for the flusher's own thread."""
+    def convert(self, rows: Sequence[Any]) -> None:
+        """Turn rows, end to end, into spans; for the flusher's own thread."""
         for table in tables(rows):
             self._guarded(self._take_table, table)
 

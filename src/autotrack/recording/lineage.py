@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,20 +20,23 @@ MAX_PREDICTIONS = 10_000
 """Predictions that are remembered; beyond it, the older half is forgotten."""
 
 
-class Origin(NamedTuple):
-    """Of one object: a reference to it, the run it comes from, a reference to what it was predicted on."""
+Entry = tuple[weakref.ref[Any], "ActiveRun", Callable[[], Any]]
+"""Of one object: a reference to it, the run it comes from, a reference to what it was predicted on."""
 
-    reference: weakref.ref[Any]
+
+class Origin(NamedTuple):
+    """The run a prediction comes from, and what was predicted on; None if that is gone, or a list."""
+
     run: ActiveRun
-    data: Callable[[], Any]
+    data: Any
 
 
 class Lineage:
     """The tables of a process. Every step on them is one operation of a dict: no lock is needed."""
 
     def __init__(self) -> None:
-        self._trained: dict[int, Origin] = {}
-        self._predicted: dict[int, Origin] = {}
+        self._trained: dict[int, Entry] = {}
+        self._predicted: dict[int, Entry] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget_all)  # the runs are the parent's
 
@@ -41,13 +44,10 @@ class Lineage:
         """`model` was trained in `run`; the latest training counts."""
         _enter(self._trained, model, run, _nothing)
 
-    def predicted(self, prediction: Any, model: Any, data: Any) -> None:
-        """`model` made this array or table of `data`; nothing to remember if no run trained it."""
-        run = self.run_of(model)
-        if run is None or prediction is None:
-            return
+    def predicted(self, prediction: Any, run: ActiveRun, data: Any) -> None:
+        """A model of `run` made this array or table of `data`."""
         memory = _memory(prediction)
-        if memory is _memory(data):
+        if prediction is None or memory is data or (memory is not prediction and memory is _memory(data)):
             return  # a view of its input: other views of it are no predictions
         if len(self._predicted) >= MAX_PREDICTIONS:
             self._forget_older_half()
@@ -55,12 +55,23 @@ class Lineage:
 
     def run_of(self, model: Any) -> ActiveRun | None:
         """The run that trained it."""
-        origin = _found(self._trained, model)
-        return origin.run if origin is not None else None
+        entry = self._trained.get(id(model))
+        return entry[1] if entry is not None and entry[0]() is model else None
 
     def origin_of(self, prediction: Any) -> Origin | None:
         """Where an array comes from that is a prediction, or a view of one as `proba[:, 1]` is."""
-        return _found(self._predicted, _memory(prediction))
+        memory = _memory(prediction)
+        entry = self._predicted.get(id(memory))
+        return Origin(entry[1], entry[2]()) if entry is not None and entry[0]() is memory else None
+
+    def run_behind(self, arguments: Sequence[Any]) -> ActiveRun | None:
+        """The run of the last argument that has one: a measure is given the truth first."""
+        for argument in reversed(arguments):
+            origin = self.origin_of(argument)
+            run = origin.run if origin is not None else self.run_of(argument)
+            if run is not None:
+                return run
+        return None
 
     def _forget_older_half(self) -> None:
         for key in list(islice(self._predicted.copy(), MAX_PREDICTIONS // 2)):  # others may be adding
@@ -71,14 +82,14 @@ class Lineage:
         self._predicted.clear()
 
 
-def _enter(table: dict[int, Origin], thing: Any, run: ActiveRun, data: Callable[[], Any]) -> None:
+def _enter(table: dict[int, Entry], thing: Any, run: ActiveRun, data: Callable[[], Any]) -> None:
     key = id(thing)
     try:
         # As long as the callback has not returned, no other object can have the id.
         reference = weakref.ref(thing, lambda _: table.pop(key, None))
     except TypeError:
         return  # it takes no weak reference
-    table[key] = Origin(reference, run, data)
+    table[key] = (reference, run, data)
 
 
 def _weak(data: Any) -> Callable[[], Any]:
@@ -90,11 +101,6 @@ def _weak(data: Any) -> Callable[[], Any]:
 
 def _nothing() -> None:
     """In the place of a reference."""
-
-
-def _found(table: dict[int, Origin], thing: Any) -> Origin | None:
-    origin = table.get(id(thing))
-    return origin if origin is not None and origin.reference() is thing else None
 
 
 def _memory(thing: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The recorder: one per process; owns the queue, the flusher and the runs that are open."""
+"""The recorder: one per process; owns what waits, the flusher and the runs that are open."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
-from .flusher import Flusher
+from .flusher import Action, Flusher
 from .report import Report
 from .run import ActiveRun, Fit, Segment, begun_run, open_run
 from .spans import SpanFactory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..artifacts import Blob
     from ..options import Options
+    from .tables import Row
 
 CLOSE_TIMEOUT = 30.0
 """Seconds without any progress after which the end of a process waits no longer: the disk is dead."""
@@ -71,15 +73,18 @@ class Recorder:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        """A writer of its own for this process, with an empty queue and no thread yet."""
+        """A writer of its own for this process, with nothing waiting and no thread yet."""
         self._process = os.getpid()
-        self.queue: deque[Any] = deque()
-        self.push: Callable[[Any], None] = self._push_first
+        self.rows: list[Any] = []
+        self.actions: deque[Action] = deque()
+        self.push: Callable[[Action], None] = self._push_first
+        self.push_row: Callable[[Row], None] = self._push_first_row
         ended: deque[ReadableSpan] = deque()
         self.spans = SpanFactory({**self._resource, sc.PROCESS_PID: os.getpid()}, self._version, ended.append)
         self.exporters = self._make_exporters(self.spans.writer, self.report)
         self._flusher = Flusher(
-            self.queue,
+            self.rows,
+            self.actions,
             ended,
             self.spans,
             self.exporters,
@@ -90,22 +95,33 @@ class Recorder:
         self._lock = threading.RLock()  # a signal handler may come back in
         self._beats, self._is_idle = 0, False
 
-    def _push_first(self, item: Any) -> None:
-        """The first record of a process starts its flusher; then `push` is the queue's own append."""
+    def _push_first(self, action: Action) -> None:
+        self._begin_recording()
+        self.actions.append(action)
+
+    def _push_first_row(self, row: Row) -> None:
+        self._begin_recording()
+        self.rows.extend(row)
+
+    def _begin_recording(self) -> None:
+        """The first record of a process starts its flusher; from then on pushing is one step in C."""
         with self._lock:
             if self.push == self._push_first:
                 self._flusher.start()
                 self.on_first_record()
-                self.push = self.queue.append
-        self.queue.append(item)
+                self.push, self.push_row = self.actions.append, self.rows.extend
 
-    def _push_late(self, item: Any) -> None:
+    def _push_late(self, action: Action) -> None:
         """After `close`, from an exit handler that runs later: written at once.
 
         Or from the flusher, which takes it next, and from a companion's thread: neither may wait for
         companions.
         """
-        self.queue.append(item)
+        self.actions.append(action)
+        self._flusher.flush(CLOSE_TIMEOUT)
+
+    def _push_late_row(self, row: Row) -> None:
+        self.rows.extend(row)
         self._flusher.flush(CLOSE_TIMEOUT)
 
     # --- runs -----------------------------------------------------------------------------------
@@ -221,7 +237,8 @@ class Recorder:
     def sampled(self, segments: Sequence[Segment], sample: dict[Any, float]) -> None:
         """In the flusher: a row for each of these, which is no activity of the program's."""
         now = time.perf_counter_ns()
-        self._flusher.convert([(segment, sample, None, now) for segment in segments])
+        rows: Iterable[Row] = [(segment, sample, None, now) for segment in segments]
+        self._flusher.convert([*chain.from_iterable(rows)])
 
     # --- the process's life ---------------------------------------------------------------------
 
@@ -244,17 +261,20 @@ class Recorder:
             segment.run.finish(state, error)
         for companion in self.companions:
             companion.closing()
-        self.push = self._push_late
-        waiting = len(self.queue) + 1
+        self.push, self.push_row = self._push_late, self._push_late_row
+        waiting = self._waiting() + 1
         while not self.flush(CLOSE_TIMEOUT):
-            if len(self.queue) >= waiting:
+            if self._waiting() >= waiting:
                 self.report.warn(f"the last points could not be written within {CLOSE_TIMEOUT:.0f} s")
                 return
-            waiting = len(self.queue)
+            waiting = self._waiting()
         if self._flusher.pause(CLOSE_TIMEOUT):
             for exporter in self.exporters:
                 exporter.shutdown()
             self._flusher.resume()
+
+    def _waiting(self) -> int:
+        return len(self.rows) + len(self.actions)
 
     def pause(self) -> None:
         """Let the flusher come to rest: a child forked amid an import of its could never import again."""
@@ -274,7 +294,7 @@ class Recorder:
             companion.forked()
 
     def _tick(self, silence: float) -> None:
-        """What the flusher does each time beside emptying the queue."""
+        """What the flusher does each time beside taking what waits."""
         own = [segment for segment in tuple(self._open.values()) if not segment.run.inherited]
         self._beat(silence, own)
         if not self._is_idle:

@@ -54,7 +54,7 @@ current: ContextVar[ActiveRun | None] = ContextVar("autotrack_run", default=None
 """The run of this context: innermost first, its `outer` ones behind it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: every row is hashed by it
 class Segment:
     """One start of a run: what is queued refers to it, whatever becomes of the run meanwhile.
 
@@ -127,7 +127,7 @@ class ActiveRun:
                     break
             else:
                 if self._segment and (step is None or type(step) is int) and row:
-                    self._recorder.push((self._segment, row, step, now))
+                    self._recorder.push_row((self._segment, row, step, now))
                     return
             metrics = row
         self._log(metrics, step, now)
@@ -360,7 +360,7 @@ class ActiveRun:
     def log_past(self, metrics: dict[str, float], step: int, at: int) -> None:
         """Record values of a moment that has passed, `at` unix ns."""
         if self._segment and metrics:
-            self._recorder.push((self._segment, metrics, step, at - self._segment.clock_offset))
+            self._recorder.push_row((self._segment, metrics, step, at - self._segment.clock_offset))
 
     def is_of(self, recorder: Recorder) -> bool:
         """Whether it is recorded there: another store has another recorder."""
@@ -432,7 +432,7 @@ class ActiveRun:
         if words:
             self._update(params=self._kept(values.scalars(words)))
         if numbers and self._segment:
-            self._recorder.push((self._segment, numbers, self._usable_step(step), now))
+            self._recorder.push_row((self._segment, numbers, self._usable_step(step), now))
 
     def _usable_step(self, step: Any) -> int | None:
         if step is None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 # numpy is imported inside the functions: they run in the flusher, and enable() stays light.
 
 Row = tuple["Segment", dict[Any, float], int | None, int]
-"""What one `log` call leaves in the queue: segment, values, step, perf_counter_ns."""
+"""What one `log` call says: segment, values, step, perf_counter_ns."""
+
+ROW = 4
+"""Rows wait end to end in one list: as tuples of their own they would keep the garbage collector busy."""
 
 MAX_TABLE_BYTES = 3 << 20
 _VALUE_BYTES = 11  # a double in an OTLP array
@@ -40,18 +43,18 @@ class Table:
         return len(self.step)
 
 
-def tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """Group rows by segment and names, in the order they were logged, into tables of bounded size.
+def tables(rows: Sequence[Any]) -> Iterator[Table]:
+    """Group rows (end to end) by segment and names, in their order, into tables of bounded size.
 
     Nearly always all rows are alike; finding that out in C takes a third of grouping them one by one.
     """
-    segments, values, steps, times = zip(*rows, strict=True)
-    names = set(map(tuple, values))
-    if len(names) == 1 and len(set(segments)) == 1 and all(map(_is_step, steps)):
-        yield from _split(_table(segments[0], names.pop(), values, steps, times))
+    segments, values, steps, times = (rows[field::ROW] for field in range(ROW))
+    names = tuple(values[0])
+    if len(set(segments)) == 1 and _all_have(names, values) and _are_steps(steps):
+        yield from _split(_table(segments[0], names, values, steps, times))
         return
     groups: dict[tuple[Segment, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
-    for segment, row, step, time in rows:
+    for segment, row, step, time in zip(segments, values, steps, times, strict=True):
         for part, number in _numbered(segment.run, row, step):
             group = groups.setdefault((segment, tuple(part)), ([], [], []))
             group[0].append(part)
@@ -59,6 +62,15 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
             group[2].append(time)
     for (segment, group_names), group in groups.items():
         yield from _split(_table(segment, group_names, *group))
+
+
+def _all_have(names: tuple[Any, ...], rows: Sequence[dict[Any, float]]) -> bool:
+    """Whether the names of all rows, end to end, are these again and again; no row has one twice."""
+    return [*chain.from_iterable(rows)] == [*names] * len(rows)
+
+
+def _are_steps(steps: Sequence[int | None]) -> bool:
+    return None not in steps and _is_step(min(steps)) and _is_step(max(steps))  # type: ignore[type-var]
 
 
 def _is_step(step: int | None) -> bool:
