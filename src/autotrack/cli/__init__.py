@@ -7,12 +7,13 @@ which neither `--help` nor `exec` pays.
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any
 
 import click
 
 from .. import __version__
-from ..errors import AutotrackError
+from ..errors import AutotrackError, QueryError
 from .compare import compare
 from .doctor import doctor
 from .exec import execute
@@ -22,7 +23,8 @@ from .show import show
 
 
 class Commands(click.Group):
-    """A group whose user's mistakes are one line on stderr; a command may return its exit status."""
+    """A group whose user's mistakes are one line on stderr, and a filter's are pointed at below it;
+    a command may return its exit status."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -32,6 +34,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "autotrack"
             _fail(f"{_sentence(error)} See: {command} --help", error.exit_code)
+        except QueryError as error:
+            _fail(str(error), 1, error.caret)
         except AutotrackError as error:
             _fail(str(error), 1)
 
@@ -62,6 +66,8 @@ def _sentence(error: click.UsageError) -> str:
     return text if text.endswith((".", "?")) else f"{text}."
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int, below: str = "") -> None:
     click.echo(f"autotrack: {' '.join(message.split())}", err=True)
+    if below:
+        click.echo(textwrap.indent(below, "  "), err=True)
     sys.exit(status)

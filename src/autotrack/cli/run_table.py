@@ -43,9 +43,9 @@ class Column:
         return min(self.most, max(cell_len(self.title), *(cell.cell_len for cell in self.cells)))
 
 
-def table(runs: Sequence[Run], width: int) -> Table:
+def table(runs: Sequence[Run], width: int, *, as_tree: bool = True) -> Table:
     """The runs in `width` cells, each on one line, children beneath their parents."""
-    tree = branches(runs)
+    tree = branches(runs) if as_tree else [("", run) for run in runs]
     ordered = [run for _, run in tree]
     ids = id_column(ordered)
     unfolded = {run.parent for run in runs}
@@ -61,8 +61,10 @@ def table(runs: Sequence[Run], width: int) -> Table:
     return drawn([ids, wider, *(column for column in order if column in chosen)])
 
 
-def nothing(url: str, experiment: str | None) -> Text:
+def nothing(url: str, experiment: str | None, filter: str = "") -> Text:
     """What stands there while there are no runs."""
+    if filter:
+        return Text(f"No runs match {text.plain(filter)} in {text.plain(url)}\nSee all: autotrack runs")
     if experiment is not None:
         return Text(
             f"No runs of experiment {text.plain(experiment)!r} in {text.plain(url)}\nSee all: autotrack runs"
