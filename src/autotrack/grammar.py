@@ -102,7 +102,10 @@ def _parsed(text: str, what: str) -> Any:
     from lark import UnexpectedInput
 
     try:
+        text.encode()
         return _parser().parse(text, start=what)
+    except UnicodeEncodeError as error:
+        wrong = _Wrong("half a character that is no Unicode", error.start)
     except UnexpectedInput as error:
         wrong = _syntax(text, what, error)
     except _Wrong as error:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from ..backend import Liveness
-from ..query import And, Compare, Condition, Entity, Expression, InState, OneOf, Order, Present, Search
+from ..query import And, Compare, Condition, Entity, Expression, InState, Key, OneOf, Order, Present, Search
 from ..query import conditions as all_conditions
 from .conditions import Conditions, Given, index_of, run
 
@@ -82,8 +82,8 @@ class _Finder:
         narrowest, few = self._narrowest()
         if few:
             return self._sorted(narrowest, self._order, limit)
-        leading = self._order[0].key if self._order else None
-        if leading is None or (leading.entity is Entity.RUN and leading.name == "started"):
+        leading = self._order[0].key if self._order else _STARTED
+        if leading == _STARTED:
             return self._sorted(_ALL, self._order, limit)
         if leading.entity is Entity.METRIC and limit is not None:
             best = self._best(limit)
@@ -121,7 +121,7 @@ class _Finder:
         order, *others = self._order
         rows = self._conditions.rows(order.key)
         last, of = rows.table.c.last, rows.table.c.run
-        asked = [c for c in _conditions(self._where) if c.key == order.key]
+        asked = _asked_of(order.key, self._where)
         known = {condition: rows.value.satisfies(condition) for condition in asked}
         musts = [known[must] for must in _musts(self._where) if must in known]
         values = and_(rows.of_key, last.is_not(None), *musts)
@@ -148,6 +148,7 @@ class _Finder:
     ) -> list[int]:
         """The first runs of a source that fit, by the terms `first`, by `order`, by start and by id."""
         tables: FromClause = _with_run(source)
+        known = dict(source.known)
         terms: list[ColumnElement[Any]] = list(first)
         for one in order:
             if one.key.entity is Entity.RUN:
@@ -156,10 +157,13 @@ class _Finder:
                 rows = self._conditions.rows(one.key)
                 tables = tables.outerjoin(rows.table, and_(rows.table.c.run == source.of, rows.of_key))
                 there, value = rows.table.c.run.is_not(None), rows.value
+                for asked in _asked_of(one.key, self._where):
+                    known.setdefault(asked, func.coalesce(and_(there, value.satisfies(asked)), false()))
             rank, values = value.order()
-            terms += [case((there, rank), else_=_MISSING)]
+            if one.key != _STARTED:  # every run has one, and its index is to be used
+                terms.append(case((there, rank), else_=_MISSING))
             terms += [term.desc() if one.descending else term for term in values]
-        query = select(source.of).select_from(tables).where(*self._fits(source))
+        query = select(source.of).select_from(tables).where(*self._fits(replace(source, known=known)))
         return list(self._db.scalars(query.order_by(*terms, *_LATEST_FIRST).limit(limit)))
 
     def _fits(self, source: _Source) -> list[ColumnElement[bool]]:
@@ -170,7 +174,7 @@ class _Finder:
 _MISSING = 3
 """The rank of runs without a value, after those of `Value.order`."""
 _LATEST_FIRST = (run.c.started.desc(), run.c.id.desc())
-_INDEXED_FIELDS = ("id", "parent", "experiment", "started")
+_STARTED = Key(Entity.RUN, "started")
 
 
 def _with_run(source: _Source) -> FromClause:
@@ -184,9 +188,10 @@ def _musts(where: Expression | None) -> list[Condition]:
     return [one for one in operands if isinstance(one, Present | Compare | OneOf)]
 
 
-def _conditions(where: Expression | None) -> list[Condition]:
-    """All conditions on keys, wherever they stand."""
-    return [c for c in all_conditions(where) if not isinstance(c, InState)] if where else []
+def _asked_of(key: Key, where: Expression | None) -> list[Condition]:
+    """All conditions on a key, wherever they stand."""
+    asked = all_conditions(where) if where else ()
+    return [c for c in asked if not isinstance(c, InState) and c.key == key]
 
 
 def _asks_for_fields(where: Expression | None) -> bool:
@@ -195,28 +200,23 @@ def _asks_for_fields(where: Expression | None) -> bool:
 
 
 def _is_indexed_field(must: Condition) -> bool:
-    if must.key.entity is not Entity.RUN or must.key.name not in _INDEXED_FIELDS:
-        return False
-    return (
-        must.key.name == "started"
-        if isinstance(must, Compare) and must.comparator != "="
-        else _is_positive(must)
-    )
+    match must:
+        case Compare(Key(Entity.RUN, "started"), comparator):
+            return comparator != "!="
+        case Compare(Key(Entity.RUN, "id" | "parent" | "experiment"), "="):
+            return True
+        case OneOf(Key(Entity.RUN, "id" | "parent"), _, False):
+            return True
+    return False
 
 
 def _narrows(must: Condition) -> bool:
-    """Whether an index leads to the runs that meet it."""
-    if must.key.entity is Entity.METRIC:
-        return _is_positive(must)
-    return index_of(must) is not None or (
-        must.key.entity is Entity.PARAM
-        and isinstance(must, Compare)
-        and isinstance(must.value, float)
-        and _is_positive(must)
-    )
-
-
-def _is_positive(must: Condition) -> bool:
-    return not (isinstance(must, Compare) and must.comparator == "!=") and not (
-        isinstance(must, OneOf) and must.negated
-    )
+    """Whether an index leads to the rows of another table that meet it."""
+    match must:
+        case Compare(_, "!=") | OneOf(_, _, True):
+            return False
+        case Compare(Key(Entity.METRIC)) | OneOf(Key(Entity.METRIC)) | Present(Key(Entity.METRIC)):
+            return True
+        case Compare(Key(Entity.PARAM), _, float(value)):
+            return value == value
+    return index_of(must) is not None

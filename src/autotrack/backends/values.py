@@ -40,7 +40,7 @@ class Value(ABC):
                 return self.is_none_of(values) if negated else self.is_one_of(values)
             case Like(_, pattern, ignore_case, negated):
                 text = self.comparable_with(pattern)
-                matches = text.ilike(pattern) if ignore_case else text.op("GLOB")(_glob(pattern))
+                matches = text.ilike(pattern) if ignore_case else text.bool_op("GLOB")(_glob(pattern))
                 return ~matches if negated else matches
             case Present():
                 return true()
