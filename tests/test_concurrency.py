@@ -235,7 +235,7 @@ def test_a_writer_is_alive_while_its_segments_roll(store: Place) -> None:
             print("written", flush=True)
             sys.stdin.readline()
     """,
-        env=QUIET,
+        env={**QUIET, "AUTOTRACK_SYSTEM_METRICS": "0"},  # on a slow machine there would be samples too
     )
     reading = store.start(
         """

@@ -479,6 +479,7 @@ def test_a_beat_shows_that_a_silent_run_lives(store: Place) -> None:
         import autotrack
         with autotrack.run("silent") as run:
             autotrack.log({"i": 0.0})
+            autotrack.flush()
             print("ready", flush=True)
             sys.stdin.readline()
     """,
