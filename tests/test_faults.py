@@ -311,7 +311,8 @@ def rejected(spool: Path) -> list[bytes]:
 @pytest.fixture
 def segment(store: Place) -> Path:
     """The only segment of a process that died after five flushes of ten points each."""
-    assert store.run(FLUSH_AND_DIE).returncode == 0
+    alone = {"AUTOTRACK_ENVIRONMENT": "no", "AUTOTRACK_CONSOLE": "no"}
+    assert store.run(FLUSH_AND_DIE, env=alone).returncode == 0
     [found] = (store.folder / "runs.db-spool").glob("*.otlp")
     assert len(frames_of(found.read_bytes())) == 5
     return found
@@ -398,7 +399,8 @@ def test_flipped_bit_in_a_frames_length(store: Place, segment: Path) -> None:
 
 
 def test_frame_that_is_no_otlp(store: Place, caplog: pytest.LogCaptureFixture) -> None:
-    assert store.run(FLUSH_AND_DIE).returncode == 0
+    alone = {"AUTOTRACK_ENVIRONMENT": "no", "AUTOTRACK_CONSOLE": "no"}
+    assert store.run(FLUSH_AND_DIE, env=alone).returncode == 0
     spool = store.folder / "runs.db-spool"
     writer = SpoolWriter(spool, "f" * 16)
     writer.append(b"\xff\xff this is no protobuf")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
@@ -99,7 +99,7 @@ class Call:
         self.arguments[name] = items
 
 
-HookFunction = Callable[..., Generator[None, Outcome, None]]
+HookFunction = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,11 @@ def hook(
 def observe(
     *targets: str, subclasses: bool = False, mixins: bool = True
 ) -> Callable[[HookFunction], HookFunction]:
-    """Mark a generator method, `method(self, call)`, as around calls that are no training.
+    """Mark a method, `method(self, run, call, value)`, as told of calls that are no training.
 
-    They make no run. It runs only for calls of the user's own: not inside a training call, nor inside
-    another observed one, nor where the library itself makes them.
+    It is told of a call that has returned `value`: on an object that `run` trained, or given what such
+    an object predicted. Only of the user's own calls: not inside a training call, nor inside another
+    observed one, nor where the library itself makes them.
     """
     return _marker(targets, subclasses=subclasses, mixins=mixins, observes=True)
 

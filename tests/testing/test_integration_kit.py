@@ -11,27 +11,16 @@ from typing import Any
 import pytest
 import wrapt
 
-import autotrack
 from autotrack import plugins
 from autotrack._patching import driver, patcher
 from autotrack._patching.patcher import Patcher
 from autotrack._patching.wrappers import PatchedMethod
-from autotrack.testing import IntegrationConformance, Tracking
+from autotrack.testing import IntegrationConformance
 
 TOYS = Path(__file__).parent / "toys"
 
 RECORD = "run.log_params("
 """Where each of the toy's hooks begins."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _everything_is_imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """pytester drops what an inner run was the first to import, and not all of it can be imported twice."""
-    with Tracking(f"sqlite:///{tmp_path_factory.mktemp('first')}/runs.db") as tracking:
-        tracking.enable()
-        with autotrack.run():
-            autotrack.log({"x": 1.0})
-        assert tracking.run().metrics == {"x": 1.0}
 
 
 @pytest.fixture

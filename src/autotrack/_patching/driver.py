@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..integration import Call, Hook, Integration, Outcome
 from ..recording.lineage import lineage
 from ..recording.run import current, outcome_of, qualified_name
-from .frames import Frame, frames, is_instance_in, is_silent, silence
+from .frames import Frame, frames, is_instance_in, silence, silent
 from .guarding import GuardedHook, Steps
 from .resting import RestingRun, resting_runs
 
@@ -70,7 +70,7 @@ class Driver:
     ) -> _Session | None:
         """Everything before the call; None where the call is to go on alone."""
         outer = frames.get()
-        if is_silent() or (outer and outer[-1].is_sealed) or is_instance_in(instance, outer):
+        if silent.get() or (outer and outer[-1].is_sealed) or is_instance_in(instance, outer):
             return None  # not the user's; or super().fit, or fit calling partial_fit: one call
         session = _Session(self, Call(wrapped, instance, args, kwargs), outer)
         try:

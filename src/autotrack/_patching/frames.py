@@ -24,12 +24,8 @@ class Frame:
 
 frames: ContextVar[tuple[Frame, ...]] = ContextVar("autotrack_calls", default=())
 
-_silent: ContextVar[bool] = ContextVar("autotrack_silent", default=False)
-
-
-def is_silent() -> bool:
-    """Whether calls are not the user's here: they are ours, or part of one that is observed."""
-    return _silent.get()
+silent: ContextVar[bool] = ContextVar("autotrack_silent", default=False)
+"""Whether calls are not the user's here: they are ours, or part of one that is observed."""
 
 
 class silence:
@@ -38,10 +34,10 @@ class silence:
     __slots__ = ("_token",)
 
     def __enter__(self) -> None:
-        self._token = _silent.set(True)
+        self._token = silent.set(True)
 
     def __exit__(self, *_: object) -> None:
-        _silent.reset(self._token)
+        silent.reset(self._token)
 
 
 def is_instance_in(instance: Any, calls: tuple[Frame, ...]) -> bool:

@@ -27,6 +27,15 @@ class GuardedHook:
         self._recorder = recorder
         self._failures = 0
 
+    def tell(self, *arguments: Any) -> None:
+        """Run a hook that only observes, to its end."""
+        if self._failures < FAILURES_BEFORE_OFF:
+            try:
+                self._hook.function(self._integration, *arguments)
+                self._failures = 0
+            except Exception as error:  # noqa: BLE001
+                self._failed("its hook failed after the call", error)
+
     def start(self, *arguments: Any) -> Steps | None:
         """Run the hook up to its yield; None if it is switched off or failed."""
         if self._failures >= FAILURES_BEFORE_OFF:
@@ -57,11 +66,14 @@ class GuardedHook:
             self._failures = 0
             return False
         except Exception as error:  # noqa: BLE001
-            self._failures += 1
-            off = " (switched off)" if self._failures == FAILURES_BEFORE_OFF else ""
-            self.warn(what + off, error)
+            self._failed(what, error)
             return False
         return True
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self._failures += 1
+        off = " (switched off)" if self._failures == FAILURES_BEFORE_OFF else ""
+        self.warn(what + off, error)
 
 
 def _end(steps: Steps, outcome: Outcome) -> None:

@@ -1,25 +1,26 @@
-"""The wrapper of a hook around calls that are no training."""
+"""The wrapper of a hook that is told of calls that are no training."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..integration import Call, Hook, Integration, Outcome
-from .frames import frames, is_silent, silence
-from .guarding import GuardedHook, Steps
+from ..integration import Call, Hook, Integration
+from ..recording.lineage import lineage
+from .frames import frames, silent
+from .guarding import GuardedHook
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
 
 
 class Observer:
-    """Runs the hook where the call is the user's own, not a part of a training or of another such call.
+    """Tells the hook of a call that is the user's own, on what comes from a run.
 
-    Nor one that the library makes: it scores an estimator a hundred times to tell what a feature is worth.
+    The user's own: not a part of a training, nor of another such call, nor one that the library makes,
+    which scores an estimator a hundred times to tell what a feature is worth. Whatever is trained
+    inside is a part of the call, as `log_loss` trains a binarizer.
     """
 
     def __init__(self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder]) -> None:
@@ -30,28 +31,21 @@ class Observer:
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """The wrapper, in wrapt's form."""
+        run = lineage.run_of(instance) if instance is not None else None
+        if (run is None and instance is not None) or frames.get() or silent.get():
+            return wrapped(*args, **kwargs)
         caller = sys._getframe(1)  # wrapt's own frames are in C
-        if frames.get() or is_silent() or self._is_librarys(caller):
+        if str(caller.f_globals.get("__name__")).partition(".")[0] in self._libraries:
             return wrapped(*args, **kwargs)
-        call = Call(wrapped, instance, args, kwargs)
-        call.caller = caller
-        with silence():
-            steps = self._hook.start(call)
-        if steps is None:
-            return wrapped(*args, **kwargs)
-        started = time.perf_counter()
+        token = silent.set(True)  # this is called often: `with silence()` takes three times as long
         try:
-            with silence():
-                value = wrapped(*call.args, **call.kwargs)
-        except BaseException as error:
-            self._finish(steps, Outcome(None, error, time.perf_counter() - started))
-            raise
-        self._finish(steps, Outcome(value, None, time.perf_counter() - started))
+            value = wrapped(*args, **kwargs)
+            if instance is None:
+                run = lineage.run_behind((*args, *kwargs.values()))
+            if run is not None:
+                call = Call(wrapped, instance, args, kwargs)
+                call.caller = caller
+                self._hook.tell(run, call, value)
+        finally:
+            silent.reset(token)
         return value
-
-    def _is_librarys(self, caller: FrameType) -> bool:
-        return str(caller.f_globals.get("__name__")).partition(".")[0] in self._libraries
-
-    def _finish(self, steps: Steps, outcome: Outcome) -> None:
-        with silence():
-            self._hook.finish(steps, outcome)

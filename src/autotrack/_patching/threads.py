@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..recording.run import current
-from .frames import frames, is_silent, silence
+from .frames import frames, silence, silent
 
 
 def carrying(
@@ -19,7 +19,7 @@ def carrying(
 
     All that can be called: a callback may be what starts the next of them.
     """
-    if frames.get() or is_silent():
+    if frames.get() or silent.get():
         args = tuple(map(_carried, args))
         kwargs = {name: _carried(value) for name, value in kwargs.items()}
     return wrapped(*args, **kwargs)
@@ -29,12 +29,12 @@ def _carried(function: Any) -> Any:
     """`function`, inside the calls that are going on here."""
     if not callable(function):
         return function
-    calls, run, silent = frames.get(), current.get(), is_silent()
+    calls, run, is_silent = frames.get(), current.get(), silent.get()
 
     def call(*args: Any, **kwargs: Any) -> Any:
         tokens = frames.set(calls), current.set(run)
         try:
-            if silent:
+            if is_silent:
                 with silence():
                     return function(*args, **kwargs)
             return function(*args, **kwargs)
