@@ -217,6 +217,7 @@ def block_all(store: Place) -> dict[str, str]:
     return {
         "AUTOTRACK_STORE": f"sqlite:///{store.folder}/afile/runs.db",
         "XDG_DATA_HOME": str(store.folder / "no_data"),
+        "AUTOTRACK_ENVIRONMENT": "no",  # its files would have lines of their own
     }
 
 
@@ -292,6 +293,10 @@ FLUSH_AND_DIE = """
 """
 
 
+NOTHING_ELSE = {"AUTOTRACK_ENVIRONMENT": "no"}
+"""An environment in which a script's own points are all that it writes."""
+
+
 def frames_of(data: bytes) -> list[bytes]:
     """Whole frames, read by the format's description."""
     frames = []
@@ -311,8 +316,7 @@ def rejected(spool: Path) -> list[bytes]:
 @pytest.fixture
 def segment(store: Place) -> Path:
     """The only segment of a process that died after five flushes of ten points each."""
-    alone = {"AUTOTRACK_ENVIRONMENT": "no", "AUTOTRACK_CONSOLE": "no"}
-    assert store.run(FLUSH_AND_DIE, env=alone).returncode == 0
+    assert store.run(FLUSH_AND_DIE, env=NOTHING_ELSE).returncode == 0
     [found] = (store.folder / "runs.db-spool").glob("*.otlp")
     assert len(frames_of(found.read_bytes())) == 5
     return found
@@ -399,8 +403,7 @@ def test_flipped_bit_in_a_frames_length(store: Place, segment: Path) -> None:
 
 
 def test_frame_that_is_no_otlp(store: Place, caplog: pytest.LogCaptureFixture) -> None:
-    alone = {"AUTOTRACK_ENVIRONMENT": "no", "AUTOTRACK_CONSOLE": "no"}
-    assert store.run(FLUSH_AND_DIE, env=alone).returncode == 0
+    assert store.run(FLUSH_AND_DIE, env=NOTHING_ELSE).returncode == 0
     spool = store.folder / "runs.db-spool"
     writer = SpoolWriter(spool, "f" * 16)
     writer.append(b"\xff\xff this is no protobuf")
@@ -539,7 +542,7 @@ def test_database_of_another_application(store: Place, train: bool, journal: str
             store.open().runs()
     assert database.read_bytes() == before
     beside = {path.name for path in store.folder.glob("runs.db*")}
-    assert beside == {"runs.db"} | ({"runs.db-spool"} if train else set())
+    assert beside == {"runs.db"} | ({"runs.db-spool", "runs.db-artifacts"} if train else set())
     database.unlink()
     if train:
         assert_stored(store.only_run())

@@ -36,6 +36,8 @@ _REMEMBERED_OWNERS = 64
 _REMEMBERED_KEYS = 4096
 # Readers refuse messages nested deeper than 100; a mapping takes three levels, the way to it eight.
 _MAX_NESTING = 24
+_WORTH_NUMPY = 16
+"""Elements of an array from which on numpy is faster than encoding one by one."""
 
 
 def encode_resource_spans(spans: Iterable[ReadableSpan]) -> list[bytes]:
@@ -255,7 +257,7 @@ def _str(value: object) -> str:
 def _numpy(value: NDArray[Any] | np.generic, room: int) -> bytes:
     import numpy as np
 
-    if type(value) is np.ndarray and value.ndim == 1 and value.size:
+    if type(value) is np.ndarray and value.ndim == 1 and value.size >= _WORTH_NUMPY:
         if value.dtype.kind == "f" and value.itemsize <= 8:
             return _block(b"\x2a", _doubles(value))
         if value.dtype.kind == "i":
