@@ -80,7 +80,7 @@ def _medians(rounds: list[Arm]) -> Arm:
 
 
 def _process(arm: str, workload: str, python: str) -> Arm:
-    """Run one arm in a home of its own: its calls' times, its wall time, CPU seconds of it and its helpers."""
+    """Run one arm in a home of its own: its calls' times, its wall time, CPU seconds with its helpers'."""
     with temporary_home() as (folder, env):
         said = folder / "said.txt"
         start = time.perf_counter()

@@ -123,16 +123,18 @@ class Flusher:
         acting, waiting = len(self._actions), len(self._rows)  # what comes meanwhile is for the next time
         if acting or waiting:
             self._last_activity = time.monotonic()
-        while waiting > 0:
+        for start in range(0, waiting, SLICE * ROW):
             with self._at_work:
-                self._take_rows(min(SLICE * ROW, waiting))
-                self._export()
-            waiting -= SLICE * ROW
+                self._take_rows(min(SLICE * ROW, waiting - start))
+                if waiting - start > SLICE * ROW:
+                    self._export()
         for start in range(0, acting, SLICE):
             with self._at_work:
                 for _ in range(min(SLICE, acting - start)):
                     self._guarded(self._actions.popleft())
                 self._export()
+        with self._at_work:
+            self._export()
         return acting > 0
 
     def _take_rows(self, count: int) -> None:
