@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, select
 
 from . import codec, schema
 from .incoming import PointTable
-from .points import insert_points
+from .points import Piece, insert_points
 from .sql import in_parts
 
 FULL = 4096
@@ -79,7 +79,7 @@ def _merge(db: Connection, axes: list[Row[Any]]) -> None:
         db.execute(delete(schema.chunk).where(schema.chunk.c.axis.in_(some)))
         db.execute(delete(schema.axis).where(schema.axis.c.id.in_(some)))
     first = axes[0]
-    insert_points(db, first.run, first.segment, first.writer, first.names, table)
+    insert_points(db, [Piece(first.run, first.segment, first.writer, first.names, table)])
 
 
 def _columns(db: Connection, axes: list[int]) -> dict[int, dict[int, Any]]:

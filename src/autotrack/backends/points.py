@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, func, insert, select
 
 from . import codec, schema
 from .incoming import Identity, PointTable
@@ -52,10 +52,11 @@ def merge_points(
     """Store tables of points, and what they change in the summaries; `runs` are the runs' keys."""
     names = intern(db, schema.name, dict.fromkeys(n for _, table in tables for n in table.columns))
     summaries: dict[tuple[int, int], Summary] = {}
+    pieces = []
     for identity, table in tables:
         run = runs[identity.run]
         by_id = table.renamed(names)
-        insert_points(db, run, identity.segment, identity.writer, _digest(table.columns), by_id)
+        pieces.append(Piece(run, identity.segment, identity.writer, _digest(table.columns), by_id))
         last = _last_row(table)
         place = CurvePlace(identity.segment, *_place_of(table, last, identity.writer))
         for name, values in table.columns.items():
@@ -64,6 +65,7 @@ def merge_points(
                 summaries[run, names[name]] = summary
             else:
                 known.merge(summary)
+    insert_points(db, pieces)
     _merge_summaries(db, summaries)
 
 
@@ -89,30 +91,45 @@ def _merge_summaries(db: Connection, summaries: dict[tuple[int, int], Summary]) 
     )
 
 
-def insert_points(
-    db: Connection, run: int, segment: int, writer: str, names: bytes, table: PointTable[int]
-) -> None:
-    """A table of points as an axis and a chunk for each name (an id); `names` is their digest."""
-    axis = {
-        "run": run,
-        "segment": segment,
-        "writer": writer,
+class Piece(NamedTuple):
+    """A table of points and whose it is; `names` is the digest of its names, which are ids in the table."""
+
+    run: int
+    segment: int
+    writer: str
+    names: bytes
+    table: PointTable[int]
+
+
+def insert_points(db: Connection, pieces: Sequence[Piece]) -> None:
+    """Each piece as an axis, and a chunk for each name."""
+    if not pieces:
+        return
+    first = (db.scalar(select(func.max(schema.axis.c.id))) or 0) + 1  # ours alone: one process writes
+    numbered = list(enumerate(pieces, first))
+    db.execute(insert(schema.axis), [_axis_row(number, piece) for number, piece in numbered])
+    chunks = [
+        {"run": piece.run, "name": name, "axis": number, "points": codec.encode(values)}
+        for number, piece in numbered
+        for name, values in piece.table.columns.items()
+    ]
+    db.execute(insert(schema.chunk), chunks)
+
+
+def _axis_row(number: int, piece: Piece) -> dict[str, Any]:
+    table = piece.table
+    return {
+        "id": number,
+        "run": piece.run,
+        "segment": piece.segment,
+        "writer": piece.writer,
         "first_seq": int(table.seqs.min()),
         "rows": len(table.step),
-        "names": names,
+        "names": piece.names,
         "seqs": codec.encode(_seq_runs(table.seqs)),
         "steps": codec.encode(table.step),
         "times": codec.encode(table.time),
     }
-    key = db.execute(insert(schema.axis), axis).inserted_primary_key
-    assert key is not None
-    db.execute(
-        insert(schema.chunk),
-        [
-            {"run": run, "name": name, "axis": key[0], "points": codec.encode(values)}
-            for name, values in table.columns.items()
-        ],
-    )
 
 
 def _digest(names: Iterable[str]) -> bytes:
@@ -122,6 +139,8 @@ def _digest(names: Iterable[str]) -> bytes:
 
 def _seq_runs(seqs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Numbers of the rows as flat pairs (number, how many rows in a row)."""
+    if len(seqs) == 1 or (seqs == seqs[0]).all():  # as they come; only merged ones have several
+        return np.array([seqs[0], len(seqs)])
     starts = np.flatnonzero(np.diff(seqs, prepend=seqs[0] - 1))
     return np.stack([seqs[starts], np.diff(starts, append=len(seqs))], axis=1).ravel()
 

@@ -184,7 +184,9 @@ class BackendConformance:
         backend = self.make_backend(url)
         assert backend.run(RUNS[1]) is None
         assert len(backend.points(RUNS[1], "loss")) == len(backend.points(RUNS[0], "acc")) == 0
-        assert backend.artifacts(RUNS[1]) == backend.fits(RUNS[1]) == backend.logs(RUNS[1]) == []
+        assert backend.artifacts(RUNS[1]) == []
+        assert backend.fits(RUNS[1]) == []
+        assert backend.logs(RUNS[1]) == []
         backend.close()
 
     def test_points_come_by_segment_step_and_time(self, new_url: Callable[[], str]) -> None:
