@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .recording.naming import name_of
 
 if TYPE_CHECKING:
-    from .recording.run import Fit
+    from .recording.segments import Fit
 
 log = logging.getLogger("autotrack")
 

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
 from ..recording.lineage import lineage
-from ..recording.run import current, outcome_of, qualified_name
+from ..recording.outcomes import outcome_of, qualified_name
+from ..recording.run import current
 from .frames import Frame, frames, is_instance_in, silence, silent
 from .guarding import GuardedHook, Steps
 from .resting import RestingRun, resting_runs
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
-    from ..recording.run import ActiveRun, Fit
+    from ..recording.run import ActiveRun
+    from ..recording.segments import Fit
 
 
 class Driver:

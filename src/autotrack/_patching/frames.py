@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..integration import Call
-    from ..recording.run import ActiveRun, Fit
+    from ..recording.run import ActiveRun
+    from ..recording.segments import Fit
 
 
 class Frame:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Outcome
-from ..recording.run import message_of
+from ..recording.outcomes import message_of
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder

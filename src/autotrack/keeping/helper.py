@@ -25,7 +25,7 @@ from ..exporters.spool import SpoolExporter
 from ..flavor import NotKept
 from ..recording.recorder import artifact_facts
 from ..recording.report import Report
-from ..recording.run import Segment
+from ..recording.segments import Segment
 from ..recording.spans import SpanFactory
 from .jobs import Context, Job, unpack
 

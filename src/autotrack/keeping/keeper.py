@@ -21,7 +21,7 @@ from .jobs import Context, Entry, Job
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
-    from ..recording.run import Segment
+    from ..recording.segments import Segment
     from .converter import Converter
 
 MOST_WAITING = 2 << 30

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .run import Segment
+    from .segments import Segment
 
 
 class Companion:

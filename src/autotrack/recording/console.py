@@ -19,7 +19,7 @@ from .transcript import MAX_TEXT, Transcript
 
 if TYPE_CHECKING:
     from .recorder import Recorder
-    from .run import Segment
+    from .segments import Segment
 
 STDOUT, STDERR, LOGGING = "stdout", "stderr", "logging"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..semconv import Scalar
     from .git import Checkout
     from .recorder import Recorder
-    from .run import Segment
+    from .segments import Segment
 
 REQUIREMENTS = "environment/requirements.txt"
 CHANGES = "environment/diff.patch"

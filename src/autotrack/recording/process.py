@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..states import RunError, State
-from .run import outcome_of
+from .outcomes import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

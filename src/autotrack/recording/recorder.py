@@ -19,7 +19,8 @@ from ..states import RunError, State
 from .companion import Companion
 from .flusher import Action, Flusher
 from .report import Report
-from .run import ActiveRun, Fit, Segment, begun_run, open_run
+from .run import ActiveRun, begun_run, open_run
+from .segments import Fit, Segment
 from .spans import SpanFactory
 from .values import text
 

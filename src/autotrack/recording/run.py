@@ -6,10 +6,8 @@ import functools
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 from types import MappingProxyType
@@ -24,6 +22,8 @@ from ..states import RunError, State
 from . import tabular, values
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
+from .outcomes import message_of, outcome_of, qualified_name
+from .segments import Fit, Segment
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,23 +52,6 @@ def never_raises(method: Method) -> Method:
 
 current: ContextVar[ActiveRun | None] = ContextVar("autotrack_run", default=None)
 """The run of this context: innermost first, its `outer` ones behind it."""
-
-
-@dataclass(frozen=True, eq=False)  # by identity: every row is hashed by it
-class Segment:
-    """One start of a run: what is queued refers to it, whatever becomes of the run meanwhile.
-
-    `number` is its start in unix ns; `clock_offset` turns perf_counter_ns into unix ns.
-    """
-
-    run: ActiveRun
-    number: int
-    span: trace.Span
-    clock_offset: int
-
-    def now(self) -> int:
-        """Unix ns: the wall clock at the start plus what the monotonic clock counted since."""
-        return time.perf_counter_ns() + self.clock_offset
 
 
 class ActiveRun:
@@ -482,23 +465,6 @@ class ActiveRun:
         return False
 
 
-class Fit:
-    """A training call inside a run; times are unix ns."""
-
-    __slots__ = ("end", "error", "kind", "name", "params", "parent_span_id", "segment", "span_id", "start")
-
-    def __init__(self, segment: Segment, name: str, kind: str, parent_span_id: int | None) -> None:
-        self.segment = segment
-        self.name = name
-        self.kind = kind
-        self.parent_span_id = parent_span_id
-        self.span_id = int.from_bytes(os.urandom(8), "big") or 1
-        self.start = segment.now()
-        self.end = 0
-        self.params: Mapping[str, Scalar] = {}
-        self.error: str | None = None
-
-
 def open_run() -> ActiveRun | None:
     """The innermost run of this context that has not ended."""
     run = current.get()
@@ -513,36 +479,3 @@ def begun_run() -> ActiveRun | None:
     while run is not None and (run.ended or run._segment is None):
         run = run._outer
     return run
-
-
-def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
-    """The state a run ends in when `error` leaves it."""
-    if (
-        error is None
-        or isinstance(error, GeneratorExit)
-        or (isinstance(error, SystemExit) and not error.code)
-    ):
-        return State.FINISHED, None
-    state = State.FAILED if isinstance(error, (Exception, SystemExit)) else State.KILLED
-    return state, RunError(qualified_name(type(error)), message_of(error), _traceback(error))
-
-
-def qualified_name(kind: type) -> str:
-    """ "ValueError", "sklearn.exceptions.NotFittedError"."""
-    module = kind.__module__
-    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
-
-
-def message_of(error: BaseException) -> str:
-    """The exception's text, empty if it has none to give."""
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
-        return ""
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  formatting calls the user's __str__ and reads their sources
-        return ""

@@ -26,7 +26,7 @@ from .. import semconv as sc
 if TYPE_CHECKING:
     from ..semconv import Scalar
     from ..states import RunError, State
-    from .run import Fit, Segment
+    from .segments import Fit, Segment
     from .tables import Table
 
 _UNLIMITED = SpanLimits(

@@ -15,7 +15,7 @@ from .companion import Companion
 
 if TYPE_CHECKING:
     from .recorder import Recorder
-    from .run import Segment
+    from .segments import Segment
 
 # psutil and pynvml are imported inside the functions: only for runs that last.
 

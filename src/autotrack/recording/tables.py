@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .run import ActiveRun, Segment
+    from .run import ActiveRun
+    from .segments import Segment
 
 # numpy is imported inside the functions: they run in the flusher, and enable() stays light.
 

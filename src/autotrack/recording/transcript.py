@@ -8,7 +8,7 @@ from itertools import accumulate, chain, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from .run import Segment
+    from .segments import Segment
 
 MAX_BATCH = 1 << 16
 """Bytes of text in one span, and of one line: a longer one goes on as the next."""

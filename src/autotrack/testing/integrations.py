@@ -19,8 +19,9 @@ from packaging.requirements import Requirement
 
 from .. import plugins
 from ..integration import Hook, Integration
+from ..recording.outcomes import message_of
 from ..recording.recorder import Recorder
-from ..recording.run import ActiveRun, message_of
+from ..recording.run import ActiveRun
 from ..states import State
 from ..store import Run
 from .fingerprint import fingerprint, random_states, seed

@@ -10,7 +10,8 @@ from .fitting import introduce
 from .params import described
 
 if TYPE_CHECKING:
-    from ...recording.run import ActiveRun, Fit
+    from ...recording.run import ActiveRun
+    from ...recording.segments import Fit
 
 SETTINGS = ("cv", "scoring", "method", "param_name")
 """Arguments that are params of the run, beside those of the estimator."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...recording.run import qualified_name
+from ...recording.outcomes import qualified_name
 from ...states import RunError, State
 from .params import described, described_value
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...integration import Call, Outcome
-    from ...recording.run import ActiveRun, Fit
+    from ...recording.run import ActiveRun
+    from ...recording.segments import Fit
 
 BATCH = 100
 """Candidates recorded at a time: the flusher must come up for air."""

@@ -1,0 +1,40 @@
+"""What an exception says, in the words of a run's end."""
+
+from __future__ import annotations
+
+import traceback
+
+from ..states import RunError, State
+
+
+def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
+    """The state a run ends in when `error` leaves it."""
+    if (
+        error is None
+        or isinstance(error, GeneratorExit)
+        or (isinstance(error, SystemExit) and not error.code)
+    ):
+        return State.FINISHED, None
+    state = State.FAILED if isinstance(error, (Exception, SystemExit)) else State.KILLED
+    return state, RunError(qualified_name(type(error)), message_of(error), _traceback(error))
+
+
+def qualified_name(kind: type) -> str:
+    """ "ValueError", "sklearn.exceptions.NotFittedError"."""
+    module = kind.__module__
+    return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+
+
+def message_of(error: BaseException) -> str:
+    """The exception's text, empty if it has none to give."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
+        return ""
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001  formatting calls the user's __str__ and reads their sources
+        return ""
