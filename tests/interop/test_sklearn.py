@@ -31,6 +31,9 @@ MODULES = [
 EXPECTED: dict[str, str] = {}
 """Tests that may end differently, each with its reason: only such as inspect the classes themselves."""
 
+NOT_KEPT = "autotrack: model 'model': "
+"""How it is told that a model is not kept: these tests define classes and functions inside functions."""
+
 Ending = tuple[str, str]
 
 pytestmark = [
@@ -94,8 +97,8 @@ def test_what_may_end_differently_does(off: dict[str, Ending], on: dict[str, End
 
 
 def test_autotrack_was_on_and_no_hook_failed(on: dict[str, Ending], on_folder: Path) -> None:
-    said = "".join(path.read_text() for path in on_folder.glob("said-*.log"))
-    assert said == ""
+    said = [line for path in on_folder.glob("said-*.log") for line in path.read_text().splitlines()]
+    assert [line for line in said if not line.startswith(NOT_KEPT)] == []
     runs = Store(f"sqlite:///{on_folder}/runs.db").runs()
     assert len(runs) > 1000
     assert {run.state for run in runs} == {State.FINISHED, State.FAILED}
