@@ -502,7 +502,7 @@ def test_exec_records_a_script_as_it_is(store: Place) -> None:
     assert (run.name, run.experiment) == ("LinearRegression", "exec")
 
 
-IS_ENABLED = "from autotrack import _enable; print(list(_enable._enabled))"
+IS_ENABLED = "from autotrack import _enable; print([*_enable._enabled, *_enable._awaited])"
 
 
 def test_exec_runs_a_script_with_this_python(store: Place) -> None:

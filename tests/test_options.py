@@ -243,3 +243,19 @@ def test_the_experiments_name_comes_from_the_folders(store: Place, git: bool, ex
     assert ended.returncode == 0, ended.err
     run = store.only_run()
     assert (run.name, run.experiment) == ("train", expected)
+
+
+def test_an_integration_is_loaded_with_its_library(store: Place) -> None:
+    ended = store.run("""
+        import sys
+        import autotrack
+        autotrack.enable()
+        print("autotrack.patches.sklearn" in sys.modules, "autotrack.patches.xgboost" in sys.modules)
+        import sklearn
+        print("autotrack.patches.sklearn" in sys.modules, "autotrack.patches.xgboost" in sys.modules)
+        autotrack.disable()
+        import xgboost
+        print("autotrack.patches.xgboost" in sys.modules, hasattr(xgboost.train, "_self_patch"))
+    """)
+    assert ended.out.splitlines() == ["False False", "True False", "False False"]
+    assert ended.said == []

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import options as opts
 from . import plugins
@@ -62,6 +62,8 @@ class _Enabled:
 _lock = threading.RLock()
 _recorder: Recorder | None = None
 _enabled: dict[str, _Enabled] = {}
+_awaited: dict[str, Callable[[], None]] = {}
+"""Integrations that are loaded once their library is imported, by name, and what takes that back."""
 _tap = Tap()
 _logging_patcher = Patcher()
 
@@ -87,17 +89,25 @@ def enable(*names: str, **arguments: Any) -> None:
                 raise OptionError(
                     f"unknown name {name!r}{opts.did_you_mean(name, [*known, *_option_names()])}"
                 )
-        integrations = _chosen(names, per_integration, known)
+        named = {*names, *(name for name, given in per_integration.items() if given is not False)}
+        asked_for = [(name, _made(name, per_integration.get(name, {}), True)) for name in sorted(named)]
         _configure(general)
-        for integration in integrations:
-            given = per_integration.get(integration.name)
+        for name, integration in asked_for:
+            given = per_integration.get(name)
             _switch_on(integration, given if isinstance(given, Mapping) else {})
+        if not names:
+            for name in known:
+                if name not in named and per_integration.get(name) is not False:
+                    _switch_on_when_imported(name)
         _switch_console(recorder().options.console)
 
 
 def disable() -> None:
     """Take every patch off again; open runs stay open and the explicit API goes on working."""
     with _lock:
+        for cancel in _awaited.values():
+            cancel()
+        _awaited.clear()
         for enabled in _enabled.values():
             for cancel in enabled.cancel:
                 cancel()
@@ -246,10 +256,10 @@ def _resource(version: str) -> dict[str, str]:
 
 def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
-    if closed.options.quiet or not (closed.report.runs or _enabled):
+    if closed.options.quiet or not (closed.report.runs or _enabled or _awaited):
         return
     with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted
-        line = closed.report.line(_see_command(closed.options.store), sorted(_enabled))
+        line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}))
         sys.stderr.write(f"{line}\n")
 
 
@@ -270,17 +280,29 @@ def _switched_off(known: Mapping[str, Any]) -> dict[str, bool]:
     return {name: False for name in known if table.get(name) is False}
 
 
-def _chosen(
-    names: Sequence[str], per_integration: Mapping[str, Any], known: Mapping[str, Any]
-) -> list[Integration]:
-    """The integrations to switch on, with their options."""
-    named = {*names, *(name for name, given in per_integration.items() if given is not False)}
-    chosen = sorted(named) if names else [name for name in known if per_integration.get(name) is not False]
-    made = [_make(name, per_integration.get(name, {}), asked_for=name in named) for name in chosen]
-    return [integration for integration in made if integration is not None]
+def _switch_on_when_imported(name: str) -> None:
+    """Load an integration once the module of its name is imported; at once where there is none."""
+    if name in _enabled or name in _awaited:
+        return
+
+    def switch_on(_: object = None) -> None:
+        with _lock:
+            _awaited.pop(name, None)
+            integration = _made(name, {}, asked_for=False)
+            if integration is not None:
+                _switch_on(integration, {})
+
+    if name in sys.modules or not _is_installed(name):
+        switch_on()
+    else:
+        _awaited[name] = when_imported(name, switch_on)
 
 
-def _make(name: str, given: Any, asked_for: bool) -> Integration | None:
+@overload
+def _made(name: str, given: Any, asked_for: Literal[True]) -> Integration: ...
+@overload
+def _made(name: str, given: Any, asked_for: Literal[False]) -> Integration | None: ...
+def _made(name: str, given: Any, asked_for: bool) -> Integration | None:
     """The integration, or None where its library is not installed and nobody asked for it."""
     if isinstance(given, bool):  # False for one that is asked for by name: that name was said louder
         given = {}
