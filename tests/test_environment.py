@@ -8,6 +8,8 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autotrack
-from autotrack.recording import facts, git, randomness
+from autotrack import _enable
+from autotrack.recording import environment, facts, git, randomness
+from autotrack.recording.environment import Environment
 from autotrack.recording.git import Checkout
 from autotrack.recording.scrubbing import HIDDEN, scrubbed, scrubbed_arguments
 
@@ -453,6 +457,46 @@ def test_a_forked_child_tells_its_own_runs(store: Place) -> None:
         {k: v for k, v in runs[name].attributes.items() if "random" not in k} for name in ("parent", "child")
     ]
     assert told[0] == told[1] != {}
+
+
+def test_git_may_be_done_while_flush_looks_for_it() -> None:
+    class Raced(Environment):
+        """The flusher forgets the thread between two looks at it."""
+
+        @property
+        def _asking(self) -> threading.Thread | None:  # type: ignore[override]
+            return self.found.pop() if self.found else None
+
+        @_asking.setter
+        def _asking(self, thread: threading.Thread | None) -> None:
+            self.found = [thread]
+
+    raced = Raced(None, lambda: None)  # type: ignore[arg-type]
+    thread = threading.Thread(target=int)
+    thread.start()
+    raced._asking = thread
+    assert raced.settle(1.0)
+    assert not raced.settle(1.0)
+
+
+def test_nobody_waits_for_git_before_it_is_asked(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settled = []
+
+    class Slow(threading.Thread):
+        def start(self) -> None:
+            found = [c for c in _enable.recorder().companions if isinstance(c, Environment)]
+            settled.append(found[0].settle(0.0))
+            super().start()
+
+    tracking.enable(environment=True)
+    monkeypatch.setattr(environment, "threading", types.SimpleNamespace(Thread=Slow))
+    with autotrack.run("r"):
+        pass
+    assert "host.name" in tracking.run().attributes
+    assert settled == [False]
+    assert not caplog.messages
 
 
 def test_a_repository_that_is_slow_does_not_hold_up_the_end(store: Place, repository: Repository) -> None:

@@ -51,9 +51,10 @@ class Environment(Companion):
             self._recorder.push(lambda: self._recorder.push(tell))  # once the run's start is on disk
 
     def settle(self, timeout: float) -> bool:
-        if self._asking is None:
+        asking = self._asking  # the flusher may forget it just now
+        if asking is None:
             return False
-        self._asking.join(timeout)
+        asking.join(timeout)
         return True
 
     def forked(self) -> None:
@@ -82,10 +83,9 @@ class Environment(Companion):
         self._requirements = values.encoded("".join(lines))
         folders = [script.parent] if script else []
         folders += [folder] if (folder := working_folder()) else []
-        self._asking = threading.Thread(
-            target=self._ask, args=(git, folders), name="autotrack-git", daemon=True
-        )
-        self._asking.start()
+        asking = threading.Thread(target=self._ask, args=(git, folders), name="autotrack-git", daemon=True)
+        asking.start()
+        self._asking = asking  # only now may somebody wait for it
         found = facts.of_process(script)
         return found | values.shortened(found)
 
