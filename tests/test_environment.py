@@ -114,6 +114,19 @@ def test_the_first_folder_in_a_repository_counts(repository: Repository, tmp_pat
     assert checkout(tmp_path / "missing", elsewhere, repository.folder).facts[BRANCH] == "main"
 
 
+def test_a_repository_with_several_working_trees(repository: Repository, tmp_path: Path) -> None:
+    other, ran = tmp_path / "other", tmp_path / "ran"
+    repository("worktree", "add", "--quiet", str(other))
+    (other / "train.py").write_text("lr = 0.2\n")
+    assert b"+lr = 0.2" in checkout(other).changes
+    assert checkout(repository.folder).facts[DIRTY] is False
+    repository("config", "extensions.worktreeConfig", "yes")  # from now on each may have filters
+    repository("-C", str(other), "config", "--worktree", "filter.y.clean", f"touch {ran}; cat")
+    repository.write(".git/info/attributes", "*.py filter=y\n")
+    assert b"+lr = 0.2" in checkout(other).changes
+    assert not ran.exists()
+
+
 def test_without_git(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository.folder))
     assert checkout(repository.folder) == Checkout()

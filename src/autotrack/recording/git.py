@@ -147,7 +147,7 @@ class _Git:
 
     def switch_off_filters(self) -> bool:
         """Those that the repository's own configuration defines; False if that cannot be said to git."""
-        for scope in ("--local", "--worktree"):
+        for scope in self._own_scopes():
             listed = self.run(*_FILTERS[:1], scope, *_FILTERS[1:])
             if listed.code not in (0, 1):  # 1: there is none
                 return False
@@ -158,6 +158,11 @@ class _Git:
                 for setting in ("clean=", "smudge=", "process=", "required=false"):
                     self._options += ["-c", f"{driver}.{setting}"]
         return True
+
+    def _own_scopes(self) -> Sequence[str]:
+        """Where a repository may have settings: asked for a working tree's where there are none, git fails."""
+        per_tree = self.run("config", "--local", "--type=bool", "--get", "extensions.worktreeConfig")
+        return ("--local", "--worktree") if per_tree.text == "true" else ("--local",)
 
     def run(self, *arguments: str) -> _Output:
         command = [self._program, "-C", str(self.folder), *self._options, *arguments]
