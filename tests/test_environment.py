@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -206,6 +207,17 @@ def test_git_that_takes_too_long_is_said(
     found = checkout(repository.folder)
     assert found.facts[PROBLEM] == "git took longer than 3 s"
     assert found.facts[REVISION] == repository("rev-parse", "HEAD")
+
+
+def test_answers_whose_exit_codes_the_program_takes_are_not_believed(
+    repository: Repository, tmp_path: Path
+) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as a loop around os.wait() would
+    try:
+        found = checkout(tmp_path, repository.folder)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert found.facts == {PROBLEM: "this program took git's exit code"}
 
 
 def test_nothing_that_the_repository_configures_is_run(

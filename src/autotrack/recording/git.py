@@ -101,6 +101,8 @@ def checkout(folders: Sequence[Path], undisturbed: Callable[[], AbstractContextM
                     break
         except TimeoutError:
             found.facts[sc.VCS_PROBLEM] = f"git took longer than {PATIENCE:g} s"
+        except ChildProcessError:  # by os.wait(), or by ignoring SIGCHLD
+            found.facts[sc.VCS_PROBLEM] = "this program took git's exit code"
     return found
 
 
@@ -160,7 +162,7 @@ class _Git:
         return True
 
     def _own_scopes(self) -> Sequence[str]:
-        """Where a repository may have settings: asked for a working tree's where there are none, git fails."""
+        """Where a repository may have settings; asked for a working tree's, most fail: they keep none."""
         per_tree = self.run("config", "--local", "--type=bool", "--get", "extensions.worktreeConfig")
         return ("--local", "--worktree") if per_tree.text == "true" else ("--local",)
 
@@ -200,11 +202,18 @@ class _Git:
             digest.update(block)
             size += len(block)
             kept += block[: MAX_DIFF - len(kept)]
-        try:
-            code = process.wait(self._remaining())
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
-        return _Output(code, bytes(kept), size, digest.hexdigest())
+        return _Output(self._code(process), bytes(kept), size, digest.hexdigest())
+
+    def _code(self, process: subprocess.Popen[bytes]) -> int:
+        """ChildProcessError if the program waited for it first; of such a child Popen would say 0."""
+        while True:
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return process.returncode
+            if not self._remaining():
+                raise TimeoutError
+            time.sleep(0.0005)
 
     def _remaining(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
