@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import scipy.sparse as sp
 import xgboost
 
 import autotrack
+from autotrack.recording.contents import WIDE
 from autotrack.recording.datasets import SCHEMA_COLUMNS, described
 from autotrack.recording.digest import WHOLE_BYTES
 
@@ -33,6 +36,24 @@ def frame(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame(columns or {"a": [1.0, 2.0], "b": ["x", None]})
 
 
+WIDE_X = np.arange(4.0 * (WIDE + 1)).reshape(4, WIDE + 1)
+
+
+def fragmented(values: Any) -> pd.DataFrame:
+    """As many blocks of memory as there are columns."""
+    return pd.concat([pd.DataFrame({i: values[:, i].copy()}) for i in range(values.shape[1])], axis=1)
+
+
+def changed(data: Any, *at: Any) -> Any:
+    """A copy with another value at one place."""
+    copy = deepcopy(data)
+    inner = copy
+    for place in at[:-1]:
+        inner = inner[place]
+    inner[at[-1]] = -1
+    return copy
+
+
 SAME = {
     "C and F order": (X, np.asfortranarray(X)),
     "a strided view": (X[::2], X[::2].copy()),
@@ -46,6 +67,13 @@ SAME = {
         pd.DataFrame(X),
         pd.DataFrame({i: X[:, i].copy() for i in range(4)}),
     ),
+    "wide, C and F order": (pd.DataFrame(WIDE_X), pd.DataFrame(np.asfortranarray(WIDE_X))),
+    "wide, one block and many": (pd.DataFrame(WIDE_X), fragmented(WIDE_X)),
+    "wide, with a text": (
+        pd.DataFrame(WIDE_X).assign(t="x"),
+        pd.concat([fragmented(WIDE_X), pd.DataFrame({"t": ["x"] * 4})], axis=1),
+    ),
+    "arrays in a list": ([X, X], [np.asfortranarray(X), X]),
     "polars with and without chunks": (
         pl.DataFrame({"a": [1, 2]}),
         pl.concat([pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [2]})], rechunk=False),
@@ -76,6 +104,12 @@ OTHER = {
     "a missing number of Arrow": (pa.table({"a": [1, None]}), pa.table({"a": [1, 0]})),
     "the mask": (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0])),
     "where a sparse value stands": (sp.csr_matrix(np.eye(2)), sp.csr_matrix(np.eye(2)[::-1])),
+    "a value of a wide table": (pd.DataFrame(WIDE_X), pd.DataFrame(np.where(WIDE_X == 9, 9.5, WIDE_X))),
+    "the type of a wide table": (pd.DataFrame(WIDE_X), pd.DataFrame(WIDE_X.astype(int))),
+    "a column's name in a wide table": (pd.DataFrame(WIDE_X), pd.DataFrame(WIDE_X).rename(columns={77: "a"})),
+    "a text in a wide table": (pd.DataFrame(WIDE_X).assign(t="x"), pd.DataFrame(WIDE_X).assign(t="y")),
+    "an array in a list": ([X, X], [X, X[::-1]]),
+    "bytes in a list": ([b"x"], [b"y"]),
     "a nested list": ([[1, 2], [3, 4]], [[1, 2], [3, 5]]),
 }
 
@@ -126,6 +160,67 @@ def test_large_text_is_read_in_blocks() -> None:
     assert digest(texts).startswith("xxh3-blocks:")
 
 
+def alternating(make: Any) -> Any:
+    """A wide table whose neighbours differ in type, so that no two can be read at once."""
+    return make({f"c{i}": np.arange(3) if i % 2 else np.arange(3.0) for i in range(2 * WIDE)})
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_of_a_wide_table_of_many_types_some_columns_are_read(make: Any) -> None:
+    table = alternating(make)
+    found = described(table)
+    assert found.digest.startswith("xxh3-blocks:")
+    assert found.digest == digest(alternating(make))
+    assert found.size is None
+    assert found.data.schema()["columns"][1]["name"] == "c1"
+    names = [f"c{i}" for i in range(2 * WIDE - 1)]
+    renamed = make({**{n: [0.0] for n in names}, "other": [0.0]})  # each name counts, read or not
+    assert digest(make({n: [0.0] for n in [*names, "last"]})) != digest(renamed)
+
+
+def test_of_a_wide_table_of_long_columns_blocks_are_read() -> None:
+    wide = pd.DataFrame(np.zeros((WHOLE_BYTES // 8 // WIDE, WIDE + 1)))
+    before = digest(wide)
+    assert before.startswith("xxh3-blocks:")
+    wide.iloc[-1, -1] = 1
+    assert digest(wide) != before
+
+
+ROW = [0.5] * 100
+NESTED = {
+    "many short ones": [ROW] * 20_000,
+    "few long ones": [[0.5] * 200_000] * 10,
+    "three levels": [[ROW] * 28] * 3000,
+    "one": [[[0.5] * 1000] * 1000],
+    "mappings": [{"id": 1, "curve": [0.5] * 1000}] * 5000,
+    "long texts": ["x" * 50_000_000] * 2,
+    "arrays": [np.zeros((500, 500))] * 1000,
+    "tuples with a list between": [(0, [0.5] * 10_000, 1)] * 1000,
+}
+
+
+@pytest.mark.parametrize("data", NESTED.values(), ids=NESTED)
+def test_large_nested_data_is_read_in_blocks(data: Any) -> None:
+    """What it costs is a matter of the numbers within, not of the number of lists."""
+    digest([ROW])  # imports
+    start = time.process_time()
+    assert digest(data).startswith("xxh3-blocks:")
+    assert time.process_time() - start < 0.5  # read whole they take 2 s and more; in blocks 0.05
+
+
+@pytest.mark.parametrize(
+    ("data", "at"),
+    [
+        ([ROW] * 20_000, (-1, 99)),
+        ([[0.5] * 200_000] * 10, (0, 0)),
+        ([[0.5] * 200_000] * 10, (9, -1)),
+        ([{"curve": [0.5] * 200_000}] * 10, (0, "curve", -1)),
+    ],
+)
+def test_the_ends_of_large_nested_data_are_among_the_blocks(data: Any, at: Any) -> None:
+    assert digest(changed(data, *at)) != digest(data)
+
+
 def test_a_wide_table_names_the_first_columns() -> None:
     schema = described(pd.DataFrame(np.zeros((2, SCHEMA_COLUMNS + 5)))).data.schema()
     assert len(schema["columns"]) == SCHEMA_COLUMNS
@@ -160,6 +255,9 @@ def test_a_list_that_holds_itself() -> None:
     endless: list[Any] = [1]
     endless.append(endless)
     assert digest(endless).startswith("xxh3:")
+    alone: list[Any] = []
+    alone += [alone] * 3
+    assert digest([alone] * 1_000_000).startswith("xxh3-blocks:")
 
 
 class Indexed(np.ndarray):

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .digest import WHOLE_BYTES, Column
+from . import objects
+from .digest import BLOCK_BYTES, WHOLE_BYTES, Column
 from .values import text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_OBJECT_COST = 8
-"""A byte of a Python object takes as long to read as so many of an array's."""
-_OBJECTS_SAMPLED = 32
+WIDE = 1000
+"""Columns of a table that are read one by one, each at 40 µs. A wider one is read by runs of one type."""
+_SPREAD = 256
+"""If these are more than `WIDE` as well, so many are read of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Contents:
     """Data as it can be read.
 
     `fields` are names and types where the data names its columns, `layout` tells apart what has
-    equal columns. `only` says what can be read where that is not everything.
+    equal columns. `only` says what can be read where that is not everything, `is_part` that `columns`
+    are some of very many.
     """
 
     shape: tuple[int, ...]
@@ -34,11 +37,12 @@ class Contents:
     fields: Sequence[tuple[str, str]] = ()
     layout: str = ""
     only: str = ""
+    is_part: bool = False
 
     @property
     def size(self) -> int | None:
-        """Bytes in memory; None where Python objects are among it, or nothing could be read."""
-        if self.only or not self.columns or any(c.cost > 1 for c in self.columns):
+        """Bytes in memory; None where Python objects are among it, or not all can be read."""
+        if self.only or self.is_part or not self.columns or any(c.cost > 1 for c in self.columns):
             return None
         return sum(c.length * c.item_bytes for c in self.columns)
 
@@ -68,7 +72,7 @@ def _shape(data: Any) -> tuple[int, ...]:
 
 def _of_list(data: Sequence[Any]) -> Contents:
     width = (len(data[0]),) if len(data) and isinstance(data[0], (list, tuple)) else ()
-    return Contents((len(data), *width), [_objects("", len(data), lambda start, end: data[start:end])])
+    return Contents((len(data), *width), [objects.column("", "object", len(data), data.__getitem__)])
 
 
 def _of_numpy(data: Any) -> Contents | None:
@@ -87,7 +91,7 @@ def _array(name: str, array: NDArray[Any]) -> Column:
 
     if array.dtype.hasobject:
         flat = array.reshape(-1) if array.ndim != 1 else array
-        return _objects(name, array.size, lambda start, end: flat[start:end].tolist())
+        return objects.column(name, "object", array.size, lambda part: flat[part].tolist())
     if array.ndim != 1 and not array.flags.c_contiguous and array.nbytes <= WHOLE_BYTES:
         array = np.ascontiguousarray(array)
     items: Any = array
@@ -104,40 +108,6 @@ def _array(name: str, array: NDArray[Any]) -> Column:
 _dtype_name = lru_cache(maxsize=256)(str)  # numpy takes 10 µs to spell one
 
 
-def _objects(name: str, length: int, items: Callable[[int, int], Iterable[Any]]) -> Column:
-    """Python objects as JSON: text, numbers, None and lists by value, others by what they are."""
-    step = max(1, length // _OBJECTS_SAMPLED)
-    sample = [_length(item) for at in range(0, length, step) for item in items(at, at + 1)]
-    size = sum(sample) // len(sample) if sample else 1
-    return Column(
-        name, "object", length, size, lambda start, end: _json(list(items(start, end))), _OBJECT_COST
-    )
-
-
-def _length(item: Any) -> int:
-    if type(item) in (str, bytes):
-        return 8 + len(item)
-    return 8 * (1 + len(item)) if type(item) in (list, tuple) else 16
-
-
-def _json(items: list[Any]) -> bytes:
-    try:
-        return json.dumps(items, default=_as_json, skipkeys=True).encode()
-    except (ValueError, RecursionError):  # it holds itself
-        return json.dumps([type(item).__qualname__ for item in items]).encode()
-
-
-_SPOKEN = {"datetime", "decimal", "uuid", "pandas", "pathlib"}
-"""Modules whose objects are told by their text; anybody else's code is not called."""
-
-
-def _as_json(item: Any) -> Any:
-    module = type(item).__module__.partition(".")[0]
-    if module == "numpy" and hasattr(item, "tolist"):
-        return item.tolist()
-    return str(item) if module in _SPOKEN else type(item).__qualname__
-
-
 # --- tables -----------------------------------------------------------------------------------------
 
 
@@ -145,13 +115,78 @@ def _table(shape: tuple[int, ...], columns: Sequence[Column]) -> Contents:
     return Contents(shape, columns, fields=[(c.name, c.dtype) for c in columns], layout="table")
 
 
+def _wide(
+    shape: tuple[int, ...], fields: Sequence[tuple[str, str]], column: Callable[[int], Column]
+) -> Contents:
+    """A table of too many columns to read each: evenly spaced ones, the first and the last among them."""
+    return Contents(shape, [column(i) for i in _spread(len(fields))], fields, "table", is_part=True)
+
+
+def _spread(count: int) -> list[int]:
+    return [i * (count - 1) // (_SPREAD - 1) for i in range(_SPREAD)]
+
+
 def _of_pandas(data: Any) -> Contents | None:
     pd = sys.modules["pandas"]
     if isinstance(data, pd.DataFrame):
+        if data.shape[1] > WIDE:
+            return _wide_frame(data)
         return _table(data.shape, [_series(text(name), column) for name, column in data.items()])
     if isinstance(data, (pd.Series, pd.Index)):
         return _table(data.shape, [_series(text(data.name), data)])
     return None
+
+
+def _wide_frame(data: Any) -> Contents:
+    """Runs of columns of one type are read at once, whatever blocks of memory they are in."""
+    dtypes = list(data.dtypes)
+    spelled = {id(dtype): _dtype_text(dtype) for dtype in _distinct(dtypes)}
+    names = map(text, data.columns.tolist())
+    fields = [(name, spelled[id(dtype)]) for name, dtype in zip(names, dtypes, strict=True)]
+    runs = _runs(dtypes, len(data))
+    is_part = len(runs) > WIDE
+    picked = [runs[i] for i in _spread(len(runs))] if is_part else runs
+    columns = [
+        _run(fields[run[0]], data.iloc[:, run.start : run.stop], dtypes[run[0]])
+        if len(run) > 1
+        else _series(fields[run[0]][0], data.iloc[:, run[0]])
+        for run in picked
+    ]
+    return Contents(data.shape, columns, fields, "table", is_part=is_part)
+
+
+def _distinct(dtypes: Sequence[Any]) -> Iterable[Any]:
+    """Each object once: to compare types may be slow, a category's compares what it holds."""
+    return {id(dtype): dtype for dtype in dtypes}.values()
+
+
+def _runs(dtypes: Sequence[Any], rows: int) -> list[range]:
+    """Neighbours of the same type; what is long, or not of numpy, is a run of its own."""
+    np = sys.modules["numpy"]
+
+    def kind(dtype: Any) -> str:
+        is_plain = isinstance(dtype, np.dtype) and not dtype.hasobject
+        return _dtype_name(dtype) if is_plain and rows * dtype.itemsize <= BLOCK_BYTES else ""
+
+    kinds = {id(dtype): kind(dtype) for dtype in _distinct(dtypes)}
+    found = [kinds[id(dtype)] for dtype in dtypes]
+    changes = [i for i in range(1, len(found)) if not found[i] or found[i] != found[i - 1]]
+    return [range(start, end) for start, end in pairwise([0, *changes, len(found)])]
+
+
+def _run(field: tuple[str, str], part: Any, dtype: Any) -> Column:
+    """Columns of one type as the items of one."""
+
+    def read(start: int, end: int) -> Any:
+        np = sys.modules["numpy"]
+        values = part.iloc[:, start:end].to_numpy()
+        return np.ascontiguousarray(values.T).reshape(-1).view(np.uint8)
+
+    return Column(*field, part.shape[1], len(part) * dtype.itemsize, read)
+
+
+def _dtype_text(dtype: Any) -> str:
+    return _dtype_name(dtype) if isinstance(dtype, sys.modules["numpy"].dtype) else str(dtype)
 
 
 def _series(name: str, series: Any) -> Column:
@@ -162,14 +197,15 @@ def _series(name: str, series: Any) -> Column:
     if type(dtype).__name__ == "CategoricalDtype":
         return _categories(name, series.array)
     values = series.array
-    column = _objects(name, len(values), lambda start, end: values[start:end].to_numpy(dtype=object).tolist())
-    return _typed(column, str(dtype))
+    return objects.column(
+        name, str(dtype), len(values), lambda part: values[part].to_numpy(dtype=object).tolist()
+    )
 
 
 def _categories(name: str, values: Any) -> Column:
     """Codes, and before them what they stand for."""
     codes = _array(name, values.codes)
-    known = _json(values.categories.tolist())
+    known = objects.as_json(values.categories.tolist())
 
     def read(start: int, end: int) -> Any:
         block = codes.read(start, end)
@@ -181,20 +217,26 @@ def _categories(name: str, values: Any) -> Column:
 def _of_polars(data: Any) -> Contents | None:
     pl = sys.modules["polars"]
     if isinstance(data, pl.DataFrame):
+        if data.width > WIDE:
+            fields = list(zip(data.columns, map(str, data.dtypes), strict=True))
+            return _wide(data.shape, fields, lambda i: _polars_series(data.to_series(i)))
         return _table(data.shape, [_polars_series(series) for series in data.get_columns()])
     return _table(data.shape, [_polars_series(data)]) if isinstance(data, pl.Series) else None
 
 
 def _polars_series(series: Any) -> Column:
     if series.dtype.is_numeric() and not series.null_count():
-        return _typed(_array(series.name, series.to_numpy()), str(series.dtype))
-    column = _objects(series.name, len(series), lambda start, end: series[start:end].to_list())
-    return _typed(column, str(series.dtype))
+        return replace(_array(series.name, series.to_numpy()), dtype=str(series.dtype))
+    return objects.column(series.name, str(series.dtype), len(series), lambda part: series[part].to_list())
 
 
 def _of_arrow(data: Any) -> Contents | None:
     pa = sys.modules["pyarrow"]
     if isinstance(data, (pa.Table, pa.RecordBatch)):
+        if data.num_columns > WIDE:
+            names = data.schema.names
+            fields = list(zip(names, map(str, data.schema.types), strict=True))
+            return _wide(data.shape, fields, lambda i: _arrow_column(names[i], data.column(i)))
         columns = [_arrow_column(n, c) for n, c in zip(data.column_names, data.columns, strict=True)]
         return _table(data.shape, columns)
     if isinstance(data, (pa.Array, pa.ChunkedArray)):
@@ -212,12 +254,7 @@ def _arrow_column(name: str, column: Any) -> Column:
             return np.ascontiguousarray(block.to_numpy(zero_copy_only=False)).view(np.uint8)
 
         return Column(name, str(column.type), len(column), column.type.bit_width // 8, read)
-    found = _objects(name, len(column), lambda start, end: column.slice(start, end - start).to_pylist())
-    return _typed(found, str(column.type))
-
-
-def _typed(column: Column, dtype: str) -> Column:
-    return replace(column, dtype=dtype)
+    return objects.column(name, str(column.type), len(column), lambda part: column[part].to_pylist())
 
 
 # --- others -----------------------------------------------------------------------------------------

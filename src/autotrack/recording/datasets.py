@@ -53,24 +53,29 @@ class _Form:
 
     shape: tuple[int, ...]
     fields: Sequence[tuple[str, str]]
+    width: int
     dtype: str | None
 
     def schema(self) -> dict[str, Any]:
         if not self.fields:
             return {"dtype": self.dtype} if self.dtype else {}
-        columns = [{"name": name, "dtype": dtype} for name, dtype in self.fields[:SCHEMA_COLUMNS]]
-        hidden = len(self.fields) - len(columns)
+        columns = [{"name": name, "dtype": dtype} for name, dtype in self.fields]
+        hidden = self.width - len(columns)
         return {"columns": columns, **({"more_columns": hidden} if hidden else {})}
 
 
 def described(data: Any, target: Any = None) -> Described:
     """What there is to say of `data` and the `target` that belongs to it."""
     parts = [contents.of(part) for part in (data, *(() if target is None else (target,)))]
-    forms = [_Form(p.shape, p.fields, p.columns[0].dtype if p.columns else None) for p in parts]
+    forms = [
+        _Form(p.shape, p.fields[:SCHEMA_COLUMNS], len(p.fields), p.columns[0].dtype if p.columns else None)
+        for p in parts
+    ]
     digest = digest_of(
         [column for part in parts for column in part.columns],
         [(part.shape, part.layout, part.fields) for part in parts],
         next((part.only for part in parts if part.only), ""),
+        is_part=any(part.is_part for part in parts),
     )
     kind = type(data)
     name = f"{kind.__module__}.{kind.__qualname__}"

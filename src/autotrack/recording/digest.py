@@ -30,10 +30,10 @@ class Column:
     cost: int = 1
 
 
-def digest_of(columns: Sequence[Column], header: Any, only: str = "") -> str:
+def digest_of(columns: Sequence[Column], header: Any, only: str = "", is_part: bool = False) -> str:
     """ "xxh3:…", or "xxh3-blocks:…"; with `only`, what alone could be read, "xxh3-labels:…".
 
-    header: what else tells data apart, as JSON can hold it.
+    header: what else tells data apart, as JSON can hold it. is_part: the columns are not all there are.
 
     128 bits of XXH3: they tell apart what people have, at fourteen times the speed of sha256, and
     withstand nobody who makes data collide on purpose.
@@ -41,7 +41,7 @@ def digest_of(columns: Sequence[Column], header: Any, only: str = "") -> str:
     import xxhash
 
     found = xxhash.xxh3_128(json.dumps([header, [(c.name, c.dtype, c.length) for c in columns]]).encode())
-    is_whole = sum(c.length * c.item_bytes * c.cost for c in columns) <= WHOLE_BYTES
+    is_whole = not is_part and sum(c.length * c.item_bytes * c.cost for c in columns) <= WHOLE_BYTES
     for column in columns:
         for start, end in _all(column) if is_whole else _blocks(column, len(columns)):
             found.update(column.read(start, end))
