@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import NoReturn
+
 import pytest
+
+from autotrack.recording import system
 
 from .scripts import Place
 
@@ -112,3 +118,36 @@ def test_sampling_is_no_sign_of_activity(store: Place) -> None:
         print(found.state, len(found.points("system/cpu_percent")) == before)
     """)
     assert ended.out == "idle True\n", ended.err
+
+
+class Machine:
+    """A recorder of one run that lasts, as a source of samples sees it."""
+
+    def __init__(self) -> None:
+        self.options = SimpleNamespace(system_metrics=True, system_metrics_interval=0.0)
+        self.samples: list[dict[str, float]] = []
+
+    def sampled(self, segments: Sequence[object], sample: dict[str, float]) -> None:
+        self.samples.append(sample)
+
+
+@pytest.mark.parametrize("broken", ["_machine", "_gpus"])
+def test_a_library_that_is_broken_costs_its_own_metrics_only(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    asked = []
+
+    def fail() -> NoReturn:
+        asked.append(broken)
+        raise AttributeError("module 'psutil' has no attribute 'Process'")
+
+    for group in ("_machine", "_gpus"):
+        monkeypatch.setattr(system, group, lambda: [lambda: {"load": 1.0}])
+    monkeypatch.setattr(system, broken, fail)
+    machine = Machine()
+    metrics = system.SystemMetrics(machine)  # type: ignore[arg-type]
+    segment = SimpleNamespace(now=lambda: 10**9, number=0)
+    for _ in range(3):
+        metrics.tick([segment])  # type: ignore[list-item]
+    assert machine.samples == [{"load": 1.0}] * 2
+    assert asked == [broken]

@@ -49,7 +49,7 @@ class SystemMetrics(Companion):
             return
         self._last = now
         if self._sources is None:
-            self._sources = [*_machine(), *_gpus()]
+            self._sources = [*_made(_machine), *_made(_gpus)]
             self._sample(self._sources)  # rates count from here
             return
         sample = self._sample(self._sources)
@@ -73,6 +73,15 @@ class SystemMetrics(Companion):
 
 def _age(segment: Segment) -> float:
     return (segment.now() - segment.number) / 1e9
+
+
+def _made(make: Callable[[], list[Source]]) -> list[Source]:
+    """None if their library is missing, broken, or without a driver."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001  the others are sampled all the same
+        log.debug("autotrack: some system metrics are not sampled: %r", error)
+        return []
 
 
 def _machine() -> list[Source]:
@@ -125,13 +134,8 @@ def _gpus() -> list[Source]:
         return []  # without importing anything
     import pynvml
 
-    try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-    except pynvml.NVMLError as error:
-        log.debug("autotrack: no GPU is sampled: %s", error)
-        return []
+    pynvml.nvmlInit()
+    cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
     return [source for index, card in enumerate(cards) for source in _card(f"{sc.SYSTEM_GPU}{index}_", card)]
 
 
