@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import autotrack
 from autotrack import _enable
 from autotrack import semconv as sc
 from autotrack.recording.companion import Companion
+from autotrack.recording.segments import Segment
 from autotrack.states import State
 
 from .scripts import Place, end_line
@@ -148,3 +150,51 @@ def test_at_the_end_what_the_flusher_keeps_waits_for_no_companion(tracking: Trac
     assert settled_in
     assert {thread.name for thread in settled_in} == {threading.current_thread().name}
     assert tracking.store.runs()[0].artifact("t.json").is_file()
+
+
+def test_a_companion_that_fails_costs_neither_the_others_nor_the_training(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = []
+
+    class Failing(Companion):
+        def _fail(self, *arguments: object) -> bool:
+            raise ValueError(f"no {arguments}")
+
+        began = ended = tick = settle = closing = forked = _fail  # type: ignore[assignment]
+
+    class Next(Companion):
+        def began(self, segment: Segment) -> None:
+            told.append("began")
+
+        def ended(self, segment: Segment) -> None:
+            told.append("ended")
+
+        def tick(self, segments: Sequence[Segment]) -> None:
+            told.append("tick")
+
+        def settle(self, timeout: float) -> bool:
+            told.append("settle")
+            return True
+
+        def closing(self) -> None:
+            told.append("closing")
+
+        def forked(self) -> None:
+            told.append("forked")
+
+    tracking.enable()
+    recorder = _enable.recorder()
+    recorder.companions = [Failing(), Next()]
+    for _ in range(2):
+        with autotrack.run("r") as run:
+            run.log({"loss": 1.0})
+        recorder._tick(0.0)
+        assert recorder.flush()
+    recorder.close()
+    recorder.after_fork_in_child()
+    assert set(told) == {"began", "ended", "tick", "settle", "closing", "forked"}
+    assert [run.metrics for run in tracking.store.runs()] == [{"loss": 1.0}] * 2
+    assert [message.partition(" (")[0] for message in caplog.messages] == [
+        "autotrack: recording failed in Failing: ValueError: no"
+    ]

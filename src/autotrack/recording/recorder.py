@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import semconv as sc
 from ..semconv import Scalar
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..artifacts import Blob
     from ..options import Options
     from .tables import Row
+
+T = TypeVar("T")
 
 CLOSE_TIMEOUT = 30.0
 """Seconds without any progress after which the end of a process waits no longer: the disk is dead."""
@@ -187,8 +189,7 @@ class Recorder:
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         self._open[segment.run.id] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
-        for companion in self.companions:
-            companion.began(segment)
+        self._tell(lambda companion: companion.began(segment))
         if self._closed:  # an exit handler's: nobody will end it
             segment.run.finish(State.FINISHED)
 
@@ -204,8 +205,7 @@ class Recorder:
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         self._open.pop(segment.run.id, None)
-        for companion in self.companions:
-            companion.ended(segment)
+        self._tell(lambda companion: companion.ended(segment))
         self.report.runs[state] += 1
         self.push(functools.partial(self.spans.run_end, segment, state, error, time))
 
@@ -241,6 +241,17 @@ class Recorder:
         rows: Iterable[Row] = [(segment, sample, None, now) for segment in segments]
         self._flusher.convert([*chain.from_iterable(rows)])
 
+    def _tell(self, tell: Callable[[Companion], T]) -> list[T]:
+        """What the companions answer: one that fails costs neither the others nor the training."""
+        answers = []
+        for companion in self.companions:
+            try:
+                answers.append(tell(companion))
+            except Exception as error:  # noqa: BLE001  it may fail again, every flush interval
+                name, problem = type(companion).__name__, type(error).__name__
+                self.report.warn(f"recording failed in {name}: {problem}: {error}", f"{name} {problem}")
+        return answers
+
     # --- the process's life ---------------------------------------------------------------------
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -248,8 +259,7 @@ class Recorder:
         if not self._flusher.flush(timeout):
             return False
         patience = SETTLE_TIMEOUT if timeout is None else min(timeout, SETTLE_TIMEOUT)
-        waited = [companion.settle(patience) for companion in self.companions]
-        if any(waited):
+        if any(self._tell(lambda companion: companion.settle(patience))):
             return self._flusher.flush(timeout)
         return True
 
@@ -260,8 +270,7 @@ class Recorder:
         self._closed = True
         for segment in reversed(tuple(self._open.values())):
             segment.run.finish(state, error)
-        for companion in self.companions:
-            companion.closing()
+        self._tell(lambda companion: companion.closing())
         self.push, self.push_row = self._push_late, self._push_late_row
         waiting = self._waiting() + 1
         while not self.flush(CLOSE_TIMEOUT):
@@ -291,16 +300,14 @@ class Recorder:
         self.report.renew_lock()
         for segment in self._open.values():
             segment.run.inherit()
-        for companion in self.companions:
-            companion.forked()
+        self._tell(lambda companion: companion.forked())
 
     def _tick(self, silence: float) -> None:
         """What the flusher does each time beside taking what waits."""
         own = [segment for segment in tuple(self._open.values()) if not segment.run.inherited]
         self._beat(silence, own)
         if not self._is_idle:
-            for companion in self.companions:
-                companion.tick(own)
+            self._tell(lambda companion: companion.tick(own))
 
     def _beat(self, silence: float, own: Sequence[Segment]) -> None:
         """After each interval without activity, one sign of life for each open run."""
