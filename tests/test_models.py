@@ -215,6 +215,32 @@ def test_a_helper_that_is_killed_is_replaced(place: Place) -> None:
     assert end_of(script, "\n").returncode == 0
 
 
+def test_a_second_helper_is_another_writer(place: Place) -> None:
+    """The first has ended after its work; what the second says must not pass for what is known already."""
+    script = place.start(
+        f"""{TRAINS}
+    autotrack.flush(); print('ready', flush=True); sys.stdin.readline()
+    LogisticRegression(C=2.0, max_iter=1000).fit(X, y)
+    """
+    )
+    wait_for(script, "ready")
+    assert settled(place).models[0].facts["state"] == "kept"
+    killed_helper(place, set())
+    assert end_of(script, "\n").returncode == 0
+    found = {
+        run.params["C"]: load_model(place.open(), f"runs:/{run.id}/model") for run in place.open().runs()
+    }
+    assert {params: model.C for params, model in found.items()} == {0.5: 0.5, 2.0: 2.0}
+
+
+def test_where_no_helper_can_be_started(place: Place) -> None:
+    """Each model is told of, whatever the reason."""
+    ended = place.run(TRAINS.replace("X, y =", "sys.executable = None\n    X, y =", 1))
+    assert ended.returncode == 0
+    assert "skipped 1: model 'model': it cannot be converted (" in ended.err
+    assert place.only_run().models[0].facts["state"] == "refused"
+
+
 def test_what_kills_each_helper_is_given_up(place: Place) -> None:
     script = place.start(WAITS)
     dead: set[int] = set()

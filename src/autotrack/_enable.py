@@ -38,7 +38,6 @@ from .recording.environment import Environment
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
-from .recording.spans import new_writer
 from .recording.system import SystemMetrics
 from .recording.tap import Tap
 
@@ -216,7 +215,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
     )
     if not is_off:
-        keeper = Keeper(made, functools.partial(_helper_context, places))
+        keeper = Keeper(made, _helper_context(places))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
         made.companions = (_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper)
@@ -225,13 +224,12 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
 
 
 def _helper_context(places: Sequence[Home]) -> Context:
-    """Where the process that converts models writes, as a writer of its own."""
+    """Where the process that converts models writes."""
     return Context(
         spools=[str(home.spool) for home in places],
         artifacts=[str(home.artifacts) for home in places],
         resource=_resource(__version__),
         version=__version__,
-        writer=new_writer(),
     )
 
 

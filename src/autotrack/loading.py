@@ -13,6 +13,7 @@ from typing import Any
 from . import plugins
 from .errors import AutotrackError, ModelError
 from .flavor import Flavor
+from .keeping.jobs import is_helpers
 from .records import Model
 from .store import Run, Store
 
@@ -61,7 +62,8 @@ def _kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
         if state != "pending":
             raise ModelError(f"model {path!r} of run {run.id} was not kept: {model.facts.get('reason')}")
         waited = time.monotonic() - began
-        if waited > HELPER_STARTS and model.facts.get("converter") not in live:
+        is_alive = any(is_helpers(writer, model.facts["converter"]) for writer in live)
+        if waited > HELPER_STARTS and not is_alive:
             raise ModelError(f"model {path!r} of run {run.id} was not kept: its helper process is gone")
         if waited > HELPER_WORKS:
             raise ModelError(f"model {path!r} of run {run.id} is still being converted; try again later")

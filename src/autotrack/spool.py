@@ -13,6 +13,7 @@ and deletes a segment that it has read to the end and that no writer holds.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import logging
@@ -79,6 +80,8 @@ class SpoolWriter:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{self._writer}-{self._number:06d}{_SUFFIX}"
         hidden = self._folder / f".{name}"
+        if (self._folder / name).exists():
+            raise FileExistsError(errno.EEXIST, "another writer has this one's name", name)
         fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

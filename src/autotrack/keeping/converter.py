@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from .jobs import Context, Job, pack
+from .jobs import MOST_HELPERS, Context, Job, helpers_writer, pack
 
 MOST_AT_ONCE = 16
 """Batches that wait in the helper; further models are gathered here into the next one."""
@@ -24,9 +24,9 @@ ATTEMPTS = 2
 """How often a batch is given to a helper before it counts as what kills it."""
 _START = """
 import sys
-sys.path[:] = sys.argv[2:]
+_, fd, writer, *sys.path[:] = sys.argv
 from autotrack.keeping.helper import main
-main(int(sys.argv[1]))
+main(int(fd), writer)
 """
 _DETACHED = '"$@" >/dev/null 2>&1 &'
 """For the shell: its child is nobody's that the user's program might wait for."""
@@ -44,11 +44,13 @@ class _Sent:
 class Converter:
     """Called by one thread at a time.
 
+    name: a new writer, by which readers know its helpers.
     refused: told of each model that came to nothing, why, and whether the helper has said so itself.
     """
 
-    def __init__(self, context: Context, refused: Callable[[Job, str, bool], None]) -> None:
+    def __init__(self, context: Context, name: str, refused: Callable[[Job, str, bool], None]) -> None:
         self._context = context
+        self._writers = (helpers_writer(name, number) for number in range(MOST_HELPERS))
         self._refused = refused
         self._socket: socket.socket | None = None
         self._heard = b""
@@ -70,12 +72,12 @@ class Converter:
         return sum(os.fstat(batch.file.fileno()).st_size for batch in self._sent)
 
     def convert(self, jobs: Sequence[Job]) -> None:
-        """Hand models over. Raises OSError where there is no memory, or no process to be started."""
+        """Hand models over. Raises where there is no memory, or no process can be started."""
         self.listen()
         file = pack(self._context, jobs)
         try:
             self._send(_Sent(file, [replace(job, data=b"") for job in jobs], 0))
-        except OSError:
+        except BaseException:
             file.close()
             raise
 
@@ -104,7 +106,7 @@ class Converter:
     def _send(self, batch: _Sent) -> None:
         for _ in range(ATTEMPTS):
             if self._socket is None:
-                self._socket = _start_helper()
+                self._socket = _start_helper(next(self._writers))
             try:
                 socket.send_fds(self._socket, [b"\0"], [batch.file.fileno()])
             except ConnectionError:  # it died since we listened
@@ -130,7 +132,7 @@ class Converter:
                 if batch.attempts < ATTEMPTS:
                     self._send(batch)
                     continue
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  starting a process fails in many ways
                 problem = f"it cannot be converted ({error})"
             batch.file.close()
             for job in batch.jobs:
@@ -142,12 +144,12 @@ class Converter:
         self._socket, self._heard = None, b""
 
 
-def _start_helper() -> socket.socket:
+def _start_helper(writer: str) -> socket.socket:
     """A helper that outlives this process, is in no terminal's group, and finds the same libraries."""
     ours, theirs = socket.socketpair()
     with theirs:
-        paths = [os.path.abspath(path) for path in sys.path]
-        command = [sys.executable, "-I", "-c", _START, str(theirs.fileno()), *paths]
+        paths = [os.path.abspath(path) for path in sys.path if isinstance(path, str)]
+        command = [sys.executable, "-I", "-c", _START, str(theirs.fileno()), writer, *paths]
         shell = subprocess.Popen(
             ["/bin/sh", "-c", _DETACHED, "sh", *command],
             env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),

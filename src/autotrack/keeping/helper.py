@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from ..recording.run import ActiveRun
 
 
-def main(fd: int) -> None:
-    """Serve the socket until its other end is closed and everything is done."""
+def main(fd: int, writer: str) -> None:
+    """Serve the socket until its other end is closed and everything is done, under this writer's name."""
     _yield_to_others()
     with socket.socket(fileno=fd) as connection:
         helper: Helper | None = None
         while (file := _received(connection)) is not None:
             with file:
                 context, jobs = unpack(file)
-                helper = helper or Helper(context)
+                helper = helper or Helper(context, writer)
                 problems = [(i, reason) for i, job in enumerate(jobs) if (reason := helper.convert(job))]
             with contextlib.suppress(OSError):  # nobody listens any more
                 connection.sendall(json.dumps(problems).encode() + b"\n", socket.MSG_DONTWAIT)
@@ -52,14 +52,14 @@ def main(fd: int) -> None:
 
 
 class Helper:
-    """Converts models, each distinct one once, and writes spans under a writer of its own."""
+    """Converts models, each distinct one once, and writes spans as `writer`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, writer: str) -> None:
         self._folders = [Path(folder) for folder in context.artifacts]
         self._ended: list[ReadableSpan] = []
         resource = {**context.resource, sc.PROCESS_PID: os.getpid()}
-        self._spans = SpanFactory(resource, context.version, self._ended.append, context.writer)
-        self._exporter = SpoolExporter([Path(folder) for folder in context.spools], context.writer, Report())
+        self._spans = SpanFactory(resource, context.version, self._ended.append, writer)
+        self._exporter = SpoolExporter([Path(folder) for folder in context.spools], writer, Report())
         self._known: dict[str, Mapping[str, Blob]] = {}
 
     def convert(self, job: Job) -> str | None:

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from .. import semconv as sc
 
+MOST_HELPERS = 1 << 16
+"""How many helpers a process may have, one after the other."""
 _HEADER = struct.Struct("<Q")  # length of the JSON that tells what follows
 
 
@@ -53,13 +55,22 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where the helper writes, and as whom."""
+    """Where the helper writes."""
 
     spools: Sequence[str]
     artifacts: Sequence[str]
     resource: Mapping[str, Any]
     version: str
-    writer: str
+
+
+def helpers_writer(converter: str, number: int) -> str:
+    """The writer that the process's helper of this number is: one that there has never been."""
+    return f"{(int(converter, 16) + number) % (1 << 64):016x}"
+
+
+def is_helpers(writer: str, converter: str) -> bool:
+    """Whether the writer is a helper of the process that goes by `converter`, the name of a new writer."""
+    return (int(writer, 16) - int(converter, 16)) % (1 << 64) < MOST_HELPERS
 
 
 def pack(context: Context, jobs: Sequence[Job]) -> BinaryIO:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from .. import semconv as sc
 from ..errors import AutotrackError
 from ..flavor import Flavor, Frozen, NotKept
 from ..recording.companion import Companion
+from ..recording.spans import new_writer
 from .jobs import Context, Entry, Job
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ PATIENCE = 30.0
 
 
 class Keeper(Companion):
-    """Keeps the models of a recorder's runs; `context` gives the helper's surroundings, anew in a child."""
+    """Keeps the models of a recorder's runs; `context` is the helper's surroundings."""
 
-    def __init__(self, recorder: Recorder, context: Callable[[], Context]) -> None:
+    def __init__(self, recorder: Recorder, context: Context) -> None:
         self._recorder = recorder
         self._context = context
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        self._helpers_context = self._context()
+        self._converter_name = new_writer()  # in a child another
         self._waiting: list[Job] = []
         self._bytes = 0  # of what waits or is being converted
         self._converter: Converter | None = None
@@ -66,7 +67,7 @@ class Keeper(Companion):
         if frozen.file is not None:
             return self._recorder.push(functools.partial(self._store, segment, entry, frozen))
         self._recorder.told(
-            segment, sc.SpanType.MODEL, entry.facts("pending", converter=self._helpers_context.writer)
+            segment, sc.SpanType.MODEL, entry.facts("pending", converter=self._converter_name)
         )
         return self._recorder.push(functools.partial(self._queue, _job(segment, entry, frozen)))
 
@@ -95,7 +96,7 @@ class Keeper(Companion):
 
         with self._lock:
             converter = self._converter = self._converter or Converter(
-                self._helpers_context, self._came_to_nothing
+                self._context, self._converter_name, self._came_to_nothing
             )
             if self._waiting and (converter.has_room or self._is_closing):
                 jobs, self._waiting = self._waiting, []
@@ -103,7 +104,7 @@ class Keeper(Companion):
                     converter.convert(jobs)
                 except BlockingIOError:
                     self._waiting = jobs
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001  starting a process fails in many ways
                     for job in jobs:
                         self._came_to_nothing(job, f"it cannot be converted ({error})", False)
             waiting = sum(memoryview(job.data).nbytes for job in self._waiting)
@@ -135,8 +136,9 @@ class Keeper(Companion):
             end = time.monotonic() + PATIENCE
             while self._is_at_work() and time.monotonic() < end:
                 time.sleep(0.02)
-        if self._is_closing and self._converter is not None:
-            self._converter.forget()
+        with self._lock:
+            if self._is_closing and self._converter is not None:
+                self._converter.forget()
         return False
 
     def _is_at_work(self) -> bool:
