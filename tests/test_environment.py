@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -293,6 +294,32 @@ SECRETS = [
     "AIzahunter22hunter22hunter22hunter22hunter2",
     "eyJhbGciOiJIUzI1NiJ9.eyJodW50ZXIyMiI6MX0.hunter22",
     "glpat-hunter22hunter22hunter22",
+    "DB_PASS=hunter22",
+    "db_pass: hunter22",
+    "pass: hunter22",
+    'pass = "hunter22"',
+    "passcode=hunter22",
+    "passcode: hunter22",
+    '{"pass": "hunter22"}',
+    "curl example.org?user=me&pass=hunter22&a=1",
+    "password=hunter22;",
+    "password=hunter22,",
+    "PASSWORD=hunter22; ./train",
+    "Server=db;Password=hunter22;Database=x",
+    "Server=db;Password=xhunter22=;Database=x",
+    "redis:6380,password=hunter22=,ssl=True",
+    "password: hunter22,",
+    "password = hunter22",
+    "password= hunter22",
+    "aws_secret_access_key\t= hunter22/abc+def",
+    "passcode = hunter22  # of the door",
+    "password = correct-hunter22-horse\r",
+    "postgres://user:p@ss/hunter22@host/db",
+    "postgres://user:hunter22@ss/word@host/db",
+    "postgres://user:hunter22@ss@host/db",
+    "postgres://user:hunter22/ss@host/db",
+    "postgres://user:ss/hunter22@db.example.org:5432/db",
+    "postgres://:hunter22@host/db",
 ]
 PLAIN = [
     "git@github.com:a/b.git",
@@ -310,6 +337,35 @@ PLAIN = [
     "key = sorted(keys)",
     "loss = basic_training_loop_with_callbacks(x)",
     "@@ -1,3 +1,4 @@ def secret():",
+    "    pass",
+    "except OSError: pass  # as above",
+    "if done: pass; rate = 'high'",
+    "bypass=true",
+    "bypass=always",
+    "compass: north",
+    "compass = 'north'",
+    "# second pass: backward",
+    "PASS: test_training_of_models",
+    "connect(user=user, password=password, host=host)",
+    "    password=password,",
+    "    api_key=settings.api_key,",
+    "    token=get_token(),",
+    "this.token=response.token;",
+    "  password: string;",
+    "def login(password: bytes, ttl: int)",
+    "token = tokenizer.next()",
+    "password = getpass()",
+    "token = next_token",
+    "token = tokens[0]",
+    "token = offset + 1",
+    "pad_token = 50256",
+    "if token == 50256:",
+    "secret = None  # set below",
+    "http://localhost:8888/@user",
+    "docker://registry:5000/image@sha256:0123",
+    "https://example.org/a:b@c",
+    "file://C:/Users/a@b",
+    "http://{host}:{port}/@x",
 ]
 
 
@@ -327,8 +383,29 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert scrubbed(text) == text
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("password=", "password = a", "pass", "pass: ", "://", "://a:", "://a:b@", "@a.", "a:/@", "?pass"),
+        *("token=a.", "eyJ", "Bearer ", "secret = 1 ", "'", "_pass_", "-----BEGIN PRIVATE KEY-----"),
+    ],
+)
+def test_scrubbing_takes_time_in_proportion_to_the_text(part: str) -> None:
+    def seconds(length: int) -> float:
+        start = time.process_time()
+        scrubbed(part * (length // len(part)))  # one line, so one block
+        return time.process_time() - start
+
+    assert seconds(160_000) < 20 * (seconds(20_000) + 0.005)  # 8 times as long; a square were 64
+
+
 @given(st.text())
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+    assert scrubbed(scrubbed(text)) == scrubbed(text)
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_scrubbing_a_secret_twice_changes_nothing_more(text: str) -> None:
     assert scrubbed(scrubbed(text)) == scrubbed(text)
 
 
@@ -340,6 +417,10 @@ def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
         (["--hf-token", "-hunter22"], ["--hf-token", "***"]),
         (["--token", "--verbose"], ["--token", "--verbose"]),
         (["--tokenizer", "bert", "--max-tokens", "5"], ["--tokenizer", "bert", "--max-tokens", "5"]),
+        (["--db-pass", "hunter22", "--pass=hunter22"], ["--db-pass", "***", "--pass=***"]),
+        (["--bypass", "cache", "--compass=north"], ["--bypass", "cache", "--compass=north"]),
+        (["--from", "git+https://me:pw@a.org/b@v1"], ["--from", "git+https://***@a.org/b@v1"]),
+        (["--store", "postgresql://me:p@s/w@db/x"], ["--store", "postgresql://***@db/x"]),
         (["--store", "postgresql://me:pw@db/x"], ["--store", "postgresql://***@db/x"]),
         (["-c", "password = 'hunter22'; train()"], ["-c", "password = '***'; train()"]),
     ],

@@ -26,15 +26,29 @@ class _Pattern(NamedTuple):
 
 _CALLED = ("pass", "secret", "credential", "key", "token", "auth", "pwd")
 _NAME = (
-    r"(?:pass(?:word|wd|phrase)|secret|credentials?|api[_-]?key|access[_-]?key(?:[_-]id)?|private[_-]?key"
-    r"|account[_-]?key|auth[_-]?token|authorization|token|pwd)"
+    r"(?:pass(?:word|wd|phrase|code|(?<![a-z]pass))|secret|credentials?|api[_-]?key"
+    r"|access[_-]?key(?:[_-]id)?|private[_-]?key|account[_-]?key|auth[_-]?token|authorization|token|pwd)"
 )
-"""How secrets are called; a longer name that ends so is one too. `tokens` and `tokenizer` are none."""
+"""How secrets are called; a longer name that ends so is one too. `tokens` and `bypass` are none."""
+_NAMED_VALUE = rf"{_NAME}(?:=(?!=)|(?<!\bpass): {{1,4}})"
+"""A name and what stands before its value, as in YAML and the shell; `first pass: …` is prose."""
+_BARE = r"(?!(?:none|null|true|false|str)\b)[^\s'\"()\[\]{},;$<*]{4,500}+"
+_NO_VARIABLE = r"(?![a-z_.]{1,500}+(?:[\s,;]|$))"
+"""Not words alone, which in code are the name of another variable."""
 
 # All have bounds, so that a search takes time in proportion to the text.
 _PATTERNS = (
     # by form
-    _Pattern(("://",), re.compile(r"://(?!git@)[^/\s@'\"<>]{1,500}@"), f"://{HIDDEN}@"),
+    _Pattern(  # a password with `/` or `@` in it, where no host follows that ends what stands before it
+        ("://",),
+        re.compile(
+            r"(?i)://(?![^/\s'\"<>]{1,500}@(?:localhost|[\w-]{1,100}(?:\.[\w-]{1,100}){1,10})"
+            r"(?::\d{1,5})?(?:/|$))"
+            r"[^/\s:@'\"<>\[{]{0,200}:(?!/|\d{1,5}[/?#])(?:(?!://)[^\s'\"<>]){1,500}@"
+        ),
+        f"://{HIDDEN}@",
+    ),
+    _Pattern(("://",), re.compile(r"://(?!git@)[^/\s'\"<>]{1,500}@"), f"://{HIDDEN}@"),
     _Pattern(("eyj",), re.compile(r"\beyJ[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]*")),
     _Pattern(("hf_", "npm_"), re.compile(r"\b(?:hf|npm)_[A-Za-z0-9]{20,}")),
     _Pattern(("gh", "github_pat_", "glpat-"), re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-)[\w-]{16,}")),
@@ -52,7 +66,10 @@ _PATTERNS = (
     # by name
     _Pattern(
         ("?", "&"),
-        re.compile(r"(?i)([?&][\w-]{0,40}(?:token|key|sig|signature|secret|password)=)[^&\s'\"]+"),
+        re.compile(
+            r"(?i)([?&][\w-]{0,40}(?:token|key|sig|signature|secret|pass(?:word|code|(?<![a-z]pass)))=)"
+            r"[^&\s'\"]+"
+        ),
         rf"\1{HIDDEN}",
     ),
     _Pattern(  # in quotes; `<pad>` and `[CLS]` are tokens of another kind
@@ -62,14 +79,24 @@ _PATTERNS = (
         ),
         rf"\1{HIDDEN}",
     ),
-    _Pattern(  # bare, as in YAML and the shell; code has blanks around `=` and names on its right
+    # by name and bare; code has names on the right of `=`, and calls
+    _Pattern(  # with `;` after it in a connection string, or before another command
         _CALLED,
         re.compile(
-            rf"(?i)({_NAME}(?:=|: {{1,4}}))(?!(?:none|null|true|false|str)\b)"
-            r"[^\s'\"()\[\]{},;$<*]{4,500}(?=\s|$)"
+            rf"(?i)({_NAMED_VALUE})(?:{_BARE}(?=\s|$)|(?<==)(?![\w.]{{0,100}}{_NAME};){_BARE}(?=;)"
+            rf"|{_NO_VARIABLE}{_BARE}(?=[,;]))"
         ),
         rf"\1{HIDDEN}",
     ),
+    _Pattern(  # to the end of the line, as in an INI file; of tokens there are numbers
+        _CALLED,
+        re.compile(
+            rf"(?im)({_NAME}(?!(?<=token)[ \t=]{{1,9}}[\d._-]{{1,40}}(?:\s|$))[ \t]{{0,4}}=(?!=)[ \t]{{0,4}})"
+            rf"{_NO_VARIABLE}{_BARE}(?=[ \t\r]{{0,20}}(?:[#;].{{0,500}})?$)"
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    _Pattern(("pass: ",), re.compile(rf"(?m)^([ \t+-]{{0,40}}pass: {{1,4}}){_BARE}(?=\s|$)"), rf"\1{HIDDEN}"),
 )
 _KEY_BLOCK = re.compile(
     r"-----BEGIN ([A-Z ]{0,30})PRIVATE KEY((?: BLOCK)?)-----.*?(?:-----END \1PRIVATE KEY\2-----|\Z)",
