@@ -50,6 +50,31 @@ def test_lines_go_to_the_run_in_which_they_were_printed(tracking: Tracking) -> N
     assert printed(inner) == ["inner"]
 
 
+def test_a_tapped_write_goes_to_other_processes(store: Place) -> None:
+    ended = store.run(
+        """
+        import sys
+        import autotrack
+        import joblib
+        autotrack.enable()
+        assert sys.stdout.write.__name__ == "write"
+        with autotrack.run("r"):
+            numbers = joblib.Parallel(2)(joblib.delayed(sys.stdout.write)(f"{i}\\n") for i in range(4))
+        assert numbers == [2] * 4
+        """
+    )
+    assert ended.returncode == 0, ended.err
+
+
+def test_a_record_by_keyword(tracking: Tracking) -> None:
+    tracking.enable()
+    logger = logging.getLogger("keyword")
+    record = logger.makeRecord("keyword", logging.ERROR, "f", 1, "said", (), None)
+    with autotrack.run("r"):
+        logger.callHandlers(record=record)
+    assert printed(tracking.run(), "logging") == ["said"]
+
+
 def test_a_thread_prints_into_the_explicit_run(tracking: Tracking) -> None:
     tracking.enable()
     with autotrack.run("r"):

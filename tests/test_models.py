@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import metrics
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -384,6 +385,17 @@ def test_the_winner_of_a_search_is_its_model(tracking: Tracking) -> None:  # noq
     assert (load_model(tracking.store, f"runs:/{run.id}/model").predict(X) == search.predict(X)).all()
     [data] = run.datasets
     assert (data.name, data.shape) == ("train", (150, 4))
+
+
+def test_a_model_that_holds_a_function_we_patched(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable()
+    model = LogisticRegressionCV(
+        Cs=2, cv=2, max_iter=1000, scoring=metrics.make_scorer(metrics.accuracy_score)
+    )
+    model.fit(X, Y)
+    loaded = load_model(tracking.store, f"runs:/{tracking.run().id}/model")
+    assert (loaded.predict(X) == model.predict(X)).all()
+    assert loaded.scoring._score_func is metrics.accuracy_score
 
 
 def test_a_transformer_is_no_model_of_the_users_run(tracking: Tracking) -> None:  # noqa: F811

@@ -17,11 +17,18 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import (
+    BayesianRidge,
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+    Ridge,
+)
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
@@ -250,6 +257,72 @@ def test_get_params_that_raises_is_one_line(tracking: Tracking, caplog: pytest.L
     assert lines == [
         "autotrack: sklearn: its hook failed before the call, training goes on: RuntimeError: no params today"
     ]
+
+
+def test_calls_that_are_wrong_themselves_do_not_switch_a_hook_off(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As long as a notebook's user searches for the right arguments."""
+    tracking.enable()
+    for _ in range(4):
+        with pytest.raises(TypeError):
+            LogisticRegression().fit(X)
+        with pytest.raises(TypeError):
+            Pipeline([("scaler", StandardScaler), ("model", LogisticRegression())]).fit(X, y)  # no instance
+    LogisticRegression(C=0.5).fit(X, y)
+    assert [r.message for r in caplog.records if r.name == "autotrack"] == []
+    last, *others = tracking.runs()
+    assert last.params["C"] == 0.5
+    assert {run.state for run in others} == {State.FAILED}
+
+
+@pytest.mark.parametrize(
+    "evaluated",
+    [(X, y), [(X, y)], [(X, y), (X, y)], [X, y], 3, [None]],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_eval_set_of_any_form(
+    tracking: Tracking, evaluated: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stops(Mean):
+        def fit(self, X: Any, y: Any = None, eval_set: Any = None) -> Any:
+            return super().fit(X, y)
+
+    tracking.enable(sklearn={"log_model": False})
+    Stops().fit(X, y, eval_set=evaluated)
+    pairs = [evaluated] if isinstance(evaluated, tuple) else evaluated if isinstance(evaluated, list) else []
+    names = [f"validation_{i}" for i, pair in enumerate(pairs) if isinstance(pair, tuple)]
+    assert sorted(dataset.name for dataset in tracking.run().datasets) == sorted(["train", *names])
+    assert [r.message for r in caplog.records if r.name == "autotrack"] == []
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("scaler", StandardScaler()), ("rest", "passthrough")],
+        [("rest", "passthrough"), ("model", LogisticRegression())],
+        [("rest", None), ("model", LogisticRegression())],
+    ],
+)
+def test_steps_of_a_pipeline_that_do_nothing(
+    tracking: Tracking, steps: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking.enable()
+    Pipeline(steps).fit(X, y)
+    assert [r.message for r in caplog.records if r.name == "autotrack"] == []
+    assert tracking.run().state == State.FINISHED
+
+
+def test_scores_that_are_no_curve(tracking: Tracking, caplog: pytest.LogCaptureFixture) -> None:
+    """`scores_` are a curve for some, of features for others, and a dict for a third."""
+    tracking.enable()
+    BayesianRidge(compute_score=True, max_iter=5, tol=1e-300).fit(X, y)
+    assert tracking.run().points("scores").step.tolist() == list(range(6))
+    SelectKBest(k=2).fit(X, y)
+    assert "scores" not in tracking.runs()[0].metrics
+    LogisticRegressionCV(Cs=2, cv=3, max_iter=500).fit(X, y)
+    assert "training_accuracy_score" in tracking.runs()[0].metrics
+    assert [r.message for r in caplog.records if r.name == "autotrack"] == []
 
 
 @pytest.mark.parametrize("order", ["before", "after", "inside"])

@@ -17,6 +17,7 @@ from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.decomposition import NMF
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -171,12 +172,14 @@ def test_predictions_that_draw_random_numbers_are_not_asked_for(tracking: Tracki
         state = np.random.RandomState(5)
         DummyClassifier(strategy="stratified", random_state=state).fit(X, y)
         DummyClassifier(strategy="uniform").fit(X, y)
+        make_pipeline(NMF(2, shuffle=True, random_state=state), GaussianNB()).fit(abs(X), y)
+        make_pipeline(NMF(2, shuffle=True, init="nndsvd"), GaussianNB()).fit(abs(X), y)
         return np.random.random(), random.random(), state.random_sample()
 
     plain = train()
     tracking.enable()
     assert train() == plain
-    assert [training(run) for run in tracking.runs()] == [{}, {}]
+    assert [training(run) for run in tracking.runs()] == [{}] * 4
 
 
 def stamp(X: Any) -> Any:

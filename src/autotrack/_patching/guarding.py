@@ -1,9 +1,13 @@
-"""Running a hook's generator so that nothing it raises gets out."""
+"""Running a hook's generator so that nothing it raises gets out.
+
+A hook may well stumble over what the library's call raises on: of such a call nothing is said, nor does
+it count.
+"""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Outcome
@@ -15,7 +19,13 @@ if TYPE_CHECKING:
 FAILURES_BEFORE_OFF = 3
 """A hook that fails this often in a row is switched off; one odd object does not do it."""
 
-Steps = Generator[None, Outcome, None]
+
+@dataclass(frozen=True)
+class Steps:
+    """A hook on its way around one call: at its yield, or failed before it came there."""
+
+    generator: Generator[None, Outcome, None] | None
+    failure: Exception | None = None
 
 
 class GuardedHook:
@@ -37,20 +47,28 @@ class GuardedHook:
                 self._failed("its hook failed after the call", error)
 
     def start(self, *arguments: Any) -> Steps | None:
-        """Run the hook up to its yield; None if it is switched off or failed."""
+        """Run the hook up to its yield; None if it is switched off or has none."""
         if self._failures >= FAILURES_BEFORE_OFF:
             return None
-        steps: list[Steps] = []
-
-        def begin() -> None:
-            steps.append(self._hook.function(self._integration, *arguments))
-            next(steps[0])
-
-        return steps[0] if self._guarded(begin, "its hook failed before the call") else None
+        try:
+            generator = self._hook.function(self._integration, *arguments)
+            next(generator)
+        except StopIteration:
+            self._failures = 0
+            return None
+        except Exception as error:  # noqa: BLE001
+            return Steps(None, error)
+        return Steps(generator)
 
     def finish(self, steps: Steps, outcome: Outcome) -> None:
         """Run the hook from its yield to its end."""
-        self._guarded(functools.partial(_end, steps, outcome), "its hook failed after the call")
+        failure, when = steps.failure, "before"
+        if steps.generator is not None:
+            failure, when = _end(steps.generator, outcome), "after"
+        if failure is None:
+            self._failures = 0
+        elif outcome.error is None:
+            self._failed(f"its hook failed {when} the call", failure)
 
     def warn(self, what: str, error: Exception) -> None:
         """One line naming the integration."""
@@ -58,25 +76,19 @@ class GuardedHook:
             f"{self._integration.name}: {what}, training goes on: {type(error).__name__}: {message_of(error)}"
         )
 
-    def _guarded(self, step: Callable[[], Any], what: str) -> bool:
-        """Whether `step` came to a yield."""
-        try:
-            step()
-        except StopIteration:
-            self._failures = 0
-            return False
-        except Exception as error:  # noqa: BLE001
-            self._failed(what, error)
-            return False
-        return True
-
     def _failed(self, what: str, error: Exception) -> None:
         self._failures += 1
         off = " (switched off)" if self._failures == FAILURES_BEFORE_OFF else ""
         self.warn(what + off, error)
 
 
-def _end(steps: Steps, outcome: Outcome) -> None:
-    steps.send(outcome)
-    steps.close()
-    raise RuntimeError("it has more than one yield")
+def _end(generator: Generator[None, Outcome, None], outcome: Outcome) -> Exception | None:
+    """What it failed of, if it did."""
+    try:
+        generator.send(outcome)
+        generator.close()
+    except StopIteration:
+        return None
+    except Exception as error:  # noqa: BLE001
+        return error
+    return RuntimeError("it has more than one yield")

@@ -9,18 +9,19 @@ from functools import cache
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+from .._patching.wrappers import PatchedFunction, PatchedMethod
 from ..errors import ModelError
 from ..flavor import Files, Flavor, Frozen, NotKept
 
 FILE = "model.skops"
 INSTALL = "pip install 'autotrack[sklearn]'"
-_STANDARD = (
-    "_codecs abc builtins collections copyreg datetime decimal enum fractions functools numbers operator"
-)
+_STANDARD = "abc builtins collections copyreg datetime decimal enum fractions functools numbers operator"
+_IN_C = "_codecs _operator"
 _LIBRARIES = "joblib lightgbm numpy pandas scipy sklearn xgboost"
-PICKLED = frozenset(f"{_STANDARD} {_LIBRARIES}".split())
+PICKLED = frozenset(f"{_STANDARD} {_IN_C} {_LIBRARIES}".split())
 """Packages whose classes are pickled: the code that pickling runs is theirs, never a user's."""
-_FUNCTIONS = (FunctionType, BuiltinFunctionType)
+_FUNCTIONS = (FunctionType, BuiltinFunctionType, PatchedFunction, PatchedMethod)
+"""Those that we patched pickle as what they stand for."""
 _COMPILED = "cython_function_or_method"  # each Cython module has a class of its own so named
 MOST_EXPANDED = 100
 """A file that grows more than this when it is unpacked is none of ours."""

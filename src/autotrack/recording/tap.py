@@ -22,6 +22,23 @@ log = logging.getLogger("autotrack")
 _ABSENT: Any = object()
 
 
+class _Write:
+    """A stream's `write` that is heard. Pickled, it is the stream's own again."""
+
+    def __init__(self, stream: Any, hear: Callable[[Any], None]) -> None:
+        functools.update_wrapper(self, stream.write)
+        self._stream = stream
+        self._hear = hear
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        written = self.__wrapped__(*args, **kwargs)  # type: ignore[attr-defined]
+        self._hear(args[0] if args else "")
+        return written
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._stream, "write")
+
+
 class _Tapped(NamedTuple):
     """A stream, the `write` that was put on it, and the one of its own that it had before."""
 
@@ -79,28 +96,22 @@ class Tap:
             if not is_inner:
                 self._handling.discard(thread)
             if self.console is not None:
-                self._take_record(self.console, logger, *args)
+                self._take_record(self.console, logger, *args, **kwargs)
 
     def _listen(self, name: str, stream: Any) -> None:
         before = vars(stream).get("write", _ABSENT)
-        original: Callable[..., Any] = stream.write
-        handling = self._handling
-
-        @functools.wraps(original)
-        def write(*args: Any, **kwargs: Any) -> Any:
-            written = original(*args, **kwargs)
-            if handling and get_ident() in handling:
-                return written
-            console = self.console
-            if console is not None:
-                try:
-                    console.take(name, args[0] if args else "")
-                except Exception as error:  # noqa: BLE001  the user's print must not fail of it
-                    console.failed(error)
-            return written
-
+        write = _Write(stream, functools.partial(self._take_written, name))
         stream.write = write
         self._tapped.append(_Tapped(stream, write, before))
+
+    def _take_written(self, name: str, what: Any) -> None:
+        console = self.console
+        if console is None or (self._handling and get_ident() in self._handling):
+            return
+        try:
+            console.take(name, what)
+        except Exception as error:  # noqa: BLE001  the user's print must not fail of it
+            console.failed(error)
 
     def _take_record(self, console: Console, logger: logging.Logger, record: logging.LogRecord) -> None:
         try:

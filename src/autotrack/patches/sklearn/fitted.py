@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from ...recording.run import ActiveRun
 
 CURVES = ("loss_curve_", "validation_scores_", "train_score_", "validation_score_", "scores_")
-"""Fitted attributes with a value per iteration; recorded under the attribute's own name, bare."""
+"""Fitted attributes with a value per iteration; recorded under the attribute's own name, bare.
+
+`scores_` is one where the estimator has a param `compute_score`; others have scores of features or folds.
+"""
 FACTS = (
     *("n_iter_", "loss_", "best_loss_", "inertia_", "oob_score_", "best_score_", "lower_bound_"),
     *("n_clusters_", "n_samples_seen_", "n_steps_", "t_"),
@@ -19,7 +22,7 @@ FACTS = (
 def log_fitted(run: ActiveRun, estimator: Any) -> None:
     """Record them on `run`."""
     state = vars(estimator)
-    for attribute in CURVES:
+    for attribute in CURVES if "compute_score" in state else CURVES[:-1]:
         for step, value in enumerate(_numbers(state.get(attribute))):
             run.log({attribute.rstrip("_"): value}, step)
     if numbers := fitted_numbers(estimator):
@@ -34,9 +37,8 @@ def fitted_numbers(estimator: Any) -> dict[str, Any]:
 
 def _numbers(curve: Any) -> list[float]:
     """A curve's values; nothing if it is none."""
-    if curve is None or getattr(curve, "ndim", 1) != 1 or not hasattr(curve, "__len__"):
-        return []
-    return [float(value) for value in curve] if len(curve) and _is_number(curve[0]) else []
+    values = curve.tolist() if getattr(curve, "ndim", 0) == 1 else curve
+    return values if isinstance(values, list) and all(map(_is_number, values)) else []
 
 
 def _is_number(value: Any) -> bool:

@@ -19,10 +19,16 @@ def log_data(run: ActiveRun, call: Call) -> None:
     given = call.arguments
     if given.get("X") is not None:
         run.log_dataset(given["X"], "train", y=given.get("y"))
-    for number, (data, target) in enumerate(given.get("eval_set") or ()):  # as XGBoost names them
+    for number, (data, target) in enumerate(_pairs(given.get("eval_set"))):  # as XGBoost names them
         run.log_dataset(data, f"validation_{number}", y=target, role="eval")
 
 
 def log_model(run: ActiveRun, estimator: Any) -> None:
     """What predicts: of a search the best candidate, refitted, as the others are runs of their own."""
     run.log_model(vars(estimator).get("best_estimator_", estimator))
+
+
+def _pairs(eval_set: Any) -> list[tuple[Any, Any]]:
+    """Of what libraries take as `eval_set`: a list of pairs, or one pair."""
+    sets = eval_set if isinstance(eval_set, list) else [eval_set]
+    return [pair for pair in sets if isinstance(pair, tuple) and len(pair) == 2]

@@ -22,9 +22,14 @@ def params_of(estimator: Any) -> dict[str, Any]:
     return described(estimator.get_params(deep=True))
 
 
+def state_of(thing: Any) -> dict[str, Any]:
+    """Its attributes; a step that is named only ("passthrough") has none."""
+    return getattr(thing, "__dict__", {})
+
+
 def own_params(estimator: Any) -> dict[str, Any]:
     """The estimator's own params as they stand in it: read a hundred times faster than `get_params`."""
-    state: dict[str, Any] = vars(estimator)
+    state = state_of(estimator)
     return {name: state[name] for name in _param_names(estimator.__class__) if name in state}
 
 

@@ -86,7 +86,7 @@ def _of_numbers(found: Predictions) -> dict[str, Any]:
     from sklearn import metrics
 
     truth, predicted, weight = found.truth, found.predicted, found.weight
-    if truth.shape != predicted.shape or truth.dtype.kind not in "fiub":
+    if truth.shape != predicted.shape or truth.ndim > 2 or truth.dtype.kind not in "fiub":
         return {}
     mean_squared = metrics.mean_squared_error(truth, predicted, sample_weight=weight)
     values = {

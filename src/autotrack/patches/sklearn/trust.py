@@ -9,7 +9,7 @@ from .params import own_params, values_in
 KNOWN = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
 """Libraries whose estimators predict without side effects, but for those below."""
 _HARMLESS = KNOWN | {"numpy", "scipy", "builtins"}
-_DRAWING = frozenset({"DummyClassifier", "IterativeImputer"})
+_DRAWING = frozenset({"DummyClassifier", "IterativeImputer", "MiniBatchNMF", "NMF"})
 """Their predictions may draw random numbers."""
 _OVERWRITING = ("copy", "copy_X", "copy_x", "copy_X_train")
 """Params that let an estimator change its input when they are False."""

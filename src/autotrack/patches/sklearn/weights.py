@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .params import state_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -66,12 +68,12 @@ class Weights:
 def weights_of(estimator: Any, is_known: bool) -> Weights | None:
     """None for a model without weights. Of a stranger's only what stands in it as an array is read."""
     model, steps = _fitted(estimator)
-    state = vars(model)
+    state = state_of(model)
     forest = _copied_forest(model) if is_known else None
     coefficients, importances = _copied(state.get("coef_")), _copied(state.get("feature_importances_"))
     if coefficients is None and importances is None and forest is None:
         return None
-    first = vars(steps[0] if steps else model)
+    first = state_of(steps[0] if steps else model)
     return Weights(
         coefficients,
         importances,
@@ -84,7 +86,7 @@ def weights_of(estimator: Any, is_known: bool) -> Weights | None:
 
 def _fitted(estimator: Any) -> tuple[Any, list[Any]]:
     """What was trained in the end, and the transformers before it."""
-    state = vars(estimator)
+    state = state_of(estimator)
     if "best_estimator_" in state:
         return _fitted(state["best_estimator_"])
     steps = state.get("steps")
