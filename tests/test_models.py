@@ -395,7 +395,7 @@ def test_a_model_that_holds_a_function_we_patched(tracking: Tracking) -> None:  
     model.fit(X, Y)
     loaded = load_model(tracking.store, f"runs:/{tracking.run().id}/model")
     assert (loaded.predict(X) == model.predict(X)).all()
-    assert loaded.scoring._score_func is metrics.accuracy_score
+    assert loaded.scoring._score_func is plain
 
 
 def test_a_transformer_is_no_model_of_the_users_run(tracking: Tracking) -> None:  # noqa: F811

@@ -407,7 +407,7 @@ def test_disable_restores_the_functions(tracking: Tracking, model: Any) -> None:
     predict = LogisticRegression.predict
     assert accuracy_score is sklearn.metrics.accuracy_score is not metrics_before["accuracy_score"]
     autotrack.disable()
-    assert dict(vars(sklearn.metrics)) == metrics_before
+    assert {name: vars(sklearn.metrics)[name] for name in metrics_before} == metrics_before
     assert accuracy_score is metrics_before["accuracy_score"]
     assert "score" not in vars(LogisticRegression)
     assert LogisticRegression.predict is not predict

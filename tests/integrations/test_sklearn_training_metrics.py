@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn import metrics
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.decomposition import NMF
@@ -228,6 +228,41 @@ def test_where_there_is_nothing_to_say(tracking: Tracking, model: Any, target: A
     tracking.enable()
     model.fit(X, target)
     assert training(tracking.run()) == {}
+
+
+class Scalar(ClassifierMixin, BaseEstimator):
+    """A user's own, that predicts one class for everything."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[0]
+
+
+class Many(RegressorMixin, BaseEstimator):
+    """One that takes targets of any shape, and predicts them."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        self.y_ = y
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return self.y_[: len(X)]
+
+
+def test_odd_predictions_make_no_metric_and_no_line(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (Scalar, Many):
+        monkeypatch.setattr(kind, "__module__", "sklearn.test")  # as if they were known
+    tracking.enable(sklearn={"log_model": False})
+    Scalar().fit(X, y)
+    Many().fit(X, np.zeros((len(X), 2, 2)))
+    for run in tracking.runs():
+        assert training(run) == {}
+    assert [r.message for r in caplog.records if r.name == "autotrack"] == []
 
 
 def test_several_labels(tracking: Tracking) -> None:

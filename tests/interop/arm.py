@@ -19,7 +19,9 @@ FOLDER = Path(os.environ["AUTOTRACK_ARM_FOLDER"])
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ["AUTOTRACK_ARM"] == "on":
         import autotrack
+        from autotrack.recording import report
 
+        report.MOST_LINES = 10**6  # all that is said, as it is looked through
         said = logging.FileHandler(FOLDER / f"said-{os.getpid()}.log", "w", encoding="utf-8")
         logging.getLogger("autotrack").addHandler(said)
         autotrack.enable(quiet=True)

@@ -60,6 +60,8 @@ def predictions(
     with np.errstate(all="ignore"):
         asked = _Asked(estimator, is_classifier)
         rows, (predicted, probabilities) = _within(seconds, asked.predict, X, count)
+    if predicted.shape[:1] != (count if rows is None else len(rows),):
+        return None  # a user's own, that predicts something else
     return Predictions(
         copied(y, rows),
         predicted,

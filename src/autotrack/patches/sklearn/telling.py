@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..._patching.frames import silence
 from .curves import curves
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from ...integration import Call
     from ...recording.run import ActiveRun
     from .options import SklearnOptions
+
+log = logging.getLogger("autotrack")
 
 PATIENCE = 5.0
 """Seconds that a finished training waits for its tables; where trainings come faster than they can be
@@ -55,9 +59,18 @@ def predictions_of(call: Call, seconds: float) -> Predictions | None:
 def log_training_metrics(run: ActiveRun, found: Predictions, step: int, segment: object = None) -> None:
     """In the flusher."""
     with silence():
-        run.log(training_metrics(found), step)
+        run.log(_computed(training_metrics, found), step)
     if found.rows < found.of_rows:
         run.log_params({"training_metrics_rows": found.rows})
+
+
+def _computed(compute: Callable[[Predictions], Mapping[str, Any]], found: Predictions) -> Mapping[str, Any]:
+    """Nothing where scikit-learn refuses: of odd targets it has no metrics."""
+    try:
+        return compute(found)
+    except Exception as error:  # noqa: BLE001
+        log.debug("autotrack: no %s of a training: %r", compute.__name__, error)
+        return {}
 
 
 def _tell_later(
@@ -76,6 +89,6 @@ def _tell_later(
     with silence():
         tables = dict(weights.tables()) if weights is not None else {}
         if with_curves and found is not None:
-            tables |= curves(found)
+            tables |= _computed(curves, found)
     for name, columns in tables.items():
         run.log_table(columns, f"{name}.json")
