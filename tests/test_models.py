@@ -388,6 +388,7 @@ def test_the_winner_of_a_search_is_its_model(tracking: Tracking) -> None:  # noq
 
 
 def test_a_model_that_holds_a_function_we_patched(tracking: Tracking) -> None:  # noqa: F811
+    plain = metrics.accuracy_score
     tracking.enable()
     model = LogisticRegressionCV(
         Cs=2, cv=2, max_iter=1000, scoring=metrics.make_scorer(metrics.accuracy_score)
