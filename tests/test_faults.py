@@ -1072,15 +1072,15 @@ def test_a_hundred_thousand_metrics_in_one_call(store: Place) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_calls_with_a_metric_each(store: Place) -> None:
+def test_a_name_of_its_own_in_each_of_many_calls(store: Place) -> None:
     ended = store.run("""
         import autotrack
         with autotrack.run("wide"):
-            for i in range(100_000):
+            for i in range(20_000):
                 autotrack.log({f"layer/{i}/norm": float(i)}, step=i)
     """)
-    assert ended.err == end_line("1 finished", 100_000) + "\n"
+    assert ended.err == end_line("1 finished", 20_000) + "\n"
     run = store.only_run()
-    assert run.metrics == {f"layer/{i}/norm": float(i) for i in range(100_000)}
-    for i in (0, 1, 50_000, 99_999):
+    assert run.metrics == {f"layer/{i}/norm": float(i) for i in range(20_000)}
+    for i in (0, 1, 10_000, 19_999):
         assert curve(run, f"layer/{i}/norm") == [(i, float(i))]
