@@ -110,6 +110,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     place = Place(folder, env["AUTOTRACK_STORE"], kept | env | homes)
     assert place.run(DEMO, "killed").returncode == -signal.SIGKILL
     assert place.run(DEMO).returncode == 0
+    place.open().runs()  # from the spool into the store
     return Cli(place)
 
 

@@ -158,9 +158,9 @@ def test_a_second_enable_keeps_the_options_it_does_not_name(tracking: Tracking) 
 
     tracking.enable(xgboost={"every": 10})
     tracking.enable()
-    assert _enable._enabled["xgboost"].integration.options.every == 10
+    assert _enable._enabled["xgboost"].options.every == 10
     tracking.enable(xgboost={"every": 5})
-    assert _enable._enabled["xgboost"].integration.options.every == 5
+    assert _enable._enabled["xgboost"].options.every == 5
 
 
 def test_two_threads_that_fork_leave_the_flusher_working(store: Place) -> None:

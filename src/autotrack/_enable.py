@@ -19,17 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from . import options as opts
 from . import plugins
 from . import semconv as sc
-from ._patching.driver import Driver
 from ._patching.imports import when_imported
-from ._patching.observer import Observer
-from ._patching.patcher import Patcher
-from ._patching.targets import patch_target
-from ._patching.threads import carrying
-from ._patching.wrappers import Wrapper
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .exporters.spool import SpoolExporter
-from .integration import Hook, Integration
+from .integration import Integration
 from .keeping.jobs import Context
 from .keeping.keeper import Keeper
 from .locations import Home, default_store, homes, normalized
@@ -42,29 +36,19 @@ from .recording.system import SystemMetrics
 from .recording.tap import Tap
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from opentelemetry.sdk.trace.export import SpanExporter
+
+    from ._patching.enabled import EnabledIntegration
 
 log = logging.getLogger("autotrack")
 
 
-class _Enabled:
-    """An integration that is switched on, with what it takes to switch it off."""
-
-    def __init__(self, integration: Integration) -> None:
-        self.integration = integration
-        self.patcher = Patcher()
-        self.cancel: list[Callable[[], None]] = []
-
-
 _lock = threading.RLock()
 _recorder: Recorder | None = None
-_enabled: dict[str, _Enabled] = {}
+_enabled: dict[str, EnabledIntegration] = {}
 _awaited: dict[str, Callable[[], None]] = {}
 """Integrations that are loaded once their library is imported, by name, and what takes that back."""
 _tap = Tap()
-_logging_patcher = Patcher()
 
 
 def enable(*names: str, **arguments: Any) -> None:
@@ -98,7 +82,10 @@ def enable(*names: str, **arguments: Any) -> None:
             for name in known:
                 if name not in named and per_integration.get(name) is not False:
                     _switch_on_when_imported(name)
-        _switch_console(recorder().options.console)
+        if recorder().options.console:
+            _tap.on()
+        else:
+            _tap.off()
 
 
 def disable() -> None:
@@ -108,11 +95,9 @@ def disable() -> None:
             cancel()
         _awaited.clear()
         for enabled in _enabled.values():
-            for cancel in enabled.cancel:
-                cancel()
-            enabled.patcher.unpatch()
+            enabled.switch_off()
         _enabled.clear()
-        _switch_console(False)
+        _tap.off()
 
 
 def end() -> None:
@@ -233,15 +218,6 @@ def _helper_context(places: Sequence[Home]) -> Context:
     )
 
 
-def _switch_console(on: bool) -> None:
-    if on:
-        _tap.on()
-        _logging_patcher.patch(logging.Logger, "callHandlers", _tap.around_handlers)
-    else:
-        _tap.off()
-        _logging_patcher.unpatch()
-
-
 def _resource(version: str) -> dict[str, str]:
     return {
         sc.SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME") or "autotrack",
@@ -326,37 +302,14 @@ def _is_installed(module: str) -> bool:
 
 
 def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
-    """Patch the integration's targets, each as soon as its module is there.
+    """If it is on already, only the options that are `given` change."""
+    from ._patching.enabled import EnabledIntegration  # wrapt imports asyncio, as the libraries do
 
-    If it is on already, only the options that are `given` change.
-    """
     already = _enabled.get(integration.name)
-    if already is not None:
-        already.integration.options = replace(already.integration.options, **given)
-        return
-    _enabled[integration.name] = enabled = _Enabled(integration)
-    for hook in integration.hooks():
-        wrapper = _wrapper(integration, hook)
-        for target in hook.targets:
-            _patch_when_imported(enabled, target, hook, wrapper)
-    for target in integration.thread_starters:
-        _patch_when_imported(enabled, target, None, carrying)
-
-
-def _wrapper(integration: Integration, hook: Hook) -> Wrapper:
-    if hook.observes:
-        return Observer(integration, hook, recorder)
-    return Driver(integration, hook, recorder, experiment)
-
-
-def _patch_when_imported(enabled: _Enabled, target: str, hook: Hook | None, wrapper: Wrapper) -> None:
-    def patch(module: ModuleType) -> None:
-        try:
-            patch_target(enabled.patcher, module, target, hook, wrapper)
-        except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
-            log.warning("autotrack: %s: %s is not recorded: %s", enabled.integration.name, target, error)
-
-    enabled.cancel.append(when_imported(target.partition(":")[0], patch))
+    if already is None:
+        _enabled[integration.name] = EnabledIntegration(integration, recorder, experiment)
+    else:
+        already.change(given)
 
 
 def _option_names() -> list[str]:

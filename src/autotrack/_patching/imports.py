@@ -1,4 +1,9 @@
-"""Waiting for a module to be imported, without importing it."""
+"""Waiting for a module to be imported, without importing it.
+
+The import system's last act for a module, after success or failure, is to clear `_initializing` of its
+spec. So the spec is what is watched: from when it is found, or later if the import had begun before we
+came. Loaders and modules stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +15,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-import wrapt
-
 log = logging.getLogger("autotrack")
 
 Callback = Callable[[ModuleType], None]
 
 _lock = threading.Lock()
 _waiting: dict[str, dict[object, Callback]] = {}
-"""Callbacks by module name. wrapt cannot forget a hook: it gets one per module, the callbacks are here."""
+"""Callbacks by module name."""
 
 
 def when_imported(module_name: str, callback: Callback) -> Callable[[], None]:
@@ -28,28 +31,18 @@ def when_imported(module_name: str, callback: Callback) -> Callable[[], None]:
     """
     token = object()
     with _lock:
-        is_first = module_name not in _waiting
         callbacks = _waiting.setdefault(module_name, {})
         callbacks[token] = callback
-    if is_first or module_name in sys.modules:
-        _wait(module_name)
+        if _Finder not in sys.meta_path:
+            sys.meta_path.insert(0, _Finder)
+    module = sys.modules.get(module_name)
+    if module is not None and not _is_being_imported(module):
+        _imported(module_name, module)
 
     def cancel() -> None:
         callbacks.pop(token, None)
 
     return cancel
-
-
-def _wait(module_name: str) -> None:
-    is_registered = False
-
-    def hook(module: ModuleType) -> None:
-        # While it registers, wrapt calls with whatever is in sys.modules; later, with what ran to its end.
-        if is_registered or not _watch_if_half_imported(module):
-            _imported(module_name, module)
-
-    wrapt.register_post_import_hook(hook, module_name)
-    is_registered = True
 
 
 def _imported(module_name: str, module: ModuleType) -> None:
@@ -69,23 +62,50 @@ def _call(callback: Callback, module_name: str, module: ModuleType) -> None:
         log.warning("autotrack: %s was imported but is not tracked: %r", module_name, error)
 
 
-class _WatchedSpec(ModuleSpec):
-    """The class of a half-imported module's spec until the import is over.
+class _Finder:
+    """First on `sys.meta_path`: has the others find what is waited for, and watches what they found."""
 
-    The import system's last act, after success or failure, is to clear the spec's `_initializing`;
-    nothing else tells of an import that had begun before we came.
-    """
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in _waiting:
+            return None
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)
+            if finder is not _Finder and find is not None:
+                spec: ModuleSpec | None = find(name, path, target)
+                if spec is not None:
+                    _watch(spec)
+                    return spec
+        return None
+
+
+class _WatchedSpec(ModuleSpec):
+    """The class of a spec until the import is over."""
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name != "_initializing" or value:
+            return super().__setattr__(name, value)
+        _tell(self.name)  # other threads wait until it is cleared
         super().__setattr__(name, value)
-        if name == "_initializing" and not value:
-            self.__class__ = ModuleSpec  # type: ignore[assignment]
-            _wait(self.name)  # the module if the import went well, else the next attempt
+        self.__class__ = ModuleSpec  # type: ignore[assignment]
+        return _tell(self.name)  # who came to wait just now
 
 
-def _watch_if_half_imported(module: ModuleType) -> bool:
+def _tell(module_name: str) -> None:
+    module = sys.modules.get(module_name)
+    if module is not None:  # else the import failed: there may be a next attempt
+        _imported(module_name, module)
+
+
+def _watch(spec: ModuleSpec) -> bool:
+    """False for a spec of a kind of its own."""
+    if type(spec) is ModuleSpec:
+        spec.__class__ = _WatchedSpec
+    return type(spec) is _WatchedSpec
+
+
+def _is_being_imported(module: ModuleType) -> bool:
+    """Whether we shall be told of its end."""
     spec = getattr(module, "__spec__", None)
-    if type(spec) not in (ModuleSpec, _WatchedSpec) or not getattr(spec, "_initializing", False):
-        return False
-    spec.__class__ = _WatchedSpec
-    return True
+    is_watched = getattr(spec, "_initializing", False) and _watch(spec)  # type: ignore[arg-type]
+    return is_watched and getattr(spec, "_initializing", False)  # another thread may have ended it meanwhile

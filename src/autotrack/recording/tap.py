@@ -11,7 +11,7 @@ import functools
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ class Tap:
     def __init__(self) -> None:
         self.console: Console | None = None
         self._tapped: list[_Tapped] = []
+        self._call_handlers: tuple[Any, Any] = (None, None)  # ours, and the one before
         self._handling: set[int] = set()  # threads in which handlers print what has been heard already
 
     def on(self) -> None:
@@ -61,6 +62,7 @@ class Tap:
         No longer to those that they replaced: a stream that passes its text on would be heard twice.
         """
         self.off()
+        self._listen_to_logging()
         for name in (STDOUT, STDERR):
             stream = getattr(sys, name)  # None where there is no console
             if stream is not None and all(stream is not tapped.stream for tapped in self._tapped):
@@ -70,7 +72,11 @@ class Tap:
                     log.warning("autotrack: sys.%s is not recorded: %s", name, error)
 
     def off(self) -> None:
-        """Give every stream its own `write` again, unless somebody wrapped it in the meantime."""
+        """Give `logging` and every stream their own again, unless somebody wrapped it in the meantime."""
+        ours, before = self._call_handlers
+        if vars(logging.Logger)["callHandlers"] is ours:
+            logging.Logger.callHandlers = before  # type: ignore[method-assign]
+        self._call_handlers = (None, None)
         for stream, write, before in self._tapped:
             if vars(stream).get("write") is not write:
                 continue
@@ -80,23 +86,30 @@ class Tap:
                 stream.write = before
         self._tapped.clear()
 
-    def around_handlers(
-        self, wrapped: Callable[..., Any], logger: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """Around `Logger.callHandlers`: the record is heard once, not again where a handler prints it.
+    def _listen_to_logging(self) -> None:
+        """A record is heard once, in `Logger.callHandlers`, not again where a handler prints it.
 
         A handler of our own on the root logger would turn `logging.basicConfig` into nothing.
         """
-        thread = get_ident()
-        is_inner = thread in self._handling
-        self._handling.add(thread)
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            if not is_inner:
-                self._handling.discard(thread)
-            if self.console is not None:
-                self._take_record(self.console, logger, *args, **kwargs)
+        before = logging.Logger.callHandlers
+
+        @functools.wraps(before)
+        def call_handlers(logger: logging.Logger, *args: Any, **kwargs: Any) -> None:
+            if self._call_handlers[0] is not call_handlers:  # somebody's wrapper has kept it
+                return before(logger, *args, **kwargs)
+            thread = get_ident()
+            is_inner = thread in self._handling
+            self._handling.add(thread)
+            try:
+                return before(logger, *args, **kwargs)
+            finally:
+                if not is_inner:
+                    self._handling.discard(thread)
+                if self.console is not None:
+                    self._take_record(self.console, logger, *args, **kwargs)
+
+        logging.Logger.callHandlers = call_handlers  # type: ignore[assignment, method-assign]
+        self._call_handlers = (call_handlers, before)
 
     def _listen(self, name: str, stream: Any) -> None:
         before = vars(stream).get("write", _ABSENT)

@@ -1,0 +1,73 @@
+"""An integration that is switched on: each of its targets is patched as soon as its module is there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..integration import Hook, Integration
+from .driver import Driver
+from .imports import when_imported
+from .observer import Observer
+from .patcher import Patcher
+from .targets import patch_target
+from .threads import carrying
+from .wrappers import Wrapper
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ..recording.recorder import Recorder
+
+log = logging.getLogger("autotrack")
+
+
+class EnabledIntegration:
+    """Switched on by being made; `recorder` and `experiment` are asked at each call."""
+
+    def __init__(
+        self, integration: Integration, recorder: Callable[[], Recorder], experiment: Callable[[], str]
+    ) -> None:
+        self._integration = integration
+        self._recorder = recorder
+        self._experiment = experiment
+        self._patcher = Patcher()
+        self._cancel: list[Callable[[], None]] = []
+        for hook in integration.hooks():
+            wrapper = self._wrapper(hook)
+            for target in hook.targets:
+                self._patch_when_imported(target, hook, wrapper)
+        for target in integration.thread_starters:
+            self._patch_when_imported(target, None, carrying)
+
+    @property
+    def options(self) -> Any:
+        """The integration's, as they are now."""
+        return self._integration.options
+
+    def change(self, given: Mapping[str, Any]) -> None:
+        """Only these options; they are known to be right."""
+        self._integration.options = replace(self._integration.options, **given)
+
+    def switch_off(self) -> None:
+        """Take its patches off, and wait for no more modules."""
+        for cancel in self._cancel:
+            cancel()
+        self._patcher.unpatch()
+
+    def _wrapper(self, hook: Hook) -> Wrapper:
+        if hook.observes:
+            return Observer(self._integration, hook, self._recorder)
+        return Driver(self._integration, hook, self._recorder, self._experiment)
+
+    def _patch_when_imported(self, target: str, hook: Hook | None, wrapper: Wrapper) -> None:
+        def patch(module: ModuleType) -> None:
+            try:
+                patch_target(self._patcher, module, target, hook, wrapper)
+            except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
+                name = self._integration.name
+                log.warning("autotrack: %s: %s is not recorded: %s", name, target, error)
+
+        self._cancel.append(when_imported(target.partition(":")[0], patch))
