@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from .measures import confusion, ranking
 from .training_metrics import codes_of
 
 if TYPE_CHECKING:
@@ -42,21 +45,14 @@ def curves(found: Predictions) -> Mapping[str, Columns]:
 
 
 def _confusion(truth: NDArray[Any], predicted: NDArray[Any], found: Predictions) -> Columns:
-    import numpy as np
-    from sklearn import metrics
-
     classes = np.asarray(found.classes)
-    matrix = metrics.confusion_matrix(
-        truth, predicted, labels=np.arange(len(classes)), sample_weight=found.weight
-    )
+    matrix = confusion(truth, predicted, len(classes), found.weight)
     columns = {f"predicted {name}": matrix[:, i] for i, name in enumerate(classes.tolist())}
     return {"true": classes, **columns}
 
 
 def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Columns]:
     """One curve for two classes, else one for each class against the others."""
-    import numpy as np
-
     rows = slice(None) if len(truth) <= MAX_ROWS else np.arange(MAX_ROWS) * len(truth) // MAX_ROWS
     truth = truth[rows]
     probabilities = np.asarray(found.probabilities, np.float64)[rows]
@@ -73,25 +69,16 @@ def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Colu
 
 
 def _curves_of_one(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) -> dict[str, Columns]:
-    from sklearn import metrics
-
-    false, true, threshold = metrics.roc_curve(is_it, probability, sample_weight=weight)
-    precision, recall, cut = metrics.precision_recall_curve(is_it, probability, sample_weight=weight)
+    ranked = ranking(is_it, probability, weight)
     return {
-        "training_roc_curve": thinned(
-            {"false_positive_rate": false, "true_positive_rate": true, "threshold": threshold}
-        ),
-        "training_precision_recall_curve": thinned(
-            {"precision": precision[:-1], "recall": recall[:-1], "threshold": cut}
-        ),
+        "training_roc_curve": thinned(ranked.roc()),
+        "training_precision_recall_curve": thinned(ranked.precision_recall()),
         "training_calibration_curve": _calibration(is_it, probability, weight),
     }
 
 
 def _calibration(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) -> Columns:
     """Mean probability and share of the class in bins of equal width; empty bins are left out."""
-    import numpy as np
-
     weight = np.ones(len(is_it)) if weight is None else weight
     bins = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
     total = np.bincount(bins, weight, BINS)
@@ -105,8 +92,6 @@ def _calibration(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) ->
 
 def thinned(columns: Columns) -> Columns:
     """A table of at most `MAX_POINTS` rows, with its first and its last."""
-    import numpy as np
-
     length = len(next(iter(columns.values())))
     if length <= MAX_POINTS:
         return columns

@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..._patching.frames import silence
-from .curves import curves
 from .fitted import log_fitted
 from .predictions import BUDGET, MIN_BUDGET, Predictions, predictions
-from .training_metrics import training_metrics
 from .trust import is_known, may_predict
 from .weights import Weights, weights_of
 
@@ -58,6 +56,8 @@ def predictions_of(call: Call, seconds: float) -> Predictions | None:
 
 def log_training_metrics(run: ActiveRun, found: Predictions, step: int, segment: object = None) -> None:
     """In the flusher."""
+    from .training_metrics import training_metrics  # numpy, which scikit-learn has loaded by now
+
     with silence():
         run.log(_computed(training_metrics, found), step)
     if found.rows < found.of_rows:
@@ -81,6 +81,8 @@ def _tell_later(
     asked: float,
     segment: object,
 ) -> None:
+    from .curves import curves  # numpy again
+
     if found is not None:
         log_training_metrics(run, found, 0)
     if time.monotonic() - asked > PATIENCE:

@@ -8,6 +8,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from . import measures
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,8 +32,6 @@ def training_metrics(found: Predictions) -> dict[str, float]:
 
 def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Truth and prediction as numbers of classes; None for several targets, or classes unseen."""
-    import numpy as np
-
     classes = np.asarray(found.classes)
     if classes.ndim != 1 or found.truth.ndim != 1 or found.predicted.ndim != 1:
         return None
@@ -41,48 +43,50 @@ def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
 
 
 def _of_classes(found: Predictions) -> dict[str, Any]:
-    from sklearn import metrics
-
     codes = codes_of(found)
-    truth, predicted = codes if codes is not None else (found.truth, found.predicted)
-    weight = found.weight
-    values: dict[str, Any] = {}
-    with contextlib.suppress(ValueError):  # of targets that scikit-learn has no metric for
-        values["accuracy_score"] = metrics.accuracy_score(truth, predicted, sample_weight=weight)
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            truth, predicted, average="weighted", zero_division=0.0, sample_weight=weight
-        )
-        values |= {"precision_score": precision, "recall_score": recall, "f1_score": f1}
-    if codes is not None and found.probabilities is not None:
+    if codes is None:
+        return _of_odd_classes(found)
+    truth, predicted = codes
+    matrix = measures.confusion(truth, predicted, len(np.asarray(found.classes)), found.weight)
+    values: dict[str, Any] = measures.of_confusion(matrix)
+    if found.probabilities is not None:
         values |= _of_probabilities(truth, found)
     return values
 
 
-def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]:
-    import numpy as np
+def _of_odd_classes(found: Predictions) -> dict[str, Any]:
+    """Of several labels to a row, or of classes that are not among those of the training."""
     from sklearn import metrics
 
+    truth, predicted, weight = found.truth, found.predicted, found.weight
+    with contextlib.suppress(ValueError):  # of targets that scikit-learn has no metric for
+        accuracy = metrics.accuracy_score(truth, predicted, sample_weight=weight)
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            truth, predicted, average="weighted", zero_division=0.0, sample_weight=weight
+        )
+        return {
+            "accuracy_score": accuracy,
+            "precision_score": precision,
+            "recall_score": recall,
+            "f1_score": f1,
+        }
+    return {}
+
+
+def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]:
     probabilities = np.asarray(found.probabilities, np.float64)
     count = probabilities.shape[1]
     sums = probabilities.sum(axis=1, keepdims=True)
     if count < 2 or not (np.isfinite(sums).all() and (sums > 0).all()):
         return {}
     probabilities = probabilities / sums  # float32 ones add up to 1 only nearly
-    values = {
-        "log_loss": metrics.log_loss(
-            truth, probabilities, labels=np.arange(count), sample_weight=found.weight
-        )
-    }
-    if len(np.unique(truth)) == count <= MAX_CLASSES:
-        score = probabilities[:, 1] if count == 2 else probabilities
-        values["roc_auc"] = metrics.roc_auc_score(
-            truth, score, average="weighted", multi_class="ovr", sample_weight=found.weight
-        )
+    values = {"log_loss": measures.log_loss(truth, probabilities, found.weight)}
+    if (np.bincount(truth, found.weight, count) > 0).all() and count <= MAX_CLASSES:
+        values["roc_auc"] = measures.roc_auc(truth, probabilities, found.weight)
     return values
 
 
 def _of_numbers(found: Predictions) -> dict[str, Any]:
-    import numpy as np
     from sklearn import metrics
 
     truth, predicted, weight = found.truth, found.predicted, found.weight
