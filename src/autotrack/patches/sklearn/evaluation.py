@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...integration import Call, Integration, observe
 from ...recording.lineage import lineage
-from .evaluation_tables import log_report
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
@@ -45,6 +44,8 @@ class Evaluation(Integration):
             if isinstance(value, Real):
                 run.log({name: value})
             else:
+                from .evaluation_tables import log_report  # numpy, which scikit-learn has loaded by now
+
                 log_report(run, name, call, value, (truth, prediction))
 
 

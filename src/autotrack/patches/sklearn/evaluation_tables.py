@@ -6,6 +6,8 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .curves import MAX_CONFUSED, Columns, thinned
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ CURVES = {
 
 def log_report(run: ActiveRun, name: str, call: Call, value: Any, compared: tuple[Any, Any]) -> None:
     """Keep it as a table, or as the text that it is; what is neither is not kept."""
-    import numpy as np
-
     metric = call.function.__name__
     if metric in CURVES:
         length = min(map(len, value))  # precision and recall end with a point that has no threshold
@@ -49,8 +49,6 @@ def _log_confusion(
     run: ActiveRun, name: str, matrix: NDArray[Any], known: list[NDArray[Any]], segment: object
 ) -> None:
     """`known` are the labels, or all that occur: telling them apart takes as long as the matrix did."""
-    import numpy as np
-
     labels = known[0] if len(known) == 1 else np.union1d(*known)
     table: Columns = {"true": labels}
     table |= {f"predicted {label}": matrix[:, i] for i, label in enumerate(labels.tolist())}
