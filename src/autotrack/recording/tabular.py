@@ -27,7 +27,19 @@ def encoded(columns: Mapping[str, Sequence[Any]]) -> bytes:
 
 def _plain(column: Sequence[Any]) -> list[Any]:
     values = column.tolist() if hasattr(column, "tolist") else column
+    if _is_json(column):
+        return list(values)
     return [_json_value(value) for value in values]
+
+
+def _is_json(column: Any) -> bool:
+    """Whether an array's values are all such as JSON can hold: a curve has thousands."""
+    kind = getattr(getattr(column, "dtype", None), "kind", "")
+    if kind == "f":
+        import numpy as np
+
+        return bool(np.isfinite(column).all())
+    return kind in ("i", "u", "b")
 
 
 def _json_value(value: Any) -> Any:

@@ -100,4 +100,4 @@ def thinned(columns: Columns) -> Columns:
 
 
 def _joined(tables: list[Columns]) -> Columns:
-    return {name: [value for table in tables for value in table[name]] for name in tables[0]}
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
