@@ -20,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 from autotrack.states import State
 from autotrack.store import Run
 
+from ..scripts import Place
 from ..tracking import Tracking
 
 X, y = load_iris(return_X_y=True)
@@ -138,6 +139,33 @@ def test_candidates_that_fail(tracking: Tracking) -> None:
     assert (bad.error.type, bad.error.message) == ("ArithmeticError", "2 of 2 folds failed")
     assert np.isnan(bad.points("test_score").value).all()
     assert [fit.error for fit in bad.fits] == ["ArithmeticError"] * 2
+
+
+def test_candidates_of_a_script_that_ends_at_once(store: Place) -> None:
+    """Its candidates are told while it ends: they are as long as their folds, and failed where those did."""
+    ended = store.run(
+        """
+        import warnings
+        import autotrack
+        autotrack.enable(sklearn={"log_model": False})
+        import numpy as np
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
+        warnings.simplefilter("ignore")
+        X, y = load_iris(return_X_y=True)
+        GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, -1.0]}, cv=2).fit(X, y)
+        """
+    )
+    assert ended.returncode == 0, ended.err
+    bad, good, search = store.open().runs()
+    assert (search.state, good.state, bad.state) == (State.FINISHED, State.FINISHED, State.FAILED)
+    for child in (good, bad):
+        assert child.parent == search.id
+        assert child.ended is not None
+        last = max(fit.started.timestamp() + fit.duration for fit in child.fits)
+        assert child.ended.timestamp() == pytest.approx(last, abs=1e-4)
+        assert len(child.points("test_score").value) == 2
 
 
 def test_a_failed_candidate_in_another_process(tracking: Tracking) -> None:

@@ -190,7 +190,7 @@ class Recorder:
         self._open[segment.run.id] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
         self._tell(lambda companion: companion.began(segment))
-        if self._closed:  # an exit handler's: nobody will end it
+        if self._closed and not segment.run.is_reported:  # an exit handler's: nobody will end it
             segment.run.finish(State.FINISHED)
 
     def run_updated(
