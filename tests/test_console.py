@@ -58,6 +58,7 @@ def test_a_tapped_write_goes_to_other_processes(store: Place) -> None:
         import joblib
         autotrack.enable()
         assert sys.stdout.write.__name__ == "write"
+        assert sys.stdout.write.__self__ is sys.stdout
         with autotrack.run("r"):
             numbers = joblib.Parallel(2)(joblib.delayed(sys.stdout.write)(f"{i}\\n") for i in range(4))
         assert numbers == [2] * 4

@@ -7,6 +7,7 @@ import pickle
 import random
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from autotrack.states import State
 
@@ -243,3 +247,76 @@ def test_one_estimator_fitted_by_many_threads(tracking: Tracking) -> None:
     for thread in threads:
         thread.join()
     assert [run.state for run in tracking.runs()] == [State.FINISHED] * 8
+
+
+class Slow:
+    def __repr__(self) -> str:
+        time.sleep(0.002)
+        return "Slow"
+
+
+def test_the_draws_of_another_thread_are_not_taken_back(tracking: Tracking) -> None:
+    tracking.enable(sklearn={"log_model": False})
+    np.random.seed(0)
+    draws: list[float] = []
+    is_over = threading.Event()
+
+    def draw() -> None:
+        while not is_over.is_set():
+            draws.append(np.random.random_sample())
+            time.sleep(0)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    for _ in range(20):
+        Centre(Slow()).fit(X, y)
+    is_over.set()
+    thread.join()
+    assert len(set(draws)) == len(draws)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RandomForestClassifier(3, verbose=1, random_state=0),
+        lambda: BaggingClassifier(RandomForestClassifier(2, verbose=1), n_estimators=2, verbose=1),
+        lambda: make_pipeline(StandardScaler(), RandomForestClassifier(3, verbose=2)),
+        lambda: GridSearchCV(RandomForestClassifier(3, verbose=1), {"max_depth": [2]}, cv=2),
+    ],
+    ids=["forest", "bagging", "pipeline", "search"],
+)
+def test_what_is_asked_after_a_training_prints_nothing(
+    tracking: Tracking, make: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def lines() -> int:
+        make().fit(X, y)
+        printed = capfd.readouterr()
+        return len((printed.out + printed.err).splitlines())
+
+    plain = lines()
+    tracking.enable()
+    assert lines() == plain
+    [run] = [run for run in tracking.runs() if run.parent is None]
+    assert "training_accuracy_score" in run.metrics
+
+
+WEIGHTS = [np.where(y == 2, 0.0, 1.0), np.where(y == 1, 1.0, 0.0), np.where(y == 2, -0.3, 1.0), 2.0]
+
+
+@pytest.mark.parametrize("weight", WEIGHTS, ids=["no such class", "only one class", "negative", "one number"])
+def test_odd_weights(tracking: Tracking, weight: Any) -> None:
+    tracking.enable(sklearn={"log_model": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = (
+            LogisticRegression(max_iter=5000)
+            if weight is WEIGHTS[-1]
+            else DecisionTreeClassifier(max_depth=2)
+        )
+        model.fit(X, y, sample_weight=weight)
+        [run] = tracking.runs()
+        tables = {a.path for a in run.artifacts if a.path.startswith("training")}
+    assert "training_confusion_matrix.json" in tables
+    assert run.metrics["training_accuracy_score"] > 0
+    assert run.metrics.get("training_log_loss", 0.0) >= 0
+    assert 0 <= run.metrics.get("training_roc_auc", 0.0) <= 1

@@ -85,6 +85,10 @@ MODELS: dict[str, tuple[Any, Any]] = {
         ),
         FRAME,
     ),
+    "boosting of categories": (
+        HistGradientBoostingClassifier(max_iter=3),
+        FRAME.assign(c=FRAME["c"].astype("category")),
+    ),
     "text": (make_pipeline(TfidfVectorizer(), LR()), [f"word{i % 7} text{i % 3}" for i in range(80)]),
 }
 

@@ -15,6 +15,7 @@ _DISTANCES = (
     "Matching Minkowski RogersTanimoto RussellRao SEuclidean SokalMichener SokalSneath"
 )
 _BY_MODULE = {
+    "functools": "partial",  # of what is trusted itself
     "numpy": "dtype mean median",
     "scipy._lib.array_api_compat.numpy._aliases": "asarray",
     "scipy.interpolate._bsplines": "BSpline",
@@ -64,6 +65,7 @@ _BY_MODULE = {
     "sklearn.tree._tree": "Tree",
     "sklearn.utils._bunch": "Bunch",
     "sklearn.utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
+    "sklearn.utils.validation": "check_array",
     "xgboost.core": "Booster",
     "xgboost.sklearn": "XGBClassifier XGBRFClassifier XGBRFRegressor XGBRanker XGBRegressor",
 }

@@ -31,9 +31,13 @@ class _Write:
         self._hear = hear
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        written = self.__wrapped__(*args, **kwargs)  # type: ignore[attr-defined]
+        written = self.__wrapped__(*args, **kwargs)
         self._hear(args[0] if args else "")
         return written
+
+    def __getattr__(self, name: str) -> Any:
+        """What else methods have, as `__self__`."""
+        return getattr(object.__getattribute__(self, "__wrapped__"), name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (self._stream, "write")

@@ -6,6 +6,7 @@ import inspect
 import io
 import logging
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -325,8 +326,9 @@ def _fail(*args: Any, **kwargs: Any) -> Any:
 
 
 def _told(error: BaseException) -> tuple[Any, ...]:
-    """What the user sees of an error."""
-    return type(error), message_of(error), type(error.__cause__), type(error.__context__)
+    """What the user sees of an error, but for the time of day and the addresses that libraries put into it."""
+    message = re.sub(r"\d\d:\d\d:\d\d|0x[0-9a-f]+", "…", message_of(error))
+    return type(error), message, type(error.__cause__), type(error.__context__)
 
 
 def _pickled(value: Any) -> bytes | None:

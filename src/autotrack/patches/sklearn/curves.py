@@ -57,11 +57,14 @@ def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Colu
     truth = truth[rows]
     probabilities = np.asarray(found.probabilities, np.float64)[rows]
     weight = None if found.weight is None else found.weight[rows]
+    weights = np.ones(len(truth)) if weight is None else weight
+    if (weights < 0).any():
+        return {}
     names = np.asarray(found.classes).tolist()
     parts: dict[str, list[Columns]] = {}
     for number in [1] if len(names) == 2 else range(len(names)):
         is_it = truth == number
-        if is_it.any() and not is_it.all():
+        if weights[is_it].any() and weights[~is_it].any():
             for table, columns in _curves_of_one(is_it, probabilities[:, number], weight).items():
                 length = len(next(iter(columns.values())))
                 parts.setdefault(table, []).append({"class": [names[number]] * length, **columns})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .params import values_in
+from .params import state_of, values_in
 from .rows import cell_count, copied, even_rows, row_count, take
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def predictions(
         predicted,
         probabilities,
         asked.classes,
-        None if weight is None else copied(weight, rows),
+        None if np.ndim(weight) == 0 else copied(weight, rows),
         count if rows is None else len(rows),
         count,
         _score_is_usual(estimator),
@@ -100,12 +100,30 @@ def _score_is_usual(estimator: Any) -> bool:
     return getattr(score, "__qualname__", "") in ("ClassifierMixin.score", "RegressorMixin.score")
 
 
+def _quiet(estimator: Any) -> Any:
+    """The same fitted estimator, which prints nothing when it is asked; a copy of its outside, if need be."""
+    state = state_of(estimator)
+    changes: dict[str, Any] = {"verbose": 0} if state.get("verbose") else {}
+    for name in ("best_estimator_", "estimator_", "final_estimator_"):
+        if name in state:
+            changes[name] = _quiet(state[name])
+    if isinstance(members := state.get("estimators_"), list):
+        changes["estimators_"] = list(map(_quiet, members))
+    if isinstance(steps := state.get("steps"), list):
+        changes["steps"] = [(name, _quiet(step)) for name, step in steps]
+    if all(value is state[name] or value == state[name] for name, value in changes.items()):
+        return estimator
+    copy = object.__new__(type(estimator))
+    copy.__dict__.update({**state, **changes})
+    return copy
+
+
 class _Asked:
     """An estimator that is asked once: the class follows from the probabilities, where it does."""
 
     def __init__(self, estimator: Any, is_classifier: bool) -> None:
         self.classes: Any = getattr(estimator, "classes_", None) if is_classifier else None
-        self._estimator = estimator
+        self._estimator = _quiet(estimator)
         self._has_probabilities = (
             self.classes is not None
             and not isinstance(self.classes, list)

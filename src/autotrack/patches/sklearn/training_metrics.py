@@ -77,8 +77,10 @@ def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]
     probabilities = np.asarray(found.probabilities, np.float64)
     count = probabilities.shape[1]
     sums = probabilities.sum(axis=1, keepdims=True)
-    if count < 2 or not (np.isfinite(sums).all() and (sums > 0).all()):
+    if count < 2 or not (np.isfinite(sums).all() and (sums > 0).all() and (probabilities >= 0).all()):
         return {}
+    if found.weight is not None and (found.weight < 0).any():
+        return {}  # a mean may be anything then
     probabilities = probabilities / sums  # float32 ones add up to 1 only nearly
     values = {"log_loss": measures.log_loss(truth, probabilities, found.weight)}
     if (np.bincount(truth, found.weight, count) > 0).all() and count <= MAX_CLASSES:
