@@ -326,7 +326,7 @@ def _fail(*args: Any, **kwargs: Any) -> Any:
 
 
 def _told(error: BaseException) -> tuple[Any, ...]:
-    """What the user sees of an error, but for the time of day and the addresses that libraries put into it."""
+    """What the user sees of an error, but for times of day and addresses in its message."""
     message = re.sub(r"\d\d:\d\d:\d\d|0x[0-9a-f]+", "…", message_of(error))
     return type(error), message, type(error.__cause__), type(error.__context__)
 
