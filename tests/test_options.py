@@ -10,7 +10,7 @@ import pytest
 import autotrack
 from autotrack import options
 from autotrack.errors import OptionError
-from autotrack.locations import normalized
+from autotrack.locations import homes, normalized
 from autotrack.options import Options, resolve
 
 from .scripts import Place
@@ -143,6 +143,21 @@ def test_stores_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert normalized("sqlite:///runs.db") == f"sqlite:///{tmp_path}/runs.db"
     assert normalized("sqlite:///~/runs.db") == "sqlite:////home/someone/runs.db"
     assert normalized("sqlite:////a/../b.db") == "sqlite:////b.db"
+
+
+def test_a_servers_address() -> None:
+    assert normalized("http://localhost:5000/") == "http://localhost:5000"
+    assert normalized("https://[::1]:5000/a/") == "https://[::1]:5000/a"
+    assert normalized("HTTPS://Host.example") == "https://host.example"
+    spools = [home.spool for home in homes("http://localhost:5000")]
+    assert len(set(spools)) == len(spools) == 2
+
+
+@pytest.mark.parametrize("url", ["http://", "http://h:x", "http://h:99999", "http://h/?a=b", "http://u:p@h"])
+def test_no_servers_address(url: str) -> None:
+    with pytest.raises(OptionError) as raised:
+        normalized(url)
+    assert "u:p" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

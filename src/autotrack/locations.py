@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -38,11 +39,15 @@ def default_store() -> str:
 def normalized(url: str, base: Path | None = None) -> str:
     """The store's URL with an absolute path, from `base` (default: the working directory).
 
-    Raises `OptionError` if it is no store's URL.
+    A server's is its address, without a slash at the end. Raises `OptionError` if it is no store's URL.
     """
+    if is_server(url):
+        return _server_address(url)
     if not url.startswith(_SCHEME):
         hint = f"; did you mean '{_SCHEME}{url}'?" if "://" not in url else ""
-        raise OptionError(f"store {url!r} is not a URL of the form {_SCHEME}path/runs.db{hint}")
+        raise OptionError(
+            f"store {url!r} is not a URL of the form {_SCHEME}path/runs.db or http://host:port{hint}"
+        )
     name = url.removeprefix(_SCHEME)
     if not name or "\0" in name:
         raise OptionError(f"store {url!r} names no file; write {_SCHEME}runs.db")
@@ -50,6 +55,25 @@ def normalized(url: str, base: Path | None = None) -> str:
         return _SCHEME + os.path.abspath(os.path.join(base or "", os.path.expanduser(name)))
     except FileNotFoundError:
         raise OptionError(f"store {url!r} is relative to a working directory that is gone") from None
+
+
+def is_server(url: str) -> bool:
+    """Whether the store is a server's, which takes spans in over HTTP."""
+    return url.partition("://")[0].lower() in ("http", "https")
+
+
+def _server_address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise OptionError(f"store {url!r} is no server's address: {error}") from None
+    if not host or parts.query or parts.fragment:
+        raise OptionError(f"store {url!r} is no server's address; write http://host:port")
+    if parts.username is not None or parts.password is not None:
+        raise OptionError("a store's URL holds no password; set AUTOTRACK_TOKEN instead")
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
 
 def database_path(url: str) -> Path:
@@ -62,19 +86,22 @@ def homes(url: str) -> list[Home]:
 
     Beside the database, so that whoever has the store has all of it; where that cannot be written
     (read-only, full), the user's data folder and then the temporary folder, under a hash of the
-    URL. Readers look in all of them.
+    URL. Readers look in all of them. What a server is to get waits in these two.
     """
-    database = database_path(url)
     name = url.encode("utf-8", "surrogateescape")
     digest = f"{zlib.crc32(name):08x}{zlib.crc32(name[::-1]):08x}"  # hashlib takes 3 ms to import
     fallbacks = (
         platformdirs.user_data_path("autotrack") / "stores" / digest,
         _private_temporary_folder() / digest,
     )
+    places = [Home(folder / "spool", folder / "artifacts") for folder in fallbacks]
+    if is_server(url):
+        return places
+    database = database_path(url)
     beside = Home(
         database.with_name(f"{database.name}-spool"), database.with_name(f"{database.name}-artifacts")
     )
-    return [beside, *(Home(folder / "spool", folder / "artifacts") for folder in fallbacks)]
+    return [beside, *places]
 
 
 def _private_temporary_folder() -> Path:
