@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .query import Search
-from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points, SpanRecord
+from .records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, Points, SpanRecord
 from .semconv import Scalar
 from .states import RunError, State
 
@@ -20,8 +20,9 @@ class RunRow:
     """A run as a backend knows it; times are unix ns.
 
     `state` is final, idle or None: whether a run without a final state is alive is for the reader
-    to say, from `last_seen` (its writer's latest span), `beat_interval` (seconds), `host` and
-    `writer`. All of these are of the latest segment; `started` is of the first.
+    to say, from `last_seen` (its writer's latest span), `received` (when that came over the network, by
+    the receiver's clock; None: it came from a spool of the receiver's host), `beat_interval` (seconds),
+    `host` and `writer`. All of these are of the latest segment; `started` is of the first.
     """
 
     id: str
@@ -32,6 +33,7 @@ class RunRow:
     ended: int | None
     state: State | None
     last_seen: int
+    received: int | None
     beat_interval: float
     host: str
     writer: str
@@ -57,17 +59,18 @@ class Liveness:
 def state_of(row: RunRow, liveness: Liveness) -> State:
     """What became of a run: its final state, or whether there is still a sign of life.
 
-    A writer of this host that holds no spool segment is gone; of another host's only the beats tell.
+    A writer of this host that holds no spool segment is gone. Of another host's, and of what came over
+    the network, only the beats tell, by the clock of whoever received them: the writer's may be days off.
     """
     if row.state not in (None, State.IDLE):
         return row.state
     if row.writer in liveness.writers:
         return row.state or State.RUNNING
-    if row.host == liveness.host:
+    if row.host == liveness.host and row.received is None:
         return State.LOST
     if row.state is State.IDLE:
         return State.IDLE
-    silence = (liveness.now - row.last_seen) / 1e9
+    silence = (liveness.now - (row.received or row.last_seen)) / 1e9
     return State.LOST if silence > BEATS_MISSED * row.beat_interval else State.RUNNING
 
 
@@ -96,8 +99,11 @@ class Backend(ABC):
         """Whether there is anything to read; `write` makes the store where there is not."""
 
     @abstractmethod
-    def write(self, spans: Iterable[SpanRecord]) -> None:
-        """Take spans in, in one transaction. Raises `StoreError`."""
+    def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> None:
+        """Take spans in, in one transaction. Raises `StoreError`.
+
+        received: unix ns at which they came over the network; None: they come from this host's spool.
+        """
 
     @abstractmethod
     def compact(self) -> None:
@@ -111,6 +117,10 @@ class Backend(ABC):
 
         liveness: who asks for runs in a state has to know it.
         """
+
+    @abstractmethod
+    def experiments(self) -> list[Experiment]:
+        """All that have runs, the one with the latest start first."""
 
     @abstractmethod
     def count(self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN) -> int:

@@ -78,6 +78,15 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
+class Experiment:
+    """Runs that belong together: how many `runs` there are, and when the `latest` started (unix ns)."""
+
+    name: str
+    runs: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A file of a run: `path` is its name inside the run, `size` in bytes, `sha256` in hex."""
 

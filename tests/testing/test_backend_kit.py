@@ -54,26 +54,26 @@ DEFECTS = [
     ),
     pytest.param(
         """
-        def write(self, spans):
-            super().write([])
+        def write(self, spans, received=None):
+            super().write([], received)
             for span in spans:
-                super().write([span])
+                super().write([span], received)
         """,
         {"a_write_that_fails_leaves_nothing"},
         id="a write in many transactions",
     ),
     pytest.param(
         """
-        def write(self, spans):
-            super().write(s for s in spans if s.attributes.get('ml.span.type') in KNOWN)
+        def write(self, spans, received=None):
+            super().write((s for s in spans if s.attributes.get("ml.span.type") in KNOWN), received)
         """,
         {"a_span_that_means_nothing_is_kept"},
         id="unknown spans dropped",
     ),
     pytest.param(
         """
-        def write(self, spans):
-            super().write(renumbered(s) for s in spans)
+        def write(self, spans, received=None):
+            super().write((renumbered(s) for s in spans), received)
         """,
         {"a_span_that_comes_again_changes_nothing"},
         id="no ledger",

@@ -144,12 +144,13 @@ class Conditions:
         knows = self._liveness
         rests = and_(run.c.idle.is_not(None), run.c.idle >= _last_seen())
         lives = run.c.writer.in_(knows.writers)
-        silence = (knows.now - _last_seen()) / 1e9
+        received = _of_writer(schema.writer.c.received)
+        silence = (knows.now - func.coalesce(received, _last_seen())) / 1e9
         return case(
             (run.c.state.is_not(None), run.c.state),
             (and_(lives, rests), State.IDLE),
             (lives, State.RUNNING),
-            (run.c.host == knows.host, State.LOST),
+            (and_(run.c.host == knows.host, received.is_(None)), State.LOST),
             (rests, State.IDLE),
             (silence > BEATS_MISSED * run.c.beat_interval, State.LOST),
             else_=State.RUNNING,
@@ -181,6 +182,10 @@ def index_of(condition: Condition) -> str | None:
 
 def _last_seen() -> ColumnElement[int]:
     """The latest span of the run's writer."""
-    writer = schema.writer
-    seen = select(writer.c.last_seen).where(writer.c.writer == run.c.writer).correlate(run)
-    return func.coalesce(seen.scalar_subquery(), 0)
+    return func.coalesce(_of_writer(schema.writer.c.last_seen), 0)
+
+
+def _of_writer(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What is known of the run's writer."""
+    known = select(column).where(schema.writer.c.writer == run.c.writer).correlate(run)
+    return known.scalar_subquery()

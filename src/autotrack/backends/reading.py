@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
-from ..records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
+from ..records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, Points
 from ..semconv import Scalar
 from ..states import RunError, State
 from . import codec, schema
@@ -44,6 +44,7 @@ def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
             ended=row.ended,
             state=_state(row),
             last_seen=row.last_seen,
+            received=row.received,
             beat_interval=row.beat_interval,
             host=row.host,
             writer=row.writer,
@@ -55,6 +56,18 @@ def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
         )
         for row in rows
     ]
+
+
+def experiments(db: Connection) -> list[Experiment]:
+    """Those that have runs."""
+    run, latest = schema.run, func.max(schema.run.c.started)
+    query = (
+        select(schema.experiment.c.name, func.count(), latest)
+        .join(run, run.c.experiment_id == schema.experiment.c.id)
+        .group_by(schema.experiment.c.id)
+        .order_by(latest.desc(), schema.experiment.c.name)
+    )
+    return [Experiment(*row) for row in db.execute(query)]
 
 
 def run_ids(db: Connection, text: str, most: int = 10) -> list[str]:
@@ -223,6 +236,7 @@ def _runs(db: Connection, keys: Sequence[int]) -> list[Row[Any]]:
             run,
             experiment.c.name.label("experiment"),
             func.coalesce(writer.c.last_seen, 0).label("last_seen"),
+            writer.c.received,
         )
         .outerjoin(experiment, experiment.c.id == run.c.experiment_id)
         .outerjoin(writer, writer.c.writer == run.c.writer)

@@ -83,7 +83,8 @@ writer = Table(
     "writer",
     metadata,
     Column("writer", Text, primary_key=True),
-    Column("last_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),  # its latest span, by its own clock
+    Column("received", BigInteger),  # when that came over the network, by ours
 )
 
 ledger = Table(

@@ -20,7 +20,7 @@ from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import NewerStore, StoreError
 from ..locations import database_path
 from ..query import Search
-from ..records import Artifact, Dataset, Fit, LogLine, Model, Points, SpanRecord
+from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, SpanRecord
 from ..semconv import Scalar
 from . import compaction, reading, schema, searching
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
@@ -54,9 +54,9 @@ class SqliteBackend(Backend):
         except OSError as error:
             raise StoreError(f"cannot open {self._path}: {error.strerror}") from error
 
-    def write(self, spans: Iterable[SpanRecord]) -> None:
+    def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> None:
         with self._writing() as db:
-            touched = write(db, spans)
+            touched = write(db, spans, received)
         self._to_compact |= touched
 
     def compact(self) -> None:
@@ -74,6 +74,10 @@ class SqliteBackend(Backend):
     ) -> list[RunRow]:
         with self._reading() as db:
             return reading.run_rows(db, searching.find(db, search, liveness, limit))
+
+    def experiments(self) -> list[Experiment]:
+        with self._reading() as db:
+            return reading.experiments(db)
 
     def count(self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN) -> int:
         with self._reading() as db:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert_insert
 
 from ..records import SpanRecord
@@ -22,8 +22,11 @@ from .points import merge_points
 from .sql import in_parts, intern, lookup, rows_by_name, upsert
 
 
-def write(db: Connection, spans: Iterable[SpanRecord]) -> set[str]:
-    """Take spans in, in the transaction of `db`; returns the ids of the runs they told of."""
+def write(db: Connection, spans: Iterable[SpanRecord], received: int | None) -> set[str]:
+    """Take spans in, in the transaction of `db`; returns the ids of the runs they told of.
+
+    received: unix ns at which they came over the network, if they did.
+    """
     records = [(span, identity_of(span)) for span in spans]
     gathered = Gathering(_load_ledger(db, {identity.writer for _, identity in records if identity}))
     for span, identity in records:
@@ -34,7 +37,7 @@ def write(db: Connection, spans: Iterable[SpanRecord]) -> set[str]:
         _merge_stamped(db, table, facts, runs)
     merge_points(db, gathered.tables, runs)
     _insert_spans(db, gathered.spans, runs)
-    _merge_last_seen(db, gathered.last_seen)
+    _merge_last_seen(db, gathered.last_seen, received)
     _save_ledger(db, gathered.ledger)
     return set(runs)
 
@@ -117,11 +120,14 @@ def _insert_spans(
         db.execute(upsert_insert(schema.span).on_conflict_do_nothing(), rows)
 
 
-def _merge_last_seen(db: Connection, last_seen: dict[str, int]) -> None:
-    rows = [{"writer": w, "last_seen": time} for w, time in last_seen.items()]
+def _merge_last_seen(db: Connection, last_seen: dict[str, int], received: int | None) -> None:
+    rows = [{"writer": w, "last_seen": time, "received": received} for w, time in last_seen.items()]
     if rows:
         new = upsert_insert(schema.writer)
-        latest = {"last_seen": _greatest(schema.writer.c.last_seen, new.excluded.last_seen)}
+        latest = {
+            "last_seen": _greatest(schema.writer.c.last_seen, new.excluded.last_seen),
+            "received": func.coalesce(new.excluded.received, schema.writer.c.received),
+        }
         db.execute(new.on_conflict_do_update(index_elements=["writer"], set_=latest), rows)
 
 

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .. import semconv as sc
-from ..backend import Backend
+from ..backend import Backend, Liveness, state_of
 from ..grammar import parse_filter, parse_order
 from ..query import Search
-from ..records import SpanRecord
+from ..records import Experiment, SpanRecord
 from ..states import State
 from .histories import RUNS, WRITERS, deliveries, foreign, histories, ours, said, table
 
@@ -247,6 +247,39 @@ class BackendConformance:
         assert row().state is State.IDLE
         self.write(url, ours("update", RUNS[0], 5, WRITERS[1], (3,), {}, 7))
         assert row().state is None
+
+    @pytest.mark.parametrize("days", [-1, 0, 1])
+    def test_what_came_over_the_network_lives_by_its_receivers_clock(
+        self, new_url: Callable[[], str], days: int
+    ) -> None:
+        """A training's own clock may be a day off; and that its host is the reader's too, tells nothing."""
+        url, now, second = new_url(), 10**18, 10**9
+        self._with(url, lambda b: b.write([_start(RUNS[0], now + days * 86_400 * second)], received=now))
+
+        def states(at: int) -> tuple[State, list[str]]:
+            liveness = Liveness(now=at, host="h")
+            backend = self.make_backend(url)
+            row = backend.run(RUNS[0])
+            assert row is not None
+            lost = Search(parse_filter("state = 'lost'"))
+            found = [row.id for row in backend.runs(lost, liveness)]
+            assert backend.count(lost, liveness) == len(found)
+            backend.close()
+            return state_of(row, liveness), found
+
+        assert states(now + 29 * second) == (State.RUNNING, [])
+        assert states(now + 31 * second) == (State.LOST, [RUNS[0]])
+        again = ours("beat", RUNS[0], 1, WRITERS[0], (2**62,), {}, now)
+        self._with(url, lambda b: b.write([again], received=now + 40 * second))
+        assert states(now + 41 * second) == (State.RUNNING, [])
+
+    def test_experiments_are_those_that_have_runs(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        facts = [{sc.EXPERIMENT_NAME: name} for name in ("a", "b", "a")]
+        ids = [f"{number:032x}" for number in range(3)]
+        self.write(url, *(_start(run, n, **f) for n, (run, f) in enumerate(zip(ids, facts, strict=True), 1)))
+        found = self._with(url, lambda backend: backend.experiments())
+        assert found == [Experiment("a", 2, 3), Experiment("b", 1, 2)]
 
     def test_a_run_is_found_by_the_ends_of_its_id(self, new_url: Callable[[], str]) -> None:
         url, ids = new_url(), [f"{number:02x}{'0' * 28}{number:02x}" for number in range(16)]
