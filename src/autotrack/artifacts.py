@@ -64,6 +64,17 @@ def _opened(source: Path | bytes) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
+def adopt(file: Path, sha256: str, folder: Path) -> Blob:
+    """Make a file in the same file system the blob it is, by a digest that was checked. Raises OSError."""
+    with file.open("rb+") as written:
+        os.fsync(written.fileno())
+    final = _blob_path(folder, sha256)
+    final.parent.mkdir(exist_ok=True)
+    os.utime(file)
+    os.replace(file, final)
+    return Blob(sha256, final.stat().st_size, final)
+
+
 def find(sha256: str, folders: Sequence[Path]) -> Path | None:
     """The file of a blob, or None. The digest is checked for its form: it may come from outside."""
     if not _DIGEST.fullmatch(sha256):

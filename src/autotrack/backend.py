@@ -99,8 +99,8 @@ class Backend(ABC):
         """Whether there is anything to read; `write` makes the store where there is not."""
 
     @abstractmethod
-    def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> None:
-        """Take spans in, in one transaction. Raises `StoreError`.
+    def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
+        """Take spans in, in one transaction; returns the ids of the runs they tell of. Raises `StoreError`.
 
         received: unix ns at which they came over the network; None: they come from this host's spool.
         """
@@ -111,9 +111,13 @@ class Backend(ABC):
 
     @abstractmethod
     def runs(
-        self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN, limit: int | None = None
+        self,
+        search: Search = EVERYTHING,
+        liveness: Liveness = UNKNOWN,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> list[RunRow]:
-        """The first runs of a search, in its order. Raises `StoreError`.
+        """The first runs of a search after `offset` of them, in its order. Raises `StoreError`.
 
         liveness: who asks for runs in a state has to know it.
         """

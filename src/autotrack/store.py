@@ -18,7 +18,7 @@ from .errors import RunNotFound, StoreError
 from .grammar import parse_filter, parse_order
 from .locations import Home, homes, normalized
 from .otlp.decode import decode_resource_spans
-from .query import Compare, Entity, Expression, Key, Not, OneOf, Order, Present, Search, all_of
+from .query import Compare, Entity, Key, Not, OneOf, Order, Present, Search, all_of
 from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
 from .reduction import reduced
 from .semconv import Scalar
@@ -192,8 +192,11 @@ class RunList(Sequence[Run]):
 class Store:
     """One store: its backend, and the spools from which it is filled before each read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, liveness: Callable[[], Liveness] | None = None) -> None:
+        """liveness: who tells which writers live, and drains; default: each reader drains first."""
         self.url = normalized(url)
+        self.liveness: Callable[[], Liveness] = liveness or self._drained
+        self._changed: set[str] = set()
         self.homes: list[Home] = homes(self.url)
         self.backend: Backend = plugins.load(plugins.BACKENDS, self.url.partition(":")[0])(self.url)
         self._spools = [SpoolReader(home.spool, _CONSUMER) for home in self.homes]
@@ -207,8 +210,8 @@ class Store:
         limit: int | None = None,
     ) -> RunList:
         """The runs that pass a filter, in order; see `autotrack.runs`. Raises `QueryError`, `StoreError`."""
-        search = _search(filter, order_by, experiment)
-        liveness = self._liveness()
+        search = search_of(filter, order_by, experiment)
+        liveness = self.liveness()
         if not self.backend.exists():
             return RunList([])
         found = self._found(search, liveness, limit)
@@ -216,30 +219,35 @@ class Store:
 
     def run(self, run_id: str) -> Run:
         """The run whose id is, or begins or ends with, `run_id`. Raises `RunNotFound`, `StoreError`."""
-        liveness = self._liveness()
+        liveness = self.liveness()
+        row = self.row(run_id)
+        return Run(self, row, state_of(row, liveness))
+
+    def row(self, run_id: str) -> RunRow:
+        """The same as the backend has it, without draining."""
         ids = self.backend.run_ids(run_id) if run_id and self.backend.exists() else []
         if len(ids) != 1:
             problem = f"{len(ids)} runs have an id like" if ids else "no run has the id"
-            raise RunNotFound(f"{problem} {run_id!r} in {self.url}; see: autotrack runs")
+            raise RunNotFound(f"{problem} {run_id[:100]!r} in {self.url}; see: autotrack runs")
         row = self.backend.run(ids[0])
         assert row is not None
-        return Run(self, row, state_of(row, liveness))
+        return row
 
     def roots(self, *, experiment: str | None = None, limit: int | None = None) -> RunList:
         """The runs that are below no other, the latest start first. Raises `StoreError`."""
-        conditions: list[Expression] = [Not(Present(Key(Entity.RUN, "parent")))]
-        if experiment is not None:
-            conditions.append(_of_experiment(experiment))
-        return RunList(self._found(Search(all_of(conditions)), self._liveness(), limit))
+        search = search_of("", experiment=experiment, roots=True)
+        return RunList(self._found(search, self.liveness(), limit))
 
     def children(self, *run_ids: str) -> RunList:
         """The runs whose parent is one of these, by start. Raises `StoreError`."""
         below = OneOf(Key(Entity.RUN, "parent"), run_ids)
         search = Search(below, (Order(Key(Entity.RUN, "started")),))
-        return RunList(self._found(search, self._liveness()))
+        return RunList(self._found(search, self.liveness()))
 
     def drain(self) -> set[str]:
         """Move what the spools hold into the backend. Raises `StoreError`; then the spools keep it.
+
+        `take_changed` tells what that changed.
 
         Returns the writers of this host that live: of those that are gone, everything is in.
         A spool that cannot be locked (a read-only folder) is one line in the log.
@@ -254,6 +262,11 @@ class Store:
             except OSError as error:
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
         return live
+
+    def take_changed(self) -> set[str]:
+        """Ids of the runs that drains since the last call told of."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def backlogs(self) -> dict[Path, Backlog]:
         """What waits in each spool folder."""
@@ -275,7 +288,7 @@ class Store:
     def _take_in(self, spool: SpoolReader, batch: Batch) -> None:
         """Write a batch; where a frame of it is not to be had, all the others."""
         try:
-            self.backend.write(
+            self._changed |= self.backend.write(
                 [span for payload in batch.payloads for span in decode_resource_spans(payload)]
             )
         except (StoreError, MemoryError):
@@ -286,7 +299,7 @@ class Store:
 
     def _take_in_frame(self, spool: SpoolReader, segment: Path, payload: bytes) -> None:
         try:
-            self.backend.write(decode_resource_spans(payload))
+            self._changed |= self.backend.write(decode_resource_spans(payload))
         except (StoreError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001
@@ -297,7 +310,7 @@ class Store:
         rows = self.backend.runs(search, liveness, limit) if self.backend.exists() else []
         return [Run(self, row, state_of(row, liveness)) for row in rows]
 
-    def _liveness(self) -> Liveness:
+    def _drained(self) -> Liveness:
         """Drain the spools; what is known then of who lives."""
         return Liveness(writers=frozenset(self.drain()), host=socket.gethostname(), now=time.time_ns())
 
@@ -308,14 +321,17 @@ def open_store(url: str) -> Store:
     return Store(url)
 
 
-def _search(text: str, order_by: str | Iterable[str], experiment: str | None) -> Search:
-    conditions = [parse_filter(text), None if experiment is None else _of_experiment(experiment)]
+def search_of(
+    text: str, order_by: str | Iterable[str] = (), experiment: str | None = None, roots: bool = False
+) -> Search:
+    """What is asked for in words; `roots` are runs below no other. Raises `QueryError`."""
+    conditions = [
+        parse_filter(text),
+        None if experiment is None else Compare(Key(Entity.RUN, "experiment"), "=", experiment),
+        Not(Present(Key(Entity.RUN, "parent"))) if roots else None,
+    ]
     wanted = [condition for condition in conditions if condition]
     return Search(all_of(wanted) if wanted else None, parse_order(order_by))
-
-
-def _of_experiment(name: str) -> Compare:
-    return Compare(Key(Entity.RUN, "experiment"), "=", name)
 
 
 def _datetime(ns: int) -> datetime:

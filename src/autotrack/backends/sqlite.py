@@ -54,10 +54,11 @@ class SqliteBackend(Backend):
         except OSError as error:
             raise StoreError(f"cannot open {self._path}: {error.strerror}") from error
 
-    def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> None:
+    def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
         with self._writing() as db:
             touched = write(db, spans, received)
         self._to_compact |= touched
+        return touched
 
     def compact(self) -> None:
         with self._writing() as db:
@@ -70,10 +71,15 @@ class SqliteBackend(Backend):
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def runs(
-        self, search: Search = EVERYTHING, liveness: Liveness = UNKNOWN, limit: int | None = None
+        self,
+        search: Search = EVERYTHING,
+        liveness: Liveness = UNKNOWN,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> list[RunRow]:
         with self._reading() as db:
-            return reading.run_rows(db, searching.find(db, search, liveness, limit))
+            until = None if limit is None else offset + limit
+            return reading.run_rows(db, searching.find(db, search, liveness, until)[offset:])
 
     def experiments(self) -> list[Experiment]:
         with self._reading() as db:

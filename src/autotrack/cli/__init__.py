@@ -19,6 +19,7 @@ from .doctor import doctor
 from .exec import execute
 from .gc import gc
 from .runs import runs
+from .server import server, ui
 from .show import show
 
 
@@ -52,7 +53,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, doctor, gc):
+for command in (runs, show, compare, execute, server, ui, doctor, gc):
     commands.add_command(command)
 
 

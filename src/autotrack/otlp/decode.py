@@ -7,13 +7,16 @@ they are canonical, whatever the sender's looked like.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from autotrack.records import SpanEvent, SpanRecord
@@ -37,29 +40,67 @@ def decode_resource_spans(data: bytes) -> list[SpanRecord]:
         message = ResourceSpans.FromString(data)
     except DecodeError as error:
         raise ValueError(f"not an OTLP ResourceSpans message: {error}") from None
-    return list(_spans(message))
+    return [make() for make in _makers(message)]
 
 
-def _spans(message: ResourceSpans) -> Iterator[SpanRecord]:
+@dataclass
+class Received:
+    """What was read of a request: its spans, and how many were none, with what was wrong with the first."""
+
+    spans: list[SpanRecord] = field(default_factory=list)
+    rejected: int = 0
+    problem: str = ""
+
+    def reject(self, problem: object) -> None:
+        """Count one that is none."""
+        self.rejected += 1
+        self.problem = self.problem or str(problem)
+
+
+def decode_request(data: bytes) -> Received:
+    """Read an `ExportTraceServiceRequest`. Raises ValueError if `data` is none.
+
+    A span that is none (an id of the wrong length) costs the others nothing.
+    """
+    try:
+        message = ExportTraceServiceRequest.FromString(data)
+    except DecodeError as error:
+        raise ValueError(f"not an OTLP ExportTraceServiceRequest message: {error}") from None
+    received = Received()
+    for group in message.resource_spans:
+        for make in _makers(group):
+            try:
+                received.spans.append(make())
+            except ValueError as error:
+                received.reject(error)
+    return received
+
+
+def _makers(message: ResourceSpans) -> Iterator[Callable[[], SpanRecord]]:
+    """What makes a record of each span; it raises ValueError where the span is none."""
     resource = _mapping(message.resource.attributes)
     for group in message.scope_spans:
         for span in group.spans:
-            yield SpanRecord(
-                trace_id=_id(span.trace_id, 16),
-                span_id=_id(span.span_id, 8),
-                parent_id=_id(span.parent_span_id, 8) if any(span.parent_span_id) else None,
-                name=span.name,
-                # OTLP has times unsigned, a store int64: the year 2262 will do.
-                start=min(span.start_time_unix_nano, _INT64_MAX),
-                end=min(span.end_time_unix_nano, _INT64_MAX),
-                attributes=_mapping(span.attributes),
-                status=_STATUSES.get(span.status.code, "unset"),
-                status_message=span.status.message,
-                resource=resource,
-                scope=group.scope.name,
-                scope_version=group.scope.version,
-                events=tuple(_event(event) for event in span.events),
-            )
+            yield partial(_record, span, group.scope, resource)
+
+
+def _record(span: Span, scope: InstrumentationScope, resource: Mapping[str, Any]) -> SpanRecord:
+    return SpanRecord(
+        trace_id=_id(span.trace_id, 16),
+        span_id=_id(span.span_id, 8),
+        parent_id=_id(span.parent_span_id, 8) if any(span.parent_span_id) else None,
+        name=span.name,
+        # OTLP has times unsigned, a store int64: the year 2262 will do.
+        start=min(span.start_time_unix_nano, _INT64_MAX),
+        end=min(span.end_time_unix_nano, _INT64_MAX),
+        attributes=_mapping(span.attributes),
+        status=_STATUSES.get(span.status.code, "unset"),
+        status_message=span.status.message,
+        resource=resource,
+        scope=scope.name,
+        scope_version=scope.version,
+        events=tuple(_event(event) for event in span.events),
+    )
 
 
 def _event(event: Span.Event) -> SpanEvent:

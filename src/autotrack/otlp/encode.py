@@ -58,6 +58,11 @@ def encode_resource_spans(spans: Iterable[ReadableSpan]) -> list[bytes]:
     ]
 
 
+def encode_status(message: str) -> bytes:
+    """Serialize a `google.rpc.Status`, OTLP's answer to a request that failed; HTTP has the code."""
+    return _text(b"\x12", message)
+
+
 def _scope_spans(scope: _Owner, spans: list[bytes]) -> list[bytes]:
     before, after = scope
     return _message(b"\x12", [before, *spans, after])

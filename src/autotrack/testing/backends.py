@@ -304,6 +304,7 @@ class BackendConformance:
 
         assert found() == runs[::-1], "the latest start comes first"
         assert found(limit=2) == runs[:2:-1]
+        assert [row.id for row in backend.runs(limit=2, offset=1)] == runs[3:1:-1]
         assert found("params.n >= 2 AND params.n != 4", "params.n") == [runs[1], runs[2], runs[4]]
         assert found("params.n > 5 OR params.none = 1") == []
         assert backend.count(Search(parse_filter("params.n < 4"))) == 3

@@ -1,0 +1,116 @@
+"""`autotrack server` and `autotrack ui`: serve a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .common import store_option
+
+if TYPE_CHECKING:
+    from ..server.serving import Serving, Started
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _shared(command: Command) -> Command:
+    """Options of both commands."""
+    for option in reversed(
+        (
+            store_option,
+            click.option(
+                "--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen."
+            ),
+            click.option(
+                "--allow-host",
+                "allowed_hosts",
+                metavar="NAME",
+                multiple=True,
+                help="A name that this server is reached by, behind a proxy; '*' is any.",
+            ),
+            click.option("--no-token", is_flag=True, help="Let everybody on this machine in; loopback only."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_shared
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), help="Default: 4318, OTLP's own; 0: any free one."
+)
+@click.option(
+    "--grpc-port", metavar="N", type=click.IntRange(0, 65535), help="Take OTLP over gRPC too, e.g. at 4317."
+)
+def server(
+    store: str | None,
+    host: str,
+    allowed_hosts: tuple[str, ...],
+    no_token: bool,
+    port: int | None,
+    grpc_port: int | None,
+) -> None:
+    """Take runs in over OTLP and serve them: to the page, to `autotrack.runs()` elsewhere, to any program.
+
+    Scripts record to it by AUTOTRACK_STORE=http://HOST:4318, OpenTelemetry SDKs and collectors by OTLP. Its
+    token is AUTOTRACK_TOKEN, else a new one at each start, which this user's scripts here find by themselves.
+
+    Example: autotrack server --host 0.0.0.0 --store sqlite:///runs.db
+    """
+    from ..server import serving
+
+    at = serving.PORT if port is None else port
+    serving.serve(_serving(store, host, allowed_hosts, no_token, at, grpc_port), _tell)
+
+
+@click.command()
+@_shared
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=0, help="Default: any free one.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def ui(
+    store: str | None, host: str, allowed_hosts: tuple[str, ...], no_token: bool, port: int, no_browser: bool
+) -> None:
+    """Open the page of the recorded runs in the browser; Ctrl-C ends it.
+
+    Example: autotrack ui
+    """
+
+    def show(started: Started) -> None:
+        _tell(started)
+        if not no_browser:
+            click.launch(started.page)
+
+    from ..server.serving import serve
+
+    serve(_serving(store, host, allowed_hosts, no_token, port), show)
+
+
+def _serving(
+    store: str | None,
+    host: str,
+    allowed_hosts: tuple[str, ...],
+    no_token: bool,
+    port: int,
+    grpc_port: int | None = None,
+) -> Serving:
+    from .._enable import store_url
+    from ..errors import OptionError
+    from ..locations import is_server, normalized
+    from ..server.serving import Serving
+    from ..tokens import VARIABLE
+
+    url = normalized(store) if store else store_url()
+    if is_server(url):
+        raise OptionError(f"the store {url} is another server's: name a store of this machine by --store")
+    token = None if no_token else os.environ.get(VARIABLE, "").strip()
+    return Serving(url, host, port, token, allowed_hosts, grpc_port)
+
+
+def _tell(started: Started) -> None:
+    """Where it is, on stdout; the token only as part of the address that works once."""
+    click.echo(f"autotrack: {started.page}  (Ctrl-C ends it)")
+    click.echo(f"  record to it:  AUTOTRACK_STORE={started.url}")

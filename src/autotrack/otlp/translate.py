@@ -1,0 +1,202 @@
+"""Logs and metrics of OpenTelemetry as the spans that a store knows.
+
+A log record becomes a span of type `log` below the span it was written in; a point of a metric that names
+its run (``ml.run.id``, on the point or on its resource) one of type `metrics`. Neither has an id of its own,
+so it gets one made of what it says: one that comes again is known.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from .. import semconv as sc
+from ..records import SpanRecord
+from . import decode_json as dj
+from .decode import Received
+
+STREAM = "otel"
+"""What `ml.log.stream` says of lines that came as log records."""
+
+
+class _Origin(NamedTuple):
+    """Who sent it: resource, and the scope's name and version."""
+
+    resource: Mapping[str, Any]
+    scope: str
+    version: str
+
+
+def decode_logs(data: bytes, is_json: bool) -> Received:
+    """The spans of an `ExportLogsServiceRequest`. Raises ValueError if `data` is none."""
+    request = dj.loaded(data) if is_json else _as_json(ExportLogsServiceRequest, data)
+    received = Received()
+    for origin, group in _groups(request, "resourceLogs", "scopeLogs"):
+        for record in dj.rows(group, "logRecords"):
+            try:
+                received.spans.append(_log_span(record, origin))
+            except ValueError as error:
+                received.reject(error)
+    return received
+
+
+def decode_metrics(data: bytes, is_json: bool) -> Received:
+    """The spans of an `ExportMetricsServiceRequest`. Raises ValueError if `data` is none.
+
+    Points that name no run are nobody's here: they are rejected, which the answer says.
+    """
+    request = dj.loaded(data) if is_json else _as_json(ExportMetricsServiceRequest, data)
+    received = Received()
+    for origin, group in _groups(request, "resourceMetrics", "scopeMetrics"):
+        tables: dict[tuple[str, int, int], dict[str, float]] = defaultdict(dict)
+        for metric in dj.rows(group, "metrics"):
+            try:
+                for run, step, time, name, value in _points(metric, origin):
+                    tables[run, step, time][name] = value
+            except ValueError as error:
+                received.reject(error)
+        received.spans += [_metrics_span(origin, *key, values) for key, values in tables.items()]
+    return received
+
+
+def _as_json(kind: type[Message], data: bytes) -> dict[str, Any]:
+    """The message as OTLP's JSON has it."""
+    message = kind()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(f"not an OTLP {kind.__name__} message: {error}") from None
+    for group in getattr(message, "resource_logs", ()):
+        for scope in group.scope_logs:
+            for record in scope.log_records:
+                record.trace_id, record.span_id = _hexed(record.trace_id), _hexed(record.span_id)
+    found: dict[str, Any] = MessageToDict(message, use_integers_for_enums=True)
+    return found
+
+
+def _hexed(raw: bytes) -> bytes:
+    """Bytes whose base64 is the hexadecimal form of `raw`: it becomes that when it is made JSON."""
+    return base64.b64decode(raw.hex())
+
+
+def _groups(
+    request: Mapping[str, Any], of_resource: str, of_scope: str
+) -> Iterator[tuple[_Origin, dict[str, Any]]]:
+    for outer in dj.rows(request, of_resource):
+        resource = dj.mapping(dj.rows(dj.as_object(outer.get("resource") or {}), "attributes"))
+        for inner in dj.rows(outer, of_scope):
+            scope = dj.as_object(inner.get("scope") or {})
+            yield _Origin(resource, dj.text(scope, "name"), dj.text(scope, "version")), inner
+
+
+# --- logs -----------------------------------------------------------------------------------------
+
+
+def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
+    attributes = dj.mapping(dj.rows(record, "attributes"))
+    time = dj.nanoseconds(record, "timeUnixNano") or dj.nanoseconds(record, "observedTimeUnixNano")
+    body = dj.value(dj.as_object(record.get("body") or {}))
+    trace_id = dj.identifier(record, "traceId", 16)
+    parent_id = dj.identifier(record, "spanId", 8) or None
+    digest = _digest(origin, trace_id, parent_id, time, body, attributes)
+    return SpanRecord(
+        trace_id=trace_id or digest[:32],
+        span_id=digest[32:48],
+        parent_id=parent_id,
+        name=sc.SpanType.LOG,
+        start=time,
+        end=time,
+        attributes={
+            **attributes,
+            sc.SPAN_TYPE: sc.SpanType.LOG,
+            sc.LOG_STREAM: STREAM,
+            sc.LOG_TIMES: (time,),
+            sc.LOG_TEXT: body if isinstance(body, str) else json.dumps(body, default=str),
+            sc.LOG_LEVELS: (dj.text(record, "severityText"),),
+            sc.LOG_LOGGERS: (origin.scope,),
+        },
+        resource=origin.resource,
+        scope=origin.scope,
+        scope_version=origin.version,
+    )
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def _points(metric: Mapping[str, Any], origin: _Origin) -> Iterator[tuple[str, int, int, str, float]]:
+    """Run, step, time, name and value of each point."""
+    name = dj.text(metric, "name")
+    for kind in ("gauge", "sum", "histogram", "exponentialHistogram", "summary"):
+        for point in dj.rows(dj.as_object(metric.get(kind) or {}), "dataPoints"):
+            attributes = dj.mapping(dj.rows(point, "attributes"))
+            run = attributes.pop(sc.RUN_ID, origin.resource.get(sc.RUN_ID))
+            if not isinstance(run, str):
+                raise ValueError(f"points of {name[:100]!r} name no run: set {sc.RUN_ID} on their resource")
+            step = attributes.pop(_STEP, 0)
+            named = _named(name, attributes)
+            time = dj.nanoseconds(point, "timeUnixNano")
+            for suffix, value in _values(kind, point):
+                yield run, step if type(step) is int else 0, time, named + suffix, value
+
+
+_STEP = "ml.step"
+
+
+def _values(kind: str, point: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """A number is itself; of many that were counted into one point, their count and sum."""
+    if kind in ("gauge", "sum"):
+        if "asInt" in point:
+            yield "", float(dj.integer(point["asInt"]))
+        elif "asDouble" in point:
+            yield "", dj.number(point["asDouble"])
+        return
+    yield "/count", float(dj.integer(point.get("count", 0)))
+    if "sum" in point:
+        yield "/sum", dj.number(point["sum"])
+
+
+def _named(name: str, attributes: Mapping[str, Any]) -> str:
+    """A metric's attributes tell its series apart, so they are part of the name."""
+    if not attributes:
+        return name
+    return f"{name}{{{','.join(f'{key}={value}' for key, value in sorted(attributes.items()))}}}"
+
+
+def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mapping[str, float]) -> SpanRecord:
+    writer = _digest(origin, "metrics")[:16]
+    digest = _digest(origin, run, step, time, sorted(values))
+    return SpanRecord(
+        trace_id=digest[:32],
+        span_id=digest[32:48],
+        parent_id=None,
+        name=sc.SpanType.METRICS,
+        start=time,
+        end=time,
+        attributes={
+            sc.SPAN_TYPE: sc.SpanType.METRICS,
+            sc.SCHEMA: sc.SCHEMA_VERSION,
+            sc.RUN_ID: run,
+            sc.WRITER: writer,
+            sc.SEQ: (int(digest[:15], 16),),
+            sc.METRICS_STEP: (step,),
+            sc.METRICS_TIME: (time,),
+            **{sc.METRICS_VALUE_PREFIX + name: (value,) for name, value in values.items()},
+        },
+        resource=origin.resource,
+        scope=origin.scope,
+        scope_version=origin.version,
+    )
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The server: OTLP in, runs and files out, one process, one writer."""

@@ -1,0 +1,107 @@
+"""The application: routes, and the one check around all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from ..store import Store
+from . import openapi, otlp
+from .access import Access, Guard
+from .answers import as_json, failure
+from .api import BASE, Api
+from .events import Events
+from .files import Files
+from .grpc import GrpcDoor
+from .intake import Intake
+
+GRACE = 3
+"""Seconds that open requests get when the server is asked to end."""
+UI = Path(__file__).parent / "ui"
+
+
+class Server:
+    """Everything that serves one store; `app` is what an ASGI server runs."""
+
+    def __init__(self, url: str, access: Access, grpc_at: tuple[str, int] | None = None) -> None:
+        """grpc_at: host and port at which OTLP over gRPC is taken too."""
+        self.store = Store(url, liveness=lambda: self.intake.liveness())
+        self.events = Events()
+        self.intake = Intake(self.store, self.events.publish)
+        self._grpc = GrpcDoor(self.intake, *grpc_at, access.token) if grpc_at else None
+        self.operations = [*Api(self.store, self.events).operations(), *Files(self.store).operations(BASE)]
+        self.app = Starlette(
+            routes=self._routes(),
+            middleware=[Middleware(Guard, access=access)],
+            exception_handlers={HTTPException: _http_failure, Exception: _fault},
+            lifespan=self._lifespan,
+        )
+
+    def _routes(self) -> list[BaseRoute]:
+        document = openapi.description(self.operations)
+        return [
+            Route("/health", _health),
+            Route("/ready", self._ready),
+            *otlp.routes(self.intake),
+            Route(f"{BASE}/openapi.json", lambda request: as_json(document)),
+            *(operation.route() for operation in self.operations),
+            Route("/", _page),
+            Mount("/static", StaticFiles(directory=UI, check_dir=False)),
+        ]
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self.intake.start()
+        if self._grpc:
+            await self._grpc.start()
+        yield
+        if self._grpc:
+            await self._grpc.stop(GRACE)
+        self.intake.stop()
+        self.store.close()
+
+    def _ready(self, request: Request) -> Response:
+        """Whether spans can be taken in."""
+        problem = self.intake.problem
+        return (
+            failure(503, problem, headers={"Retry-After": "5"}) if problem else as_json({"status": "ready"})
+        )
+
+
+async def _health(request: Request) -> Response:
+    return as_json({"status": "ok"})
+
+
+async def _page(request: Request) -> Response:
+    headers = {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+    return FileResponse(UI / "index.html", headers=headers)
+
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'"
+)
+
+
+async def _http_failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = "there is nothing here" if error.status_code == 404 else error.detail
+    return failure(error.status_code, what, headers=error.headers or {})
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    return failure(500, f"a fault of the server: {type(error).__name__}; its log says more")

@@ -1,0 +1,82 @@
+"""Server-sent events: which runs each commit told of, with a cursor to go on from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent, so that nothing between takes the stream for dead."""
+REMEMBERED = 1_000
+"""Commits that a reader who was away can still be told of."""
+MOST_IDS = 1_000
+"""Runs that one event names; of more it says that all may have changed."""
+
+
+class Events:
+    """Commits, as they come. `publish` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._cursor = 0
+        self._commits: deque[tuple[int, frozenset[str]]] = deque(maxlen=REMEMBERED)
+        self._lock = threading.Lock()
+        self._readers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+
+    def publish(self, runs: set[str]) -> None:
+        """These runs have changed."""
+        with self._lock:
+            self._cursor += 1
+            self._commits.append((self._cursor, frozenset(runs)))
+            readers = list(self._readers.items())
+        for event, loop in readers:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    def close(self) -> None:
+        """End every stream."""
+        with self._lock:
+            self._cursor = -1
+            readers = list(self._readers.items())
+        for event, loop in readers:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    async def stream(self, since: int | None) -> AsyncIterator[bytes]:
+        """From now on, or from the cursor that was told last; what came together is one event."""
+        news = asyncio.Event()
+        with self._lock:
+            self._readers[news] = asyncio.get_running_loop()
+            told = self._cursor if since is None else since
+        try:
+            yield _event("hello", told, {"cursor": told})
+            while True:
+                cursor, changed = self._since(told)
+                if cursor < 0:
+                    return
+                if cursor != told:
+                    told = cursor
+                    runs = sorted(changed) if changed is not None and len(changed) <= MOST_IDS else None
+                    yield _event("commit", cursor, {"cursor": cursor, "runs": runs})
+                try:
+                    await asyncio.wait_for(news.wait(), HEARTBEAT)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                news.clear()
+        finally:
+            with self._lock:
+                self._readers.pop(news, None)
+
+    def _since(self, told: int) -> tuple[int, set[str] | None]:
+        """The cursor, and the runs that changed since `told`; None: nobody remembers which."""
+        with self._lock:
+            oldest = self._commits[0][0] if self._commits else self._cursor + 1
+            if not oldest - 1 <= told <= self._cursor:
+                return self._cursor, None  # too long away, or told by an earlier server
+            return self._cursor, {run for at, runs in self._commits if at > told for run in runs}
+
+
+def _event(kind: str, cursor: int, data: object) -> bytes:
+    return f"event: {kind}\nid: {cursor}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,87 @@
+"""OTLP over gRPC, by the extra `[grpc]`: the same intake behind another door."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ..errors import OptionError
+from .access import bears_token
+from .answers import Refused
+from .bodies import MOST_BYTES
+from .intake import Intake
+from .otlp import SIGNALS, Decode, MakeAnswer, taken
+
+_SERVICES = {
+    "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
+    "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
+    "metrics": "opentelemetry.proto.collector.metrics.v1.MetricsService",
+}
+
+
+class GrpcDoor:
+    """Listens beside the HTTP server, in its event loop."""
+
+    def __init__(self, intake: Intake, host: str, port: int, token: str | None) -> None:
+        """Raises `OptionError` where gRPC is not installed."""
+        try:
+            import grpc
+        except ImportError:
+            raise OptionError("gRPC is not installed: pip install 'autotrack[grpc]'") from None
+        self._grpc: Any = grpc
+        self._intake = intake
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._token = token
+        self._server: Any = None
+
+    async def start(self) -> int:
+        """Listen; the port. Raises `OptionError`."""
+        options = [("grpc.max_receive_message_length", MOST_BYTES), ("grpc.so_reuseport", 0)]
+        self._server = self._grpc.aio.server(options=options)
+        self._server.add_generic_rpc_handlers(
+            [
+                self._grpc.method_handlers_generic_handler(
+                    _SERVICES[name],
+                    {"Export": self._grpc.unary_unary_rpc_method_handler(self._export(decode, make_answer))},
+                )
+                for name, decode, make_answer in SIGNALS
+            ]
+        )
+        try:
+            port: int = self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise OptionError(f"cannot listen at {self._address}: choose another port by --grpc-port")
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Answer what is open, for `grace` seconds."""
+        if self._server is not None:
+            await self._server.stop(grace)
+
+    def _export(self, decode: Decode, make_answer: MakeAnswer) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def export(body: bytes, context: Any) -> bytes:
+            if not self._is_let_in(context.invocation_metadata() or ()):
+                await context.abort(
+                    self._grpc.StatusCode.UNAUTHENTICATED, "a token is needed (AUTOTRACK_TOKEN)"
+                )
+            try:
+                received = await taken(self._intake, body, False, decode)
+            except Refused as refused:
+                await context.abort(self._code(refused), refused.message)
+                raise
+            return make_answer(received).SerializeToString()
+
+        return export
+
+    def _is_let_in(self, metadata: Sequence[tuple[str, str | bytes]]) -> bool:
+        if self._token is None:
+            return True
+        return bears_token(str(dict(metadata).get("authorization", "")), self._token)
+
+    def _code(self, refused: Refused) -> Any:
+        """OTLP's clients send again what is UNAVAILABLE, not what is an INVALID_ARGUMENT."""
+        status = self._grpc.StatusCode
+        return status.INVALID_ARGUMENT if refused.status == 400 else status.UNAVAILABLE

@@ -1,0 +1,119 @@
+"""OTLP over HTTP: traces, and logs and metrics, which are translated at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsPartialSuccess,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..otlp.decode import Received, decode_request
+from ..otlp.decode_json import decode_json_request
+from ..otlp.encode import encode_status
+from ..otlp.translate import decode_logs, decode_metrics
+from ..records import SpanRecord
+from .answers import Refused, failure
+from .bodies import read_body
+from .intake import Intake
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+Decode = Callable[[bytes, bool], Received]
+"""Makes spans of a body, which may be JSON; raises ValueError if it is no request."""
+MakeAnswer = Callable[[Received], Message]
+
+
+def decode_traces(data: bytes, is_json: bool) -> Received:
+    """The spans of an `ExportTraceServiceRequest`."""
+    return decode_json_request(data) if is_json else decode_request(data)
+
+
+def answer_traces(received: Received) -> Message:
+    """What is answered to traces, as `answer_logs` and `answer_metrics`: what was not taken, and why."""
+    if not received.rejected:
+        return ExportTraceServiceResponse()
+    told = ExportTracePartialSuccess(rejected_spans=received.rejected, error_message=received.problem)
+    return ExportTraceServiceResponse(partial_success=told)
+
+
+def answer_logs(received: Received) -> Message:
+    if not received.rejected:
+        return ExportLogsServiceResponse()
+    told = ExportLogsPartialSuccess(rejected_log_records=received.rejected, error_message=received.problem)
+    return ExportLogsServiceResponse(partial_success=told)
+
+
+def answer_metrics(received: Received) -> Message:
+    if not received.rejected:
+        return ExportMetricsServiceResponse()
+    told = ExportMetricsPartialSuccess(rejected_data_points=received.rejected, error_message=received.problem)
+    return ExportMetricsServiceResponse(partial_success=told)
+
+
+SIGNALS: Sequence[tuple[str, Decode, MakeAnswer]] = (
+    ("traces", decode_traces, answer_traces),
+    ("logs", decode_logs, answer_logs),
+    ("metrics", decode_metrics, answer_metrics),
+)
+
+
+def routes(intake: Intake) -> list[Route]:
+    """``/v1/traces``, ``/v1/logs`` and ``/v1/metrics``."""
+    return [
+        Route(f"/v1/{name}", _endpoint(intake, decode, make_answer), methods=["POST"])
+        for name, decode, make_answer in SIGNALS
+    ]
+
+
+async def taken(intake: Intake, body: bytes, is_json: bool, decode: Decode) -> Received:
+    """Have a body committed; what was read of it. Raises `Refused`."""
+    received = Received()
+
+    def spans() -> Sequence[SpanRecord]:
+        nonlocal received
+        received = decode(body, is_json)
+        return received.spans
+
+    try:
+        await intake.take(spans, len(body))
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    return received
+
+
+def _endpoint(
+    intake: Intake, decode: Decode, make_answer: MakeAnswer
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_json = content_type == JSON
+        try:
+            if content_type not in (PROTOBUF, JSON):
+                raise Refused(415, f"content-type {content_type[:60]!r} is not known: {PROTOBUF} or {JSON}")
+            body = await read_body(request)
+            answer = make_answer(await taken(intake, body, is_json, decode))
+        except Refused as refused:
+            if is_json:
+                return failure(refused.status, refused.message, headers=refused.headers)
+            status = encode_status(refused.message)
+            return Response(status, refused.status, refused.headers, PROTOBUF)
+        if is_json:
+            return Response(MessageToJson(answer, indent=None), media_type=JSON)
+        return Response(answer.SerializeToString(), media_type=PROTOBUF)
+
+    return endpoint

@@ -1,0 +1,144 @@
+"""From a command line to a server that answers: the socket, the token, the address that opens the page."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+
+from ..errors import OptionError
+from ..tokens import is_loopback, remove_token, write_token
+from .access import Access
+from .app import GRACE, Server
+
+log = logging.getLogger("autotrack")
+
+PORT = 4318
+"""OTLP's own over HTTP: what any OpenTelemetry SDK sends to unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a server is started with. token: None needs none, "" makes a new one. grpc_port: None is off."""
+
+    store: str
+    host: str = "127.0.0.1"
+    port: int = PORT
+    token: str | None = ""
+    allowed_hosts: Sequence[str] = ()
+    grpc_port: int | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A server that listens: its `url`, the `page`'s address (which works once), and its `token`."""
+
+    url: str
+    page: str
+    token: str | None
+
+
+def serve(serving: Serving, started: Callable[[Started], None]) -> None:
+    """Serve until a signal ends it; `started` is called once it listens. Raises `OptionError`."""
+    if serving.token is None and not is_loopback(serving.host):
+        raise OptionError(f"--no-token is for this machine alone, not for {serving.host}: leave it out")
+    with _listening(serving.host, serving.port) as listener:
+        port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(24) if serving.token == "" else serving.token
+        access = Access(token, _names(serving), cookie=f"autotrack-{port}")
+        grpc_at = None if serving.grpc_port is None else (serving.host, serving.grpc_port)
+        server = Server(serving.store, access, grpc_at)
+        url = f"http://{_in_url(serving.host)}:{port}"
+        page = f"{url}/" if token is None else f"{url}/?key={access.one_time_key()}"
+        config = uvicorn.Config(
+            server.app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        with _kept_token(_reachable(serving.host), port, token):
+            _Uvicorn(config, server, lambda: started(Started(url, page, token))).run([listener])
+
+
+class _Uvicorn(uvicorn.Server):
+    """Says when it listens, and ends the streams of events before it waits for open requests."""
+
+    def __init__(self, config: uvicorn.Config, server: Server, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._server = server
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._server.events.close()
+        super().handle_exit(signal.Signals(sig), frame)
+
+
+@contextlib.contextmanager
+def _kept_token(host: str, port: int, token: str | None) -> Iterator[None]:
+    """While the server runs, this user's clients on this machine find the token."""
+    if token is None:
+        yield
+        return
+    try:
+        write_token(host, port, token)
+    except OSError as error:
+        log.warning("autotrack: clients must be told the token: %s", error)
+    try:
+        yield
+    finally:
+        remove_token(host, port, token)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OptionError(f"port {port} of {host} is taken: choose another by --port") from None
+        raise OptionError(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
+    with listener:
+        yield listener
+
+
+def _names(serving: Serving) -> list[str]:
+    """What the server is called by those who reach it: where it listens everywhere, this host's names."""
+    names = [*serving.allowed_hosts, serving.host]
+    if serving.host in ("0.0.0.0", "::"):
+        names += [socket.gethostname(), socket.getfqdn(), *_addresses()]
+    return names
+
+
+def _addresses() -> list[str]:
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None)]
+    except OSError:
+        return []
+
+
+def _in_url(host: str) -> str:
+    shown = _reachable(host)
+    return f"[{shown}]" if ":" in shown else shown
+
+
+def _reachable(host: str) -> str:
+    """A name by which this machine reaches a server that listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
