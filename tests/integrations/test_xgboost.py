@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from xgboost import train as train_imported_before
 
 import autotrack
+from autotrack.patches.xgboost.points import Points
 from autotrack.states import State
 
 from ..tracking import Tracking
@@ -139,7 +140,7 @@ def test_a_users_failing_callback_fails_the_run_as_it_would_have(tracking: Track
 def test_a_failing_callback_of_ours_is_one_line(
     tracking: Tracking, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrack.patches.xgboost.points.Points._rows", lambda self, new: 1 / 0)
+    monkeypatch.setattr(Points, "_rows", lambda self, new: 1 / 0)
     tracking.enable()
     assert train(5).num_boosted_rounds() == 5
     lines = [r.getMessage() for r in caplog.records if r.name == "autotrack"]
