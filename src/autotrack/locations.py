@@ -82,11 +82,11 @@ def database_path(url: str) -> Path:
 
 
 def homes(url: str) -> list[Home]:
-    """Folders for the store's spool and artifacts, the best first.
+    """Folders for the spool and the artifacts of a store, or of another target, the best first.
 
     Beside the database, so that whoever has the store has all of it; where that cannot be written
     (read-only, full), the user's data folder and then the temporary folder, under a hash of the
-    URL. Readers look in all of them. What a server is to get waits in these two.
+    URL. Readers look in all of them. What a server, or an OTLP endpoint, is to get waits in these two.
     """
     name = url.encode("utf-8", "surrogateescape")
     digest = f"{zlib.crc32(name):08x}{zlib.crc32(name[::-1]):08x}"  # hashlib takes 3 ms to import
@@ -95,7 +95,7 @@ def homes(url: str) -> list[Home]:
         _private_temporary_folder() / digest,
     )
     places = [Home(folder / "spool", folder / "artifacts") for folder in fallbacks]
-    if is_server(url):
+    if not url.startswith(_SCHEME):
         return places
     database = database_path(url)
     beside = Home(

@@ -60,7 +60,7 @@ class Report:
             line = f"autotrack: saw no training (watching {', '.join(watched) or 'no library'})"
         if self.skipped:
             line += f"; skipped {self.skipped.total():,}: {self._reasons()}"
-        return f"{line}; see: {see}" if total else line
+        return f"{line}; see: {see}" if total and see else line
 
     def _reasons(self, most: int = 3) -> str:
         """Why things were skipped, the commonest first."""
