@@ -133,6 +133,11 @@ def store_url() -> str:
     return _general_options({}, strict=True).store or default_store()
 
 
+def otlp_points() -> Literal["full", "last"]:
+    """What a foreign OTLP endpoint gets of metrics, as the environment has it."""
+    return _general_options({}).otlp_points
+
+
 def experiment() -> str:
     """The experiment of runs that name none."""
     return recorder().options.experiment or _experiment_from_folders()

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from . import plugins
 from .errors import AutotrackError, OptionError
+from .exporters.otlp import OtlpExporter
 from .exporters.spool import SpoolExporter
-from .locations import homes
+from .locations import homes, is_server
 from .options import did_you_mean
+from .otlp.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 Maker = Callable[["Options", str, "Report"], "SpanExporter"]
 """Makes an exporter for a process; `str` is the process's writer. May raise AutotrackError or OSError."""
 
-BUILT_IN: dict[str, Maker] = {}
+
+def _otlp(options: Options, writer: str, report: Report) -> SpanExporter:
+    return OtlpExporter(Endpoint.from_environment(), options, writer, report)
+
+
+BUILT_IN: dict[str, Maker] = {"otlp": _otlp}
 """Ours by name. They come before OpenTelemetry's entry points, where the SDK has a "console" too."""
 
 
@@ -38,7 +45,9 @@ def exporters(options: Options, writer: str, report: Report) -> list[SpanExporte
 
 
 def _of_store(options: Options, writer: str, report: Report) -> Iterator[SpanExporter]:
-    if options.store is not None:
+    if options.store is not None and is_server(options.store):
+        yield OtlpExporter(Endpoint.of_store(options.store), options, writer, report)
+    elif options.store is not None:
         yield SpoolExporter([home.spool for home in homes(options.store)], writer, report)
 
 

@@ -25,6 +25,11 @@ class Home:
     spool: Path
     artifacts: Path
 
+    @property
+    def name_file(self) -> Path:
+        """Tells whose home it is, where the folder's name does not."""
+        return self.spool.with_name("target")
+
     def is_ours(self) -> bool:
         """False where another user could have put something: in a folder of his in the common /tmp."""
         root = _private_temporary_folder()
@@ -102,6 +107,26 @@ def homes(url: str) -> list[Home]:
         database.with_name(f"{database.name}-spool"), database.with_name(f"{database.name}-artifacts")
     )
     return [beside, *places]
+
+
+def name_home(home: Home, target: str) -> None:
+    """Write down whose home it is, for `named_homes`. Raises OSError."""
+    if not home.name_file.exists():
+        hidden = home.name_file.with_name(f".target-{os.getpid()}")
+        hidden.write_text(target, "utf-8")
+        os.replace(hidden, home.name_file)
+
+
+def named_homes() -> dict[str, list[Home]]:
+    """The homes in which something waited, or waits, for the network, by the target it is for."""
+    found: dict[str, list[Home]] = {}
+    for root in (platformdirs.user_data_path("autotrack") / "stores", _private_temporary_folder()):
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            home = Home(folder / "spool", folder / "artifacts")
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                if home.is_ours():
+                    found.setdefault(home.name_file.read_text("utf-8"), []).append(home)
+    return found
 
 
 def _private_temporary_folder() -> Path:
