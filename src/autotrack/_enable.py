@@ -12,17 +12,16 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from . import exporting, plugins
 from . import options as opts
-from . import plugins
 from . import semconv as sc
 from ._patching.imports import when_imported
 from ._version import __version__
 from .errors import AutotrackError, OptionError
-from .exporters.spool import SpoolExporter
 from .integration import Integration
 from .keeping.jobs import Context
 from .keeping.keeper import Keeper
@@ -49,6 +48,8 @@ _enabled: dict[str, EnabledIntegration] = {}
 _awaited: dict[str, Callable[[], None]] = {}
 """Integrations that are loaded once their library is imported, by name, and what takes that back."""
 _tap = Tap()
+_NO_STORE = "none:"
+"""Where there are exporters alone, files still have a place on this disk: the home of this name."""
 
 
 def enable(*names: str, **arguments: Any) -> None:
@@ -57,7 +58,7 @@ def enable(*names: str, **arguments: Any) -> None:
     These are `fit` of every scikit-learn estimator and `xgboost.train`.
 
     names: integrations to switch on; default: all that are installed.
-    arguments: options of autotrack (`store`, `experiment`, see `options.Options`), and for an
+    arguments: options of autotrack (`store`, `exporters`, `experiment`, see `options.Options`), and for an
     integration a dict of its options, or False to leave it out.
 
     A second call adds to the first. Raises `OptionError` for an unknown name or a wrong value, and
@@ -132,6 +133,11 @@ def store_url() -> str:
     return _general_options({}, strict=True).store or default_store()
 
 
+def otlp_points() -> Literal["full", "last"]:
+    """What a foreign OTLP endpoint gets of metrics, as the environment has it."""
+    return _general_options({}).otlp_points
+
+
 def experiment() -> str:
     """The experiment of runs that name none."""
     return recorder().options.experiment or _experiment_from_folders()
@@ -153,16 +159,23 @@ def _configure(arguments: Mapping[str, Any]) -> None:
     if _recorder is None:
         _recorder = _make_recorder(resolved, Report())
         return
-    given = {name: getattr(resolved, name) for name in arguments}
-    if given.get("store", _recorder.options.store) != _recorder.options.store:
-        if _recorder.has_open_runs():
-            raise OptionError(
-                f"runs are open in {_recorder.options.store}; end them before enabling {given['store']}"
-            )
-        _recorder.close()
-        _recorder = _make_recorder(replace(_recorder.options, **given), _recorder.report)
-    else:
-        _recorder.options = replace(_recorder.options, **given)
+    before = _recorder.options
+    changed = replace(before, **{name: getattr(resolved, name) for name in arguments})
+    if _targets(changed) == _targets(before):
+        _recorder.options = changed
+        return
+    if _recorder.has_open_runs():
+        told = [f"{options.store or 'no store'}" for options in (before, changed)]
+        if changed.store == before.store:
+            told = [", ".join(options.exporters) or "no exporter" for options in (before, changed)]
+        raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
+    _recorder.close()
+    _recorder = _make_recorder(changed, _recorder.report)
+
+
+def _targets(options: opts.Options) -> tuple[object, ...]:
+    """The options that say where everything goes: to change them takes another recorder."""
+    return options.store, options.exporters, options.otlp_points, options.spool_max_bytes
 
 
 def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.Options:
@@ -173,7 +186,10 @@ def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts
     """
     known = plugins.names(plugins.INTEGRATIONS)
     options, settings = opts.resolve(opts.Options, arguments, neighbours=known)
+    options = _with_known_exporters(options, settings["exporters"].origin)
     origin = settings["store"].origin
+    if origin == "argument" and options.store is None and options.exporters:
+        return options
     try:
         base = Path(origin).parent if os.path.isabs(origin) else None
         store = normalized(options.store, base) if options.store else default_store()
@@ -185,13 +201,27 @@ def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts
     return replace(options, store=store)
 
 
+def _with_known_exporters(options: opts.Options, origin: str) -> opts.Options:
+    """Raises `OptionError` for an argument that names none; elsewhere that is one line, and left out."""
+    known = []
+    for name in options.exporters:
+        try:
+            exporting.check_names([name])
+        except OptionError as error:
+            if origin == "argument":
+                raise
+            log.warning("autotrack: %s: %s; ignored", origin, error)
+        else:
+            known.append(name)
+    return replace(options, exporters=tuple(known))
+
+
 def _make_recorder(options: opts.Options, report: Report) -> Recorder:
-    assert options.store is not None
-    places = homes(options.store)
+    places = homes(options.store or _NO_STORE)
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
     def exporters(writer: str, report: Report) -> Sequence[SpanExporter]:
-        return [] if is_off else [SpoolExporter([home.spool for home in places], writer, report)]
+        return [] if is_off else exporting.exporters(options, writer, report)
 
     if is_off:
         report.warn("OTEL_SDK_DISABLED is set: nothing is recorded")
@@ -200,7 +230,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
     )
     if not is_off:
-        keeper = Keeper(made, _helper_context(places))
+        keeper = Keeper(made, _helper_context(options, places))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
         made.companions = (_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper)
@@ -208,10 +238,10 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     return made
 
 
-def _helper_context(places: Sequence[Home]) -> Context:
+def _helper_context(options: opts.Options, places: Sequence[Home]) -> Context:
     """Where the process that converts models writes."""
     return Context(
-        spools=[str(home.spool) for home in places],
+        options=asdict(options),
         artifacts=[str(home.artifacts) for home in places],
         resource=_resource(__version__),
         version=__version__,
@@ -238,6 +268,9 @@ def _say_goodbye(closed: Recorder) -> None:
 
 
 def _see_command(store: str | None) -> str:
+    """What shows the runs; "" where they are in no store."""
+    if store is None:
+        return ""
     plain = _general_options({}).store
     return "autotrack runs" if store == plain else f"autotrack runs --store {store}"
 

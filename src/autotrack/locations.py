@@ -25,6 +25,11 @@ class Home:
     spool: Path
     artifacts: Path
 
+    @property
+    def name_file(self) -> Path:
+        """Tells whose home it is, where the folder's name does not."""
+        return self.spool.with_name("target")
+
     def is_ours(self) -> bool:
         """False where another user could have put something: in a folder of his in the common /tmp."""
         root = _private_temporary_folder()
@@ -82,11 +87,11 @@ def database_path(url: str) -> Path:
 
 
 def homes(url: str) -> list[Home]:
-    """Folders for the store's spool and artifacts, the best first.
+    """Folders for the spool and the artifacts of a store, or of another target, the best first.
 
     Beside the database, so that whoever has the store has all of it; where that cannot be written
     (read-only, full), the user's data folder and then the temporary folder, under a hash of the
-    URL. Readers look in all of them. What a server is to get waits in these two.
+    URL. Readers look in all of them. What a server, or an OTLP endpoint, is to get waits in these two.
     """
     name = url.encode("utf-8", "surrogateescape")
     digest = f"{zlib.crc32(name):08x}{zlib.crc32(name[::-1]):08x}"  # hashlib takes 3 ms to import
@@ -95,13 +100,33 @@ def homes(url: str) -> list[Home]:
         _private_temporary_folder() / digest,
     )
     places = [Home(folder / "spool", folder / "artifacts") for folder in fallbacks]
-    if is_server(url):
+    if not url.startswith(_SCHEME):
         return places
     database = database_path(url)
     beside = Home(
         database.with_name(f"{database.name}-spool"), database.with_name(f"{database.name}-artifacts")
     )
     return [beside, *places]
+
+
+def name_home(home: Home, target: str) -> None:
+    """Write down whose home it is, for `named_homes`. Raises OSError."""
+    if not home.name_file.exists():
+        hidden = home.name_file.with_name(f".target-{os.getpid()}")
+        hidden.write_text(target, "utf-8")
+        os.replace(hidden, home.name_file)
+
+
+def named_homes() -> dict[str, list[Home]]:
+    """The homes in which something waited, or waits, for the network, by the target it is for."""
+    found: dict[str, list[Home]] = {}
+    for root in (platformdirs.user_data_path("autotrack") / "stores", _private_temporary_folder()):
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            home = Home(folder / "spool", folder / "artifacts")
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                if home.is_ours():
+                    found.setdefault(home.name_file.read_text("utf-8"), []).append(home)
+    return found
 
 
 def _private_temporary_folder() -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import OptionError
 
@@ -28,7 +28,14 @@ ENV_PREFIX = "AUTOTRACK_"
 class Options:
     """Options of autotrack itself.
 
-    store: URL of the store, `sqlite:///path` (three slashes: relative, four: absolute).
+    store: URL of the store, `sqlite:///path` (three slashes: relative, four: absolute), or the address
+        of an `autotrack server`, `http://host:port`. None as an argument, with exporters: they alone.
+    exporters: names of exporters that get every span beside the store; "otlp" is ours and sends to the
+        endpoint that OTEL_EXPORTER_OTLP_* name, others come by OpenTelemetry's entry points.
+    otlp_points: what a foreign OTLP endpoint gets of metrics: every point ("full"), or of each table
+        that is sent its last row ("last"), for trace stores that cap a span's size.
+    spool_max_bytes: how much may wait on this disk for a server or an OTLP endpoint, for each of them;
+        beyond it the spans that come are counted, not kept.
     experiment: the experiment runs belong to; default: git folder, script's folder or "default".
     flush_interval: seconds between two writes to the spool: the most that SIGKILL can cost.
     beat_interval: seconds of silence after which a run says that it lives.
@@ -43,6 +50,9 @@ class Options:
     """
 
     store: str | None = None
+    exporters: tuple[str, ...] = ()
+    otlp_points: Literal["full", "last"] = "full"
+    spool_max_bytes: int = 10 << 30
     experiment: str | None = None
     flush_interval: float = 0.5
     beat_interval: float = 10.0
@@ -176,6 +186,8 @@ def _table_above(folder: Path) -> tuple[Path | None, dict[str, Any]]:
 
 def _parsed(text: str, hint: Any, name: str) -> Any:
     """Text of an environment variable as a value of the type `hint`."""
+    if get_origin(hint) is tuple:
+        return tuple(filter(None, map(str.strip, text.split(","))))
     wanted = _plain_types(hint)
     if bool in wanted:
         word = text.strip().lower()
@@ -191,11 +203,20 @@ def _parsed(text: str, hint: Any, name: str) -> Any:
             except ValueError:
                 raise OptionError(f"{name}={text!r} is not a number") from None
             return _checked(value, hint, name)
-    return text
+    return _checked(text, hint, name)
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:
     """`value` if it is of the type `hint` (an int will do for a float); numbers are above 0."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+            raise OptionError(f"option {name!r} must be a list of names, not {value!r}")
+        return tuple(value)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            words = " or ".join(map(repr, get_args(hint)))
+            raise OptionError(f"option {name!r} must be {words}, not {value!r}")
+        return value
     wanted = _plain_types(hint)
     fits = type(value) in wanted or (float in wanted and type(value) is int)
     if not fits:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 INTEGRATIONS = "autotrack.integrations"
 BACKENDS = "autotrack.backends"
 FLAVORS = "autotrack.flavors"
+EXPORTERS = "opentelemetry_traces_exporter"
+"""OpenTelemetry's own group: what is registered there is called without arguments."""
 
 
 @cache

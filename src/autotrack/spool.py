@@ -127,11 +127,17 @@ class SpoolReader:
         self._consumer = consumer
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Waits until no other process reads for this consumer. Raises OSError if it cannot be had."""
+    def lock(self, wait: bool = True) -> Iterator[None]:
+        """Waits until no other process reads for this consumer. Raises OSError if it cannot be had.
+
+        wait: else it is BlockingIOError where another has it.
+        """
         with open(self.folder / f"{self._consumer}.lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            try:
+                yield
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # a child that was forked meanwhile has a copy of the file
 
     def segments(self) -> list[Path]:
         """Every segment file, a writer's in the order it wrote them."""
@@ -169,13 +175,16 @@ class SpoolReader:
             if not self._reject_frame(segment):
                 return self._delete(segment)
 
-    def done(self, batch: Batch) -> None:
-        """The batch is safe elsewhere: never read it again."""
-        self._save_offset(batch.segment, batch.end)
+    def done(self, batch: Batch, payloads: int | None = None) -> None:
+        """The batch, or its first `payloads`, is safe elsewhere: never read it again."""
+        rest = [] if payloads is None else batch.payloads[payloads:]
+        left = sum(len(payload) + _HEADER.size for payload in rest)
+        self._save_offset(batch.segment, batch.end - left)
 
-    def backlog(self) -> Backlog:
-        """How much is waiting here."""
-        pending = [s.stat().st_size - self._offset(s) for s in self.segments()]
+    def backlog(self, of_the_living: bool = True) -> Backlog:
+        """How much is waiting here; of writers that are gone alone, if not `of_the_living`."""
+        segments = [s for s in self.segments() if of_the_living or not _is_held(s)]
+        pending = [_size(s) - self._offset(s) for s in segments]
         waiting = [n for n in pending if n > 0]
         rejected = self.folder / _REJECTED
         return Backlog(len(waiting), sum(waiting), len(list(rejected.iterdir())) if rejected.is_dir() else 0)
@@ -239,6 +248,13 @@ def _read_frame(read: Callable[[int], bytes]) -> bytes | None:
     length, crc = _HEADER.unpack(header)
     payload = read(length)
     return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+
+
+def _size(segment: Path) -> int:
+    try:
+        return segment.stat().st_size
+    except FileNotFoundError:  # consumed by another
+        return 0
 
 
 def _writer_of(segment: Path) -> str:

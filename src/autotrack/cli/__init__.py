@@ -1,4 +1,4 @@
-"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `doctor`, `gc`.
+"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `doctor`, `sync`, `gc`.
 
 A command imports what it needs when it runs: the database and the tables cost half a second,
 which neither `--help` nor `exec` pays.
@@ -21,6 +21,7 @@ from .gc import gc
 from .runs import runs
 from .server import server, ui
 from .show import show
+from .sync import sync
 
 
 class Commands(click.Group):

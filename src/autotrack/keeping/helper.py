@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from .. import artifacts, plugins
+from .. import artifacts, exporting, plugins
 from .. import semconv as sc
 from ..artifacts import Blob
-from ..exporters.spool import SpoolExporter
 from ..flavor import NotKept
+from ..options import Options
 from ..recording.recorder import artifact_facts
 from ..recording.report import Report
 from ..recording.segments import Segment
@@ -59,7 +59,8 @@ class Helper:
         self._ended: list[ReadableSpan] = []
         resource = {**context.resource, sc.PROCESS_PID: os.getpid()}
         self._spans = SpanFactory(resource, context.version, self._ended.append, writer)
-        self._exporter = SpoolExporter([Path(folder) for folder in context.spools], writer, Report())
+        options = Options(**{**context.options, "exporters": tuple(context.options["exporters"])})
+        self._exporters = exporting.exporters(options, writer, Report())
         self._known: dict[str, Mapping[str, Blob]] = {}
 
     def convert(self, job: Job) -> str | None:
@@ -85,7 +86,8 @@ class Helper:
 
     def close(self) -> None:
         """Write what could not be written, and let go of the spool."""
-        self._exporter.shutdown()
+        for exporter in self._exporters:
+            exporter.shutdown()
 
     def _files(self, job: Job) -> Mapping[str, Blob]:
         """The model's files, stored. Raises `NotKept`, OSError or whatever the library does."""
@@ -97,7 +99,8 @@ class Helper:
         return self._known[digest]
 
     def _export(self) -> None:
-        self._exporter.export(self._ended)
+        for exporter in self._exporters:
+            exporter.export(self._ended)
         self._ended.clear()
 
 

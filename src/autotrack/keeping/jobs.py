@@ -55,9 +55,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where the helper writes."""
+    """Where the helper writes: `options` are autotrack's own, by name, and tell its exporters."""
 
-    spools: Sequence[str]
+    options: Mapping[str, Any]
     artifacts: Sequence[str]
     resource: Mapping[str, Any]
     version: str

@@ -22,6 +22,7 @@ class Report:
         self.runs: Counter[State] = Counter()
         self.points = 0
         self.skipped: Counter[str] = Counter()
+        self.waiting: dict[str, int] = {}  # bytes left on this disk for an address
         self._said: set[str] = set()
         self._lock = threading.RLock()  # a signal handler may come back in
 
@@ -60,7 +61,9 @@ class Report:
             line = f"autotrack: saw no training (watching {', '.join(watched) or 'no library'})"
         if self.skipped:
             line += f"; skipped {self.skipped.total():,}: {self._reasons()}"
-        return f"{line}; see: {see}" if total else line
+        for address, size in self.waiting.items():
+            line += f"; {size:,} bytes wait for {address}: autotrack sync"
+        return f"{line}; see: {see}" if total and see else line
 
     def _reasons(self, most: int = 3) -> str:
         """Why things were skipped, the commonest first."""

@@ -1,0 +1,180 @@
+"""Carries what waits in a target's homes to its endpoint: frames first, then, to a server of ours, files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from .. import artifacts
+from ..locations import Home
+from ..otlp.requests import halves, joined, merged
+from ..otlp.transport import Answer, HttpClient, HttpTransport, Kind, Transport, transport
+from ..spool import Batch, SpoolReader
+from .uploading import Uploader
+
+if TYPE_CHECKING:
+    from ..otlp.endpoint import Endpoint
+    from ..recording.report import Report
+
+CONSUMER = "network"
+"""Its cursors in the spool. ("otlp" would give them the ending of segments.)"""
+REQUEST_BYTES = 1 << 20
+"""Of frames in one request to a foreign endpoint; a collector's gRPC takes 4 MiB, and a frame has up to 3."""
+SERVER_REQUEST_BYTES = 4 << 20
+UPLOADING = 1.0
+"""Seconds for files before it is looked for new frames."""
+BUSY = Answer(Kind.RETRY, "another process is sending it")
+TIME_IS_UP = Answer(Kind.RETRY, "there was no time left to send it")
+
+
+def waiting_bytes(homes: Sequence[Home], of_the_living: bool = True, files: bool = True) -> int:
+    """How much waits in a target's homes; of writers that are gone alone, if not `of_the_living`.
+
+    files: count those that are to be uploaded too.
+    """
+    total = 0
+    for home in homes:
+        if home.is_ours():
+            total += SpoolReader(home.spool, CONSUMER).backlog(of_the_living).bytes
+            total += sum(blob.size for blob in artifacts.stored(home.artifacts) if blob.sha256 and files)
+    return total
+
+
+class Carrier:
+    """Used by one thread at a time; several processes may carry for one target in turns.
+
+    ends: monotonic time at which a request is cut off, None for the endpoint's own timeout.
+    moved: told how many bytes of the spool, or of files, have arrived.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        homes: Sequence[Home],
+        report: Report,
+        points: Literal["full", "last"] = "full",
+        moved: Callable[[int], object] = lambda size: None,
+    ) -> None:
+        self.ends: float | None = None
+        self._endpoint = endpoint
+        self._homes = homes
+        self._report = report
+        self._points = points
+        self._moved = moved
+        self._transport: Transport
+        self._uploader: Uploader | None = None
+        if endpoint.store:
+            client = HttpClient(endpoint)
+            self._transport, self._uploader = HttpTransport(client), Uploader(client, report, moved)
+        else:
+            self._transport = transport(endpoint)
+
+    def carry(self, wait: bool = False) -> Answer | None:
+        """Send what is there now; None if all of it has arrived, else why not.
+
+        wait: until another process that is at it has done its turn; else the answer is `BUSY`.
+        """
+        problem = None
+        for home in self._homes:
+            reader = SpoolReader(home.spool, CONSUMER)
+            if not home.is_ours() or not home.spool.is_dir():
+                continue
+            try:
+                with reader.lock(wait):
+                    problem = self._frames(reader) or self._files(home) or problem
+            except BlockingIOError:
+                problem = BUSY
+            if problem is not None and problem is not BUSY:
+                return problem
+        return problem
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._transport.close()
+
+    def _frames(self, reader: SpoolReader) -> Answer | None:
+        for batch in reader.batches(SERVER_REQUEST_BYTES if self._endpoint.store else REQUEST_BYTES):
+            if problem := self._batch(reader, batch):
+                return problem
+        return None
+
+    def _batch(self, reader: SpoolReader, batch: Batch) -> Answer | None:
+        """Send a batch; where the endpoint will not have all of it at once, in ever smaller parts."""
+        groups, sent = [batch.payloads], 0
+        while groups:
+            group = groups.pop()
+            problem = self._send(group)
+            if problem is not None and problem.kind in (Kind.TOO_LARGE, Kind.BAD):
+                if len(group) > 1:
+                    middle = len(group) // 2
+                    groups += group[middle:], group[:middle]
+                    continue
+                problem = self._alone(reader, batch, group[0], problem)
+            if problem is not None:
+                return problem
+            sent += len(group)
+            reader.done(batch, sent)
+            self._moved(sum(map(len, group)))
+        return None
+
+    def _alone(self, reader: SpoolReader, batch: Batch, frame: bytes, problem: Answer) -> Answer | None:
+        """A frame that is refused by itself: its spans in two, or else it is put aside."""
+        parts = halves(frame)
+        if not parts:
+            reader.reject(batch.segment, frame)
+            where = f"it is kept in {reader.folder / 'rejected'}"
+            self._report.warn(
+                f"{self._endpoint.shown} does not take a span: {problem.message}; {where}",
+                f"rejected by {self._endpoint.shown}",
+            )
+            self._report.count_skipped(f"spans that {self._endpoint.shown} refused, which are put aside")
+            return None
+        for part in parts:
+            answer = self._send([part])
+            if answer is not None and answer.kind in (Kind.TOO_LARGE, Kind.BAD):
+                answer = self._alone(reader, batch, part, answer)
+            if answer is not None:
+                return answer
+        return None
+
+    def _send(self, frames: Sequence[bytes]) -> Answer | None:
+        """None if they were accepted."""
+        if not self._endpoint.store:
+            frames = merged(frames, self._points)
+        timeout = self._time_left()
+        if timeout <= 0:
+            return TIME_IS_UP
+        answer = self._transport.send(joined(frames), timeout)
+        if answer.kind is not Kind.ACCEPTED:
+            return answer
+        if answer.rejected:
+            shown = self._endpoint.shown
+            self._report.warn(
+                f"{shown} did not take {answer.rejected:,} spans: {answer.message}", f"partly {shown}"
+            )
+            self._report.count_skipped(f"spans that {shown} did not take", answer.rejected)
+        return None
+
+    def _files(self, home: Home) -> Answer | None:
+        """Some seconds' worth: there may be new frames by then."""
+        if self._uploader is None:
+            return None
+        pause = time.monotonic() + UPLOADING
+        for blob in artifacts.stored(home.artifacts):
+            if not blob.sha256 or self._uploader.has_given_up(blob):
+                continue
+            for problem in self._uploader.upload(home.artifacts, blob, self._time_left):
+                if problem is not None:
+                    return problem
+                if time.monotonic() > pause:
+                    return MORE
+        return None
+
+    def _time_left(self) -> float:
+        own = self._endpoint.timeout
+        return own if self.ends is None else min(own, self.ends - time.monotonic())
+
+
+MORE = Answer(Kind.RETRY, "there is more")
+"""Nothing is wrong: go on at once."""

@@ -1,0 +1,118 @@
+"""Sends spans to an OTLP endpoint by way of a spool: nothing is lost, and nobody waits for the network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .. import semconv as sc
+from ..locations import Home, homes, name_home
+from ..otlp.endpoint import Endpoint
+from ..recording.report import Report
+from .shipper import Shipper
+from .spool import SpoolExporter
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    from ..options import Options
+    from .carrying import Carrier
+
+EXIT_TIMEOUT = 5.0
+"""Seconds that the end of a process may take for the network."""
+SERVER_INTERVAL = 1.0
+"""Seconds between two requests to a store's server."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks at how much waits."""
+_BULK = frozenset({sc.SpanType.METRICS, sc.SpanType.LOG})
+"""What is not kept once too much waits; the rest is small, and tells which runs there were."""
+
+
+class OtlpExporter(SpoolExporter):
+    """Appends spans to the endpoint's spool, which a thread of this process sends on.
+
+    Over `options.spool_max_bytes` points and lines are counted in the report, not kept.
+    """
+
+    def __init__(self, endpoint: Endpoint, options: Options, writer: str, report: Report) -> None:
+        self._homes = homes(endpoint.target)
+        super().__init__([home.spool for home in self._homes], writer, report)
+        self._endpoint = endpoint
+        self._options = options
+        self._is_named = False
+        self._is_full = False
+        self._next_look = 0.0
+        interval = SERVER_INTERVAL if endpoint.store else _schedule_delay()
+        self._shipper = Shipper(self._carrier, endpoint.shown, interval, report)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(self._within_bounds(spans))
+        if not self._is_named:
+            self._is_named = True
+            for home in self._homes:
+                if home.spool.is_dir():
+                    with contextlib.suppress(OSError):
+                        name_home(home, self._endpoint.target)
+        self._shipper.start()
+        return result
+
+    def shutdown(self) -> None:
+        """Let go of the spool, send what is left within `EXIT_TIMEOUT`, and report what then waits."""
+        super().shutdown()
+        self._shipper.close(EXIT_TIMEOUT)
+        left = _left(self._homes, bool(self._endpoint.store))
+        if left:
+            self._report.waiting[self._endpoint.shown] = left
+        else:
+            self._report.waiting.pop(self._endpoint.shown, None)
+
+    def _carrier(self) -> Carrier:
+        from .carrying import Carrier  # ssl and urllib3: the thread's business
+
+        return Carrier(self._endpoint, self._homes, self._report, self._options.otlp_points)
+
+    def _within_bounds(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + LOOK_EVERY
+            waiting = sum(_size(home) for home in self._homes)
+            self._is_full = waiting > self._options.spool_max_bytes
+        if not self._is_full:
+            return spans
+        kept = [span for span in spans if (span.attributes or {}).get(sc.SPAN_TYPE) not in _BULK]
+        if len(kept) < len(spans):
+            full = f"more than {self._options.spool_max_bytes:,} bytes wait for {self._endpoint.shown}"
+            advice = "points and lines are not kept until they are sent (option spool_max_bytes)"
+            self._report.warn(f"{full}: {advice}", full)
+            self._report.count_skipped(f"tables of points and lines while {full}", len(spans) - len(kept))
+        return kept
+
+
+def _left(places: Sequence[Home], files: bool) -> int:
+    from .carrying import waiting_bytes
+
+    try:
+        return waiting_bytes(places, of_the_living=False, files=files)
+    except OSError:
+        return 0  # folders that nobody can read
+
+
+def _size(home: Home) -> int:
+    """Bytes of the segments in a home's spool: at most one segment more than what waits."""
+    try:
+        with os.scandir(home.spool) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".otlp"))
+    except OSError:
+        return 0
+
+
+def _schedule_delay() -> float:
+    """Seconds between two requests to a foreign endpoint: OpenTelemetry's own variable, in milliseconds."""
+    with contextlib.suppress(ValueError):
+        delay = int(os.environ.get("OTEL_BSP_SCHEDULE_DELAY", "").strip() or "5000")
+        if delay > 0:
+            return delay / 1000
+    return 5.0

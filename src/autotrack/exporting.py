@@ -1,0 +1,61 @@
+"""Turns options into exporters: the store's, and those that are asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from . import plugins
+from .errors import AutotrackError, OptionError
+from .exporters.otlp import OtlpExporter
+from .exporters.spool import SpoolExporter
+from .locations import homes, is_server
+from .options import did_you_mean
+from .otlp.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from .options import Options
+    from .recording.report import Report
+
+Maker = Callable[["Options", str, "Report"], "SpanExporter"]
+"""Makes an exporter for a process; `str` is the process's writer. May raise AutotrackError or OSError."""
+
+
+def _otlp(options: Options, writer: str, report: Report) -> SpanExporter:
+    return OtlpExporter(Endpoint.from_environment(), options, writer, report)
+
+
+BUILT_IN: dict[str, Maker] = {"otlp": _otlp}
+"""Ours by name. They come before OpenTelemetry's entry points, where the SDK has a "console" too."""
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises `OptionError` for a name that no exporter has."""
+    for name in names:
+        if name not in BUILT_IN and name not in plugins.names(plugins.EXPORTERS):
+            known = {*BUILT_IN, *plugins.names(plugins.EXPORTERS)}
+            raise OptionError(f"unknown exporter {name!r}{did_you_mean(name, known)}")
+
+
+def exporters(options: Options, writer: str, report: Report) -> list[SpanExporter]:
+    """The exporters of a process: the store's first. One that cannot be made is one line in the log."""
+    return [*_of_store(options, writer, report), *_named(options, writer, report)]
+
+
+def _of_store(options: Options, writer: str, report: Report) -> Iterator[SpanExporter]:
+    if options.store is not None and is_server(options.store):
+        yield OtlpExporter(Endpoint.of_store(options.store), options, writer, report)
+    elif options.store is not None:
+        yield SpoolExporter([home.spool for home in homes(options.store)], writer, report)
+
+
+def _named(options: Options, writer: str, report: Report) -> Iterator[SpanExporter]:
+    for name in dict.fromkeys(options.exporters):
+        try:
+            make = BUILT_IN.get(name)
+            yield make(options, writer, report) if make else plugins.load(plugins.EXPORTERS, name)()
+        except Exception as error:  # noqa: BLE001  third parties' constructors fail in any way
+            why = str(error) if isinstance(error, AutotrackError) else f"{type(error).__name__}: {error}"
+            report.warn(f"exporter {name!r} is left out: {why}")

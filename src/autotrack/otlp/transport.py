@@ -1,0 +1,296 @@
+"""Sends OTLP bodies to an endpoint, by HTTP or gRPC; imported only where something is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import encodings.idna  # noqa: F401  a host's name takes it, and nothing may be imported later, beside a fork
+import gzip
+import sys
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+import urllib3
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from .. import tokens
+from .._version import __version__
+from ..errors import AutotrackError
+from .endpoint import GRPC, Endpoint
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    import grpc
+
+_MOST_READ = 64 << 10
+"""Bytes of an answer that are looked at."""
+_MOST_TOLD = 300
+"""Characters of an answer that are shown."""
+LONGEST_WAIT = 3600.0
+"""Seconds that a receiver can ask us to wait."""
+AGENT = f"autotrack/{__version__}"
+_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+class Kind(StrEnum):
+    """What became of a body."""
+
+    ACCEPTED = "accepted"
+    TOO_LARGE = "too large"
+    BAD = "bad"  # the receiver will never take it
+    REFUSED = "refused"  # until a person changes something: a token, an address
+    RETRY = "retry"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`message` is for people; `rejected` spans of an accepted body were not taken; `after` is how many
+    seconds the receiver asks us to wait, None if it does not say."""
+
+    kind: Kind
+    message: str = ""
+    rejected: int = 0
+    after: float | None = None
+
+
+class Transport(Protocol):
+    """A way to one endpoint; used by one thread at a time."""
+
+    def send(self, body: bytes, timeout: float) -> Answer:
+        """Send a serialized `ExportTraceServiceRequest`, within about `timeout` seconds. Never raises for
+        what a network does."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
+
+
+def transport(endpoint: Endpoint) -> Transport:
+    """The transport that the endpoint's protocol asks for. Raises AutotrackError where it cannot be had."""
+    return GrpcTransport(endpoint) if endpoint.protocol == GRPC else HttpTransport(HttpClient(endpoint))
+
+
+class HttpClient:
+    """Requests to the host of an endpoint: connections are kept, credentials go nowhere else.
+
+    A server of ours is shown its token; after a 401 that is read again, once.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._pool = _pool(endpoint)
+        self._token = tokens.client_token(endpoint.store) if endpoint.store else None
+
+    def request(
+        self, method: str, url: str, timeout: float, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers with lower-case names, and the first 64 KiB of the answer.
+
+        Redirects are not followed. Raises `urllib3.exceptions.HTTPError` where there is no answer.
+        """
+        answer = self._once(method, url, timeout, body, headers or {})
+        if answer[0] == 401 and self.endpoint.store:
+            token = tokens.client_token(self.endpoint.store)
+            if token != self._token:
+                self._token = token
+                answer = self._once(method, url, timeout, body, headers or {})
+        return answer
+
+    def _once(
+        self, method: str, url: str, timeout: float, body: Any, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        own = {"user-agent": AGENT, **self.endpoint.headers}
+        if self._token:
+            own["authorization"] = f"Bearer {self._token}"
+        response = self._pool.request(
+            method,
+            url,
+            body=body,
+            headers=own | headers,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            said = response.read(_MOST_READ) if method != "HEAD" else b""
+            response.drain_conn()
+        finally:
+            response.release_conn()
+        return response.status, {name.lower(): value for name, value in response.headers.items()}, said
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._pool.clear()
+
+
+class HttpTransport:
+    """OTLP/HTTP with protobuf bodies."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+        self._endpoint = client.endpoint
+
+    def send(self, body: bytes, timeout: float) -> Answer:
+        headers = {"content-type": "application/x-protobuf"}
+        if self._endpoint.compression:
+            body = _compressed(body, self._endpoint.compression)
+            headers["content-encoding"] = self._endpoint.compression
+        try:
+            status, answered, said = self._client.request("POST", self._endpoint.url, timeout, body, headers)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return Answer(Kind.RETRY, network_problem(error))
+        return answer_of(status, answered, said)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def answer_of(status: int, headers: dict[str, str], said: bytes) -> Answer:
+    """What an HTTP status means."""
+    if 200 <= status < 300:
+        return _accepted(said if "protobuf" in headers.get("content-type", "") else b"")
+    message = _told(status, headers, said)
+    if status == 413:
+        return Answer(Kind.TOO_LARGE, message)
+    if status in (400, 422):
+        return Answer(Kind.BAD, message)
+    if status in (408, 429) or status >= 500:
+        return Answer(Kind.RETRY, message, after=_retry_after(headers.get("retry-after", "")))
+    return Answer(Kind.REFUSED, message)
+
+
+def _accepted(said: bytes) -> Answer:
+    """Read what the receiver says of spans that it did not take; most say nothing."""
+    if said:
+        with contextlib.suppress(DecodeError):
+            partial = ExportTraceServiceResponse.FromString(said).partial_success
+            return Answer(Kind.ACCEPTED, partial.error_message, max(0, partial.rejected_spans))
+    return Answer(Kind.ACCEPTED)
+
+
+def _told(status: int, headers: dict[str, str], said: bytes) -> str:
+    if 300 <= status < 400:
+        return f"HTTP {status}: it sends us elsewhere, which is not followed; set the address itself"
+    text = ""
+    if headers.get("content-type", "").startswith(("text/plain", "application/json")):
+        text = " ".join(said.decode("utf-8", "replace").split())[:_MOST_TOLD]
+    if status == 401:
+        text = text or f"set {tokens.VARIABLE} to its token"
+    return f"HTTP {status}{f': {text}' if text else ''}"
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds, or a date."""
+    with contextlib.suppress(ValueError, OverflowError):
+        return min(max(0.0, float(value)), LONGEST_WAIT)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()), LONGEST_WAIT)
+    return None
+
+
+def network_problem(error: Exception) -> str:
+    """One line of why there is no answer, without the library's own names and addresses of objects."""
+    for cause in (getattr(error, "reason", None), error):
+        if isinstance(cause, urllib3.exceptions.NameResolutionError):
+            return "unknown host"
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            return str(cause.__cause__ or "cannot connect")
+        if isinstance(cause, urllib3.exceptions.TimeoutError):
+            return "no answer in time"
+        if isinstance(cause, urllib3.exceptions.SSLError):
+            return f"TLS: {' '.join(str(cause).split())[:_MOST_TOLD]}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MOST_TOLD]
+
+
+def _compressed(body: bytes, how: str) -> bytes:
+    if how == "gzip":
+        return gzip.compress(body, 6)
+    return zstd.compress(body, 3)
+
+
+def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
+    """With the proxy that the environment names for this host, and the certificates that are named."""
+    parts = urlsplit(endpoint.url)
+    proxies = getproxies_environment()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if tokens.is_loopback(parts.hostname or "") or proxy_bypass_environment(parts.netloc.rpartition("@")[2]):
+        proxy = None
+    files = {
+        "ca_certs": endpoint.certificate,
+        "cert_file": endpoint.client_certificate,
+        "key_file": endpoint.client_key,
+    }
+    tls: dict[str, Any] = {name: file for name, file in files.items() if file}
+    if proxy:
+        credentials = urlsplit(proxy)
+        headers = None
+        if credentials.username:
+            user = f"{unquote(credentials.username)}:{unquote(credentials.password or '')}"
+            headers = urllib3.make_headers(proxy_basic_auth=user)
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, maxsize=1, **tls)
+    return urllib3.PoolManager(maxsize=1, **tls)
+
+
+class GrpcTransport:
+    """OTLP/gRPC, by the extra `[grpc]`: bodies go as they are."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        try:
+            import grpc
+        except ImportError:
+            raise AutotrackError("gRPC is not installed: pip install 'autotrack[grpc]'") from None
+        self._grpc = grpc
+        self._metadata = [*endpoint.headers.items()]
+        self._channel = self._opened(endpoint)
+        gzipped = grpc.Compression.Gzip if endpoint.compression == "gzip" else grpc.Compression.NoCompression
+        self._compression = gzipped
+        self._export = self._channel.unary_unary(_METHOD)
+
+    def _opened(self, endpoint: Endpoint) -> grpc.Channel:
+        address = urlsplit(endpoint.url).netloc.rpartition("@")[2]
+        options = [("grpc.primary_user_agent", AGENT)]
+        if endpoint.url.startswith("http://"):
+            return self._grpc.insecure_channel(address, options)
+        files = (endpoint.certificate, endpoint.client_key, endpoint.client_certificate)
+        try:
+            credentials = self._grpc.ssl_channel_credentials(*map(_content, files))
+        except OSError as error:
+            raise AutotrackError(f"{error.filename}: {error.strerror}") from error
+        return self._grpc.secure_channel(address, credentials, options)
+
+    def send(self, body: bytes, timeout: float) -> Answer:
+        try:
+            said = self._export(body, timeout=timeout, metadata=self._metadata, compression=self._compression)
+        except self._grpc.RpcError as error:
+            return self._answer(error)
+        return _accepted(said)
+
+    def _answer(self, error: Any) -> Answer:
+        code, status = error.code(), self._grpc.StatusCode
+        details = " ".join((error.details() or "").split())
+        message = f"{code.name}: {details}"[:_MOST_TOLD]
+        if code == status.RESOURCE_EXHAUSTED and ("larger than max" in details or "too large" in details):
+            return Answer(Kind.TOO_LARGE, message)
+        if code == status.INVALID_ARGUMENT:
+            return Answer(Kind.BAD, message)
+        wrong = (status.UNAUTHENTICATED, status.PERMISSION_DENIED, status.UNIMPLEMENTED, status.NOT_FOUND)
+        return Answer(Kind.REFUSED if code in wrong else Kind.RETRY, message)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def _content(file: str) -> bytes | None:
+    if not file:
+        return None
+    with open(file, "rb") as opened:
+        return opened.read()

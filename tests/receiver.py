@@ -1,0 +1,194 @@
+"""A real HTTP server that takes OTLP and blobs, and can be told to fail in every way that servers do."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from backports import zstd
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from autotrack import semconv as sc
+from autotrack.otlp.decode import decode_resource_spans
+from autotrack.records import SpanRecord
+
+Behaviour = Callable[["Handler"], bool]
+"""Answers a request in a way of its own, True if it did."""
+
+
+class Receiver:
+    """Keeps every span and file that it has acknowledged."""
+
+    def __init__(self, port: int = 0, tls: tuple[Path, Path] | None = None, token: str = "") -> None:
+        self.spans: list[SpanRecord] = []
+        self.bodies: list[tuple[int, dict[str, str]]] = []  # size on the wire, headers
+        self.blobs: dict[str, bytearray] = {}
+        self.whole: dict[str, bytes] = {}
+        self.parts: list[tuple[str, int, int]] = []  # digest, offset, size
+        self.token = token
+        self.behave: Behaviour = lambda handler: False
+        self.most_bytes = 1 << 30
+        self.asked = 0
+        self._lock = threading.Lock()
+        receiver = self
+
+        class Bound(Handler):
+            pass
+
+        Bound.receiver = receiver
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Bound)
+        self.server.daemon_threads = True
+        self.scheme = "http"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.scheme = "https"
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self.server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def take(self, request: ExportTraceServiceRequest) -> None:
+        with self._lock:
+            for group in request.resource_spans:
+                self.spans += decode_resource_spans(group.SerializeToString())
+
+    def of_type(self, kind: str) -> list[SpanRecord]:
+        return [span for span in self.spans if span.attributes.get(sc.SPAN_TYPE) == kind]
+
+    def points(self, name: str) -> list[float]:
+        """Every value that arrived, sorted: an own server drops what it has by `ml.seq`."""
+        seen: dict[Any, list[float]] = {}
+        for span in self.of_type(sc.SpanType.METRICS):
+            key = span.attributes[sc.WRITER], tuple(span.attributes[sc.SEQ])
+            seen[key] = [*span.attributes.get(sc.METRICS_VALUE_PREFIX + name, ())]
+        return sorted(value for values in seen.values() for value in values)
+
+    def wait_for(self, done: Callable[[], Any], timeout: float = 30.0) -> None:
+        end = time.monotonic() + timeout
+        while not done():
+            assert time.monotonic() < end, f"{len(self.spans)} spans, {len(self.whole)} files arrived"
+            time.sleep(0.02)
+
+
+class Handler(BaseHTTPRequestHandler):
+    receiver: Receiver
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _is_stopped(self) -> bool:
+        self.receiver.asked += 1
+        if self.receiver.behave(self):
+            return True
+        if self.receiver.token and self.headers.get("Authorization") != f"Bearer {self.receiver.token}":
+            self.body()
+            self.answer(401)
+            return True
+        return False
+
+    def do_POST(self) -> None:
+        if self._is_stopped():
+            return
+        body = self.body()
+        self.receiver.bodies.append((len(body), {k.lower(): v for k, v in self.headers.items()}))
+        if len(body) > self.receiver.most_bytes:
+            self.answer(413)
+            return
+        how = self.headers.get("Content-Encoding", "")
+        plain = {"zstd": zstd.decompress, "gzip": gzip.decompress, "": bytes}[how](body)
+        self.receiver.take(ExportTraceServiceRequest.FromString(plain))
+        self.answer(200, {"Content-Type": "application/x-protobuf"})
+
+    def do_HEAD(self) -> None:
+        if self._is_stopped():
+            return
+        digest = self.path.rpartition("/")[2]
+        if digest in self.receiver.whole:
+            self.answer(200)
+            return
+        self.answer(404, {"Upload-Offset": str(len(self.receiver.blobs.get(digest, b"")))})
+
+    def do_PATCH(self) -> None:
+        if self._is_stopped():
+            return
+        digest, data = self.path.rpartition("/")[2], self.body()
+        have = self.receiver.blobs.setdefault(digest, bytearray())
+        offset = int(self.headers["Upload-Offset"])
+        if offset != len(have):
+            self.answer(409, {"Upload-Offset": str(len(have))})
+            return
+        have += data
+        self.receiver.parts.append((digest, offset, len(data)))
+        if self.headers["Upload-Complete"] == "?1":
+            if hashlib.sha256(have).hexdigest() != digest:
+                del self.receiver.blobs[digest]
+                self.answer(422)
+                return
+            self.receiver.whole[digest] = bytes(have)
+        self.answer(204, {"Upload-Offset": str(len(have))})
+
+
+def status(
+    code: int, headers: dict[str, str] | None = None, times: int = 1 << 30, body: bytes = b""
+) -> Behaviour:
+    """Answers the first requests like this."""
+    left = [times]
+
+    def behave(handler: Handler) -> bool:
+        left[0] -= 1
+        if left[0] < 0:
+            return False
+        handler.body()
+        handler.answer(code, headers, body)
+        return True
+
+    return behave
+
+
+def hang(handler: Handler) -> bool:
+    """Takes the request, and says nothing."""
+    handler.body()
+    time.sleep(60)
+    return True
+
+
+def break_off(handler: Handler) -> bool:
+    """Closes in the middle of its answer."""
+    handler.body()
+    with contextlib.suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+        handler.connection.close()
+    handler.close_connection = True
+    return True
