@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .query import Search
 from .records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, Points, SpanRecord
@@ -165,6 +166,10 @@ class Backend(ABC):
     @abstractmethod
     def blobs(self) -> set[str]:
         """The sha256 of every file that a run refers to, or that a span names which it only keeps."""
+
+    def blob(self, sha256: str) -> Path | None:
+        """The file of a blob that lies in none of this machine's folders; None if it is not to be had."""
+        return None
 
     @abstractmethod
     def fits(self, run_id: str) -> list[Fit]:

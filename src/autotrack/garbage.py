@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import artifacts
 from .errors import StoreError
+from .locations import is_server
 from .store import Store
 
 GRACE = 24.0
@@ -51,6 +52,8 @@ def collect(store: Store, *, grace: float = GRACE, dry_run: bool = False) -> Col
 
     Raises `StoreError`, and frees nothing, where it cannot be known what runs refer to.
     """
+    if is_server(store.url):
+        raise StoreError(f"{store.url} is a server's: run autotrack gc where its store lies")
     store.drain()
     if not store.backend.exists():
         raise StoreError(f"there is no store at {store.url}, so nothing tells which files are in use")

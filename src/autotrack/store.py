@@ -16,9 +16,11 @@ from . import plugins
 from .backend import Backend, Liveness, RunRow, state_of
 from .errors import RunNotFound, StoreError
 from .grammar import parse_filter, parse_order
-from .locations import Home, homes, normalized
+from .locations import Home, homes, is_server, normalized
 from .otlp.decode import decode_resource_spans
+from .otlp.endpoint import Endpoint
 from .query import Compare, Entity, Key, Not, OneOf, Order, Present, Search, all_of
+from .recording.report import Report
 from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
 from .reduction import reduced
 from .semconv import Scalar
@@ -109,9 +111,7 @@ class Run:
         """The file kept as `path`, to read. Raises KeyError if there is none."""
         for found in self.artifacts:
             if found.path == path:
-                file = blobs.find(
-                    found.sha256, [home.artifacts for home in self._store.homes if home.is_ours()]
-                )
+                file = self._store.blob(found.sha256)
                 if file is None:
                     raise KeyError(f"the bytes of {path!r} are not on this machine")
                 return file
@@ -252,6 +252,9 @@ class Store:
         Returns the writers of this host that live: of those that are gone, everything is in.
         A spool that cannot be locked (a read-only folder) is one line in the log.
         """
+        if is_server(self.url):
+            self._send()
+            return set()
         live: set[str] = set()
         for home, spool in zip(self.homes, self._spools, strict=True):
             try:
@@ -268,6 +271,11 @@ class Store:
         changed, self._changed = self._changed, set()
         return changed
 
+    def blob(self, sha256: str) -> Path | None:
+        """The file of a blob; None if it is not to be had."""
+        folders = [home.artifacts for home in self.homes if home.is_ours()]
+        return blobs.find(sha256, folders) or self.backend.blob(sha256)
+
     def backlogs(self) -> dict[Path, Backlog]:
         """What waits in each spool folder."""
         return {spool.folder: spool.backlog() for spool in self._spools}
@@ -275,6 +283,17 @@ class Store:
     def close(self) -> None:
         """Let go of the backend."""
         self.backend.close()
+
+    def _send(self) -> None:
+        """What this machine's trainings have for the server; where it cannot be reached, it waits."""
+        from .exporters.carrying import MORE, Carrier
+
+        carrier = Carrier(Endpoint.of_store(self.url), self.homes, Report())
+        while (problem := carrier.carry(wait=True)) is MORE:
+            pass
+        carrier.close()
+        if problem is not None:
+            log.warning("autotrack: %s: %s; what is recorded here waits", self.url, problem.message)
 
     def _drain(self, spool: SpoolReader) -> None:
         wrote = False
@@ -312,7 +331,9 @@ class Store:
 
     def _drained(self) -> Liveness:
         """Drain the spools; what is known then of who lives."""
-        return Liveness(writers=frozenset(self.drain()), host=socket.gethostname(), now=time.time_ns())
+        writers = frozenset(self.drain())
+        host = "" if is_server(self.url) else socket.gethostname()
+        return Liveness(writers=writers, host=host, now=time.time_ns())
 
 
 @cache

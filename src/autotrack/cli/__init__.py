@@ -54,7 +54,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, server, ui, doctor, gc):
+for command in (runs, show, compare, execute, server, ui, sync, doctor, gc):
     commands.add_command(command)
 
 

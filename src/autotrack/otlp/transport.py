@@ -90,22 +90,28 @@ class HttpClient:
         self._token = tokens.client_token(endpoint.store) if endpoint.store else None
 
     def request(
-        self, method: str, url: str, timeout: float, body: Any = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        timeout: float,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        most: int | None = _MOST_READ,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers with lower-case names, and the first 64 KiB of the answer.
+        """Status, headers with lower-case names, and the answer, `most` bytes of it.
 
         Redirects are not followed. Raises `urllib3.exceptions.HTTPError` where there is no answer.
         """
-        answer = self._once(method, url, timeout, body, headers or {})
+        answer = self._once(method, url, timeout, body, headers or {}, most)
         if answer[0] == 401 and self.endpoint.store:
             token = tokens.client_token(self.endpoint.store)
             if token != self._token:
                 self._token = token
-                answer = self._once(method, url, timeout, body, headers or {})
+                answer = self._once(method, url, timeout, body, headers or {}, most)
         return answer
 
     def _once(
-        self, method: str, url: str, timeout: float, body: Any, headers: dict[str, str]
+        self, method: str, url: str, timeout: float, body: Any, headers: dict[str, str], most: int | None
     ) -> tuple[int, dict[str, str], bytes]:
         own = {"user-agent": AGENT, **self.endpoint.headers}
         if self._token:
@@ -121,7 +127,7 @@ class HttpClient:
             preload_content=False,
         )
         try:
-            said = response.read(_MOST_READ) if method != "HEAD" else b""
+            said = response.read(most) if method != "HEAD" else b""
             response.drain_conn()
         finally:
             response.release_conn()

@@ -254,7 +254,9 @@ class BackendConformance:
     ) -> None:
         """A training's own clock may be a day off; and that its host is the reader's too, tells nothing."""
         url, now, second = new_url(), 10**18, 10**9
-        self._with(url, lambda b: b.write([_start(RUNS[0], now + days * 86_400 * second)], received=now))
+        facts = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
+        start = ours("run.start", RUNS[0], 1, WRITERS[0], (1,), facts, now + days * 86_400 * second)
+        self._with(url, lambda b: b.write([start], received=now))
 
         def states(at: int) -> tuple[State, list[str]]:
             liveness = Liveness(now=at, host="h")
@@ -269,7 +271,7 @@ class BackendConformance:
 
         assert states(now + 29 * second) == (State.RUNNING, [])
         assert states(now + 31 * second) == (State.LOST, [RUNS[0]])
-        again = ours("beat", RUNS[0], 1, WRITERS[0], (2**62,), {}, now)
+        again = ours("beat", RUNS[0], 1, WRITERS[0], (2,), {}, now)
         self._with(url, lambda b: b.write([again], received=now + 40 * second))
         assert states(now + 41 * second) == (State.RUNNING, [])
 

@@ -1,0 +1,101 @@
+"""Real servers: one as its command starts it, and many in this process behind one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from autotrack.server.access import Access
+from autotrack.server.app import Server
+
+from ..scripts import TIMEOUT
+
+MOST_OPEN = 6
+"""Stores that are open at once: each has a thread of its own."""
+
+
+class Process:
+    """`autotrack server` in a process of its own."""
+
+    def __init__(self, store: str, env: dict[str, str], *arguments: str, port: int = 0) -> None:
+        command = [sys.executable, "-m", "autotrack", "server", "--store", store, "--port", str(port)]
+        self.process = subprocess.Popen(
+            [*command, *arguments], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        self.page = self.process.stdout.readline().removeprefix("autotrack: ").split(" ")[0].strip()
+        said = self.process.stdout.readline()
+        if "AUTOTRACK_STORE=" not in said:
+            raise AssertionError(f"the server did not start: {self.process.communicate(timeout=TIMEOUT)}")
+        self.url = said.strip().partition("AUTOTRACK_STORE=")[2]
+        self.port = int(self.url.rpartition(":")[2])
+
+    def end(self) -> str:
+        """Ask it to end; what it said on stderr."""
+        self.process.terminate()
+        return self.process.communicate(timeout=TIMEOUT)[1]
+
+    def kill(self) -> None:
+        """As the kernel does."""
+        self.process.kill()
+        self.process.communicate(timeout=TIMEOUT)
+
+
+class Many:
+    """Servers of many stores: `http://…/NAME` is the one of `sqlite:///FOLDER/NAME.db`; none needs a token."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: OrderedDict[str, tuple[Server, AsyncExitStack]] = OrderedDict()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        config = uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_level="warning", ws="none")
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._listener],), daemon=True)
+        self._lock = asyncio.Lock()
+
+    def __enter__(self) -> Many:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._uvicorn.should_exit = True
+        self._thread.join(TIMEOUT)
+        self._listener.close()
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        _, name, rest = scope["path"].split("/", 2)
+        server = await self._server(name)
+        await server.app({**scope, "path": f"/{rest}", "raw_path": None}, receive, send)
+
+    async def _server(self, name: str) -> Server:
+        async with self._lock:
+            if name in self._open:
+                self._open.move_to_end(name)
+                return self._open[name][0]
+            if len(self._open) >= MOST_OPEN:
+                _, (_, stack) = self._open.popitem(last=False)
+                await stack.aclose()
+            server = Server(f"sqlite:///{self._folder / name}.db", Access(None))
+            stack = AsyncExitStack()
+            await stack.enter_async_context(server.app.router.lifespan_context(server.app))
+            self._open[name] = server, stack
+            return server
+
+
+@contextlib.contextmanager
+def many(folder: Path) -> Iterator[Many]:
+    """Servers of the stores in a folder."""
+    with Many(folder) as servers:
+        yield servers

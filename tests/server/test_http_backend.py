@@ -1,0 +1,81 @@
+"""The HTTP backend against live servers: every promise of the contract, through OTLP and the API."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autotrack import semconv as sc
+from autotrack.backend import Liveness, state_of
+from autotrack.backends.http import HttpBackend
+from autotrack.backends.sqlite import SqliteBackend
+from autotrack.errors import StoreError
+from autotrack.states import State
+from autotrack.testing import BackendConformance
+from autotrack.testing.histories import RUNS, WRITERS, ours
+
+from .live import Many, many
+
+START = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Many]:
+    with many(tmp_path_factory.mktemp("stores")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without anything in it: migrating hundreds of them takes long."""
+    path = tmp_path_factory.mktemp("template") / "runs.db"
+    backend = SqliteBackend(f"sqlite:///{path}")
+    backend.write([])
+    backend.compact()
+    return path
+
+
+class TestHttp(BackendConformance):
+    """Every promise of the contract; that a write which fails leaves nothing is the client's own here."""
+
+    numbers = itertools.count()
+
+    @pytest.fixture
+    def new_url(self, servers: Many, empty_store: Path) -> Callable[[], str]:
+        def new() -> str:
+            name = f"store-{next(self.numbers)}"
+            shutil.copy(empty_store, servers._folder / f"{name}.db")
+            return f"{servers.url}/{name}"
+
+        return new
+
+    def make_backend(self, url: str) -> HttpBackend:
+        return HttpBackend(url)
+
+    @pytest.mark.parametrize("days", [-1, 0, 1])
+    def test_what_came_over_the_network_lives_by_its_receivers_clock(
+        self, new_url: Callable[[], str], days: int
+    ) -> None:
+        """The receiver is the server, and its clock says when that was; the reader's may say anything."""
+        url = new_url()
+        when = time.time_ns() + days * 86_400 * 10**9
+        self.write(url, ours("run.start", RUNS[0], 1, WRITERS[0], (1,), START, when))
+        backend = self.make_backend(url)
+        row = backend.run(RUNS[0])
+        assert row is not None
+        assert state_of(row, Liveness(now=time.time_ns(), host="")) is State.RUNNING
+        assert state_of(row, Liveness(now=time.time_ns() + 31 * 10**9, host="")) is State.LOST
+        backend.close()
+
+
+def test_a_server_that_is_not_there() -> None:
+    backend = HttpBackend("http://127.0.0.1:9")
+    with pytest.raises(StoreError, match="http://127.0.0.1:9: .*refused"):
+        backend.runs()
+    with pytest.raises(StoreError, match="refused"):
+        backend.write([ours("run.start", RUNS[0], 1, WRITERS[0], (1,), START, 1)])
