@@ -87,11 +87,11 @@ def _attribute(name: str) -> Attribute | None:
 
 def _fits(value: Any, wanted: str | tuple[str, ...]) -> bool:
     if isinstance(wanted, tuple):
-        return value in wanted
+        return isinstance(value, str) and value in wanted
     if wanted == "any":
         return type(value) in _TYPES.values()
     if isinstance(value, np.ndarray):
-        return value.dtype == _DTYPES.get(wanted)
+        return wanted in _DTYPES and bool(value.dtype == _DTYPES[wanted])
     if wanted.endswith("[]"):
         element = _TYPES[wanted.removesuffix("[]")]
         return isinstance(value, tuple) and all(type(one) is element for one in value)

@@ -149,7 +149,7 @@ TAG_PREFIX: Final = _key("ml.tag.", "string", "A tag.", "vision", optional=_SETT
 RUN_STATE: Final = _key(
     "ml.run.state",
     ("finished", "failed", "killed", "idle"),
-    "How it ended; on a `beat` only idle: the next sign of life may be long in coming.",
+    "How the run ended; idle only on a `beat`, whose next may be long in coming.",
     required=_RUN,
     optional=(SpanType.BEAT,),
 )
