@@ -56,10 +56,10 @@ def problems_seen(store: Store) -> list[str]:
     found: list[str] = []
     write = store.backend.write  # the only way in
 
-    def check_and_write(spans: Iterable[SpanRecord], received: int | None = None) -> None:
+    def check_and_write(spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
         taken_in = list(spans)
         found.extend(problem for span in taken_in for problem in problems(span))
-        write(taken_in, received)
+        return write(taken_in, received)
 
     store.backend.write = check_and_write  # type: ignore[method-assign]
     return found
