@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := AUTOTRACK_STORE=sqlite:///.demo/runs.db AUTOTRACK_EXPERIMENT=demo
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(INSTALLED)  ## train on real data, then show what was recorded
 	@for script in digits breast_cancer diabetes; do \
@@ -26,6 +26,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)  ## the figures of the README, one JSON line each
 	$(BIN)/python bench/all.py
+
+docs: $(INSTALLED)  ## docs/semconv.md and docs/registry from src/autotrack/semconv.py
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) .demo

@@ -32,3 +32,4 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     shutil.rmtree(short)
+    assert not any(place.problems)  # a test that breaks the conventions on purpose clears it

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autotrack.store import Run, Store
+from autotrack.testing.tracking import problems_seen
 
 TIMEOUT = 60.0
 """Seconds after which a script counts as hung."""
@@ -40,6 +41,8 @@ class Place:
     url: str
     env: dict[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    problems: list[list[str]] = field(default_factory=list)
+    """What each reader saw that is against the conventions: the fixture wants none."""
 
     def start(
         self, source: str, *arguments: object, name: str = "script", env: dict[str, str] | None = None
@@ -70,7 +73,9 @@ class Place:
 
     def open(self) -> Store:
         """A reader of its own; `autotrack.runs()` would enable autotrack in the test process."""
-        return Store(self.url)
+        store = Store(self.url)
+        self.problems.append(problems_seen(store))
+        return store
 
     def runs(self) -> dict[str, Run]:
         """All runs by name; no two may share one."""

@@ -83,7 +83,7 @@ def fill(run: autotrack.ActiveRun, value: str) -> None:
     """Put a text wherever one can be put."""
     run.set_attributes({sc.VCS_REVISION: value, sc.HOST_NAME: value, f"x.{value}": value})
     run.log_text("data", f"a/{value}")
-    facts = {sc.DATASET_ROLE: value, sc.DATASET_DIGEST: value, sc.DATASET_KIND: value}
+    facts = {sc.DATASET_ROLE: "eval", sc.DATASET_DIGEST: value, sc.DATASET_KIND: value}
     run.tell(sc.SpanType.DATASET, {sc.DATASET_NAME: value, sc.DATASET_SHAPE: [3, 2], **facts})
     model = {sc.MODEL_FLAVOR: value, sc.MODEL_CLASS: value, sc.MODEL_FACTS: "{}"}
     run.tell(sc.SpanType.MODEL, {sc.MODEL_PATH: value, **model})

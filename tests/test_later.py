@@ -129,6 +129,11 @@ def test_datasets_models_and_lines_that_make_no_sense_are_kept_as_spans(tracking
     found = tracking.run()
     assert found.datasets == []
     assert found.models == []
+    assert tracking.problems == [
+        "dataset: ml.dataset.digest is missing",
+        "model: ml.model.class is 1, not string",
+    ]
+    tracking.problems.clear()
 
 
 def test_at_the_end_what_the_flusher_keeps_waits_for_no_companion(tracking: Tracking) -> None:

@@ -17,4 +17,5 @@ __all__ = ["Tracking", "tracking"]
 def tracking(store: Place) -> Iterator[Tracking]:
     """Switched off again, and every open run ended, when the test is over."""
     with Tracking(store.url) as tracking:
+        store.problems.append(tracking.problems)
         yield tracking

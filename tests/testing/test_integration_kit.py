@@ -126,6 +126,20 @@ IN_THE_INTEGRATION = [
         id="return value altered",
     ),
     pytest.param("TestFit", "yield", "yield\n        yield", "its_hooks_do_not_fail", id="two yields"),
+    pytest.param(
+        "TestTrain",
+        RECORD,
+        f"run.set_attributes({{'ml.toyboost.rate': 0.1}}); {RECORD}",
+        "its_spans_follow_the_conventions",
+        id="an attribute of its own under our prefix",
+    ),
+    pytest.param(
+        "TestFit",
+        RECORD,
+        f"run.tell('dataset', {{'ml.dataset.name': 'train', 'ml.dataset.size': 8.0}}); {RECORD}",
+        "its_spans_follow_the_conventions",
+        id="a span that lacks what it must have",
+    ),
 ]
 
 

@@ -247,6 +247,14 @@ class IntegrationConformance:
         lines = [record.getMessage() for record in caplog.records if record.name == "autotrack"]
         assert not lines, "autotrack complained of the training:\n" + "\n".join(lines)
 
+    def test_its_spans_follow_the_conventions(self, tracking: Tracking) -> None:
+        self.enable(tracking)
+        self.train()
+        self.error()
+        tracking.runs()
+        problems = sorted(set(tracking.problems))
+        assert not problems, "spans that are not as docs/semconv.md says:\n" + "\n".join(problems)
+
     def _recorded(self, tracking: Tracking) -> Run:
         runs = self.outermost_runs(tracking)
         assert runs, "train() made no run"

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 from .. import _enable
+from ..conventions import problems
+from ..records import SpanRecord
 from ..store import Run, Store
 
 
 class Tracking:
     """What was recorded so far, read as a user would.
 
-    A context manager: when it is left, autotrack is off and every open run has ended.
+    A context manager: when it is left, autotrack is off and every open run has ended. `problems` grows
+    by what is wrong with each span that is read, against the conventions of docs/semconv.md.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self.store = Store(url)
+        self.problems = problems_seen(self.store)
 
     def enable(self, *names: str, **options: Any) -> None:
         """`autotrack.enable` with this store, and without the environment's facts, the same in each test."""
@@ -44,3 +49,17 @@ class Tracking:
     def __exit__(self, kind: object, error: BaseException | None, tb: TracebackType | None) -> None:
         _enable.end()
         self.store.close()
+
+
+def problems_seen(store: Store) -> list[str]:
+    """What is wrong with the spans that the store takes in from now on; the list grows."""
+    found: list[str] = []
+    write = store.backend.write  # the only way in
+
+    def check_and_write(spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
+        taken_in = list(spans)
+        found.extend(problem for span in taken_in for problem in problems(span))
+        return write(taken_in, received)
+
+    store.backend.write = check_and_write  # type: ignore[method-assign]
+    return found
