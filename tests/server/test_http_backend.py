@@ -75,7 +75,7 @@ class TestHttp(BackendConformance):
 
 def test_a_server_that_is_not_there() -> None:
     backend = HttpBackend("http://127.0.0.1:9")
-    with pytest.raises(StoreError, match="http://127.0.0.1:9: .*refused"):
+    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9: .*refused"):
         backend.runs()
     with pytest.raises(StoreError, match="refused"):
         backend.write([ours("run.start", RUNS[0], 1, WRITERS[0], (1,), START, 1)])

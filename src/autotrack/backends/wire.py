@@ -177,11 +177,11 @@ def search_to_json(search: Search) -> dict[str, Any]:
 
 
 def search_from_json(told: Any) -> Search:
-    """And back; it may come from anybody. Raises ValueError if it is no search."""
+    """And back; it may come from anybody. Raises ValueError if it is none."""
     try:
         where = _expression(told["where"], _MOST_LEVELS) if told.get("where") is not None else None
         order = tuple(Order(_key_from(key), _is(bool, down)) for *key, down in told.get("order", ()))
-    except (TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"no search: {error}") from None
     return Search(where, order)
 
@@ -206,7 +206,7 @@ def _expression_to_json(expression: Expression) -> list[Any]:
 
 def _expression(told: Sequence[Any], room: int) -> Expression:
     if not room:
-        raise ValueError("no search: nested too deeply")
+        raise ValueError("nested too deeply")
     kind, *rest = told
     match kind, *rest:
         case "And", _, *_:
@@ -227,12 +227,12 @@ def _expression(told: Sequence[Any], room: int) -> Expression:
         case "Like", key, str(pattern), bool(ignore_case), bool(negated):
             _operand(found := _key_from(key), pattern)
             return Like(found, pattern, ignore_case, negated)
-    raise ValueError(f"no search: {str(kind)[:40]!r} is no condition, or not so")
+    raise ValueError(f"{str(kind)[:40]!r} is no condition, or not so")
 
 
 def _condition(expression: Expression) -> Any:
     if isinstance(expression, InState | Not | And | Or):
-        raise ValueError("no search: Not stands before conditions only")
+        raise ValueError("Not stands before conditions only")
     return expression
 
 
@@ -244,14 +244,14 @@ def _key_from(told: Any) -> Key:
     entity, name = told
     key = Key(Entity(entity), _is(str, name))
     if key.name not in _FIELDS.get(key.entity, (key.name,)):
-        raise ValueError(f"no search: a {entity} has no field {name[:40]!r}")
+        raise ValueError(f"a {entity} has no field {name[:40]!r}")
     return key
 
 
 _FIELDS = {Entity.RUN: RUN_FIELDS, Entity.DATASET: DATASET_FIELDS}
 _OPERANDS: dict[Kind, tuple[type, ...]] = {
     Kind.NUMBER: (float,),
-    Kind.TIME: (float,),
+    Kind.TIME: (int, float),
     Kind.TEXT: (str,),
     Kind.SCALAR: (float, str),
     Kind.STATE: (),  # asked for by `InState`
@@ -261,15 +261,15 @@ _OPERANDS: dict[Kind, tuple[type, ...]] = {
 def _operand(key: Key, told: Any) -> float | str:
     """What values of a key can be compared with."""
     value = _scalar_from_json(told)
-    if type(value) is int:
+    if type(value) is int and kind_of(key) is not Kind.TIME:
         value = float(value)
     if type(value) not in _OPERANDS[kind_of(key)]:
-        raise ValueError(f"no search: {key.name[:40]!r} is {kind_of(key).value}, not {str(told)[:40]!r}")
+        raise ValueError(f"{key.name[:40]!r} is {kind_of(key).value}, not {str(told)[:40]!r}")
     operand: float | str = value
     return operand
 
 
 def _is(kind: type[Any], value: Any) -> Any:
     if type(value) is not kind:
-        raise ValueError(f"no search: {value!r} is no {kind.__name__}")
+        raise ValueError(f"{value!r} is no {kind.__name__}")
     return value

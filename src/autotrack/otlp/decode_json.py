@@ -131,13 +131,17 @@ def nanoseconds(message: Mapping[str, Any], name: str) -> int:
 
 
 def identifier(message: Mapping[str, Any], name: str, size: int) -> str:
-    """An id in hex, "" where it is absent or all zeros. Raises ValueError if it has another length."""
+    """An id in hex, "" where it is absent. Raises ValueError if it has another length."""
     found = text(message, name).lower()
-    if not found.strip("0"):
-        return ""
-    if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", found):
+    if found and not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", found):
         raise ValueError(f"{name} is not {2 * size} hexadecimal digits")
     return found
+
+
+def optional_identifier(message: Mapping[str, Any], name: str, size: int) -> str | None:
+    """The same; None where it is absent or all zeros, which says so too."""
+    found = identifier(message, name, size)
+    return found if found.strip("0") else None
 
 
 def _record(span: Mapping[str, Any], scope: Mapping[str, Any], resource: Mapping[str, Any]) -> SpanRecord:
@@ -149,7 +153,7 @@ def _record(span: Mapping[str, Any], scope: Mapping[str, Any], resource: Mapping
     return SpanRecord(
         trace_id=trace_id,
         span_id=span_id,
-        parent_id=identifier(span, "parentSpanId", 8) or None,
+        parent_id=optional_identifier(span, "parentSpanId", 8),
         name=text(span, "name"),
         start=nanoseconds(span, "startTimeUnixNano"),
         end=nanoseconds(span, "endTimeUnixNano"),

@@ -105,8 +105,8 @@ def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
     attributes = dj.mapping(dj.rows(record, "attributes"))
     time = dj.nanoseconds(record, "timeUnixNano") or dj.nanoseconds(record, "observedTimeUnixNano")
     body = dj.value(dj.as_object(record.get("body") or {}))
-    trace_id = dj.identifier(record, "traceId", 16)
-    parent_id = dj.identifier(record, "spanId", 8) or None
+    trace_id = dj.optional_identifier(record, "traceId", 16)
+    parent_id = dj.optional_identifier(record, "spanId", 8)
     digest = _digest(origin, trace_id, parent_id, time, body, attributes)
     return SpanRecord(
         trace_id=trace_id or digest[:32],

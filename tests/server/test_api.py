@@ -1,0 +1,224 @@
+"""The API: what is read, what is wrong, and its published description held against it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import schemathesis
+import urllib3
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from autotrack import semconv as sc
+from autotrack.backends import wire
+from autotrack.grammar import parse_filter, parse_order
+from autotrack.query import Search
+from autotrack.testing.histories import ours
+
+from .live import Threaded
+from .test_otlp_in import PROTOBUF, body_of, points
+
+
+@pytest.fixture(scope="module")
+def runs(server: Threaded) -> list[str]:
+    """Ten runs, the n-th with param n and a curve that ends in n."""
+    ids = [f"{n:02x}" + "e" * 30 for n in range(10)]
+    spans = []
+    for n, run in enumerate(ids):
+        facts = {
+            sc.RUN_NAME: f"run {n}",
+            sc.EXPERIMENT_NAME: "even" if n % 2 == 0 else "odd",
+            sc.PARAM_PREFIX + "n": n,
+            sc.PARAM_PREFIX + "nan": float("nan"),
+            sc.TAG_PREFIX + "t": "x",
+        }
+        if n == 9:
+            facts[sc.RUN_PARENT] = ids[0]
+        spans.append(ours("run.start", run, 1, "c" * 16, (n + 1,), facts, n))
+        spans.append(points("loss", [float("inf"), float("nan"), float(n)], run)[1])
+    assert server.ask("POST", "/v1/traces", body_of(*spans), PROTOBUF).status == 200
+    return ids
+
+
+def get(server: Threaded, path: str) -> Any:
+    answer = server.ask("GET", f"/api/v1{path}")
+    assert answer.status == 200, answer.data
+    return answer.json()
+
+
+def test_runs_come_page_by_page(server: Threaded, runs: list[str]) -> None:
+    for order, expected in (("", runs[::-1]), ("params.n", runs)):
+        found: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = get(server, f"/runs?filter=params.n>=0&limit=3&order_by={order}&after={after}")
+            assert len(page["runs"]) <= 3
+            found += [run["id"] for run in page["runs"]]
+            after = page["next"]
+        assert found == expected
+
+
+def test_a_run_as_it_is_told(server: Threaded, runs: list[str]) -> None:
+    run = get(server, f"/runs/{runs[4][:6]}")
+    assert (run["id"], run["name"], run["experiment"], run["state"]) == (runs[4], "run 4", "even", "running")
+    assert (run["started"], run["ended"], run["told"]) == (1, None, None)
+    assert run["params"] == {"n": 4, "nan": {"float": "NaN"}}
+    assert run["metrics"]["loss"] == {"last": 4.0, "min": 4.0, "max": 4.0, "count": 3, "non_finite": 2}
+    assert 0 <= run["silence"] < 60
+    assert get(server, f"/runs/{runs[0]}")["children"] == [runs[9]]
+    assert runs[9] not in [run["id"] for run in get(server, "/runs?roots=true&limit=1000")["runs"]]
+
+
+def test_experiments_and_counts(server: Threaded, runs: list[str]) -> None:
+    found = {one["name"]: one["runs"] for one in get(server, "/experiments")["experiments"]}
+    assert (found["even"], found["odd"]) == (5, 5)
+    assert get(server, "/runs/count?filter=params.n<3") == {"count": 3}
+
+
+def test_points_as_json_and_as_columns(server: Threaded, runs: list[str]) -> None:
+    path = f"/api/v1/runs/{runs[7]}/points?name=loss"
+    told = server.ask("GET", path).json()
+    assert (told["step"], told["value"]) == ([0, 1, 2], ["Infinity", "NaN", 7.0])
+    raw = server.ask("GET", path, headers={"accept": "application/octet-stream"})
+    assert raw.headers["x-count"] == "3"
+    assert np.frombuffer(raw.data[:24], "<i8").tolist() == [0, 1, 2]
+    assert repr(np.frombuffer(raw.data[48:], "<f8").tolist()) == "[inf, nan, 7.0]"
+    long = points("x", list(np.sin(np.arange(5000))))
+    server.ask("POST", "/v1/traces", body_of(long[1]), PROTOBUF)
+    reduced = get(server, f"/runs/{long[0]}/points?name=x&max_points=100")
+    assert reduced["count"] == 5000
+    assert 50 <= len(reduced["step"]) <= 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/runs?filter=metrics.x>", 400, "the filter's column 11"),
+        ("/runs?order_by=nothing", 400, "the order's column 1"),
+        ("/runs?limit=x", 422, "limit is no whole number"),
+        ("/runs?limit=0", 422, "limit is not between 1 and 10,000"),
+        ("/runs?after=x", 422, "after is not what `next` said"),
+        ("/runs?after=99999999999999999999-a", 422, "after is not what"),
+        ("/runs?roots=maybe", 422, "neither true nor false"),
+        ("/runs?limit=1&wrong=1", 422, "no parameter 'wrong'"),
+        ("/runs/zz", 404, "no run has the id 'zz'"),
+        ("/runs/zz/logs", 404, "no run has the id 'zz'"),
+        ("/nothing", 404, "there is nothing here"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    server: Threaded, runs: list[str], path: str, status: int, said: str
+) -> None:
+    answer = server.ask("GET", f"/api/v1{path}")
+    assert answer.status == status
+    assert said in answer.json()["error"]["message"]
+
+
+def test_a_filters_error_has_its_column(server: Threaded) -> None:
+    answer = server.ask("GET", "/api/v1/runs?filter=metrics.acc%20%3E%20%27a%27")
+    assert answer.json()["error"]["column"] == 15
+
+
+SEARCHES = [
+    "params.n >= 2 AND NOT params.n = 4",
+    "tags.t LIKE 'x%' OR metrics.loss IN (1, 2) AND name ILIKE 'RUN _'",
+    "state = 'running' AND params.absent IS NULL",
+    "experiment = 'odd' AND started > '-7d' OR parent IS NOT NULL",
+]
+
+
+@pytest.mark.parametrize("filter", SEARCHES)
+def test_a_search_that_was_understood_elsewhere(server: Threaded, runs: list[str], filter: str) -> None:
+    search = Search(parse_filter(filter), parse_order("metrics.loss desc, params.n"))
+    assert wire.search_from_json(json.loads(json.dumps(wire.search_to_json(search)))) == search
+    body = json.dumps(wire.search_to_json(search))
+    found = server.ask("POST", "/api/v1/search", body).json()["runs"]
+    query = urllib3.request.urlencode({"filter": filter, "order_by": "metrics.loss desc, params.n"})
+    assert [run["id"] for run in found] == [run["id"] for run in get(server, f"/runs?{query}")["runs"]]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {"where": 1},
+        {"where": ["Compare", ["run", "nothing"], "=", "x"]},
+        {"where": ["Compare", ["run", "started"], "=", "x"]},
+        {"where": ["Compare", ["metric", "x"], "=", None]},
+        {"where": ["Compare", ["metric", "x"], ";", 1]},
+        {"where": ["Like", ["metric", "x"], "a", False, False]},
+        {"where": ["And"]},
+        {"where": ["Not", ["InState", "running"]]},
+        {"where": ["InState", "asleep"]},
+        {"where": ["Present", ["run", 7]]},
+        {"order": [["metric", "x", 1]]},
+        {"order": 3},
+    ],
+)
+def test_no_search(server: Threaded, told: Any) -> None:
+    answer = server.ask("POST", "/api/v1/search", json.dumps(told))
+    assert answer.status == 400
+    assert "no " in answer.json()["error"]["message"]
+
+
+def test_events_tell_which_runs_changed(server: Threaded) -> None:
+    stream = server.ask("GET", "/api/v1/events", preload_content=False)
+    lines = (line for part in stream.stream() for line in part.decode().splitlines())
+    assert next(lines) == "event: hello"
+    run, span = points("x", [1.0])
+    threading.Timer(0.2, server.ask, ("POST", "/v1/traces", body_of(span), PROTOBUF)).start()
+    found = next(line for line in lines if line.startswith("data:") and "runs" in line)
+    told = json.loads(found.removeprefix("data: "))
+    assert told["runs"] == [run]
+    stream.close()
+    again = server.ask("GET", f"/api/v1/events?since={told['cursor'] - 1}", preload_content=False)
+    lines = (line for part in again.stream() for line in part.decode().splitlines())
+    assert run in next(line for line in lines if '"runs"' in line), "who was away is told"
+    again.close()
+
+
+def test_a_run_shows_within_a_second_of_its_commit(server: Threaded) -> None:
+    run, span = points("x", [1.0])
+    began = time.monotonic()
+    server.ask("POST", "/v1/traces", body_of(span), PROTOBUF)
+    assert get(server, f"/runs/{run}")["id"] == run
+    assert time.monotonic() - began < 30, "it is there as soon as it is acknowledged"
+
+
+def test_the_description_is_published(server: Threaded) -> None:
+    document = get(server, "/openapi.json")
+    assert document["openapi"] == "3.1.0"
+    assert {"/api/v1/runs", "/api/v1/runs/{run_id}/points", "/api/v1/blobs/{sha256}"} <= set(
+        document["paths"]
+    )
+
+
+class TestSchema:
+    """Whatever fits the description, and much that does not: never a 500, always as described."""
+
+    def test_requests_made_from_the_description(self, server: Threaded, runs: list[str]) -> None:
+        document = get(server, "/openapi.json")
+        del document["paths"]["/api/v1/events"]
+        schema = schemathesis.openapi.from_dict(document)
+        for operation in schema.get_all_operations():
+            case_strategy = operation.ok().as_strategy()
+
+            @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @given(case=case_strategy)
+            def ask(case: Any) -> None:
+                case.call_and_validate(
+                    base_url=server.url,
+                    headers={"authorization": "Bearer secret"},
+                    checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
+                )
+
+            ask()

@@ -1,0 +1,334 @@
+"""OTLP in over HTTP, as SDKs, collectors and broken programs send it."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socket
+import threading
+import zlib
+from typing import Any
+
+import pytest
+from backports import zstd
+from google.protobuf.json_format import MessageToDict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from autotrack import semconv as sc
+from autotrack.backends.sqlite import SqliteBackend
+from autotrack.errors import StoreError
+from autotrack.otlp.decode import decode_request
+from autotrack.otlp.decode_json import decode_json_request
+from autotrack.otlp.records import encode_records
+from autotrack.otlp.requests import joined
+from autotrack.records import SpanRecord
+from autotrack.server import bodies, intake
+from autotrack.testing.histories import histories, ours
+
+from .live import Threaded
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+JSON = {"content-type": "application/json"}
+_numbers = iter(range(1, 1 << 30))
+
+
+def points(name: str, values: Any, run: str | None = None) -> tuple[str, SpanRecord]:
+    """A run of its own, and a table of its points."""
+    number = next(_numbers)
+    run = run or f"{number:032x}"
+    facts = {
+        sc.METRICS_STEP: tuple(range(len(values))),
+        sc.METRICS_TIME: tuple(range(len(values))),
+        sc.METRICS_VALUE_PREFIX + name: tuple(values),
+    }
+    return run, ours("metrics", run, 1, f"{number:016x}", (1,), facts, 1)
+
+
+def body_of(*spans: SpanRecord) -> bytes:
+    return joined(encode_records(spans))
+
+
+def as_json(body: bytes) -> dict[str, Any]:
+    """As OTLP's JSON has it: ids in hexadecimal."""
+    told = MessageToDict(ExportTraceServiceRequest.FromString(body), use_integers_for_enums=True)
+    request = ExportTraceServiceRequest.FromString(body)
+    for group, raw_group in zip(told.get("resourceSpans", ()), request.resource_spans, strict=True):
+        for scope, raw_scope in zip(group.get("scopeSpans", ()), raw_group.scope_spans, strict=True):
+            for span, raw in zip(scope["spans"], raw_scope.spans, strict=True):
+                span |= {"traceId": raw.trace_id.hex(), "spanId": raw.span_id.hex()}
+    return told
+
+
+def curve(server: Threaded, run: str, name: str) -> list[float]:
+    """What the server says of it."""
+    return list(server.ask("GET", f"/api/v1/runs/{run}/points?name={name}").json()["value"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [("identity", bytes), ("gzip", gzip.compress), ("zstd", zstd.compress), ("", bytes)],
+)
+def test_protobuf_in_each_encoding(server: Threaded, encoding: str, packed: Any) -> None:
+    run, span = points("loss", [1.0, 2.0, 3.5])
+    headers = PROTOBUF | ({"content-encoding": encoding} if encoding else {})
+    answer = server.ask("POST", "/v1/traces", packed(body_of(span)), headers)
+    assert (answer.status, answer.headers["content-type"], answer.data) == (
+        200,
+        PROTOBUF["content-type"],
+        b"",
+    )
+    assert curve(server, run, "loss") == [1.0, 2.0, 3.5], "it was committed before the answer"
+
+
+def test_json_with_integers_among_the_numbers(server: Threaded) -> None:
+    """JavaScript has one type of number."""
+    run, span = points("loss", [1.0, 2.5] * 30)
+    told = as_json(body_of(span))
+    for attribute in told["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"]:
+        for value in attribute["value"].get("arrayValue", {}).get("values", ()):
+            if value.get("doubleValue") == 1.0:
+                del value["doubleValue"]
+                value["intValue"] = "1"
+    answer = server.ask(
+        "POST", "/v1/traces", json.dumps(told), JSON | {"content-type": "application/json; charset=utf-8"}
+    )
+    assert (answer.status, answer.json()) == (200, {})
+    assert curve(server, run, "loss") == [1.0, 2.5] * 30
+
+
+def test_chunked_bodies_without_a_length(server: Threaded) -> None:
+    run, span = points("loss", [4.0])
+    body = body_of(span)
+    parts = iter([body[:10], body[10:]])
+    assert server.ask("POST", "/v1/traces", parts, PROTOBUF).status == 200
+    assert curve(server, run, "loss") == [4.0]
+
+
+def test_spans_that_are_none_cost_the_others_nothing(server: Threaded) -> None:
+    run, span = points("loss", [5.0])
+    request = ExportTraceServiceRequest.FromString(body_of(span))
+    request.resource_spans[0].scope_spans[0].spans.add(name="no ids")
+    answer = server.ask("POST", "/v1/traces", request.SerializeToString(), PROTOBUF)
+    partial = ExportTraceServiceResponse.FromString(answer.data).partial_success
+    assert (answer.status, partial.rejected_spans) == (200, 1)
+    assert "an id has 0 bytes, not 16" in partial.error_message
+    assert curve(server, run, "loss") == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"nonsense", PROTOBUF, 400),
+        (b"nonsense", JSON, 400),
+        (b"[]", JSON, 400),
+        (b'{"resourceSpans": 1}', JSON, 400),
+        (b"[" * 100_000, JSON, 400),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": {}}]}]}', JSON, 400),
+        (b"\xff\xfe", JSON, 400),
+        (b"", {}, 415),
+        (b"", {"content-type": "text/plain"}, 415),
+        (b"x", PROTOBUF | {"content-encoding": "br"}, 415),
+        (b"no gzip", PROTOBUF | {"content-encoding": "gzip"}, 400),
+        (gzip.compress(b"x" * 1000)[:-9], PROTOBUF | {"content-encoding": "gzip"}, 400),
+        (b"no zstd", PROTOBUF | {"content-encoding": "zstd"}, 400),
+        (zstd.compress(b"x" * 1000)[:-3], PROTOBUF | {"content-encoding": "zstd"}, 400),
+    ],
+)
+def test_what_is_no_request_gets_a_clear_answer(
+    server: Threaded, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = server.ask("POST", "/v1/traces", body, headers)
+    assert answer.status == status
+    assert answer.data
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+def test_a_small_body_that_unpacks_into_a_huge_one(server: Threaded, encoding: str, pack: Any) -> None:
+    bomb = pack(bytes(bodies.MOST_BYTES + 1))
+    assert len(bomb) < 1 << 20
+    answer = server.ask("POST", "/v1/traces", bomb, PROTOBUF | {"content-encoding": encoding})
+    assert answer.status == 413
+
+
+def test_a_body_that_says_it_is_too_large_is_not_even_read(server: Threaded) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(
+            b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
+            b"Content-Type: application/x-protobuf\r\nContent-Length: 99999999999\r\n\r\n"
+        )
+        assert client.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_ends_early_leaves_nothing(server: Threaded) -> None:
+    run, span = points("loss", [6.0])
+    body = body_of(span)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        head = (
+            "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
+            f"Content-Type: application/x-protobuf\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        client.sendall(head.encode() + body[:-1])
+    assert server.ask("GET", f"/api/v1/runs/{run}").status == 404
+
+
+def test_many_at_once_are_all_there(server: Threaded) -> None:
+    tables = [points("x", [float(n)]) for n in range(100)]
+    statuses: list[int] = []
+
+    def send(some: list[tuple[str, SpanRecord]]) -> None:
+        statuses.extend(server.ask("POST", "/v1/traces", body_of(span), PROTOBUF).status for _, span in some)
+
+    senders = [threading.Thread(target=send, args=(tables[n::8],)) for n in range(8)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert statuses == [200] * 100
+    assert [curve(server, run, "x") for run, _ in tables] == [[float(n)] for n in range(100)]
+
+
+def test_one_bad_body_in_a_group_costs_the_others_nothing(
+    server: Threaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SqliteBackend.write
+    run, span = points("x", [1.0])
+    poison = points("poison", [1.0])[1]
+
+    def write(self: SqliteBackend, spans: Any, received: int | None = None) -> set[str]:
+        spans = list(spans)
+        if any(sc.METRICS_VALUE_PREFIX + "poison" in s.attributes for s in spans):
+            raise ArithmeticError("what nobody thought of")
+        return real(self, spans, received)
+
+    monkeypatch.setattr(SqliteBackend, "write", write)
+    answers: dict[str, int] = {}
+
+    def send(name: str, body: bytes) -> None:
+        answers[name] = server.ask("POST", "/v1/traces", body, PROTOBUF).status
+
+    senders = [
+        threading.Thread(target=send, args=("poison", body_of(poison))),
+        threading.Thread(target=send, args=("good", body_of(span))),
+    ]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert answers == {"poison": 400, "good": 200}
+    assert curve(server, run, "x") == [1.0]
+
+
+def test_a_store_that_cannot_be_written_asks_for_patience(
+    server: Threaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, span = points("x", [1.0])
+
+    def full(*arguments: Any) -> set[str]:
+        raise StoreError("cannot use the store: disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteBackend, "write", full)
+        answer = server.ask("POST", "/v1/traces", body_of(span), PROTOBUF)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert server.ask("GET", "/ready").status == 503
+        assert server.ask("GET", "/health").status == 200
+    assert server.ask("POST", "/v1/traces", body_of(span), PROTOBUF).status == 200
+    assert server.ask("GET", "/ready").status == 200
+    assert curve(server, run, "x") == [1.0]
+
+
+def test_when_more_waits_than_can_be_kept(server: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "WAITING_BYTES", 10)
+    goes_on = threading.Event()
+    real = SqliteBackend.write
+
+    def slow(self: SqliteBackend, spans: Any, received: int | None = None) -> set[str]:
+        goes_on.wait(30)
+        return real(self, spans, received)
+
+    monkeypatch.setattr(SqliteBackend, "write", slow)
+    first = threading.Thread(
+        target=server.ask, args=("POST", "/v1/traces", body_of(points("x", [1.0])[1]), PROTOBUF)
+    )
+    first.start()
+    answer = None
+    while answer is None or answer.status != 429:  # until the first one has arrived
+        body = body_of(points("x", [1.0])[1])
+        answer = server.ask("POST", "/v1/traces", body, PROTOBUF, timeout=5, retries=False)
+    assert answer.headers["retry-after"] == "1"
+    goes_on.set()
+    first.join()
+
+
+def test_logs_and_metrics_are_translated(server: Threaded) -> None:
+    run = f"{next(_numbers):032x}"
+    resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
+    point = {"timeUnixNano": "7", "asDouble": 0.5}
+    metrics = {
+        "resourceMetrics": [
+            {
+                "resource": resource,
+                "scopeMetrics": [{"metrics": [{"name": "gpu", "gauge": {"dataPoints": [point]}}]}],
+            }
+        ]
+    }
+    for _ in range(2):  # one that comes again is known
+        assert server.ask("POST", "/v1/metrics", json.dumps(metrics), JSON).json() == {}
+    assert curve(server, run, "gpu") == [0.5]
+    del metrics["resourceMetrics"][0]["resource"]
+    answer = server.ask("POST", "/v1/metrics", json.dumps(metrics), JSON).json()
+    assert answer["partialSuccess"]["rejectedDataPoints"] == "1"
+    assert "set ml.run.id on their resource" in answer["partialSuccess"]["errorMessage"]
+    record = {"timeUnixNano": "5", "body": {"stringValue": "hello"}, "severityText": "WARN"}
+    logs = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]}
+    assert server.ask("POST", "/v1/logs", json.dumps(logs), JSON).json() == {}
+
+
+# --- properties -------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
+@given(histories())
+def test_json_says_what_protobuf_says(spans: list[SpanRecord]) -> None:
+    body = body_of(*spans)
+    assert repr(decode_json_request(json.dumps(as_json(body)).encode()).spans) == repr(
+        decode_request(body).spans
+    )
+
+
+_keys = st.sampled_from(
+    [
+        *("resourceSpans", "scopeSpans", "spans", "resource", "scope", "attributes", "key", "value"),
+        *("traceId", "spanId", "status", "code", "events", "name", "startTimeUnixNano", "values"),
+        *("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue", "arrayValue", "kvlistValue"),
+    ]
+)
+_junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(_keys, _junk, max_size=3))
+def test_no_json_makes_the_decoder_fail_in_another_way(told: dict[str, Any]) -> None:
+    for body in (told, {"resourceSpans": [{"scopeSpans": [{"spans": [told]}]}]}):
+        with contextlib.suppress(ValueError):
+            decode_json_request(json.dumps(body).encode())
+
+
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.binary(max_size=200), st.data())
+def test_no_bytes_make_the_decoder_fail_in_another_way(junk: bytes, data: st.DataObject) -> None:
+    whole = body_of(*data.draw(histories()))
+    cut = data.draw(st.integers(0, len(whole)))
+    for body in (junk, whole[:cut] + junk + whole[cut:], zlib.compress(whole)):
+        with contextlib.suppress(ValueError):
+            decode_request(body)
