@@ -1,0 +1,114 @@
+"""Scripts that record to `autotrack server`: the real one, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autotrack.states import State
+
+from .scripts import Place, curve
+from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
+
+
+class Server:
+    """`autotrack server` of a store; stopped, it can be started again at the same port."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> str:
+        command = [sys.executable, "-m", "autotrack", "server", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command, env=self.place.env, cwd=self.place.folder, text=True, stdout=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := re.search(r"AUTOTRACK_STORE=(http://\S+:(\d+))", line):
+                self.port = int(found[2])
+                return found[1]
+        raise AssertionError("the server did not start")
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def server(store: Place) -> Iterator[Server]:
+    made = Server(store)
+    yield made
+    if made.process is not None:
+        made.process.kill()
+        made.process.wait()
+
+
+def test_run_and_file_are_in_the_servers_store(store: Place, server: Server) -> None:
+    url = server.start()
+    train(store, url)
+    train(store, url, FILE, AUTOTRACK_ENVIRONMENT="0")
+    server.stop()
+    runs = list(store.open().runs())
+    assert [run.state for run in runs] == [State.FINISHED] * 2
+    file, points = runs
+    assert curve(points, "loss") == [(i, float(i)) for i in range(100)]
+    assert file.artifact("weights.bin").read_bytes() == WEIGHTS
+    assert (spooled(store), kept(store)) == ([], [])
+
+
+def test_server_that_was_stopped_for_the_whole_training(store: Place, server: Server) -> None:
+    url = server.start()
+    server.stop()
+    killed(store, url)
+    assert server.start() == url
+    assert sync(store).returncode == 0
+    server.stop()
+    assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
+    assert spooled(store) == []
+
+
+def test_server_that_restarts_with_another_token(store: Place, server: Server) -> None:
+    source = """
+        import autotrack
+        autotrack.enable()
+        with autotrack.run("train"):
+            for i in range(100):
+                autotrack.log({"loss": float(i)}, i)
+                if i == 50:
+                    autotrack.flush()
+                    print("half", flush=True)
+                    input()
+    """
+    url = server.start()
+    process = store.start(source, env={"AUTOTRACK_STORE": url})
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half\n"
+    server.stop()
+    time.sleep(1.5)
+    server.start()
+    process.communicate("\n", timeout=60)
+    assert sync(store).returncode == 0
+    server.stop()
+    assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
+
+
+def test_a_spool_that_comes_twice_counts_once(store: Place, server: Server, tmp_path: Path) -> None:
+    killed(store, SILENT)
+    [segment] = spooled(store)
+    for name in ("a", "b"):
+        shutil.copytree(segment.parent, tmp_path / name / "spool")
+    url = server.start()
+    assert sync(store, tmp_path / "a", "--store", url).returncode == 0
+    assert sync(store, tmp_path / "b", "--store", url).returncode == 0  # again: the ledger drops it
+    server.stop()
+    assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
