@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from backports import zstd
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from autotrack import semconv as sc
 
-from .receiver import Receiver, break_off, hang, status
+from .receiver import Handler, Receiver, break_off, hang, status
 from .scripts import Ended, Place
 
 TRAIN = """
@@ -122,3 +130,271 @@ def test_training_goes_on_and_the_spool_keeps(
     assert f" bytes wait for {url}: autotrack sync; see: autotrack runs" in last
     assert any(said in line and url in line for line in ended.said[:-1]) or not said, ended.err
     assert len(ended.said) <= 2
+
+
+# --- it comes later -------------------------------------------------------------------------------
+
+WAITS = """
+    import autotrack
+    autotrack.enable()
+    with autotrack.run("train"):
+        for i in range(100):
+            autotrack.log({"loss": float(i)}, i)
+        print("logged", flush=True)
+        input()
+"""
+
+
+def test_server_that_comes_back_gets_everything(store: Place, receiver: Receiver) -> None:
+    receiver.behave = status(503, times=2)
+    process = store.start(WAITS, env={"AUTOTRACK_STORE": receiver.url})
+    receiver.wait_for(lambda: receiver.points("loss") == POINTS)
+    process.communicate("\n", timeout=30)
+    assert_arrived(receiver)
+    assert spooled(store) == []
+
+
+def test_server_is_not_asked_before_it_wants_to_be(store: Place, receiver: Receiver) -> None:
+    receiver.behave = status(429, {"Retry-After": "4"}, times=1)
+    process = store.start(WAITS, env={"AUTOTRACK_STORE": receiver.url})
+    receiver.wait_for(lambda: receiver.asked == 1)
+    refused = time.monotonic()
+    receiver.wait_for(lambda: receiver.asked > 1)
+    assert time.monotonic() - refused > 3.5
+    process.communicate("\n", timeout=30)
+    assert_arrived(receiver)
+
+
+def test_next_start_sends_what_the_last_one_left(store: Place, receiver: Receiver) -> None:
+    receiver.behave = status(503, times=1)
+    ended, _ = train(store, receiver.url)
+    assert "bytes wait for" in ended.said[-1]
+    assert receiver.spans == []
+    train(store, receiver.url, "import autotrack; autotrack.log({'other': 1.0}); print('result')")
+    assert len(receiver.of_type(sc.SpanType.RUN_START)) == 2
+    assert receiver.points("loss") == POINTS
+    assert spooled(store) == []
+
+
+def killed(store: Place, url: str) -> None:
+    source = WAITS.replace("input()", "autotrack.flush(); import os; os.kill(os.getpid(), 9)")
+    process = store.start(source, env={"AUTOTRACK_STORE": url})
+    process.communicate(timeout=60)
+    assert process.returncode == -9
+
+
+def sync(store: Place, *arguments: object) -> Ended:
+    source = "import sys; from autotrack.cli import main; sys.argv[0] = 'autotrack'; main()"
+    return store.run(source, "sync", *arguments, name="cli")
+
+
+def test_sync_sends_what_a_killed_process_left(store: Place, receiver: Receiver) -> None:
+    receiver.behave = status(503)
+    killed(store, receiver.url)
+    ended = sync(store)
+    assert ended.returncode == 1
+    assert f"still wait for {receiver.url}: HTTP 503" in ended.out
+    receiver.behave = lambda handler: False
+    ended = sync(store)
+    assert (ended.returncode, ended.err) == (0, ""), ended
+    assert f"sent to {receiver.url}" in ended.out
+    assert receiver.points("loss") == POINTS
+    assert spooled(store) == []
+    assert sync(store).out == "✓ Nothing waits.\n"
+
+
+def test_copied_folder_syncs_elsewhere(store: Place, receiver: Receiver, tmp_path: Path) -> None:
+    killed(store, SILENT)
+    [segment] = spooled(store)
+    copy = tmp_path / "from-the-cluster"
+    shutil.copytree(segment.parent, copy)
+    shutil.rmtree(tmp_path / "data")
+    ended = sync(store, copy, "--store", receiver.url, "--json")
+    [target] = json.loads(ended.out)["targets"]
+    assert (ended.returncode, target["target"], target["left_bytes"]) == (0, receiver.url, 0)
+    assert target["sent_bytes"] > 0
+    assert receiver.points("loss") == POINTS
+    assert list(copy.glob("*.otlp")) == []
+
+
+def test_sync_leaves_a_local_stores_spool_to_it(store: Place, receiver: Receiver) -> None:
+    (store.folder / "runs.db").touch()
+    (store.folder / "runs.db-spool").mkdir()
+    ended = sync(store, store.folder / "runs.db-spool", "--store", receiver.url)
+    assert (ended.returncode, ended.out) == (1, "")
+    assert ended.err.startswith(f"autotrack: {store.folder}/runs.db-spool is the spool of sqlite:///")
+
+
+def test_two_processes_share_a_spool(store: Place, receiver: Receiver) -> None:
+    source = """
+        import sys, autotrack
+        autotrack.enable()
+        with autotrack.run(sys.argv[1]):
+            for i in range(2000):
+                autotrack.log({"loss": float(i)}, i)
+                if i % 200 == 0:
+                    autotrack.flush()
+    """
+    env = {"AUTOTRACK_STORE": receiver.url}
+    processes = [store.start(source, name, env=env) for name in "ab"]
+    for process in processes:
+        assert process.communicate(timeout=60)[1].count("bytes wait") == 0
+    assert receiver.points("loss") == sorted(float(i) for i in range(2000) for _ in "ab")
+    assert spooled(store) == []
+
+
+def test_forked_child_ships_its_own(store: Place, receiver: Receiver) -> None:
+    source = """
+        import multiprocessing, time, autotrack
+        def child():
+            autotrack.log({"child": 1.0})
+        if __name__ == "__main__":
+            autotrack.enable()
+            with autotrack.run("train"):
+                autotrack.log({"parent": 1.0})
+                time.sleep(2)  # the thread is at work
+                process = multiprocessing.get_context("fork").Process(target=child)
+                process.start()
+                process.join()
+            print("result")
+    """
+    train(store, receiver.url, source)
+    assert (receiver.points("child"), receiver.points("parent")) == ([1.0], [1.0])
+    writers = {span.attributes[sc.WRITER] for span in receiver.of_type(sc.SpanType.METRICS)}
+    assert len(writers) == 2
+    assert spooled(store) == []
+
+
+# --- what a server says of single requests --------------------------------------------------------
+
+
+def test_too_large_is_split(store: Place, receiver: Receiver) -> None:
+    receiver.most_bytes = 1500
+    train(store, receiver.url)
+    assert_arrived(receiver)
+    assert max(size for size, _ in receiver.bodies) > 1500  # it was tried
+
+
+def test_what_is_never_taken_is_put_aside_alone(store: Place, receiver: Receiver) -> None:
+    def no_tags(handler: Handler) -> bool:
+        body = handler.body()
+        if b"poison" in zstd.decompress(body):
+            handler.answer(400, {"Content-Type": "text/plain"}, b"no tags here")
+        else:
+            receiver.take(ExportTraceServiceRequest.FromString(zstd.decompress(body)))
+            handler.answer(200)
+        return True
+
+    receiver.behave = no_tags
+    source = TRAIN.replace("for i", "autotrack.active_run().set_tags({'poison': 'x'})\n        for i")
+    ended, _ = train(store, receiver.url, source)
+    assert_arrived(receiver)
+    assert receiver.of_type(sc.SpanType.UPDATE) == [] or all(
+        "ml.tag.poison" not in span.attributes for span in receiver.of_type(sc.SpanType.UPDATE)
+    )
+    assert len([*store.folder.glob("data/autotrack/stores/*/spool/rejected/*")]) == 1
+    assert any("does not take a span: HTTP 400: no tags here" in line for line in ended.said)
+    assert "skipped 1: spans that" in ended.said[-1]
+
+
+def test_partial_success_is_counted(store: Place, receiver: Receiver) -> None:
+    def partly(handler: Handler) -> bool:
+        handler.body()
+        answer = ExportTraceServiceResponse()
+        answer.partial_success.rejected_spans = 2
+        answer.partial_success.error_message = "too old"
+        handler.answer(200, {"Content-Type": "application/x-protobuf"}, answer.SerializeToString())
+        return True
+
+    receiver.behave = partly
+    ended, _ = train(store, receiver.url)
+    assert [line for line in ended.said if "did not take 2 spans: too old" in line]
+    assert f"spans that {receiver.url} did not take" in ended.said[-1]
+
+
+def test_token_is_read_again_after_the_server_has_another(store: Place, receiver: Receiver) -> None:
+    folder = store.folder / "data" / "autotrack" / "servers"
+    folder.mkdir(parents=True)
+    file = folder / f"127.0.0.1-{receiver.port}.token"
+    file.write_text("first")
+    receiver.token = "first"
+    process = store.start(WAITS, env={"AUTOTRACK_STORE": receiver.url})
+    receiver.wait_for(lambda: receiver.points("loss") == POINTS)
+    file.write_text("second")
+    receiver.token = "second"
+    err = process.communicate("\n", timeout=30)[1]
+    assert_arrived(receiver)
+    assert "401" not in err
+
+
+def test_bound_keeps_the_runs_and_counts_the_points(store: Place) -> None:
+    source = """
+        import time, autotrack
+        from autotrack.exporters import otlp
+        otlp.LOOK_EVERY = 0.0
+        autotrack.enable(spool_max_bytes=20_000)
+        with autotrack.run("train"):
+            for i in range(20):
+                for j in range(100):
+                    autotrack.log({"loss": float(i)})
+                autotrack.flush()
+        print("result")
+    """
+    ended, _ = train(store, SILENT, source)
+    [segment] = spooled(store)
+    assert 20_000 < segment.stat().st_size < 40_000
+    assert any("more than 20,000 bytes wait" in line for line in ended.said)
+    assert "tables of points and lines while" in ended.said[-1]
+    data = segment.read_bytes()
+    assert data.count(b"run.start") >= 1
+    assert b"finished" in data
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+FILE = """
+    import sys, autotrack
+    autotrack.enable()
+    with open("weights.bin", "wb") as file:
+        file.write(bytes(range(256)) * 4096 * 10)
+    with autotrack.run("train") as run:
+        run.log_artifact("weights.bin")
+    print("result")
+"""
+WEIGHTS = bytes(range(256)) * 4096 * 10
+
+
+def kept(store: Place) -> list[Path]:
+    return [path for path in store.folder.glob("data/autotrack/stores/*/artifacts/*/*") if path.is_file()]
+
+
+def test_file_is_uploaded_in_parts_and_deleted_here(store: Place, receiver: Receiver) -> None:
+    train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
+    assert [*receiver.whole.values()] == [WEIGHTS]
+    assert [offset for _, offset, _ in receiver.parts] == [0, 4 << 20, 8 << 20]
+    assert kept(store) == []
+
+
+def test_half_done_upload_goes_on_where_it_was(store: Place, receiver: Receiver) -> None:
+    def no_more(handler: Handler) -> bool:
+        if handler.command == "PATCH" and receiver.parts:
+            return break_off(handler)
+        return False
+
+    receiver.behave = no_more
+    ended, _ = train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
+    assert "bytes wait for" in ended.said[-1]
+    assert len(receiver.parts) == 1
+    assert len(kept(store)) == 1
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    assert [*receiver.whole.values()] == [WEIGHTS]
+    assert [offset for _, offset, _ in receiver.parts] == [0, 4 << 20, 8 << 20]
+    assert kept(store) == []
+
+
+def test_servers_other_half_is_begun_again(store: Place, receiver: Receiver) -> None:
+    receiver.blobs[hashlib.sha256(WEIGHTS).hexdigest()] = bytearray(b"rotten")
+    train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
+    assert [*receiver.whole.values()] == [WEIGHTS]
+    assert kept(store) == []

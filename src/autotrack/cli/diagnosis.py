@@ -13,8 +13,10 @@ from packaging.requirements import Requirement
 
 from .. import __version__, options, plugins
 from ..errors import AutotrackError
+from ..exporters.carrying import CONSUMER, waiting_bytes
 from ..integration import Integration
-from ..locations import default_store
+from ..locations import default_store, is_server, named_homes
+from ..spool import SpoolReader
 from ..store import Store, open_store
 
 
@@ -27,6 +29,7 @@ class Diagnosis:
     platform: str = field(default_factory=platform.platform)
     store: dict[str, Any] = field(default_factory=dict)
     spools: list[dict[str, Any]] = field(default_factory=list)
+    targets: list[dict[str, Any]] = field(default_factory=list)
     integrations: list[dict[str, Any]] = field(default_factory=list)
     options: dict[str, options.Setting] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -41,6 +44,7 @@ def diagnosed(store: str | None) -> Diagnosis:
             options.Options, arguments, neighbours=plugins.names(plugins.INTEGRATIONS)
         )
         _examine_store(found)
+        _examine_targets(found)
         for name in plugins.names(plugins.INTEGRATIONS):
             _examine_integration(found, name)
     return found
@@ -62,7 +66,7 @@ def _examine_store(found: Diagnosis) -> None:
 
 
 def _examine_spools(found: Diagnosis, store: Store) -> None:
-    for folder, backlog in store.backlogs().items():
+    for folder, backlog in store.backlogs().items() if not is_server(store.url) else ():
         if folder.is_dir():
             pending = {"pending_bytes": backlog.bytes, "pending_files": backlog.segments}
             found.spools.append({"folder": str(folder), **pending, "rejected_files": backlog.rejected})
@@ -71,6 +75,23 @@ def _examine_spools(found: Diagnosis, store: Store) -> None:
                 f"{folder / 'rejected'} holds what could not be read ({backlog.rejected:,} files): "
                 "send it with a bug report, then delete it"
             )
+
+
+def _examine_targets(found: Diagnosis) -> None:
+    """What waits for servers and OTLP endpoints, whichever store is asked about."""
+    for target, places in sorted(named_homes().items()):
+        shown = target.removeprefix("otlp:")
+        rejected = 0
+        for home in places:
+            count = SpoolReader(home.spool, CONSUMER).backlog().rejected
+            rejected += count
+            if count:
+                found.problems.append(
+                    f"{home.spool / 'rejected'} holds what {shown} did not take ({count:,} files): "
+                    "see what it says against it, then delete them"
+                )
+        waiting = waiting_bytes(places, files=is_server(target))
+        found.targets.append({"target": shown, "pending_bytes": waiting, "rejected_files": rejected})
 
 
 def _examine_integration(found: Diagnosis, name: str) -> None:

@@ -22,6 +22,9 @@ def parts(found: Diagnosis) -> Iterator[RenderableType]:
     yield _facts(_store(found.store))
     yield heading("Spools")
     yield _spools(found.spools)
+    if found.targets:
+        yield heading("Network")
+        yield _targets(found.targets)
     yield heading("Integrations")
     yield _integrations(found.integrations)
     yield heading("Options")
@@ -48,6 +51,17 @@ def _spools(spools: list[dict[str, Any]]) -> RenderableType:
     for spool in spools:
         rejected = Text(f"{spool['rejected_files']:,}", "red" if spool["rejected_files"] else "")
         table.add_row(text.size(spool["pending_bytes"]), rejected, text.plain(spool["folder"]))
+    return table
+
+
+def _targets(targets: list[dict[str, Any]]) -> RenderableType:
+    table = titled("waiting>", "rejected>", "for")
+    for target in targets:
+        rejected = Text(f"{target['rejected_files']:,}", "red" if target["rejected_files"] else "")
+        table.add_row(text.size(target["pending_bytes"]), rejected, text.plain(target["target"]))
+    if any(target["pending_bytes"] for target in targets):
+        table.caption = Text("send what waits: autotrack sync", "dim")
+        table.caption_justify = "left"
     return table
 
 
