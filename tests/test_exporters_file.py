@@ -132,9 +132,9 @@ def test_a_long_table_takes_milliseconds() -> None:
 
 
 def _seconds(span: ReadableSpan) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     encode_request_json([span])
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 # --- the files ---------------------------------------------------------------------------------
