@@ -7,8 +7,6 @@ import functools
 import importlib.util
 import logging
 import os
-import platform
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import exporting, plugins
 from . import options as opts
-from . import semconv as sc
 from ._patching.imports import when_imported
 from ._version import __version__
 from .errors import AutotrackError, OptionError
@@ -31,6 +28,7 @@ from .recording.environment import Environment
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
+from .recording.resource import process_resource
 from .recording.system import SystemMetrics
 from .recording.tap import Tap
 from .recording.user_spans import UserSpans
@@ -240,11 +238,11 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     if is_off:
         report.warn("OTEL_SDK_DISABLED is set: nothing is recorded")
         options = replace(options, quiet=True)
-    made = Recorder(
-        options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
-    )
+    resource = process_resource(__version__, report)
+    artifacts = [home.artifacts for home in places]
+    made = Recorder(options, exporters, artifacts, resource, __version__, report)
     if not is_off:
-        keeper = Keeper(made, _helper_context(options, places))
+        keeper = Keeper(made, _helper_context(options, places, resource))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
         _user_spans.recorder = made
@@ -264,24 +262,14 @@ def _export_through(provider: TracerProvider) -> None:
         recorder().exporters.append(exporter)
 
 
-def _helper_context(options: opts.Options, places: Sequence[Home]) -> Context:
+def _helper_context(options: opts.Options, places: Sequence[Home], resource: Mapping[str, str]) -> Context:
     """Where the process that converts models writes."""
     return Context(
         options=asdict(options),
         artifacts=[str(home.artifacts) for home in places],
-        resource=_resource(__version__),
+        resource=dict(resource),
         version=__version__,
     )
-
-
-def _resource(version: str) -> dict[str, str]:
-    return {
-        sc.SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME") or "autotrack",
-        sc.HOST_NAME: socket.gethostname(),
-        sc.PROCESS_RUNTIME_VERSION: platform.python_version(),
-        sc.TELEMETRY_DISTRO_NAME: "autotrack",
-        sc.TELEMETRY_DISTRO_VERSION: version,
-    }
 
 
 def _say_goodbye(closed: Recorder) -> None:

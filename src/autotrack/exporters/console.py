@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_PAIRS = 8
 """Params or metrics in one line."""
+PATIENCE = 1.0
+"""Seconds to wait for whoever reads standard error."""
 _BEGAN = "▶"
 _WENT_ON = "·"
 _SYSTEM = "system/"
@@ -31,11 +34,11 @@ class ConsoleExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write the lines of a batch. Raises what the stream raises."""
-        lines = list(self._lines([span.attributes or {} for span in spans], spans))
-        if lines and sys.stderr is not None:
+        for line in self._lines([span.attributes or {} for span in spans], spans):
+            if sys.stderr is None or not _has_room(sys.stderr):
+                break
             encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-            said = "".join(f"autotrack: {line}\n" for line in lines)
-            own_write(sys.stderr)(said.encode(encoding, "replace").decode(encoding))
+            own_write(sys.stderr)(f"autotrack: {line}\n".encode(encoding, "replace").decode(encoding))
             sys.stderr.flush()
         return SpanExportResult.SUCCESS
 
@@ -98,6 +101,18 @@ class _News:
         if values:
             self.step = int(attributes[sc.METRICS_STEP][-1])
             self.pairs |= {name: float(column[-1]) for name, column in values.items()}
+
+
+def _has_room(stream: TextIO) -> bool:
+    """Whether a line fits into the pipe that the stream may be.
+
+    A write that waits for a reader holds the stream's lock: the program's own next one would wait too.
+    """
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # in memory, as a notebook's
+        return not stream.closed
+    return bool(select.select([], [descriptor], [], PATIENCE)[1])
 
 
 def _params(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -109,9 +109,9 @@ class ThreadedExporter(SpanExporter):
 
 def plain_span(span: ReadableSpan, resource: Resource | None = None) -> ReadableSpan:
     """The span as other people's code expects it: with tuples where we have numpy arrays."""
-    attributes: dict[str, Any] = {
-        name: tuple(value.tolist()) if hasattr(value, "tolist") else value
-        for name, value in (span.attributes or {}).items()
+    given: Mapping[str, Any] = span.attributes or {}
+    attributes = {
+        name: tuple(value.tolist()) if hasattr(value, "tolist") else value for name, value in given.items()
     }
     return ReadableSpan(
         name=span.name,

@@ -53,7 +53,7 @@ class UserSpans(Companion, SpanProcessor):
                 self._join(tracer)
             return before(tracer, *args, **kwargs)
 
-        Tracer.start_span = start_span  # type: ignore[method-assign]
+        Tracer.start_span = start_span  # type: ignore[assignment, method-assign]
         self._start_spans = (start_span, before)
 
     def off(self) -> None:
