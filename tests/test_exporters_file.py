@@ -23,11 +23,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from autotrack import semconv as sc
 from autotrack.exporters.file import FileExporter
+from autotrack.otlp.decode import decode_resource_spans
 from autotrack.otlp.encode import encode_resource_spans
 from autotrack.otlp.encode_json import encode_request_json
 from autotrack.recording.report import Report
 
+from .scripts import Place
 from .test_otlp import LENGTHS, SIZED, VALUES, Broken, Mute, make_span, spans
 
 IDS = ("traceId", "spanId", "parentSpanId")
@@ -35,8 +38,11 @@ IDS = ("traceId", "spanId", "parentSpanId")
 
 def parsed(line: str) -> list[str]:
     """The request's parts as the standard parser reads them."""
-    message = json_format.ParseDict(_ids_in_base64(json.loads(line)), ExportTraceServiceRequest())
-    return [_text(part) for part in message.resource_spans]
+    return [_text(part) for part in request(line).resource_spans]
+
+
+def request(line: str) -> ExportTraceServiceRequest:
+    return json_format.ParseDict(_ids_in_base64(json.loads(line)), ExportTraceServiceRequest())
 
 
 def _text(part: ResourceSpans) -> str:
@@ -198,3 +204,35 @@ def file_size_limit(size: int) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_every_process_has_a_file_and_the_files_say_what_the_store_says(store: Place) -> None:
+    ended = store.run(
+        """
+        import os
+        import autotrack
+        autotrack.enable(exporters=["file"], file_path="spans/all.jsonl")
+        with autotrack.run("r", params={"seed": 1}):
+            autotrack.log({"loss": float("nan")}, step=1)
+            autotrack.flush()
+            if os.fork() == 0:
+                autotrack.log({"loss": 0.5}, step=2)
+                autotrack.flush()
+                os._exit(0)
+            os.wait()
+        """
+    )
+    assert ended.returncode == 0, ended.err
+    files = sorted((store.folder / "spans").iterdir())
+    assert len(files) == 2
+    records = [
+        record
+        for line in lines(store.folder / "spans")
+        for part in request(line).resource_spans
+        for record in decode_resource_spans(part.SerializeToString())
+    ]
+    tables = [record.attributes for record in records if record.name == "metrics"]
+    told = sorted((table[sc.METRICS_STEP], str(table[f"{sc.METRICS_VALUE_PREFIX}loss"])) for table in tables)
+    assert told == [((1,), "(nan,)"), ((2,), "(0.5,)")]
+    assert {record.attributes[sc.RUN_ID] for record in records} == {store.only_run().id}
+    assert {file.stem.removeprefix("all-") for file in files} == {r.attributes[sc.WRITER] for r in records}
