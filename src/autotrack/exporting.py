@@ -11,7 +11,6 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from . import plugins
 from . import semconv as sc
 from .errors import AutotrackError, OptionError
-from .exporters.console import ConsoleExporter
 from .exporters.file import FileExporter
 from .exporters.otlp import OtlpExporter
 from .exporters.provider import ProviderExporter
@@ -35,10 +34,23 @@ def _otlp(options: Options, writer: str, report: Report) -> SpanExporter:
     return OtlpExporter(Endpoint.from_environment(), options, writer, report)
 
 
+def _file(options: Options, writer: str, report: Report) -> SpanExporter:
+    return FileExporter(Path(options.file_path), writer, report)
+
+
+def _console(options: Options, writer: str, report: Report) -> SpanExporter:
+    def make() -> SpanExporter:
+        from .exporters.console import ConsoleExporter  # rich, for those who want it
+
+        return ConsoleExporter()
+
+    return ThreadedExporter(make, "console", report)
+
+
 BUILT_IN: dict[str, Maker] = {
     "otlp": _otlp,
-    "file": lambda options, writer, report: FileExporter(Path(options.file_path), writer, report),
-    "console": lambda options, writer, report: ThreadedExporter(ConsoleExporter, "console", report),
+    "file": _file,
+    "console": _console,
 }
 """Ours by name. They come before OpenTelemetry's entry points, where the SDK has a "console" too."""
 
