@@ -7,8 +7,6 @@ import functools
 import importlib.util
 import logging
 import os
-import platform
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import exporting, plugins
 from . import options as opts
-from . import semconv as sc
 from ._patching.imports import when_imported
 from ._version import __version__
 from .errors import AutotrackError, OptionError
@@ -31,10 +28,13 @@ from .recording.environment import Environment
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
+from .recording.resource import process_resource
 from .recording.system import SystemMetrics
 from .recording.tap import Tap
+from .recording.user_spans import UserSpans
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from ._patching.enabled import EnabledIntegration
@@ -48,16 +48,21 @@ _enabled: dict[str, EnabledIntegration] = {}
 _awaited: dict[str, Callable[[], None]] = {}
 """Integrations that are loaded once their library is imported, by name, and what takes that back."""
 _tap = Tap()
+_user_spans = UserSpans()
+_providers: list[TracerProvider] = []
+"""Whose processors get the runs' spans as well."""
 _NO_STORE = "none:"
 """Where there are exporters alone, files still have a place on this disk: the home of this name."""
 
 
-def enable(*names: str, **arguments: Any) -> None:
+def enable(*names: str, tracer_provider: TracerProvider | None = None, **arguments: Any) -> None:
     """Record the training calls of the installed libraries, those imported later too.
 
     These are `fit` of every scikit-learn estimator and `xgboost.train`.
 
     names: integrations to switch on; default: all that are installed.
+    tracer_provider: one of the OpenTelemetry SDK; the runs' spans go through its processors as well, and
+    so to its exporters, under its resource. It samples none away.
     arguments: options of autotrack (`store`, `exporters`, `experiment`, see `options.Options`), and for an
     integration a dict of its options, or False to leave it out.
 
@@ -76,6 +81,9 @@ def enable(*names: str, **arguments: Any) -> None:
         named = {*names, *(name for name, given in per_integration.items() if given is not False)}
         asked_for = [(name, _made(name, per_integration.get(name, {}), True)) for name in sorted(named)]
         _configure(general)
+        if tracer_provider is not None:
+            _export_through(tracer_provider)
+        _user_spans.on()
         for name, integration in asked_for:
             given = per_integration.get(name)
             _switch_on(integration, given if isinstance(given, Mapping) else {})
@@ -99,6 +107,7 @@ def disable() -> None:
             enabled.switch_off()
         _enabled.clear()
         _tap.off()
+        _user_spans.off()
 
 
 def end() -> None:
@@ -221,41 +230,46 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
     def exporters(writer: str, report: Report) -> Sequence[SpanExporter]:
-        return [] if is_off else exporting.exporters(options, writer, report)
+        if is_off:
+            return []
+        through = [exporting.through_provider(provider, report) for provider in _providers]
+        return [*exporting.exporters(options, writer, report), *through]
 
     if is_off:
         report.warn("OTEL_SDK_DISABLED is set: nothing is recorded")
         options = replace(options, quiet=True)
-    made = Recorder(
-        options, exporters, [home.artifacts for home in places], _resource(__version__), __version__, report
-    )
+    resource = process_resource(__version__, report)
+    artifacts = [home.artifacts for home in places]
+    made = Recorder(options, exporters, artifacts, resource, __version__, report)
     if not is_off:
-        keeper = Keeper(made, _helper_context(options, places))
+        keeper = Keeper(made, _helper_context(options, places, resource))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
-        made.companions = (_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper)
+        _user_spans.recorder = made
+        made.companions = (
+            *(_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper),
+            _user_spans,
+        )
     _process_hooks.watch_over(made)
     return made
 
 
-def _helper_context(options: opts.Options, places: Sequence[Home]) -> Context:
+def _export_through(provider: TracerProvider) -> None:
+    """From now on, and in forked children. Raises `OptionError` if it is no provider of the SDK."""
+    exporter = exporting.through_provider(provider, recorder().report)
+    if all(provider is not known for known in _providers):
+        _providers.append(provider)
+        recorder().exporters.append(exporter)
+
+
+def _helper_context(options: opts.Options, places: Sequence[Home], resource: Mapping[str, str]) -> Context:
     """Where the process that converts models writes."""
     return Context(
         options=asdict(options),
         artifacts=[str(home.artifacts) for home in places],
-        resource=_resource(__version__),
+        resource=dict(resource),
         version=__version__,
     )
-
-
-def _resource(version: str) -> dict[str, str]:
-    return {
-        sc.SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME") or "autotrack",
-        sc.HOST_NAME: socket.gethostname(),
-        sc.PROCESS_RUNTIME_VERSION: platform.python_version(),
-        sc.TELEMETRY_DISTRO_NAME: "autotrack",
-        sc.TELEMETRY_DISTRO_VERSION: version,
-    }
 
 
 def _say_goodbye(closed: Recorder) -> None:

@@ -176,6 +176,16 @@ class Backend(ABC):
         """The training calls inside the run, by start."""
 
     @abstractmethod
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        """The spans inside the run that are kept as such, ours and foreign, by start.
+
+        Ours are training calls, printed lines and what a newer release may add. A foreign span is of the
+        run that its `ml.run.id` names; one that names none, of the run whose own span is its nearest
+        ancestor. Arrays come as tuples, bytes as a mapping with their hex; status message and version
+        of the scope are not kept.
+        """
+
+    @abstractmethod
     def facts(self) -> Mapping[str, int | str]:
         """What `doctor` shows: version of the schema, counts, bytes."""
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
 from . import plugins
+from . import semconv as sc
 from .errors import AutotrackError, OptionError
+from .exporters.file import FileExporter
 from .exporters.otlp import OtlpExporter
+from .exporters.provider import ProviderExporter
 from .exporters.spool import SpoolExporter
+from .exporters.threaded import ThreadedExporter
 from .locations import homes, is_server
 from .options import did_you_mean
 from .otlp.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
     from .options import Options
     from .recording.report import Report
@@ -27,7 +34,24 @@ def _otlp(options: Options, writer: str, report: Report) -> SpanExporter:
     return OtlpExporter(Endpoint.from_environment(), options, writer, report)
 
 
-BUILT_IN: dict[str, Maker] = {"otlp": _otlp}
+def _file(options: Options, writer: str, report: Report) -> SpanExporter:
+    return FileExporter(Path(options.file_path), writer, report)
+
+
+def _console(options: Options, writer: str, report: Report) -> SpanExporter:
+    def make() -> SpanExporter:
+        from .exporters.console import ConsoleExporter  # rich, for those who want it
+
+        return ConsoleExporter()
+
+    return ThreadedExporter(make, "console", report)
+
+
+BUILT_IN: dict[str, Maker] = {
+    "otlp": _otlp,
+    "file": _file,
+    "console": _console,
+}
 """Ours by name. They come before OpenTelemetry's entry points, where the SDK has a "console" too."""
 
 
@@ -37,6 +61,33 @@ def check_names(names: Iterable[str]) -> None:
         if name not in BUILT_IN and name not in plugins.names(plugins.EXPORTERS):
             known = {*BUILT_IN, *plugins.names(plugins.EXPORTERS)}
             raise OptionError(f"unknown exporter {name!r}{did_you_mean(name, known)}")
+
+
+def third_party(name: str, report: Report) -> SpanExporter:
+    """One that is registered with OpenTelemetry; loaded with the first span."""
+    return ThreadedExporter(lambda: plugins.load(plugins.EXPORTERS, name)(), name, report)
+
+
+def through_provider(provider: TracerProvider, report: Report) -> SpanExporter:
+    """The way through the processors of a provider of the user's. Raises `OptionError` for no such."""
+    exporter = ProviderExporter(provider)
+    return RunSpansOnly(ThreadedExporter(lambda: exporter, "tracer_provider", report))
+
+
+class RunSpansOnly(SpanExporter):
+    """Leaves out the user's own spans, which the store gets: they have exporters of their provider's."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export those that are ours."""
+        ours = [span for span in spans if span.attributes and sc.WRITER in span.attributes]
+        return self._exporter.export(ours) if ours else SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
 
 
 def exporters(options: Options, writer: str, report: Report) -> list[SpanExporter]:
@@ -55,7 +106,8 @@ def _named(options: Options, writer: str, report: Report) -> Iterator[SpanExport
     for name in dict.fromkeys(options.exporters):
         try:
             make = BUILT_IN.get(name)
-            yield make(options, writer, report) if make else plugins.load(plugins.EXPORTERS, name)()
+            made = make(options, writer, report) if make else third_party(name, report)
+            yield RunSpansOnly(made)
         except Exception as error:  # noqa: BLE001  third parties' constructors fail in any way
             why = str(error) if isinstance(error, AutotrackError) else f"{type(error).__name__}: {error}"
             report.warn(f"exporter {name!r} is left out: {why}")

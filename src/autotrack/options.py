@@ -30,8 +30,11 @@ class Options:
 
     store: URL of the store, `sqlite:///path` (three slashes: relative, four: absolute), or the address
         of an `autotrack server`, `http://host:port`. None as an argument, with exporters: they alone.
-    exporters: names of exporters that get every span beside the store; "otlp" is ours and sends to the
-        endpoint that OTEL_EXPORTER_OTLP_* name, others come by OpenTelemetry's entry points.
+    exporters: names of exporters that get every span beside the store. Ours are "otlp", which sends to the
+        endpoint that OTEL_EXPORTER_OTLP_* name, "file" and "console"; others come by OpenTelemetry's
+        entry points.
+    file_path: where the exporter "file" writes OTLP JSON lines; each process puts its writer's name in
+        before the suffix, as in `autotrack-0123456789abcdef.jsonl`.
     otlp_points: what a foreign OTLP endpoint gets of metrics: every point ("full"), or of each table
         that is sent its last row ("last"), for trace stores that cap a span's size.
     spool_max_bytes: how much may wait on this disk for a server or an OTLP endpoint, for each of them;
@@ -51,6 +54,7 @@ class Options:
 
     store: str | None = None
     exporters: tuple[str, ...] = ()
+    file_path: str = "autotrack.jsonl"
     otlp_points: Literal["full", "last"] = "full"
     spool_max_bytes: int = 10 << 30
     experiment: str | None = None

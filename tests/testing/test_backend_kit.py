@@ -53,6 +53,11 @@ DEFECTS = [
         id="NaN lost",
     ),
     pytest.param(
+        "def spans(self, run_id): return [s for s in super().spans(run_id) if s.parent_id != f'{1:016x}']",
+        {"foreign_spans_are_of_the_run_they_name_or_hang_below"},
+        id="the spans right below a run alone",
+    ),
+    pytest.param(
         """
         def write(self, spans, received=None):
             super().write([], received)
@@ -67,7 +72,11 @@ DEFECTS = [
         def write(self, spans, received=None):
             super().write((s for s in spans if s.attributes.get("ml.span.type") in KNOWN), received)
         """,
-        {"a_span_that_means_nothing_is_kept"},
+        {
+            "a_span_that_means_nothing_is_kept",
+            "foreign_spans_are_of_the_run_they_name_or_hang_below",
+            "spans_keep_what_they_say",
+        },
         id="unknown spans dropped",
     ),
     pytest.param(

@@ -138,7 +138,7 @@ class Gathering:
 
 ERROR_COLUMNS = ("error_type", "error_message", "error_traceback")
 _SEGMENT_FACTS = {
-    "start_seq": ("name", "experiment", "parent", "host", "beat_interval"),
+    "start_seq": ("name", "experiment", "parent", "host", "beat_interval", "trace_id", "span_id"),
     "end_seq": ("ended", "state", *ERROR_COLUMNS),
     "idle": (),
 }
@@ -160,6 +160,8 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
         "name": required_text(attributes, sc.RUN_NAME),
         "experiment": required_text(attributes, sc.EXPERIMENT_NAME),
         "parent": text(attributes, sc.RUN_PARENT),
+        "trace_id": span.trace_id,
+        "span_id": span.parent_id,  # the start is told by a child of the run's own span
         "host": host if isinstance(host, str) else None,
         "beat_interval": float(interval)
         if isinstance(interval, (int, float)) and isfinite(interval)

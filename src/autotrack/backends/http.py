@@ -112,6 +112,9 @@ class HttpBackend(Backend):
     def fits(self, run_id: str) -> list[Fit]:
         return [wire.record_from_json(Fit, one) for one in self._list(run_id, "fits")]
 
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        return [wire.record_from_json(SpanRecord, one) for one in self._list(run_id, "spans")]
+
     def blobs(self) -> set[str]:
         return set(self._get("/blobs")["ids"])
 

@@ -54,6 +54,12 @@ def identity_of(span: SpanRecord) -> Identity | None:
     return Identity(kind, run, segment, writer, numbers)
 
 
+def named_run(span: SpanRecord) -> str | None:
+    """The run that a foreign span says it belongs to."""
+    run = span.attributes.get(sc.RUN_ID)
+    return run if isinstance(run, str) and _RUN_ID.fullmatch(run) else None
+
+
 @dataclass(frozen=True, slots=True)
 class PointTable(Generic[Name]):
     """A table of points; `seqs` has the number of each row, names are text or, in the store, ids."""

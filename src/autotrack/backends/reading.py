@@ -14,7 +14,18 @@ from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
-from ..records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, Points
+from ..records import (
+    Artifact,
+    Dataset,
+    Experiment,
+    Fit,
+    LogLine,
+    MetricSummary,
+    Model,
+    Points,
+    SpanEvent,
+    SpanRecord,
+)
 from ..semconv import Scalar
 from ..states import RunError, State
 from . import codec, schema
@@ -170,6 +181,31 @@ def fits(db: Connection, run_id: str) -> list[Fit]:
     return [_fit(row) for row in _spans(db, run_id, sc.SpanType.FIT)]
 
 
+def spans(db: Connection, run_id: str) -> list[SpanRecord]:
+    """The spans inside the run: its own, those that name it, and the foreign ones below either."""
+    span, run, segment = schema.span, schema.run, schema.segment
+    key = select(run.c.pk).where(run.c.id == run_id).scalar_subquery()
+    roots = (
+        select(segment.c.trace_id, segment.c.span_id)
+        .where(segment.c.run == key, segment.c.span_id.is_not(None))
+        .union(
+            select(span.c.trace_id, span.c.span_id).where(span.c.run == key),
+            select(span.c.trace_id, span.c.span_id).where(span.c.run_id == run_id),
+        )
+        .subquery()
+    )
+    inside = select(roots.c.trace_id, roots.c.span_id).cte("inside", recursive=True)
+    below = (inside.c.trace_id == span.c.trace_id) & (inside.c.span_id == span.c.parent_id)
+    is_unclaimed = span.c.run.is_(None) & span.c.run_id.is_(None)
+    inside = inside.union(select(span.c.trace_id, span.c.span_id).join(inside, below).where(is_unclaimed))
+    query = (
+        select(span)
+        .join(inside, (inside.c.trace_id == span.c.trace_id) & (inside.c.span_id == span.c.span_id))
+        .order_by(span.c.start, span.c.end.desc(), span.c.trace_id, span.c.span_id)
+    )
+    return [_span_record(row) for row in db.execute(query)]
+
+
 def _of_run(db: Connection, table: Table, run_id: str) -> list[Row[Any]]:
     """The run's rows of a table that has its names."""
     query = select(table).join(schema.run).where(schema.run.c.id == run_id).order_by(table.c.name)
@@ -227,6 +263,29 @@ def _fit(row: Row[Any]) -> Fit:
         params=prefixed(attributes, sc.PARAM_PREFIX),
         error=attributes.get(sc.ERROR_TYPE),
     )
+
+
+def _span_record(row: Row[Any]) -> SpanRecord:
+    return SpanRecord(
+        trace_id=row.trace_id,
+        span_id=row.span_id,
+        parent_id=row.parent_id,
+        name=row.name,
+        start=row.start,
+        end=row.end,
+        attributes=_frozen(json.loads(row.attributes)),
+        status=row.status,
+        resource=_frozen(json.loads(row.resource)),
+        scope=row.scope,
+        events=tuple(SpanEvent(name, at, _frozen(facts)) for name, at, facts in json.loads(row.events)),
+    )
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's arrays as tuples, as `SpanRecord` has them."""
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return {key: _frozen(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _runs(db: Connection, keys: Sequence[int]) -> list[Row[Any]]:

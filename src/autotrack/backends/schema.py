@@ -64,6 +64,8 @@ segment = Table(
     Column("segment", BigInteger, nullable=False),
     Column("writer", Text, nullable=False),
     Column("start_seq", BigInteger),  # number of the span that told the start; the highest wins
+    Column("trace_id", Text),  # of the run's own span, below which the spans hang that are inside it
+    Column("span_id", Text),
     Column("name", Text),
     Column("experiment", Text),
     Column("parent", Text),
@@ -227,6 +229,7 @@ span = Table(  # every span that is not wholly told by the tables above, ours or
     Column("span_id", Text, nullable=False),
     Column("parent_id", Text),
     Column("run", ForeignKey("run.pk")),
+    Column("run_id", Text),  # the run that a foreign span names, whether there is such or not
     Column("type", Text),  # ml.span.type; NULL: not one of ours
     Column("name", Text, nullable=False),
     Column("start", BigInteger, nullable=False),
@@ -238,4 +241,6 @@ span = Table(  # every span that is not wholly told by the tables above, ours or
     Column("events", Text, nullable=False),  # JSON
     PrimaryKeyConstraint("trace_id", "span_id"),
     Index("span_by_run", "run", "type", "start"),
+    Index("span_by_parent", "trace_id", "parent_id"),
+    Index("span_by_run_id", "run_id", sqlite_where=text("run_id IS NOT NULL")),
 )

@@ -130,6 +130,10 @@ class SqliteBackend(Backend):
         with self._reading() as db:
             return reading.fits(db, run_id)
 
+    def spans(self, run_id: str) -> list[SpanRecord]:
+        with self._reading() as db:
+            return reading.spans(db, run_id)
+
     def facts(self) -> Mapping[str, int | str]:
         with self._reading() as db:
             counts = {

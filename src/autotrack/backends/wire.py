@@ -31,12 +31,12 @@ from ..query import (
     Present,
     Search,
 )
-from ..records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model
+from ..records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, SpanEvent, SpanRecord
 from ..semconv import Scalar
 from ..states import RunError, State
 from ..vocabulary import Kind, kind_of
 
-T = TypeVar("T", Artifact, Dataset, Experiment, Fit, LogLine, Model)
+T = TypeVar("T", Artifact, Dataset, Experiment, Fit, LogLine, Model, SpanRecord)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -134,7 +134,7 @@ def _scalar_from_json(told: Any) -> Any:
 
 
 def record_to_json(record: Any) -> dict[str, Any]:
-    """A record of a run: artifact, dataset, model, line, training call, or an experiment."""
+    """A record of a run: artifact, dataset, model, line, training call, span, or an experiment."""
     return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
 
 
@@ -146,6 +146,8 @@ def record_from_json(kind: type[T], told: Mapping[str, Any]) -> T:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value - _EPOCH) // _MICROSECOND * 1000
+    if isinstance(value, SpanEvent):
+        return record_to_json(value)
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -157,11 +159,28 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _frozen(told: Any) -> Any:
+    """A span's attributes, or one of them, with tuples for arrays."""
+    if isinstance(told, list):
+        return tuple(map(_frozen, told))
+    if not isinstance(told, dict):
+        return told
+    is_number = told.keys() == {"float"} and told["float"] in ("NaN", "Infinity", "-Infinity")
+    return float(told["float"]) if is_number else {name: _frozen(item) for name, item in told.items()}
+
+
+def _event(told: Mapping[str, Any]) -> SpanEvent:
+    return SpanEvent(told["name"], told["time"], _frozen(told["attributes"]))
+
+
 _REVIVED: dict[str, Callable[[Any], Any]] = {
     "time": lambda ns: _EPOCH + ns // 1000 * _MICROSECOND,
     "started": lambda ns: _EPOCH + ns // 1000 * _MICROSECOND,
     "shape": tuple,
     "params": scalars_from_json,
+    "attributes": _frozen,
+    "resource": _frozen,
+    "events": lambda events: tuple(map(_event, events)),
 }
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert_insert
 from ..records import SpanRecord
 from . import schema
 from .gathering import ERROR_COLUMNS, Gathering, SegmentKey, Stamp, StampedRows, update_segment
-from .incoming import Identity, identity_of, to_json
+from .incoming import Identity, identity_of, named_run, to_json
 from .ledger import Ranges
 from .points import merge_points
 from .sql import in_parts, intern, lookup, rows_by_name, upsert
@@ -158,6 +158,7 @@ def _span_row(span: SpanRecord, identity: Identity | None, runs: dict[str, int])
         "span_id": span.span_id,
         "parent_id": span.parent_id,
         "run": runs[identity.run] if identity else None,
+        "run_id": None if identity else named_run(span),
         "type": identity.type if identity else None,
         "name": span.name,
         "start": span.start,

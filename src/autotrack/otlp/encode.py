@@ -35,7 +35,7 @@ _Owner = tuple[bytes, bytes]
 _REMEMBERED_OWNERS = 64
 _REMEMBERED_KEYS = 4096
 # Readers refuse messages nested deeper than 100; a mapping takes three levels, the way to it eight.
-_MAX_NESTING = 24
+MAX_NESTING = 24
 _WORTH_NUMPY = 16
 """Elements of an array from which on numpy is faster than encoding one by one."""
 
@@ -112,7 +112,7 @@ def _span(span: ReadableSpan) -> list[bytes]:
         _ids(context),
         _trace_state(context),
         b"\x22\x08" + parent.span_id.to_bytes(8, "big") if parent else b"",
-        _text(b"\x2a", _str(span.name)),
+        _text(b"\x2a", as_text(span.name)),
         b"\x30" + _varint(span.kind.value + 1),
         _fixed64(b"\x39", span.start_time),
         _fixed64(b"\x41", span.end_time),
@@ -131,7 +131,7 @@ def _span(span: ReadableSpan) -> list[bytes]:
 def _event(event: Event) -> list[bytes]:
     fields = [
         _fixed64(b"\x09", event.timestamp),
-        _text(b"\x12", _str(event.name)),
+        _text(b"\x12", as_text(event.name)),
         *_attributes(b"\x1a", event.attributes),
         _count(b"\x20", event.dropped_attributes),
     ]
@@ -176,9 +176,9 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
     fields = []
     for name, value in attributes.items() if attributes else ():
         try:
-            fields.append(_key_value(tag, name, value, _MAX_NESTING))
+            fields.append(_key_value(tag, name, value, MAX_NESTING))
         except Exception:  # noqa: BLE001 - whatever a foreign container does, its span must not be lost
-            fields.append(_key_value(tag, _str(name), _str(value), 0))
+            fields.append(_key_value(tag, as_text(name), as_text(value), 0))
     return fields
 
 
@@ -216,7 +216,7 @@ def _other(value: object, room: int) -> bytes:
         return _array(value, room)
     if isinstance(value, Mapping):
         return _mapping(value, room)
-    return _string(_str(value))
+    return _string(as_text(value))
 
 
 def _array(values: Sequence[object], room: int) -> bytes:
@@ -226,7 +226,7 @@ def _array(values: Sequence[object], room: int) -> bytes:
 
 def _mapping(values: Mapping[object, object], room: int) -> bytes:
     _check(room)
-    items = [_key_value(b"\x0a", _str(key), value, room - 1) for key, value in values.items()]
+    items = [_key_value(b"\x0a", as_text(key), value, room - 1) for key, value in values.items()]
     return _block(b"\x32", b"".join(items))
 
 
@@ -242,14 +242,15 @@ def _bool(value: bool) -> bytes:
 def _int(value: int) -> bytes:
     if -(1 << 63) <= value < 1 << 63:
         return b"\x18" + _varint(value if value >= 0 else value + (1 << 64))
-    return _string(_str(value))
+    return _string(as_text(value))
 
 
 def _string(value: str) -> bytes:
     return _block(b"\x0a", _utf8(value))
 
 
-def _str(value: object) -> str:
+def as_text(value: object) -> str:
+    """`str(value)`, or ``<ClassName>`` where that fails."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - __str__ is anybody's code
@@ -269,7 +270,7 @@ def _numpy(value: NDArray[Any] | np.generic, room: int) -> bytes:
             return _block(b"\x2a", _ints(value))
     plain = value.tolist()
     # A long double has no Python equal and stays what it is.
-    return _value(_str(plain) if isinstance(plain, np.generic) else plain, room)
+    return _value(as_text(plain) if isinstance(plain, np.generic) else plain, room)
 
 
 def _doubles(values: NDArray[np.floating[Any]]) -> bytearray:

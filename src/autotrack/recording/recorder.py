@@ -82,13 +82,15 @@ class Recorder:
         self.actions: deque[Action] = deque()
         self.push: Callable[[Action], None] = self._push_first
         self.push_row: Callable[[Row], None] = self._push_first_row
-        ended: deque[ReadableSpan] = deque()
-        self.spans = SpanFactory({**self._resource, sc.PROCESS_PID: os.getpid()}, self._version, ended.append)
-        self.exporters = self._make_exporters(self.spans.writer, self.report)
+        self._ended: deque[ReadableSpan] = deque()
+        self.spans = SpanFactory(
+            {**self._resource, sc.PROCESS_PID: os.getpid()}, self._version, self._ended.append
+        )
+        self.exporters = [*self._make_exporters(self.spans.writer, self.report)]
         self._flusher = Flusher(
             self.rows,
             self.actions,
-            ended,
+            self._ended,
             self.spans,
             self.exporters,
             self.report,
@@ -179,6 +181,10 @@ class Recorder:
         """Whether something goes on: a run that only rests is none."""
         return not all(segment.run.rests for segment in tuple(self._open.values()))
 
+    def open_segments(self) -> Sequence[Segment]:
+        """The starts of the runs that are open."""
+        return tuple(self._open.values())
+
     def implicit_run(self, name: Callable[[], str], experiment: Callable[[], str]) -> ActiveRun:
         """The process's run for what is logged outside any run, its last one for an exit handler."""
         with self._lock:
@@ -234,6 +240,12 @@ class Recorder:
         named = source.name if isinstance(source, Path) else name
         self.told(segment, sc.SpanType.ARTIFACT, artifact_facts(blob, name, media_type, named))
         return None
+
+    def keep(self, span: ReadableSpan) -> None:
+        """Export a span of the user's. It tells nothing of this writer, so it is no sign of its life."""
+        self._ended.append(span)
+        if self._closed:
+            self._flusher.flush(CLOSE_TIMEOUT)
 
     def sampled(self, segments: Sequence[Segment], sample: dict[Any, float]) -> None:
         """In the flusher: a row for each of these, which is no activity of the program's."""

@@ -74,6 +74,10 @@ class SpanFactory:
         provider.add_span_processor(_Ended(ended))
         self._tracer = provider.get_tracer("autotrack", version, schema_url=sc.SCHEMA_URL)
 
+    def is_own(self, tracer: trace.Tracer) -> bool:
+        """Whether a tracer makes our spans."""
+        return tracer is self._tracer
+
     def open_run(self, name: str, start: int, parent: otel_context.Context) -> trace.Span:
         """The span that is the run, open until it ends; current for the user's own spans."""
         return self._tracer.start_span(name, context=parent, start_time=start)

@@ -43,6 +43,12 @@ class _Write:
         return getattr, (self._stream, "write")
 
 
+def own_write(stream: Any) -> Callable[[str], Any]:
+    """The stream's own `write`, which nobody hears: for what we say ourselves."""
+    write = stream.write
+    return write.__wrapped__ if isinstance(write, _Write) else write  # type: ignore[no-any-return]
+
+
 class _Tapped(NamedTuple):
     """A stream, the `write` that was put on it, and the one of its own that it had before."""
 

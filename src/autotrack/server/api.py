@@ -39,7 +39,15 @@ class Api:
 
     def operations(self) -> list[Operation]:
         """All of them."""
-        lists = [self.attributes, self.datasets, self.models, self.logs, self.fits, self.artifacts]
+        lists = [
+            self.attributes,
+            self.datasets,
+            self.models,
+            self.logs,
+            self.fits,
+            self.spans,
+            self.artifacts,
+        ]
         return [
             _get("/experiments", self.experiments, schemas.EXPERIMENTS),
             _get("/runs", self.runs, schemas.RUNS, 400),
@@ -187,6 +195,10 @@ class Api:
     def fits(self, run_id: str) -> dict[str, Any]:
         """The training calls inside the run, by start."""
         return self._listed("fits", run_id, self._backend.fits)
+
+    def spans(self, run_id: str) -> dict[str, Any]:
+        """The spans inside the run, ours and foreign, by start."""
+        return self._listed("spans", run_id, self._backend.spans)
 
     def artifacts(self, run_id: str) -> dict[str, Any]:
         """The run's files, by path."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -15,9 +16,9 @@ from .. import semconv as sc
 from ..backend import Backend, Liveness, state_of
 from ..grammar import parse_filter, parse_order
 from ..query import Search
-from ..records import Experiment, SpanRecord
+from ..records import Experiment, SpanEvent, SpanRecord
 from ..states import State
-from .histories import RUNS, WRITERS, deliveries, foreign, histories, ours, said, table
+from .histories import RUN_SPANS, RUNS, WRITERS, deliveries, foreign, histories, ours, said, table
 
 T = TypeVar("T")
 
@@ -291,6 +292,46 @@ class BackendConformance:
         assert backend.run_ids("ff") == []
         assert len(backend.run_ids("0")) == 10
         backend.close()
+
+    def test_foreign_spans_are_of_the_run_they_name_or_hang_below(self, new_url: Callable[[], str]) -> None:
+        url, root = new_url(), RUN_SPANS[RUNS[0]]
+        told = {sc.FIT_CLASS: "m.C"}
+        fit = ours("fit", RUNS[0], 1, WRITERS[0], (3,), told, 5)
+        spans = [
+            foreign(1, root),
+            foreign(2, f"{1:016x}"),  # below that one
+            foreign(3, fit.span_id),
+            foreign(4, run=RUNS[1]),  # by its name, though it hangs nowhere
+            foreign(5, root, RUNS[1]),  # by its name, not by where it hangs
+            foreign(6),
+            replace(foreign(7, root), trace_id="3" * 32),  # an id means nothing in another trace
+            fit,
+            _start(RUNS[0], 1),
+            _start(RUNS[1], 2),
+        ]
+        for span in spans:
+            self.write(url, span)
+
+        def found(run: str) -> set[str]:
+            return {span.span_id for span in self._with(url, lambda backend: backend.spans(run))}
+
+        assert found(RUNS[0]) == {fit.span_id, *(f"{number:016x}" for number in (1, 2, 3))}
+        assert found(RUNS[1]) == {f"{number:016x}" for number in (4, 5)}
+        assert found("f" * 32) == set()
+
+    def test_spans_keep_what_they_say(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        told = {"text": "é", "numbers": (1, 2), "nested": {"x": (0.5, True, None)}}
+        span = replace(
+            foreign(1, RUN_SPANS[RUNS[0]]),
+            attributes=told,
+            status="error",
+            resource={"service.name": "api"},
+            scope="requests",
+            events=(SpanEvent("exception", 3, {"exception.type": "ValueError"}),),
+        )
+        self.write(url, _start(RUNS[0], 1), span)
+        assert self._with(url, lambda backend: backend.spans(RUNS[0])) == [span]
 
     def test_runs_come_filtered_ordered_and_counted(self, new_url: Callable[[], str]) -> None:
         url = new_url()

@@ -15,6 +15,9 @@ from ..backend import Backend, RunRow
 from ..records import SpanRecord
 
 RUNS = ("0" * 31 + "1", "0" * 31 + "2")
+TRACE = "1" * 32
+RUN_SPANS = {run: f"{number:016x}" for number, run in enumerate(RUNS, 0xAA)}
+"""The id of each run's own span."""
 WRITERS = ("a" * 16, "b" * 16)
 NAMES = ("loss", "acc", 'q"uote/🙂\n')
 
@@ -32,7 +35,10 @@ def histories(draw: st.DrawFn) -> list[SpanRecord]:
             run, segment, time = draw(st.sampled_from(RUNS)), draw(st.integers(1, 2)), draw(small)
             facts = draw(tables()) if kind == "metrics" else draw(_FACTS[kind])
             spans.append(ours(kind, run, segment, writer, (seq,), facts, time))
-    spans += [foreign(i) for i in range(draw(st.integers(0, 2)))]
+    parents = [None, RUN_SPANS[RUNS[0]], RUN_SPANS[RUNS[1]], *(f"{number:016x}" for number in range(3))]
+    for number in range(draw(st.integers(0, 3))):
+        named = draw(st.sampled_from([None, *RUNS]))
+        spans.append(foreign(number, draw(st.sampled_from(parents)), named))
     return spans
 
 
@@ -122,9 +128,9 @@ def ours(
     kind: str, run: str, segment: int, writer: str, seqs: tuple[int, ...], facts: dict[str, Any], time: int
 ) -> SpanRecord:
     return SpanRecord(
-        trace_id="1" * 32,
+        trace_id=TRACE,
         span_id=f"{writer[:8]}{seqs[0]:08x}",
-        parent_id=None,
+        parent_id=RUN_SPANS.get(run),
         name=kind,
         start=time,
         end=time + 1,
@@ -141,8 +147,10 @@ def ours(
     )
 
 
-def foreign(number: int) -> SpanRecord:
-    return SpanRecord("2" * 32, f"{number:016x}", None, "GET /", 1, 2, {"http.route": "/"})
+def foreign(number: int, parent: str | None = None, run: str | None = None) -> SpanRecord:
+    """A span of somebody else's in the runs' trace; `run` is the one that it names."""
+    facts = {"http.route": "/"} | ({sc.RUN_ID: run} if run else {})
+    return SpanRecord(TRACE, f"{number:016x}", parent, "GET /", 1, 2, facts)
 
 
 @st.composite
@@ -204,6 +212,7 @@ def said(backend: Backend) -> dict[str, Any]:
             backend.datasets(row.id),
             backend.models(row.id),
             backend.logs(row.id),
+            repr(backend.spans(row.id)),
         )
     return told
 
