@@ -6,11 +6,11 @@ import json
 import threading
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 import schemathesis
-import urllib3
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -142,7 +142,7 @@ def test_a_search_that_was_understood_elsewhere(server: Threaded, runs: list[str
     assert wire.search_from_json(json.loads(json.dumps(wire.search_to_json(search)))) == search
     body = json.dumps(wire.search_to_json(search))
     found = server.ask("POST", "/api/v1/search", body).json()["runs"]
-    query = urllib3.request.urlencode({"filter": filter, "order_by": "metrics.loss desc, params.n"})
+    query = urlencode({"filter": filter, "order_by": "metrics.loss desc, params.n"})
     assert [run["id"] for run in found] == [run["id"] for run in get(server, f"/runs?{query}")["runs"]]
 
 
