@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import json
 import logging
 import os
 import platform
@@ -20,6 +21,7 @@ from . import exporting, plugins
 from . import options as opts
 from . import semconv as sc
 from ._patching.imports import when_imported
+from ._patching.submission import SubmissionPoints
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
@@ -28,6 +30,7 @@ from .keeping.keeper import Keeper
 from .locations import Home, default_store, homes, normalized
 from .recording.console import Console
 from .recording.environment import Environment
+from .recording.origin import origin_in
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
@@ -50,6 +53,8 @@ _awaited: dict[str, Callable[[], None]] = {}
 _tap = Tap()
 _NO_STORE = "none:"
 """Where there are exporters alone, files still have a place on this disk: the home of this name."""
+_config: str | None = None
+"""What tells other processes how to record for this one: see `_told_config`."""
 
 
 def enable(*names: str, **arguments: Any) -> None:
@@ -64,6 +69,7 @@ def enable(*names: str, **arguments: Any) -> None:
     A second call adds to the first. Raises `OptionError` for an unknown name or a wrong value, and
     when another store is asked for while a run is open.
     """
+    global _config
     with _lock:
         known = plugins.names(plugins.INTEGRATIONS)
         general = {k: v for k, v in arguments.items() if k in opts.Options.__dataclass_fields__}
@@ -83,6 +89,8 @@ def enable(*names: str, **arguments: Any) -> None:
             for name in known:
                 if name not in named and per_integration.get(name) is not False:
                     _switch_on_when_imported(name)
+        _submission.switch_on()
+        _config, recorder().only_joins = None, False
         if recorder().options.console:
             _tap.on()
         else:
@@ -91,7 +99,10 @@ def enable(*names: str, **arguments: Any) -> None:
 
 def disable() -> None:
     """Take every patch off again; open runs stay open and the explicit API goes on working."""
+    global _config
     with _lock:
+        _submission.switch_off()
+        _config = None
         for cancel in _awaited.values():
             cancel()
         _awaited.clear()
@@ -149,6 +160,58 @@ def script_name() -> str:
     return path.stem if path else "session"
 
 
+# --- other processes ------------------------------------------------------------------------------
+
+
+def _told_config() -> str:
+    """Options and integrations, for `join` in another process."""
+    global _config
+    if _config is None:
+        options = asdict(recorder().options) | {"experiment": experiment(), "quiet": True}
+        integrations = {name: asdict(enabled.options) for name, enabled in _enabled.items()}
+        told = {"options": options, "integrations": dict.fromkeys(_awaited) | integrations}
+        _config = json.dumps(told)
+    return _config
+
+
+def join(config: str) -> Recorder:
+    """The recorder of a process that works for a run of another one, which told `config`.
+
+    Integrations that are on there are on here; what belongs to no run of another process is not
+    recorded, unless `enable` was called here too. Raises `OptionError` while a run of this process is
+    open in another store.
+    """
+    global _config, _recorder
+    if config != _config:
+        with _lock:
+            told = json.loads(config)
+            options = opts.Options(**told["options"])
+            if _recorder is None:
+                _recorder = _make_recorder(options, Report())
+                _recorder.only_joins = True
+            elif _targets(_recorder.options) != _targets(options):
+                _recorder = _moved(_recorder, options)
+            for name, given in told["integrations"].items():
+                _switch_on_when_imported(name, given)
+            _submission.switch_on()
+            _config = config
+    return recorder()
+
+
+_submission = SubmissionPoints(recorder, _told_config, join)
+
+
+def _join_by_environment(made: Recorder) -> None:
+    """Belong to the run that the variables of `recording.origin` name, if it is in this store."""
+    store = os.environ.get(opts.env_name("store"))
+    try:
+        origin = origin_in(os.environ, made.options.experiment or _experiment_from_folders())
+        if origin is not None and (not store or normalized(store) == made.options.store):
+            made.join_for_good(origin)
+    except (ValueError, OptionError) as error:
+        made.report.warn(f"{error}; this process joins no run")
+
+
 # --- options and recorder -------------------------------------------------------------------------
 
 
@@ -158,24 +221,31 @@ def _configure(arguments: Mapping[str, Any]) -> None:
     resolved = _general_options(arguments)
     if _recorder is None:
         _recorder = _make_recorder(resolved, Report())
+        _join_by_environment(_recorder)
         return
-    before = _recorder.options
-    changed = replace(before, **{name: getattr(resolved, name) for name in arguments})
-    if _targets(changed) == _targets(before):
+    changed = replace(_recorder.options, **{name: getattr(resolved, name) for name in arguments})
+    if _targets(changed) == _targets(_recorder.options):
         _recorder.options = changed
-        return
-    if _recorder.has_open_runs():
-        told = [f"{options.store or 'no store'}" for options in (before, changed)]
-        if changed.store == before.store:
-            told = [", ".join(options.exporters) or "no exporter" for options in (before, changed)]
-        raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
-    _recorder.close()
-    _recorder = _make_recorder(changed, _recorder.report)
+    else:
+        _recorder = _moved(_recorder, changed)
 
 
 def _targets(options: opts.Options) -> tuple[object, ...]:
     """The options that say where everything goes: to change them takes another recorder."""
     return options.store, options.exporters, options.otlp_points, options.spool_max_bytes
+
+
+def _moved(old: Recorder, new: opts.Options) -> Recorder:
+    """A recorder for other targets. Raises `OptionError` while runs are open."""
+    if old.has_open_runs():
+        told = [options.store or "no store" for options in (old.options, new)]
+        if new.store == old.options.store:
+            told = [", ".join(options.exporters) or "no exporter" for options in (old.options, new)]
+        raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
+    old.close()
+    made = _make_recorder(new, old.report)
+    made.only_joins = old.only_joins
+    return made
 
 
 def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.Options:
@@ -260,7 +330,8 @@ def _resource(version: str) -> dict[str, str]:
 
 def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
-    if closed.options.quiet or not (closed.report.runs or _enabled or _awaited):
+    watches = bool(_enabled or _awaited) and not closed.has_joined
+    if closed.options.quiet or not (closed.report.runs or watches):
         return
     with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted
         line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}))
@@ -287,8 +358,11 @@ def _switched_off(known: Mapping[str, Any]) -> dict[str, bool]:
     return {name: False for name in known if table.get(name) is False}
 
 
-def _switch_on_when_imported(name: str) -> None:
-    """Load an integration once the module of its name is imported; at once where there is none."""
+def _switch_on_when_imported(name: str, told: Mapping[str, Any] | None = None) -> None:
+    """Load an integration once the module of its name is imported; at once where there is none.
+
+    told: all of its options, by another process.
+    """
     if name in _enabled or name in _awaited:
         return
 
@@ -297,6 +371,8 @@ def _switch_on_when_imported(name: str) -> None:
             _awaited.pop(name, None)
             integration = _made(name, {}, asked_for=False)
             if integration is not None:
+                if told is not None:
+                    integration.options = integration.Options(**told)
                 _switch_on(integration, {})
 
     if name in sys.modules or not _is_installed(name):
