@@ -22,7 +22,7 @@ TRACEPARENT = "TRACEPARENT"
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.ASCII)
-_UNIX_NS = re.compile(r"[0-9]{19}", re.ASCII)
+_UNIX_NS = re.compile(r"[1-8][0-9]{18}", re.ASCII)  # an int64
 
 
 class Origin(NamedTuple):

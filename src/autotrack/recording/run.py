@@ -200,6 +200,18 @@ class ActiveRun:
             )
         )
 
+    def environment(self) -> dict[str, str]:
+        """The environment variables by which a process belongs to this run, wherever it is started.
+
+        What `subprocess` starts inside the run has them by itself, as long as autotrack is enabled.
+        """
+        self.begin_if_new()
+        if self._segment is None:
+            return {}
+        span = self._segment.span.get_span_context()
+        origin = Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
+        return origin.environment(self._recorder.options.store or "")
+
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
         self.begin_if_new()
