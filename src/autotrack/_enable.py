@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import importlib.util
-import json
 import logging
 import os
 import platform
@@ -169,8 +169,7 @@ def _told_config() -> str:
     if _config is None:
         options = asdict(recorder().options) | {"experiment": experiment(), "quiet": True}
         integrations = {name: asdict(enabled.options) for name, enabled in _enabled.items()}
-        told = {"options": options, "integrations": dict.fromkeys(_awaited) | integrations}
-        _config = json.dumps(told)
+        _config = repr({"options": options, "integrations": dict.fromkeys(_awaited) | integrations})
     return _config
 
 
@@ -184,7 +183,7 @@ def join(config: str) -> Recorder:
     global _config, _recorder
     if config != _config:
         with _lock:
-            told = json.loads(config)
+            told = ast.literal_eval(config)
             options = opts.Options(**told["options"])
             if _recorder is None:
                 _recorder = _make_recorder(options, Report())

@@ -109,9 +109,7 @@ def test_parallel_folds(tracking: Tracking, backend: str) -> None:
         assert run.started <= child.started
         assert child.ended <= run.ended
     assert children[0].ended <= children[1].ended <= children[2].ended
-    fits = (
-        7 if backend == "loky" else 1
-    )  # the refit; no worker knows which candidate it trains
+    fits = 7 if backend == "loky" else 1  # the refit; no worker knows which candidate it trains
     wait_until(lambda: len(tracking.store.run(run.id).fits) >= fits)
     assert [fit.name for fit in tracking.store.run(run.id).fits] == ["Ridge"] * fits
 

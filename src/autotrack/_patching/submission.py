@@ -61,7 +61,7 @@ class SubmissionPoints:
         if self._cancel:
             return
         wrappers = {
-            **dict.fromkeys(_THREADS, self._into_threads),
+            **dict.fromkeys(_THREADS, _into_threads),
             **dict.fromkeys(_PROCESSES, self._into_processes),
             **dict.fromkeys(_CALLBACKS, _with_callbacks),
             "multiprocessing.process:BaseProcess.start": self._starting,
@@ -92,11 +92,6 @@ class SubmissionPoints:
         self._cancel.append(when_imported(target.partition(":")[0], patch))
 
     # --- wrappers, in wrapt's form; what they call is the user's, what they add is guarded ------------
-
-    def _into_threads(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        return wrapped(*map(carried, args[:1]), *args[1:], **kwargs)
 
     def _into_processes(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -137,7 +132,7 @@ class SubmissionPoints:
         try:
             recorder = self._recorder()
             origin = origin_here(recorder)
-            if origin is None or recorder.options.store is None:
+            if origin is None:
                 return args, kwargs
             bound = inspect.signature(wrapped).bind(*args, **kwargs)
             given = bound.arguments.get("env")
@@ -170,6 +165,12 @@ class _Arrival:
 
     def __reduce__(self) -> Any:
         return arrive, tuple(self._handover)
+
+
+def _into_threads(
+    wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    return wrapped(*map(carried, args[:1]), *args[1:], **kwargs)
 
 
 def _with_callbacks(

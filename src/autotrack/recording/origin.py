@@ -45,14 +45,14 @@ class Origin(NamedTuple):
             SpanContext(self.trace_id, self.span_id, True, TraceFlags(TraceFlags.SAMPLED))
         )
 
-    def environment(self, store: str) -> dict[str, str]:
+    def environment(self, store: str | None) -> dict[str, str]:
         """The variables by which a process joins the run."""
         return {
             RUN_ID: self.run_id,
             SEGMENT: str(self.segment),
             TRACEPARENT: f"00-{self.trace_id:032x}-{self.span_id:016x}-01",
-            env_name("store"): store,
             env_name("experiment"): self.experiment,
+            **({env_name("store"): store} if store else {}),
         }
 
 
