@@ -35,7 +35,9 @@ from autotrack.states import State
 from autotrack.store import Run
 
 from .scripts import Place, alive, curve, end_of, values, wait_for, wait_until
-from .tracking import Tracking
+from .tracking import Tracking, tracking
+
+__all__ = ["tracking"]
 
 QUICK = {"AUTOTRACK_FLUSH_INTERVAL": "0.1", "AUTOTRACK_ENVIRONMENT": "0", "AUTOTRACK_QUIET": "1"}
 
@@ -500,21 +502,29 @@ OWNERS = (
 )
 
 
+def members() -> list[dict[str, int]]:
+    """By identity: a patched function equals the one that it wraps."""
+    return [{name: id(member) for name, member in vars(owner).items()} for owner in OWNERS]
+
+
 def test_switched_off_everything_is_as_it_was(tracking: Tracking) -> None:
-    before = [dict(vars(owner)) for owner in OWNERS]
+    before = members()
     for _ in range(2):
         tracking.enable()
-        assert all(dict(vars(owner)) != members for owner, members in zip(OWNERS, before, strict=True))
+        assert members() == before
+        autotrack.run("main").end()
+        assert all(now != then for now, then in zip(members(), before, strict=True))
         autotrack.disable()
-        assert [dict(vars(owner)) for owner in OWNERS] == before
+        assert members() == before
 
 
-def test_enabling_loads_no_pool(store: Place) -> None:
+def test_enabling_patches_nothing_and_a_run_loads_no_pool(store: Place) -> None:
     ended = store.run("""
         import sys
         import autotrack
         autotrack.enable()
-        pools = {"subprocess", "multiprocessing.pool", "concurrent.futures.process", "joblib"}
-        print(*pools & set(sys.modules))
+        print(*{"wrapt", "asyncio"} & set(sys.modules))
+        with autotrack.run("main"):
+            print(*{"multiprocessing.pool", "concurrent.futures.process", "joblib"} & set(sys.modules))
     """)
     assert ended.out.split() == []

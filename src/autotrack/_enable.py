@@ -89,7 +89,7 @@ def enable(*names: str, **arguments: Any) -> None:
             for name in known:
                 if name not in named and per_integration.get(name) is not False:
                     _switch_on_when_imported(name)
-        _submission.switch_on()
+        _submission.switch_on(recorder().has_joined or recorder().has_open_runs())
         _config, recorder().only_joins = None, False
         if recorder().options.console:
             _tap.on()
@@ -192,7 +192,7 @@ def join(config: str) -> Recorder:
                 _recorder = _moved(_recorder, options)
             for name, given in told["integrations"].items():
                 _switch_on_when_imported(name, given)
-            _submission.switch_on()
+            _submission.switch_on(has_run=True)
             _config = config
     return recorder()
 
@@ -302,7 +302,10 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         keeper = Keeper(made, _helper_context(options, places))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
-        made.companions = (_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper)
+        made.companions = (
+            *(_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper),
+            _submission,
+        )
     _process_hooks.watch_over(made)
     return made
 
