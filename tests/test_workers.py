@@ -189,7 +189,7 @@ def test_dask_workers(store: Place) -> None:
     assert ended.returncode == 0, ended.err
     runs = store.runs()
     assert fits_of(runs["main"]) == FOUR
-    assert runs["before"].fits == ()
+    assert not runs["before"].fits
 
 
 # --- what a worker's end means to the run -----------------------------------------------------------------
@@ -353,13 +353,12 @@ def test_who_chose_an_environment_gets_that(tracking: Tracking, environment: str
 def test_an_environment_handed_on_by_hand(store: Place) -> None:
     ended = store.run(
         """
-        import os
+        import os, sys
         import autotrack
+        program = [sys.executable, "-c", "import autotrack; autotrack.log({'a': 1.0})"]
         with autotrack.run("main") as run:
-            if os.fork() == 0:
-                os.execve(os.sys.executable, ["python", "-c", "import autotrack; autotrack.log({'a': 1.0})"],
-                          {**os.environ, **run.environment()})
-            os.wait()
+            status = os.spawnve(os.P_WAIT, sys.executable, program, {**os.environ, **run.environment()})
+        sys.exit(status)
         """,
         env=QUICK,
     )
@@ -452,10 +451,11 @@ def test_tasks_raise_what_they_raised_and_refuse_what_they_refused(tracking: Tra
 
 def test_what_a_fold_trains_inside_is_not_told(tracking: Tracking) -> None:
     from sklearn.ensemble import BaggingRegressor
-    from sklearn.model_selection import cross_val_score
 
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20.0)
     tracking.enable()
+    from sklearn.model_selection import cross_val_score
+
     plain = cross_val_score(BaggingRegressor(Ridge(), 3, random_state=0), X, y, cv=2)
     parallel = cross_val_score(BaggingRegressor(Ridge(), 3, random_state=0), X, y, cv=2, n_jobs=2)
     assert (parallel == plain).all()
