@@ -303,7 +303,10 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         made.keep_model = keeper.keep
         _tap.console = Console(made)
         made.companions = (
-            *(_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper),
+            _tap.console,
+            Environment(made, _main_path),
+            SystemMetrics(made),
+            keeper,
             _submission,
         )
     _process_hooks.watch_over(made)
