@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,13 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
         if said.strip() == line:
             return
     raise AssertionError(f"the script ended without {line!r}: {process.communicate()[1]}")
+
+
+def wait_until(true: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Wait for what other processes do; whether it came true is for the caller to assert."""
+    end = time.monotonic() + timeout
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def end_line(states: str, points: int, skipped: str = "") -> str:

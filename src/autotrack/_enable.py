@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import importlib.util
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from . import exporting, plugins
 from . import options as opts
 from ._patching.imports import when_imported
+from ._patching.submission import SubmissionPoints
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
@@ -25,6 +27,7 @@ from .keeping.keeper import Keeper
 from .locations import Home, default_store, homes, normalized
 from .recording.console import Console
 from .recording.environment import Environment
+from .recording.origin import origin_in
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
 from .recording.report import Report
@@ -53,6 +56,8 @@ _providers: list[TracerProvider] = []
 """Whose processors get the runs' spans as well."""
 _NO_STORE = "none:"
 """Where there are exporters alone, files still have a place on this disk: the home of this name."""
+_config: str | None = None
+"""What tells other processes how to record for this one: see `_told_config`."""
 
 
 def enable(*names: str, tracer_provider: TracerProvider | None = None, **arguments: Any) -> None:
@@ -69,6 +74,7 @@ def enable(*names: str, tracer_provider: TracerProvider | None = None, **argumen
     A second call adds to the first. Raises `OptionError` for an unknown name or a wrong value, and
     when another store is asked for while a run is open.
     """
+    global _config
     with _lock:
         known = plugins.names(plugins.INTEGRATIONS)
         general = {k: v for k, v in arguments.items() if k in opts.Options.__dataclass_fields__}
@@ -91,6 +97,8 @@ def enable(*names: str, tracer_provider: TracerProvider | None = None, **argumen
             for name in known:
                 if name not in named and per_integration.get(name) is not False:
                     _switch_on_when_imported(name)
+        _submission.switch_on(recorder().has_joined or recorder().has_open_runs())
+        _config, recorder().only_joins = None, False
         if recorder().options.console:
             _tap.on()
         else:
@@ -99,7 +107,10 @@ def enable(*names: str, tracer_provider: TracerProvider | None = None, **argumen
 
 def disable() -> None:
     """Take every patch off again; open runs stay open and the explicit API goes on working."""
+    global _config
     with _lock:
+        _submission.switch_off()
+        _config = None
         for cancel in _awaited.values():
             cancel()
         _awaited.clear()
@@ -158,6 +169,57 @@ def script_name() -> str:
     return path.stem if path else "session"
 
 
+# --- other processes ------------------------------------------------------------------------------
+
+
+def _told_config() -> str:
+    """Options and integrations, for `join` in another process."""
+    global _config
+    if _config is None:
+        options = asdict(recorder().options) | {"experiment": experiment(), "quiet": True}
+        integrations = {name: asdict(enabled.options) for name, enabled in _enabled.items()}
+        _config = repr({"options": options, "integrations": dict.fromkeys(_awaited) | integrations})
+    return _config
+
+
+def join(config: str) -> Recorder:
+    """The recorder of a process that works for a run of another one, which told `config`.
+
+    Integrations that are on there are on here; what belongs to no run of another process is not
+    recorded, unless `enable` was called here too. Raises `OptionError` while a run of this process is
+    open in another store.
+    """
+    global _config, _recorder
+    if config != _config:
+        with _lock:
+            told = ast.literal_eval(config)
+            options = opts.Options(**told["options"])
+            if _recorder is None:
+                _recorder = _make_recorder(options, Report())
+                _recorder.only_joins = True
+            elif _targets(_recorder.options) != _targets(options):
+                _recorder = _moved(_recorder, options)
+            for name, given in told["integrations"].items():
+                _switch_on_when_imported(name, given)
+            _submission.switch_on(has_run=True)
+            _config = config
+    return recorder()
+
+
+_submission = SubmissionPoints(recorder, _told_config, join)
+
+
+def _join_by_environment(made: Recorder) -> None:
+    """Belong to the run that the variables of `recording.origin` name, if it is in this store."""
+    store = os.environ.get(opts.env_name("store"))
+    try:
+        origin = origin_in(os.environ, made.options.experiment or _experiment_from_folders())
+        if origin is not None and (not store or normalized(store) == made.options.store):
+            made.join_for_good(origin)
+    except (ValueError, OptionError) as error:
+        made.report.warn(f"{error}; this process joins no run")
+
+
 # --- options and recorder -------------------------------------------------------------------------
 
 
@@ -167,24 +229,31 @@ def _configure(arguments: Mapping[str, Any]) -> None:
     resolved = _general_options(arguments)
     if _recorder is None:
         _recorder = _make_recorder(resolved, Report())
+        _join_by_environment(_recorder)
         return
-    before = _recorder.options
-    changed = replace(before, **{name: getattr(resolved, name) for name in arguments})
-    if _targets(changed) == _targets(before):
+    changed = replace(_recorder.options, **{name: getattr(resolved, name) for name in arguments})
+    if _targets(changed) == _targets(_recorder.options):
         _recorder.options = changed
-        return
-    if _recorder.has_open_runs():
-        told = [f"{options.store or 'no store'}" for options in (before, changed)]
-        if changed.store == before.store:
-            told = [", ".join(options.exporters) or "no exporter" for options in (before, changed)]
-        raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
-    _recorder.close()
-    _recorder = _make_recorder(changed, _recorder.report)
+    else:
+        _recorder = _moved(_recorder, changed)
 
 
 def _targets(options: opts.Options) -> tuple[object, ...]:
     """The options that say where everything goes: to change them takes another recorder."""
     return options.store, options.exporters, options.otlp_points, options.spool_max_bytes
+
+
+def _moved(old: Recorder, new: opts.Options) -> Recorder:
+    """A recorder for other targets. Raises `OptionError` while runs are open."""
+    if old.has_open_runs():
+        told = [options.store or "no store" for options in (old.options, new)]
+        if new.store == old.options.store:
+            told = [", ".join(options.exporters) or "no exporter" for options in (old.options, new)]
+        raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
+    old.close()
+    made = _make_recorder(new, old.report)
+    made.only_joins = old.only_joins
+    return made
 
 
 def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.Options:
@@ -248,7 +317,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         _user_spans.recorder = made
         made.companions = (
             *(_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper),
-            _user_spans,
+            *(_submission, _user_spans),
         )
     _process_hooks.watch_over(made)
     return made
@@ -274,7 +343,8 @@ def _helper_context(options: opts.Options, places: Sequence[Home], resource: Map
 
 def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
-    if closed.options.quiet or not (closed.report.runs or _enabled or _awaited):
+    watches = bool(_enabled or _awaited) and not closed.has_joined
+    if closed.options.quiet or not (closed.report.runs or watches):
         return
     with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted
         line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}))
@@ -301,8 +371,11 @@ def _switched_off(known: Mapping[str, Any]) -> dict[str, bool]:
     return {name: False for name in known if table.get(name) is False}
 
 
-def _switch_on_when_imported(name: str) -> None:
-    """Load an integration once the module of its name is imported; at once where there is none."""
+def _switch_on_when_imported(name: str, told: Mapping[str, Any] | None = None) -> None:
+    """Load an integration once the module of its name is imported; at once where there is none.
+
+    told: all of its options, by another process.
+    """
     if name in _enabled or name in _awaited:
         return
 
@@ -311,6 +384,8 @@ def _switch_on_when_imported(name: str) -> None:
             _awaited.pop(name, None)
             integration = _made(name, {}, asked_for=False)
             if integration is not None:
+                if told is not None:
+                    integration.options = integration.Options(**told)
                 _switch_on(integration, {})
 
     if name in sys.modules or not _is_installed(name):

@@ -170,16 +170,13 @@ class Integration:
     """Base of every integration; the class attributes describe it.
 
     name: of the option, the environment variables and the entry point. requires: the library and
-    its versions, as pip writes it. Options: a frozen dataclass of its options. thread_starters:
-    functions, as targets of hooks, that have their arguments called in other threads; what is
-    trained there belongs to the call that is going on here.
+    its versions, as pip writes it. Options: a frozen dataclass of its options.
     """
 
     name: ClassVar[str]
     requires: ClassVar[str]
 
     Options: ClassVar[type] = NoOptions
-    thread_starters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()

@@ -74,6 +74,8 @@ class Driver:
         outer = frames.get()
         if silent.get() or (outer and outer[-1].is_sealed) or is_instance_in(instance, outer):
             return None  # not the user's; or super().fit, or fit calling partial_fit: one call
+        if not outer and self._is_no_concern():
+            return None
         session = _Session(self, Call(wrapped, instance, args, kwargs), outer)
         try:
             session.open()
@@ -86,12 +88,19 @@ class Driver:
             return None
         return session
 
+    def _is_no_concern(self) -> bool:
+        """Whether this process records for the runs of another one, of which none goes on here."""
+        recorder = self.recorder()
+        return recorder.only_joins and recorder.active_run() is None
+
     def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
         """The run an outermost call belongs to, and whether it is the integration's own to end."""
         run = self.recorder().active_run()
         if run is None:
             return self._new_run(name, self._experiment()), True
         run.begin_if_new()
+        if run.inherited and not self.stays_open:
+            return run, False  # a worker of many, perhaps: their params and models would be mixed
         # A transformer is a `fit` span of it; its steps might be too many for that.
         is_its_own = run.claim() if _is_predictor(call) else not self.stays_open
         return (run, False) if is_its_own else (self._new_run(name, run.experiment), True)
@@ -150,7 +159,7 @@ class _Session:
             self._fit = self._run.open_fit(name, kind, self._enclosing_span_id())
         is_sealed = self._held_by is not None or self._resting is not None
         frames.set((*self._outer, Frame(self.call, self._run, self._fit, is_sealed)))
-        if self._driver.hooks_into(self._outer):
+        if not self._run.inherited and self._driver.hooks_into(self._outer):
             self._steps = self._driver.hook.start(self._run, self.call)
 
     def _open_step(self, name: str) -> None:

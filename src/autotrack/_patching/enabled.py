@@ -13,7 +13,6 @@ from .imports import when_imported
 from .observer import Observer
 from .patcher import Patcher
 from .targets import patch_target
-from .threads import carrying
 from .wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ class EnabledIntegration:
             wrapper = self._wrapper(hook)
             for target in hook.targets:
                 self._patch_when_imported(target, hook, wrapper)
-        for target in integration.thread_starters:
-            self._patch_when_imported(target, None, carrying)
 
     @property
     def options(self) -> Any:
@@ -62,7 +59,7 @@ class EnabledIntegration:
             return Observer(self._integration, hook, self._recorder)
         return Driver(self._integration, hook, self._recorder, self._experiment)
 
-    def _patch_when_imported(self, target: str, hook: Hook | None, wrapper: Wrapper) -> None:
+    def _patch_when_imported(self, target: str, hook: Hook, wrapper: Wrapper) -> None:
         def patch(module: ModuleType) -> None:
             try:
                 patch_target(self._patcher, module, target, hook, wrapper)

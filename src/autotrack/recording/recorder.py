@@ -18,6 +18,7 @@ from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
 from .flusher import Action, Flusher
+from .origin import Origin
 from .report import Report
 from .run import ActiveRun, begun_run, open_run
 from .segments import Fit, Segment
@@ -40,6 +41,8 @@ PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
 SETTLE_TIMEOUT = 1.0
 """Seconds that `flush()` waits for what its companions do in threads of their own."""
+MAX_JOINED = 64
+"""Runs of other processes that are remembered; one that comes again begins to count its steps anew."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
 
@@ -63,6 +66,8 @@ class Recorder:
         self.options = options
         self.report = report
         self.pid = os.getpid()
+        self.only_joins = False
+        """Whether only what belongs to a run of another process is recorded here."""
         self.on_first_record: Callable[[], None] = lambda: None
         self.companions: Sequence[Companion] = ()
         self.keep_model: Callable[[Segment, Any, str], None] = lambda segment, model, path: None
@@ -71,6 +76,7 @@ class Recorder:
         self._resource = resource
         self._version = version
         self._open: dict[str, Segment] = {}
+        self._joined: dict[Origin, ActiveRun] = {}
         self._implicit: ActiveRun | None = None
         self._closed = False
         self._start_afresh()
@@ -178,8 +184,30 @@ class Recorder:
         return next((some[0] for some in (explicit, implicit, segments) if len(some) == 1), None)
 
     def has_open_runs(self) -> bool:
-        """Whether something goes on: a run that only rests is none."""
-        return not all(segment.run.rests for segment in tuple(self._open.values()))
+        """Whether something goes on here: a run that only rests is none, nor is another process's."""
+        return not all(s.run.rests or s.run.inherited for s in tuple(self._open.values()))
+
+    def joined(self, origin: Origin) -> ActiveRun:
+        """Another process's run, for its tasks; one for all tasks of one origin, as it counts their steps."""
+        with self._lock:
+            run = self._joined.get(origin)
+            if run is None:
+                while len(self._joined) >= MAX_JOINED:
+                    self._joined.pop(next(iter(self._joined)))
+                run = self._joined[origin] = ActiveRun.joined(self, origin)
+            return run
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it has worked for a run of another process."""
+        return bool(self._joined)
+
+    def join_for_good(self, origin: Origin) -> None:
+        """This process belongs to another's run: what is in no run of its own is that one's."""
+        run = self.joined(origin)
+        if run.segment is not None:
+            self._open[run.id] = run.segment
+            run.enter_for_good()
 
     def open_segments(self) -> Sequence[Segment]:
         """The starts of the runs that are open."""

@@ -22,6 +22,7 @@ from ..states import RunError, State
 from . import tabular, values
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
+from .origin import Origin
 from .outcomes import message_of, outcome_of, qualified_name
 from .segments import Fit, Segment
 
@@ -97,6 +98,16 @@ class ActiveRun:
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
+
+    @classmethod
+    def joined(cls, recorder: Recorder, origin: Origin) -> ActiveRun:
+        """A run of another process, nameless in this one: usable, but the other's to claim and to end."""
+        run = cls(recorder, "", origin.experiment)
+        run.id = origin.run_id
+        run.inherit()
+        clock_offset = time.time_ns() - time.perf_counter_ns()
+        run._segment = Segment(run, origin.segment, origin.span, clock_offset)
+        return run
 
     # --- what users call -----------------------------------------------------------------------
 
@@ -188,6 +199,18 @@ class ActiveRun:
                 found.attributes(values.text(name), role or datasets.role_of(name)),
             )
         )
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables by which a process belongs to this run, wherever it is started.
+
+        What `subprocess` starts inside the run has them by itself, as long as autotrack is enabled.
+        """
+        self.begin_if_new()
+        if self._segment is None:
+            return {}
+        span = self._segment.span.get_span_context()
+        origin = Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
+        return origin.environment(self._recorder.options.store)
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
@@ -313,6 +336,12 @@ class ActiveRun:
         child.begin(started)
         return child
 
+    def enter_for_good(self) -> None:
+        """Be current in this context from now on."""
+        if self._segment is not None:
+            otel_context.attach(trace.set_span_in_context(self._segment.span))
+            current.set(self)
+
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""
         with self._lock:
@@ -337,7 +366,7 @@ class ActiveRun:
 
     @property
     def inherited(self) -> bool:
-        """Whether the run belongs to the process that this one was forked from."""
+        """Whether the run belongs to another process: the one that forked this one, or had it join."""
         return self._inherited
 
     def log_past(self, metrics: dict[str, float], step: int, at: int) -> None:

@@ -18,7 +18,6 @@ class Sklearn(Fitting, Stepping, CrossValidation, Evaluation):
     name = "sklearn"
     requires = "scikit-learn>=1.3"
     Options = SklearnOptions
-    thread_starters = ("joblib._parallel_backends:ThreadingBackend.submit",)
 
 
 __all__ = ["Sklearn", "SklearnOptions"]

@@ -1,0 +1,183 @@
+"""Work that is handed to a thread or a process, and what it takes along: the run and the calls it belongs to.
+
+Not the whole context: that would bring the user's other context variables there, and change what they do.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from ..integration import Call
+from ..recording.origin import Origin
+from ..recording.run import current
+from .frames import Frame, frames, silence, silent
+
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
+    from ..recording.run import ActiveRun
+    from ..recording.segments import Fit
+
+
+class Handover(NamedTuple):
+    """How another process comes to record in the run: `join(config)` gives the recorder there.
+
+    `origin` is None for work that is not recorded, as what goes on inside a call that is observed.
+    """
+
+    join: Callable[[str], Recorder]
+    config: str
+    origin: Origin | None
+
+
+def origin_here(recorder: Recorder) -> Origin | None:
+    """What work that is handed over here belongs to; None if nothing of it is recorded."""
+    calls = frames.get()
+    if silent.get() or (calls and calls[-1].is_sealed):
+        return None
+    run = calls[-1].run if calls else recorder.active_run()
+    if run is None:
+        return None
+    run.begin_if_new()
+    if run.segment is None:
+        return None
+    span = run.segment.span.get_span_context()
+    fits = [frame.fit.span_id for frame in calls if frame.fit is not None]
+    return Origin(
+        run.id, run.segment.number, span.trace_id, [span.span_id, *fits][-1], run.experiment, bool(calls)
+    )
+
+
+def carried(function: Any, handover: Handover | None = None) -> Any:
+    """`function`, to be called in another thread, with a `handover` in another process, as if it were here.
+
+    It stays itself where nothing goes on here, and if it is no plain function: whoever takes a class or a
+    coroutine function looks at what it is.
+    """
+    if not callable(function) or isinstance(function, (type, _Task)) or inspect.iscoroutinefunction(function):
+        return function
+    if handover is None and not (frames.get() or silent.get() or current.get()):
+        return function
+    return _Task(function, handover)
+
+
+class _Task:
+    """A function inside the calls that were going on where it was made; pickled, inside the run alone."""
+
+    def __init__(self, function: Callable[..., Any], handover: Handover | None) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self._function = function
+        self._handover = handover
+        self._calls, self._run, self._is_silent = frames.get(), current.get(), silent.get()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tokens = frames.set(self._calls), current.set(self._run)
+        try:
+            if self._is_silent:
+                with silence():
+                    return self._function(*args, **kwargs)
+            return self._function(*args, **kwargs)
+        finally:
+            frames.reset(tokens[0])
+            current.reset(tokens[1])
+
+    def __reduce__(self) -> Any:
+        if self._handover is None:
+            return _itself, (self._function,)
+        return _Elsewhere, (self._function, *self._handover)
+
+    def __dask_tokenize__(self) -> Any:
+        """dask names what it computes by this, and does not compute it twice."""
+        from dask.base import normalize_token
+
+        return normalize_token(self._function)
+
+
+def _itself(function: Any) -> Any:
+    return function
+
+
+class _Elsewhere:
+    """A task in the process that has taken it: what it trains is recorded in the run it comes from."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        join: Callable[[str], Recorder],
+        config: str,
+        origin: Origin | None,
+    ) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self._function = function
+        self._handover = Handover(join, config, origin)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        run = _joined(self._handover)
+        if run is None or run.segment is None:
+            with silence():
+                return self._function(*args, **kwargs)
+        tokens = frames.set(_calls_above(run, self._handover.origin)), current.set(run), silent.set(False)
+        context = otel_context.attach(trace.set_span_in_context(run.segment.span))
+        try:
+            return self._function(*args, **kwargs)
+        finally:
+            otel_context.detach(context)
+            frames.reset(tokens[0])
+            current.reset(tokens[1])
+            silent.reset(tokens[2])
+
+    def __reduce__(self) -> Any:
+        return _Elsewhere, (self._function, *self._handover)
+
+
+def _joined(handover: Handover) -> ActiveRun | None:
+    """The run, in this process; None if nothing is recorded: whatever fails here, the work goes on."""
+    if handover.origin is None:
+        return None
+    try:
+        return handover.join(handover.config).joined(handover.origin)
+    except Exception as error:  # noqa: BLE001
+        _log_failure(error)
+        return None
+
+
+def arrive(join: Callable[[str], Recorder], config: str, origin: Origin) -> None:
+    """This process, which has just started, belongs to the run as a whole."""
+    try:
+        join(config).join_for_good(origin)
+    except Exception as error:  # noqa: BLE001  whatever fails here, the process goes on
+        _log_failure(error)
+
+
+def _log_failure(error: Exception) -> None:
+    import logging
+
+    logging.getLogger("autotrack").warning(
+        "autotrack: what this process trains is not recorded: %s: %s", type(error).__name__, error
+    )
+
+
+def _calls_above(run: ActiveRun, origin: Origin | None) -> tuple[Frame, ...]:
+    """Inside a training call of the other process each call here is a `fit` span, its inside not told."""
+    if origin is None or not origin.is_in_call:
+        return ()
+    call = Call(_joined, None, (), {})
+    recorded = _Recorded(run)
+    call.inner_fits = lambda inner: recorded
+    return (Frame(call, run, None, False),)
+
+
+class _Recorded(list["Fit"]):
+    """The place of `fit` spans that belong to the run at once."""
+
+    def __init__(self, run: ActiveRun) -> None:
+        super().__init__()
+        self._run = run
+
+    def append(self, fit: Fit) -> None:
+        self._run.record_fit(fit)

@@ -1,0 +1,79 @@
+"""Where work in another process comes from: what must be told there so that it is recorded in the same run.
+
+By environment variables a whole process joins a run: `TRACEPARENT` as W3C and OpenTelemetry have it, the
+run's id and segment under names of ours, store and experiment under those of the options. Tasks that a pool
+takes carry an `Origin` each, since the pool's processes outlive the run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
+from ..options import env_name
+
+RUN_ID = "AUTOTRACK_RUN_ID"
+SEGMENT = "AUTOTRACK_RUN_SEGMENT"
+TRACEPARENT = "TRACEPARENT"
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.ASCII)
+_UNIX_NS = re.compile(r"[1-8][0-9]{18}", re.ASCII)  # an int64
+
+
+class Origin(NamedTuple):
+    """A run, the segment (its start in unix ns) and the span that what happens elsewhere is below.
+
+    `is_in_call`: the span's own work is a training call, as a search whose folds are trained elsewhere.
+    """
+
+    run_id: str
+    segment: int
+    trace_id: int
+    span_id: int
+    experiment: str
+    is_in_call: bool = False
+
+    @property
+    def span(self) -> NonRecordingSpan:
+        """The span, to be the parent of others."""
+        return NonRecordingSpan(
+            SpanContext(self.trace_id, self.span_id, True, TraceFlags(TraceFlags.SAMPLED))
+        )
+
+    def environment(self, store: str | None) -> dict[str, str]:
+        """The variables by which a process joins the run."""
+        return {
+            RUN_ID: self.run_id,
+            SEGMENT: str(self.segment),
+            TRACEPARENT: f"00-{self.trace_id:032x}-{self.span_id:016x}-01",
+            env_name("experiment"): self.experiment,
+            **({env_name("store"): store} if store else {}),
+        }
+
+
+def origin_in(environment: Mapping[str, str], experiment: str) -> Origin | None:
+    """The run that this process is to join; None if it is to join none.
+
+    Only the run's id is needed: without `TRACEPARENT` its spans are a trace of their own. Raises
+    ValueError for an id that is none.
+    """
+    run_id = environment.get(RUN_ID, "").strip().lower()
+    if not run_id:
+        return None
+    if not _RUN_ID.fullmatch(run_id):
+        raise ValueError(f"{RUN_ID}={run_id!r} is no run's id (32 hex digits)")
+    segment = environment.get(SEGMENT, "")
+    found = _TRACEPARENT.fullmatch(environment.get(TRACEPARENT, "").strip().lower())
+    trace_id, span_id = (int(found[1], 16), int(found[2], 16)) if found else (0, 0)
+    return Origin(
+        run_id,
+        int(segment) if _UNIX_NS.fullmatch(segment) else 0,
+        trace_id or int.from_bytes(os.urandom(16), "big"),
+        span_id or int.from_bytes(os.urandom(8), "big"),
+        experiment,
+    )
