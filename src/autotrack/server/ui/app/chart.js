@@ -5,7 +5,7 @@ import { curve } from "./curve.js";
 import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Problem, useSeen, useWidth } from "./parts.js";
-import { clockTime, duration, number, plain } from "./text.js";
+import { clockTime, duration, number, plain, tick } from "./text.js";
 
 /** @typedef {import("./curve.js").Curve} Curve */
 /** @typedef {import("./curve.js").Over} Over */
@@ -139,7 +139,7 @@ function optionsOf(series, over, log, width, height, latest, readout, onClose) {
     scales: { x: { time: over === "wall" }, y: log ? { distr: 3 } : { range: withSpace } },
     axes: [
       { ...axis, size: 26, space: 60, ...(over === "wall" ? {} : { values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => along(v, over)) }) },
-      { ...axis, size: 58, space: 28, values: (/** @type {any} */ _, /** @type {(number | null)[]} */ at) => at.map((v) => (v === null ? "" : number(v, 4))) },
+      { ...axis, size: 58, space: 28, values: (/** @type {any} */ _, /** @type {(number | null)[]} */ at) => at.map((v) => (v === null ? "" : tick(v))) },
     ],
     cursor: { sync: { key: over, scales: ["x", null] }, points: { size: 6 }, drag: { x: true, y: false } },
     series: [{}, ...series.map(({ look, label }, i) => ({

@@ -8,21 +8,18 @@ const DASHES = [[], [7, 3], [2, 2], [8, 3, 2, 3]];
 /** How many runs can be told apart. */
 export const MOST_LOOKS = COLOURS.length * DASHES.length;
 
-/** The look of a curve that is alone. @type {Look} */
-export const ALONE = { colour: COLOURS[0], dash: [] };
-
 /**
- * A look for each run, made from its id; where two would have the same, one takes the next that is free.
- * @param {string[]} ids @returns {Map<string, Look>}
+ * A look for each run: the colour by its id, the next free one where another run has it; once all are
+ * taken, all of them again with a dash.
+ * @param {string[]} ids at most `MOST_LOOKS` @returns {Map<string, Look>}
  */
 export function looks(ids) {
-  const taken = new Set();
+  const used = COLOURS.map(() => 0);
   const found = new Map();
   for (const id of [...ids].sort()) {
-    let n = hash(id) % MOST_LOOKS;
-    while (taken.has(n) && taken.size < MOST_LOOKS) n = (n + 1) % MOST_LOOKS;
-    taken.add(n);
-    found.set(id, { colour: COLOURS[n % COLOURS.length], dash: DASHES[Math.floor(n / COLOURS.length)] });
+    let n = hash(id) % COLOURS.length;
+    while (used[n] > Math.min(...used)) n = (n + 1) % COLOURS.length;
+    found.set(id, { colour: COLOURS[n], dash: DASHES[used[n]++] });
   }
   return found;
 }

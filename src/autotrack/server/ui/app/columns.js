@@ -1,6 +1,6 @@
 // The table's columns: which, how wide, in which order, and what stands in their cells.
 import { direction, ranked } from "./telling.js";
-import { duration, float, number, plain, scalar, shortId } from "./text.js";
+import { aligned, duration, float, number, places, plain, scalar, shortId } from "./text.js";
 
 /** @typedef {import("./api.js").Run} Run */
 /**
@@ -17,6 +17,7 @@ import { duration, float, number, plain, scalar, shortId } from "./text.js";
 
 const MOST = 20; // params, and metrics, that are considered
 const WIDEST = 170, WIDEST_NAME = 320, NARROWEST_NAME = 140;
+const NAME_SHARE = 0.2; // of the room, at most
 const PADDING = 16;
 const SIGN = 14; // for the arrow of the order
 
@@ -47,7 +48,7 @@ export function chosen(runs, room, order) {
   const experiments = new Set(runs.map((run) => run.experiment));
   const facts = [...(experiments.size > 1 ? [EXPERIMENT] : []), ...FACTS];
   for (const column of [NAME, ...facts, ...params, ...metrics]) measure(column, runs);
-  NAME.width = Math.min(Math.max(NAME.width ?? 0, NARROWEST_NAME), WIDEST_NAME);
+  NAME.width = Math.max(Math.min(NAME.width ?? 0, NAME_SHARE * room), NARROWEST_NAME);
 
   const sorted = [...params, ...metrics].filter((column) => order?.startsWith(column.key));
   const limit = Number.isFinite(room) ? MOST : Infinity;
@@ -68,11 +69,7 @@ export function chosen(runs, room, order) {
 
 /** What a cell says, its point below those of its column's other numbers. @param {Column} column @param {Run} run */
 export function cell(column, run) {
-  const text = column.text(run);
-  if (!column.places || !text) return text;
-  const after = places(text);
-  const point = after === 0 ? "\u2008" : ""; // as wide as the point that is not there
-  return /[e\u2009a-z]/.test(text) ? text : text + point + "\u2007".repeat(column.places - after);
+  return column.places ? aligned([column.text(run)], column.places)[0] : column.text(run);
 }
 
 /** The key of a metric, param or tag in the language of filters. @param {string} group @param {string} name */
@@ -99,14 +96,12 @@ function metric(name) {
 
 function measure(/** @type {Column} */ column, /** @type {Run[]} */ runs) {
   const texts = runs.map(column.text);
-  if (column.isNumber && column.group) column.places = Math.max(0, ...texts.filter((t) => !t.includes("e")).map(places));
+  if (column.isNumber && column.group) column.places = Math.max(0, ...texts.map(places));
   const widest = Math.max(0, ...runs.map((run) => width(cell(column, run))));
   const head = width(plain(column.title)) + (column.key ? SIGN : 0);
   column.width = Math.ceil(Math.min(Math.max(widest, head), column === NAME ? WIDEST_NAME : WIDEST)) + PADDING;
   if (column === NAME) column.width += runs.some((run) => run.children.length) ? 40 : 0;
 }
-
-const places = (/** @type {string} */ text) => (text.includes(".") ? text.length - text.indexOf(".") - 1 : 0);
 
 /** @type {CanvasRenderingContext2D | null} */
 let pen = null;

@@ -9,6 +9,7 @@ import { change, view } from "./view.js";
 /** @typedef {{source: LogLine, text: string}} Line */
 
 const ROW = 18; // px, as in page.css
+const TALLEST = 400; // px
 
 /** @param {{logs: LogLine[]}} props */
 export function Logs({ logs }) {
@@ -27,7 +28,7 @@ export function Logs({ logs }) {
         onClick=${() => change({ stream: name })}>${name ? plain(name) : "all"}</button>`)}
       <span class="dim">${count(lines.length, "line")}</span>
     </div>
-    <div class="logs" ref=${ref} tabindex="0" role="region" aria-label="Log">
+    <div class="log" ref=${ref} tabindex="0" role="region" aria-label="Log" style=${{ height: `${Math.min((lines.length + 1) * ROW, TALLEST)}px` }}>
       <div style=${{ height: `${lines.length * ROW}px`, minWidth: `${longest + 30}ch` }}>
         <div style=${{ transform: `translateY(${first * ROW}px)` }}>
           ${lines.slice(first, end).map((line, i) => html`<${Row} key=${first + i} line=${line} />`)}

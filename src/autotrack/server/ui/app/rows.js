@@ -17,8 +17,10 @@ export const head = signal([]);
 export const total = signal(null);
 /** @type {{value: Error | null}} */
 export const failure = signal(null);
-/** Whether the answer to the latest question has come. */
+/** Whether there is an answer to show. */
 export const isThere = signal(false);
+/** Whether it is the answer to an earlier question. */
+export const isStale = signal(false);
 /** Children that have been asked for, by their parent. @type {{value: Map<string, Run[]>}} */
 export const children = signal(new Map());
 
@@ -34,10 +36,9 @@ export async function ask(wanted) {
   question = wanted;
   asked++;
   batch(() => {
-    isThere.value = false;
+    isStale.value = isThere.value;
     failure.value = null;
     total.value = null;
-    children.value = new Map();
   });
   await renew();
 }
@@ -49,18 +50,23 @@ export async function renew() {
     const page = await get("runs", { ...asQuery(question), limit: PAGE });
     if (mine !== asked) return;
     const onPage = new Set(page.runs.map((/** @type {Run} */ run) => run.id));
-    const beyond = isThere.value && page.next ? runs.value.slice(PAGE).filter((run) => !onPage.has(run.id)) : [];
+    const beyond = isThere.value && !isStale.value && page.next ? runs.value.slice(PAGE).filter((run) => !onPage.has(run.id)) : [];
     batch(() => {
       if (!beyond.length) next = page.next;
       head.value = page.runs;
       runs.value = [...page.runs, ...beyond];
       isThere.value = true;
+      isStale.value = false;
       failure.value = null;
       if (!page.next) total.value = page.runs.length;
     });
     if (page.next) total.value = (await get("runs/count", counted(question))).count;
   } catch (error) {
-    if (mine === asked) failure.value = /** @type {Error} */ (error);
+    if (mine !== asked) return;
+    batch(() => {
+      failure.value = /** @type {Error} */ (error);
+      if (isStale.value) isThere.value = isStale.value = false;
+    });
   }
 }
 

@@ -8,7 +8,7 @@ import { useLoaded } from "./live.js";
 import { Logs } from "./logs.js";
 import { Ago, Problem, StateMark } from "./parts.js";
 import { NOT_SET, SYSTEM, direction, ranked } from "./telling.js";
-import { count, digest, duration, float, moment, number, plain, printed, scalar, shape, shortId, size } from "./text.js";
+import { aligned, count, digest, duration, float, moment, number, plain, printed, scalar, shape, shortId, size } from "./text.js";
 import { change, follow, link, view } from "./view.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -82,13 +82,13 @@ function Parts({ run }) {
     section("Artifacts", artifacts.value?.length ?? 0, () => html`<${Artifacts} run=${run} artifacts=${artifacts.value} />`, artifacts),
     section("Tags", Object.keys(run.tags).length, () => html`<${Pairs} pairs=${Object.entries(run.tags)} />`),
     section("Logs", logs.value?.length ?? 0, () => html`<${Logs} logs=${logs.value} />`, logs),
-    section("System", system.length, () => html`<${Curves} run=${run} names=${system} />`),
+    section("System", system.length, () => html`<${System} run=${run} names=${system} />`),
     section("Environment", facts.length, () => html`<${Pairs} pairs=${facts} />`, attributes),
   ].filter(({ n, error }) => n || error);
   return html`
     <nav class="contents" aria-label="Contents">${sections.map(({ title, n }) => html`<a key=${title} href=${`#${anchor(title)}`}
       onClick=${jump}>${title} <span class="dim">${n.toLocaleString("en")}</span></a>`)}</nav>
-    <div class="sections">${sections.map(({ title, n, body, error }) => html`<section key=${title} id=${anchor(title)} class=${anchor(title)}>
+    <div class="sections">${sections.map(({ title, n, body, error }) => html`<section key=${title} id=${anchor(title)}>
       <h2>${title} <span class="dim">${n.toLocaleString("en")}</span></h2>
       <${Problem} error=${error} />
       ${n > 0 && body()}
@@ -113,16 +113,18 @@ const unsetLast = (/** @type {Record<string, Scalar>} */ params) =>
 
 /** @param {{run: Run, names: string[]}} props */
 function Metrics({ run, names }) {
+  const summaries = names.map((name) => run.metrics[name]);
+  const ranges = summaries.map(({ count, non_finite: odd }) => count > 1 && odd < count);
+  const last = aligned(summaries.map((one) => number(float(one.last))));
+  const min = aligned(summaries.map((one, i) => (ranges[i] ? number(float(one.min)) : "")));
+  const max = aligned(summaries.map((one, i) => (ranges[i] ? number(float(one.max)) : "")));
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Metrics"><table class="plain">
     <thead><tr>${["metric", "last", "min", "max", "points"].map((title, i) => html`<th key=${title} scope="col" class=${i ? "number" : ""}>${title}</th>`)}</tr></thead>
-    <tbody>${names.map((name) => {
-      const { last, min, max, count: n, non_finite: odd } = run.metrics[name];
-      const noRange = odd === n;
+    <tbody>${names.map((name, i) => {
+      const { count: n, non_finite: odd } = run.metrics[name];
       return html`<tr key=${name}>
         <th scope="row" class="metric" title=${plain(name)}>${plain(name)}</th>
-        <td class="number strong">${number(float(last), 6)}</td>
-        <td class="number">${noRange ? "-" : number(float(min))}</td>
-        <td class="number">${noRange ? "-" : number(float(max))}</td>
+        <td class="number strong">${last[i]}</td><td class="number">${min[i]}</td><td class="number">${max[i]}</td>
         <td class="number">${n.toLocaleString("en")}${odd > 0 && n > 1 && html` <span class="odd">(${odd.toLocaleString("en")} NaN/inf)</span>`}</td>
       </tr>`;
     })}</tbody>
@@ -153,6 +155,12 @@ function Curves({ run, names }) {
     <${Scales} />
     <div class="charts">${shown.map((name) => html`<${Chart} key=${name} name=${name} series=${[{ run, look, label: run.name }]} over=${over} log=${log} />`)}</div>
     ${names.length > shown.length && html`<button class="quiet" onClick=${() => setAll(true)}>show ${count(names.length - MOST_CHARTS, "more curve")}</button>`}`;
+}
+
+/** Samples of the machine. @param {{run: Run, names: string[]}} props */
+function System({ run, names }) {
+  const curves = names.filter((name) => run.metrics[name].count > 1);
+  return curves.length ? html`<${Curves} run=${run} names=${curves} />` : html`<${Metrics} run=${run} names=${names} />`;
 }
 
 /** How curves are drawn, from the view. @returns {{over: import("./curve.js").Over, log: boolean}} */

@@ -17,6 +17,7 @@ import { get } from "./api.js";
 const ROW = 24; // px, as in page.css
 const CHECK = 28, SPARE = 18; // px: the box that marks a run; a scrollbar
 const ROWS_AHEAD = 60;
+const FITS = 80; // characters of a filter
 const REFRESH_MS = 1000, LOOK_AGAIN_MS = 10_000;
 
 /** How many columns there is no room for. */
@@ -31,7 +32,6 @@ export function Runs() {
   useRenewal();
   return html`
     <${Toolbar} />
-    <${FilterError} />
     ${rows.failure.value && !isOfFilter(rows.failure.value)
       && html`<${Problem} error=${rows.failure.value} retry=${rows.renew} />`}
     ${!rows.isThere.value && !rows.failure.value && html`<p class="wait" role="status">…</p>`}
@@ -81,9 +81,12 @@ function Toolbar() {
     change({ filter: /** @type {HTMLInputElement} */ (event.currentTarget).value.trim() });
   return html`<div class="toolbar">
     <${Experiments} />
-    <input ref=${field} class="filter" type="search" value=${filter} aria-label="Filter" spellcheck=${false}
-      autocomplete="off" aria-invalid=${isOfFilter(rows.failure.value)} aria-describedby="filter-error"
-      placeholder="filter: metrics.acc > 0.9 and params.lr = 0.1" onChange=${apply} onSearch=${apply} />
+    <div class="field">
+      <input ref=${field} class="filter" type="search" value=${filter} aria-label="Filter" spellcheck=${false}
+        autocomplete="off" aria-invalid=${isOfFilter(rows.failure.value)} aria-describedby="filter-error"
+        placeholder="filter: metrics.acc > 0.9 and params.lr = 0.1" onChange=${apply} onSearch=${apply} />
+      <${FilterError} />
+    </div>
     <span class="count" role="status">${total()}</span>
     ${marked.length > 0 && html`<span class="marked">
       <a href=${link({ compare: marked.join(",") })} onClick=${follow}>compare ${marked.length}</a>
@@ -125,8 +128,9 @@ function FilterError() {
   const { filter = "" } = view.value;
   if (!error || !isOfFilter(error)) return html`<div id="filter-error" hidden></div>`;
   const at = (error.column ?? 1) - 1;
-  return html`<pre id="filter-error" class="problem filter-error" role="alert">${plain(filter.slice(0, 400))}
-${" ".repeat(at)}^ ${plain(error.message)}</pre>`;
+  const from = at < FITS ? 0 : at - FITS / 2; // of a filter that does not fit into its field, the part around it
+  const part = from ? `${plain(filter.slice(from, from + FITS))}\n` : "";
+  return html`<pre id="filter-error" class="problem filter-error" role="alert">${`${part}${" ".repeat(at - from)}^ ${plain(error.message)}`}</pre>`;
 }
 
 function Nothing() {
@@ -152,7 +156,10 @@ function Table({ questionKey }) {
   const opened = useMemo(() => new Set(ids(open)), [open]);
   const lines = useMemo(() => rows.lines(opened), [opened, rows.runs.value, rows.children.value]);
   const room = which === "all" ? Infinity : (width || innerWidth) - CHECK - SPARE;
-  const { columns, left } = useMemo(() => chosen(rows.head.value, room, order), [rows.head.value, room, order]);
+  const { columns, left } = useMemo(() => {
+    const unfolded = [...opened].flatMap((id) => rows.children.value.get(id) ?? []);
+    return chosen([...rows.head.value, ...unfolded], room, order);
+  }, [rows.head.value, rows.children.value, opened, room, order]);
   useEffect(() => void (hidden.value = left), [left]);
   const { ref, first, end } = useWindow(lines.length, ROW);
 
@@ -169,7 +176,7 @@ function Table({ questionKey }) {
   const marked = new Set(ids(selected));
   const wide = CHECK + columns.reduce((sum, column) => sum + (column.width ?? 0), 0);
   return html`<div class="frame" ref=${frame}>
-    <div class="rows" ref=${ref} tabindex="0" role="region" aria-label="Runs">
+    <div class="rows" ref=${ref} tabindex="0" role="region" aria-label="Runs" aria-busy=${rows.isStale.value}>
       <table class="runs" style=${{ width: `${wide}px` }} aria-rowcount=${lines.length + 2}>
         <colgroup>
           <col style=${{ width: `${CHECK}px` }} />

@@ -51,12 +51,34 @@ function exponential(/** @type {number} */ x, /** @type {number} */ digits) {
   return `${Number(mantissa)}e${Number(exponent)}`;
 }
 
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+
+/** A number on an axis: "2.85M". @param {number} value */
+export const tick = (value) => (Math.abs(value) >= 1e5 && Math.abs(value) < 1e15 ? COMPACT.format(value) : number(value));
+
 /** A param or fact; text on one line. @param {Scalar | undefined} value */
 export function scalar(value, digits = 4) {
   if (typeof value === "number" || (typeof value === "object" && value)) return number(float(value), digits);
   if (typeof value === "boolean") return value ? "True" : "False";
   return value === null || value === undefined ? "" : plain(String(value));
 }
+
+/**
+ * Numbers padded so that their points stand below each other, at the right of a column. What is no plain
+ * number ("1e-5", "NaN") stays as it is.
+ * @param {string[]} texts
+ */
+export function aligned(texts, most = Math.max(0, ...texts.map(places))) {
+  return texts.map((text) => {
+    if (!most || !/^-?[\d.]+$/.test(text)) return text;
+    const after = places(text);
+    const point = after ? "" : "\u2008"; // as wide as a point
+    return text + point + "\u2007".repeat(most - after); // as wide as a digit
+  });
+}
+
+/** Digits after the point. @param {string} text */
+export const places = (text) => (/^-?\d+\.\d+$/.test(text) ? text.length - text.indexOf(".") - 1 : 0);
 
 /** Bytes. @param {number} count */
 export function size(count) {

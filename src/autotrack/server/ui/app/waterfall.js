@@ -20,7 +20,7 @@ export function Waterfall({ run, fits }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Training calls"><table class="plain waterfall">
     <thead><tr>
       <th scope="col">call</th><th scope="col" class="number">duration</th>
-      <th scope="col"><div class="axis">${TICKS.map((tick) => html`<span key=${tick} style=${{ left: `${tick * 100}%` }}>${duration(tick * whole)}</span>`)}</div></th>
+      <th scope="col"><div class="axis">${TICKS.map((tick) => html`<span key=${tick} style=${{ left: `${tick * 100}%` }}>${tick ? duration(tick * whole) : "0"}</span>`)}</div></th>
     </tr></thead>
     <tbody>${shown.map((call, i) => html`<tr key=${i}>
       <th scope="row" style=${{ paddingLeft: `${call.depth * 16}px` }}>${plain(call.name)}
