@@ -90,7 +90,7 @@ function Plot({ series, curves, over, log, width, height, onClose }) {
     let gone = false;
     import("uplot").then(({ default: UPlot }) => {
       if (gone || !frame.current) return;
-      const options = optionsOf(series, over, log, width, height, latest.current, readout, onClose);
+      const options = /** @type {any} */ (optionsOf(series, over, log, width, height, latest.current, readout, onClose));
       plot.current = new UPlot(options, aligned(UPlot, latest.current.curves), frame.current);
     });
     const scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -155,7 +155,7 @@ function optionsOf(series, over, log, width, height, latest, readout, onClose) {
   };
 }
 
-/** Room above and below; a flat curve lies in the middle. @param {any} _ @param {number | null} low @param {number | null} high */
+/** Room above and below; a flat curve lies in the middle. @param {any} _ @param {number | null} low @param {number | null} high @returns {[number, number]} */
 function withSpace(_, low, high) {
   if (low === null || high === null) return [0, 1];
   const space = (high - low || Math.abs(high) || 1) * 0.06;

@@ -17,6 +17,7 @@
 export function curve(points, over, log, started) {
   const x = over === "step" ? points.step : points.time.map((ns) => (over === "time" ? ns - started : ns) / 1e9);
   const kept = notOverwritten(x);
+  /** @type {Curve} */
   const curve = { x: new Float64Array(kept.length), y: new Array(kept.length), odd: [], hidden: 0 };
   kept.forEach((index, i) => {
     const value = points.value[index];

@@ -3,8 +3,8 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { events } from "./api.js";
 
-/** Whether the server tells us of changes. @type {{value: "connecting" | "live" | "cut off"}} */
-export const connection = signal("connecting");
+/** Whether the server tells us of changes. */
+export const connection = signal(/** @type {"connecting" | "live" | "cut off"} */ ("connecting"));
 
 /** Now, in ms; moves on every second. */
 export const clock = signal(Date.now());
@@ -76,7 +76,8 @@ export function useLoaded(key, load, { id, isLive = false, ms = 1000, skip = fal
       try {
         const value = await latest.current(abort.signal);
         if (!abort.signal.aborted) setState({ key, value });
-      } catch (error) {
+      } catch (caught) {
+        const error = /** @type {Error} */ (caught);
         if (!abort.signal.aborted) setState((before) => ({ ...(before.key === key ? before : { key }), error }));
       }
     }, ms);

@@ -284,7 +284,7 @@ function reveal(frame, index) {
   else if (top + ROW > frame.scrollTop + room) frame.scrollTop = top + ROW - room;
 }
 
-/** Come back to where one was. @param {{current: HTMLElement | null}} ref @param {string} key @param {{value: string}} cursor */
+/** Come back to where one was. @param {{current: HTMLElement | null}} ref @param {string} key @param {import("@preact/signals").Signal<string>} cursor */
 function useScrollPlace(ref, key, cursor) {
   useEffect(() => {
     const frame = ref.current;

@@ -13,6 +13,7 @@ const BARE_SCORE = new Set("score best mean cv test train training val valid val
 
 /** Which values of a metric are better, by its name: 1 the higher, -1 the lower, 0 it does not say. @param {string} name */
 export function direction(name) {
+  /** @type {string[]} */
   const words = name.toLowerCase().match(/[a-z][a-z0-9]*/g) ?? [];
   const up = words.some((w) => UP.has(w)) || (words.includes("score") && words.every((w) => BARE_SCORE.has(w)));
   const down = words.some((w) => DOWN.has(w));
