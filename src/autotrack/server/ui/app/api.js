@@ -100,12 +100,9 @@ async function asked(path, query, accept, signal) {
 
 /** @param {Response} answer */
 async function refusal(answer) {
-  if (answer.status === 401 || answer.status === 403) {
-    return new ApiError("The server does not know this browser. Open the link that autotrack ui prints.", answer.status);
-  }
   const said = (await answer.json().catch(() => null))?.error;
   const message = said?.message ?? `The server answers ${answer.status} ${answer.statusText}`.trimEnd();
-  return new ApiError(message, answer.status, said?.column);
+  return new ApiError(message, answer.status, said?.what === "order" ? undefined : said?.column);
 }
 
 /** int64 as floats: exact for steps up to 2^53, to 0.3 µs for times. @param {ArrayBuffer} bytes @param {number} offset @param {number} n */

@@ -30,7 +30,10 @@ export function listen() {
     connection.value = "live";
     if (missed) tell(null);
   });
-  source.addEventListener("commit", (event) => tell(new Set(JSON.parse(event.data).runs)));
+  source.addEventListener("commit", (event) => {
+    const { runs } = JSON.parse(event.data);
+    tell(runs && new Set(runs));
+  });
   source.addEventListener("error", () => {
     connection.value = "cut off";
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself

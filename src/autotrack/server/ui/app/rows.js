@@ -47,7 +47,7 @@ export async function ask(wanted) {
 export async function renew() {
   const mine = asked;
   try {
-    const page = await get("runs", { ...asQuery(question), limit: PAGE });
+    const page = await get("runs", { ...which(question), order_by: question.order, limit: PAGE });
     if (mine !== asked) return;
     const onPage = new Set(page.runs.map((/** @type {Run} */ run) => run.id));
     const beyond = isThere.value && !isStale.value && page.next ? runs.value.slice(PAGE).filter((run) => !onPage.has(run.id)) : [];
@@ -60,7 +60,7 @@ export async function renew() {
       failure.value = null;
       if (!page.next) total.value = page.runs.length;
     });
-    if (page.next) total.value = (await get("runs/count", counted(question))).count;
+    if (page.next) total.value = (await get("runs/count", which(question))).count;
   } catch (error) {
     if (mine !== asked) return;
     batch(() => {
@@ -76,7 +76,7 @@ export async function more() {
   const mine = asked;
   loading = true;
   try {
-    const page = await get("runs", { ...asQuery(question), limit: LATER_PAGE, after: next });
+    const page = await get("runs", { ...which(question), order_by: question.order, limit: LATER_PAGE, after: next });
     if (mine !== asked) return;
     const had = new Set(runs.value.map((run) => run.id));
     next = page.next;
@@ -120,10 +120,6 @@ export function lines(open) {
 }
 
 /** A filter looks at children too; without one they stand below their parents. @param {Question} question */
-function asQuery({ filter, order, experiment }) {
-  return { filter, order_by: order, experiment, roots: filter ? undefined : "true" };
-}
-
-function counted(/** @type {Question} */ { filter, experiment }) {
-  return { filter: filter || "run.parent IS NULL", experiment };
+function which({ filter, experiment }) {
+  return { filter, experiment, roots: filter ? undefined : "true" };
 }

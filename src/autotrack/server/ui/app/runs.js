@@ -120,7 +120,7 @@ function Experiments() {
 }
 
 /** @param {Error | null} error */
-const isOfFilter = (error) => error instanceof ApiError && error.status === 400;
+const isOfFilter = (error) => error instanceof ApiError && error.column !== undefined;
 
 /** What is wrong with the filter, below the very column. */
 function FilterError() {
@@ -130,7 +130,8 @@ function FilterError() {
   const at = (error.column ?? 1) - 1;
   const from = at < FITS ? 0 : at - FITS / 2; // of a filter that does not fit into its field, the part around it
   const part = from ? `${plain(filter.slice(from, from + FITS))}\n` : "";
-  return html`<pre id="filter-error" class="problem filter-error" role="alert">${`${part}${" ".repeat(at - from)}^ ${plain(error.message)}`}</pre>`;
+  const problem = plain(error.message.replace(/^the filter's column \d+: /, "")); // the ^ says so
+  return html`<pre id="filter-error" class="problem filter-error" role="alert">${`${part}${" ".repeat(at - from)}^ ${problem}`}</pre>`;
 }
 
 function Nothing() {
