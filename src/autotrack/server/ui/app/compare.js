@@ -68,7 +68,8 @@ function Swatch({ look }) {
 function bestOf(name, runs) {
   const sign = direction(name);
   const values = runs.map((run) => (name in run.metrics ? float(run.metrics[name].last) : NaN));
-  const best = sign ? Math.max(...values.filter((value) => !Number.isNaN(value)).map((value) => sign * value)) : NaN;
+  const known = values.filter((value) => !Number.isNaN(value));
+  const best = sign && known.length > 1 ? Math.max(...known.map((value) => sign * value)) : NaN;
   return runs.map((run, i) => ({ run, text: name in run.metrics ? number(values[i]) : "", isBest: sign * values[i] === best }));
 }
 

@@ -22,24 +22,40 @@ export function watch(watcher) {
   return () => void watchers.delete(watcher);
 }
 
-/** Listen to the server; over and over again when it goes away. */
+/** @type {EventSource | null} */
+let source = null;
+
+/**
+ * Listen to the server while the page is seen; over and over again when it goes away. A browser has six
+ * connections to a server: pages that nobody sees must not hold them.
+ */
 export function listen() {
-  const source = events();
-  source.addEventListener("open", () => {
-    const missed = connection.value === "cut off";
+  document.addEventListener("visibilitychange", () => (document.hidden ? hang() : open()));
+  if (!document.hidden) open();
+}
+
+function open() {
+  hang();
+  const opened = (source = events());
+  opened.addEventListener("open", () => {
+    const isFirst = connection.value === "connecting";
     connection.value = "live";
-    if (missed) tell(null);
+    if (!isFirst) tell(null); // what happened meanwhile nobody said
   });
-  source.addEventListener("commit", (event) => {
+  opened.addEventListener("commit", (event) => {
     const { runs } = JSON.parse(event.data);
     tell(runs && new Set(runs));
   });
-  source.addEventListener("error", () => {
+  opened.addEventListener("error", () => {
     connection.value = "cut off";
-    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    source.close();
-    setTimeout(listen, RETRY_MS);
+    if (opened.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    setTimeout(() => opened === source && open(), RETRY_MS);
   });
+}
+
+function hang() {
+  source?.close();
+  source = null;
 }
 
 /**

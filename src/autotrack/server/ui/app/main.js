@@ -21,7 +21,7 @@ const KEYS = [
 const FILTERS = [
   "metrics.acc > 0.9 and params.lr = 0.1",
   "state = 'failed' or error.type = 'ValueError'",
-  "tags.team = 'vision' and started > '2 days ago'",
+  "tags.team = 'vision' and started > '-2d'",
   "metrics.`val/loss` < 0.2 and name like 'mlp%'",
 ];
 const THEMES = ["system", "light", "dark"];
