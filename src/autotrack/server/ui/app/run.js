@@ -14,6 +14,7 @@ import { Waterfall } from "./waterfall.js";
 
 /** @typedef {import("./api.js").Run} Run */
 /** @typedef {import("./api.js").Scalar} Scalar */
+/** @typedef {{title: string, n: number, body: () => any, error?: Error}} Part a section of the page */
 
 const PACE = { run: 1000, logs: 2000, parts: 4000 }; // ms
 const MOST_CHARTS = 12, MOST_CHILDREN = 200;
@@ -40,7 +41,8 @@ export function RunPage({ id }) {
 /** @param {{run: Run}} props */
 function Header({ run }) {
   const { value: parent } = useLoaded(`parent ${run.parent}`, (signal) => get(`runs/${run.parent}`, {}, signal), { skip: !run.parent });
-  const silent = run.state === "lost" || run.state === "idle" ? `, no sign of life for ${duration(run.silence)}` : "";
+  const isSilent = run.silence !== null && (run.state === "lost" || run.state === "idle");
+  const silent = isSilent ? `, no sign of life for ${duration(run.silence ?? 0)}` : "";
   return html`<header>
     <h1>${plain(run.name) || "-"} <${StateMark} state=${run.state} /><span class="dim">${silent}</span></h1>
     <p class="facts">
@@ -69,31 +71,43 @@ function Parts({ run }) {
   const fits = part("fits"), datasets = part("datasets"), models = part("models");
   const artifacts = part("artifacts"), attributes = part("attributes"), logs = part("logs", PACE.logs);
   const facts = Object.entries(attributes.value ?? {});
-  /** @param {string} title @param {number} n @param {any} body @param {{error?: Error}} [from] */
+  /** @param {string} title @param {number} n @param {() => any} body @param {{error?: Error}} [from] @returns {Part} */
   const section = (title, n, body, from) => ({ title, n, body, error: from?.error });
-  const sections = [
+  const isShown = (/** @type {Part} */ { n, error }) => n > 0 || error !== undefined;
+  const results = [
     section("Metrics", own.length, () => html`<${Metrics} run=${run} names=${own} />`),
-    section("Params", Object.keys(run.params).length, () => html`<${Pairs} pairs=${unsetLast(run.params)} kind="param" />`),
     section("Curves", curves.length, () => html`<${Curves} run=${run} names=${curves} />`),
-    section("Children", run.children.length, () => html`<${Children} run=${run} />`),
-    section("Training calls", fits.value?.length ?? 0, () => html`<${Waterfall} run=${run} fits=${fits.value} />`, fits),
+  ].filter(isShown);
+  const inputs = [
+    section("Params", Object.keys(run.params).length, () => html`<${Pairs} pairs=${unsetLast(run.params)} kind="param" />`),
+    section("Tags", Object.keys(run.tags).length, () => html`<${Pairs} pairs=${Object.entries(run.tags)} />`),
     section("Datasets", datasets.value?.length ?? 0, () => html`<${Datasets} datasets=${datasets.value} />`, datasets),
     section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} />`, models),
+  ].filter(isShown);
+  const others = [
+    section("Children", run.children.length, () => html`<${Children} run=${run} />`),
+    section("Training calls", fits.value?.length ?? 0, () => html`<${Waterfall} run=${run} fits=${fits.value} />`, fits),
     section("Artifacts", artifacts.value?.length ?? 0, () => html`<${Artifacts} run=${run} artifacts=${artifacts.value} />`, artifacts),
-    section("Tags", Object.keys(run.tags).length, () => html`<${Pairs} pairs=${Object.entries(run.tags)} />`),
     section("Logs", logs.value?.length ?? 0, () => html`<${Logs} logs=${logs.value} />`, logs),
     section("System", system.length, () => html`<${System} run=${run} names=${system} />`),
     section("Environment", facts.length, () => html`<${Pairs} pairs=${facts} />`, attributes),
-  ].filter(({ n, error }) => n || error);
+  ].filter(isShown);
   return html`
-    <nav class="contents" aria-label="Contents">${sections.map(({ title, n }) => html`<a key=${title} href=${`#${anchor(title)}`}
+    <nav class="contents" aria-label="Contents">${[...results, ...inputs, ...others].map(({ title, n }) => html`<a key=${title} href=${`#${anchor(title)}`}
       onClick=${jump}>${title} <span class="dim">${n.toLocaleString("en")}</span></a>`)}</nav>
-    <div class="sections">${sections.map(({ title, n, body, error }) => html`<section key=${title} id=${anchor(title)}>
-      <h2>${title} <span class="dim">${n.toLocaleString("en")}</span></h2>
-      <${Problem} error=${error} />
-      ${n > 0 && body()}
-    </section>`)}</div>`;
+    <div class=${results.length && inputs.length ? "halves" : ""}>
+      <div>${results.map(drawn)}</div>
+      <div>${inputs.map(drawn)}</div>
+    </div>
+    ${others.map(drawn)}`;
 }
+
+/** @param {Part} part */
+const drawn = ({ title, n, body, error }) => html`<section key=${title} id=${anchor(title)}>
+  <h2>${title} <span class="dim">${n.toLocaleString("en")}</span></h2>
+  <${Problem} error=${error} />
+  ${n > 0 && body()}
+</section>`;
 
 const anchor = (/** @type {string} */ title) => title.toLowerCase().replace(" ", "-");
 

@@ -31,6 +31,7 @@ export function Runs() {
   useEffect(() => void rows.ask({ filter, order, experiment }), [key]);
   useRenewal();
   return html`
+    <h1 class="unseen">Runs</h1>
     <${Toolbar} />
     ${rows.failure.value && !isOfFilter(rows.failure.value)
       && html`<${Problem} error=${rows.failure.value} retry=${rows.renew} />`}
@@ -76,13 +77,17 @@ function Toolbar() {
     event.preventDefault();
     field.current?.focus();
   });
+  useEffect(() => {
+    // not by its `value` attribute, which each drawing would set again under the typing hand
+    if (field.current) field.current.value = filter;
+  }, [filter]);
   const marked = ids(selected);
   const apply = (/** @type {Event} */ event) =>
     change({ filter: /** @type {HTMLInputElement} */ (event.currentTarget).value.trim() });
   return html`<div class="toolbar">
     <${Experiments} />
     <div class="field">
-      <input ref=${field} class="filter" type="search" value=${filter} aria-label="Filter" spellcheck=${false}
+      <input ref=${field} class="filter" type="search" aria-label="Filter" spellcheck=${false}
         autocomplete="off" aria-invalid=${isOfFilter(rows.failure.value)} aria-describedby="filter-error"
         placeholder="filter: metrics.acc > 0.9 and params.lr = 0.1" onChange=${apply} onSearch=${apply} />
       <${FilterError} />
