@@ -24,6 +24,7 @@ export function watch(watcher) {
 
 /** @type {EventSource | null} */
 let source = null;
+let hasMissed = false; // something may have changed that nobody told of
 
 /**
  * Listen to the server while the page is seen; over and over again when it goes away. A browser has six
@@ -38,9 +39,9 @@ function open() {
   hang();
   const opened = (source = events());
   opened.addEventListener("open", () => {
-    const isFirst = connection.value === "connecting";
     connection.value = "live";
-    if (!isFirst) tell(null); // what happened meanwhile nobody said
+    if (hasMissed) tell(null);
+    hasMissed = false;
   });
   opened.addEventListener("commit", (event) => {
     const { runs } = JSON.parse(event.data);
@@ -48,12 +49,14 @@ function open() {
   });
   opened.addEventListener("error", () => {
     connection.value = "cut off";
+    hasMissed = true;
     if (opened.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
     setTimeout(() => opened === source && open(), RETRY_MS);
   });
 }
 
 function hang() {
+  hasMissed ||= source?.readyState === EventSource.OPEN;
   source?.close();
   source = null;
 }

@@ -112,7 +112,9 @@ function total() {
 
 function Experiments() {
   const { experiment = "" } = view.value;
-  const { value = [] } = useLoaded("experiments", async (signal) => (await get("experiments", {}, signal)).experiments);
+  const { value = [] } = useLoaded("experiments", async (signal) => (await get("experiments", {}, signal)).experiments, {
+    skip: !rows.isThere.value && !rows.failure.value, // the rows come first
+  });
   /** @type {import("./api.js").Experiment[]} */
   const known = value;
   const isNew = experiment && !known.some((one) => one.name === experiment);
