@@ -9,10 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -130,16 +129,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def served(many: Place) -> Iterator[str]:
     with serving(many) as address:
         yield address
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    def wait(is_so: Callable[[], bool]) -> None:
-        end = monotonic() + PATIENCE_MS / 1e3
-        while not is_so():
-            assert monotonic() < end, "it never came to be so"
-
-    return wait
 
 
 def rows(page: Page) -> Locator:
@@ -305,6 +294,21 @@ def test_a_long_curve_says_how_much_of_it_is_shown_and_where_it_is_no_number(pag
     expect(page).to_have_url(re.compile("log=1"))
 
 
+def test_who_looks_closer_sees_every_point(page: Page, served: str) -> None:
+    open_run(page, served, "long")
+    notes = page.locator("figure .notes")
+    expect(notes).to_contain_text("points shown")
+    plot = page.locator("figure .u-over").bounding_box()
+    page.mouse.move(plot["x"] + 100, plot["y"] + 50)
+    expect(page.locator("figure .readout")).to_contain_text("step")
+    page.mouse.down()
+    page.mouse.move(plot["x"] + 140, plot["y"] + 50, steps=4)
+    page.mouse.up()
+    expect(notes).not_to_contain_text("points shown")
+    page.mouse.dblclick(plot["x"] + 100, plot["y"] + 50)
+    expect(notes).to_contain_text("points shown")
+
+
 def test_what_users_wrote_is_text(page: Page, served: str) -> None:
     page.goto(served)
     expect(page.get_by_label("Experiment")).to_contain_text(HOSTILE)
@@ -348,9 +352,7 @@ LIVE = """
 """
 
 
-def test_a_run_grows_while_the_page_is_open(
-    page: Page, store: Place, eventually: Callable[[Callable[[], bool]], None]
-) -> None:
+def test_a_run_grows_while_the_page_is_open(page: Page, store: Place) -> None:
     with serving(store) as address:
         page.goto(address)
         process = store.start(LIVE)
@@ -367,6 +369,15 @@ def test_a_run_grows_while_the_page_is_open(
         expect(page.locator("#logs")).to_contain_text("step 5")
         process.communicate("end\n", timeout=60)
         expect(page.locator("h1 .state")).to_contain_text("finished")
+
+
+def test_what_comes_in_leaves_alone_what_is_being_typed(page: Page, store: Place) -> None:
+    with serving(store) as address:
+        page.goto(address)
+        page.get_by_label("Filter").press_sequentially("metrics.")
+        store.run("import autotrack\nwith autotrack.run('new'): pass")
+        expect(rows(page)).to_have_count(1)
+        expect(page.get_by_label("Filter")).to_have_value("metrics.")
 
 
 def test_a_server_that_goes_away_is_told_and_its_return_is_seen(page: Page, store: Place) -> None:

@@ -211,8 +211,8 @@ function tell(u, series, over, curves, readout) {
   head.textContent = `${{ step: "step ", time: "after ", wall: "" }[over]}${along(x, over)}`;
   readout.replaceChildren(head, ...rows.filter((row) => row !== null));
   const isLeft = u.cursor.left > u.over.clientWidth / 2;
-  readout.style.left = isLeft ? `${u.over.offsetLeft + 4}px` : "";
-  readout.style.right = isLeft ? "" : "14px";
+  readout.style.left = isLeft ? `${u.over.offsetLeft + 4}px` : "auto";
+  readout.style.right = isLeft ? "auto" : "14px";
 }
 
 function swatch(/** @type {import("./colour.js").Look} */ look) {
