@@ -43,7 +43,7 @@ def main() -> None:
     for size, runs in SIZES.items():
         with temporary_home() as (folder, env):
             child(__file__, "record", folder=folder, env=env)
-            _multiply(str(folder / "runs.db"), runs)
+            multiply(str(folder / "runs.db"), runs)
             found = child(__file__, "search", folder=folder, env=env)
             size_mb = (folder / "runs.db").stat().st_size / 1e6
         report(
@@ -87,7 +87,7 @@ def search() -> None:
     print(json.dumps(found))
 
 
-def _multiply(path: str, runs: int) -> None:
+def multiply(path: str, runs: int) -> None:
     """Rows like those of the one run, as many times."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA synchronous=OFF")

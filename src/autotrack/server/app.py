@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from ..store import Store
-from . import openapi, otlp
+from . import openapi, otlp, ui
 from .access import Access, Guard
 from .answers import as_json, failure
 from .api import BASE, Api
@@ -26,7 +26,6 @@ from .intake import Intake
 
 GRACE = 3
 """Seconds that open requests get when the server is asked to end."""
-UI = Path(__file__).parent / "ui"
 
 
 class Server:
@@ -55,7 +54,7 @@ class Server:
             Route(f"{BASE}/openapi.json", lambda request: as_json(document)),
             *(operation.route() for operation in self.operations),
             Route("/", _page),
-            Mount("/static", StaticFiles(directory=UI, check_dir=False)),
+            Mount("/static", _Static(directory=ui.FOLDER)),
         ]
 
     @asynccontextmanager
@@ -83,18 +82,22 @@ async def _health(request: Request) -> Response:
 
 async def _page(request: Request) -> Response:
     headers = {
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Content-Security-Policy": ui.content_security_policy(),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",
     }
-    return FileResponse(UI / "index.html", headers=headers)
+    return FileResponse(ui.FOLDER / "index.html", headers=headers)
 
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "form-action 'self'"
-)
+class _Static(StaticFiles):
+    """Asked for again each time, so that after an update no page is half old and half new."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:

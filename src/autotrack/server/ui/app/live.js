@@ -1,0 +1,120 @@
+// What changes while the page is open: the server tells of each commit, and a clock ticks.
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { events } from "./api.js";
+
+/** Whether the server tells us of changes. */
+export const connection = signal(/** @type {"connecting" | "live" | "cut off"} */ ("connecting"));
+
+/** Now, in ms; moves on every second. */
+export const clock = signal(Date.now());
+setInterval(() => (clock.value = Date.now()), 1000);
+
+/** @typedef {(ids: Set<string> | null) => void} Watcher told of the runs that changed; null: any may have */
+/** @type {Set<Watcher>} */
+const watchers = new Set();
+const RETRY_MS = 3000;
+const LONGEST_SILENCE_MS = 10_000; // a run that is lost says nothing: its state is asked for
+
+/** Tell of changes until the function that is returned is called. @param {Watcher} watcher */
+export function watch(watcher) {
+  watchers.add(watcher);
+  return () => void watchers.delete(watcher);
+}
+
+/** @type {EventSource | null} */
+let source = null;
+let hasMissed = false; // something may have changed that nobody told of
+
+/**
+ * Listen to the server while the page is seen; over and over again when it goes away. A browser has six
+ * connections to a server: pages that nobody sees must not hold them.
+ */
+export function listen() {
+  document.addEventListener("visibilitychange", () => (document.hidden ? hang() : open()));
+  if (!document.hidden) open();
+}
+
+function open() {
+  hang();
+  const opened = (source = events());
+  opened.addEventListener("open", () => {
+    connection.value = "live";
+    if (hasMissed) tell(null);
+    hasMissed = false;
+  });
+  opened.addEventListener("commit", (event) => {
+    const { runs } = JSON.parse(event.data);
+    tell(runs && new Set(runs));
+  });
+  opened.addEventListener("error", () => {
+    connection.value = "cut off";
+    hasMissed = true;
+    if (opened.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    setTimeout(() => opened === source && open(), RETRY_MS);
+  });
+}
+
+function hang() {
+  hasMissed ||= source?.readyState === EventSource.OPEN;
+  source?.close();
+  source = null;
+}
+
+/**
+ * `work`, at most once in `ms`: what is asked for meanwhile is done once, afterwards.
+ * @param {() => Promise<void> | void} work @param {number} ms
+ */
+export function paced(work, ms) {
+  let busy = false, again = false;
+  return async function run() {
+    if (busy) return void (again = true);
+    busy = true;
+    await Promise.all([work(), new Promise((done) => setTimeout(done, ms))]);
+    busy = false;
+    if (again) {
+      again = false;
+      run();
+    }
+  };
+}
+
+/**
+ * What `load` fetches; again when `key` changes, and when the run `id` does, at most once in `ms`.
+ * The value of before is kept until the next one is there.
+ * @template T
+ * @param {string} key @param {(signal: AbortSignal) => Promise<T>} load
+ * @param {{id?: string, isLive?: boolean, ms?: number, skip?: boolean}} [when]
+ * @returns {{value?: T, error?: Error}}
+ */
+export function useLoaded(key, load, { id, isLive = false, ms = 1000, skip = false } = {}) {
+  const [state, setState] = useState(/** @type {{key?: string, value?: T, error?: Error}} */ ({}));
+  const latest = useRef(load);
+  latest.current = load;
+  useEffect(() => {
+    if (skip) return;
+    const abort = new AbortController();
+    const refresh = paced(async () => {
+      try {
+        const value = await latest.current(abort.signal);
+        if (!abort.signal.aborted) setState({ key, value });
+      } catch (caught) {
+        const error = /** @type {Error} */ (caught);
+        if (!abort.signal.aborted) setState((before) => ({ ...(before.key === key ? before : { key }), error }));
+      }
+    }, ms);
+    refresh();
+    const unwatch = watch((changed) => (!changed || (id && changed.has(id))) && refresh());
+    const timer = isLive ? setInterval(refresh, LONGEST_SILENCE_MS) : undefined;
+    return () => {
+      abort.abort();
+      unwatch();
+      clearInterval(timer);
+    };
+  }, [key, id, isLive, skip]);
+  return state.key === key ? state : {};
+}
+
+function tell(/** @type {Set<string> | null} */ changed) {
+  for (const watcher of [...watchers]) watcher(changed);
+}
