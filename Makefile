@@ -24,6 +24,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+types:  ## the types of the page's JavaScript; needs npm, as nothing else does
+	npm install --silent --no-save --prefix $(VENV)/page typescript@7 preact@11 htm@3 @preact/signals@2 uplot@1
+	$(VENV)/page/node_modules/.bin/tsc -p tests/server/jsconfig.json
+
 bench: $(INSTALLED)  ## the figures of the README, one JSON line each
 	$(BIN)/python bench/all.py
 
