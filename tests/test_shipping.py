@@ -217,6 +217,25 @@ def test_copied_folder_syncs_elsewhere(store: Place, receiver: Receiver, tmp_pat
     assert list(copy.glob("*.otlp")) == []
 
 
+def test_doctor_shows_what_waits(store: Place) -> None:
+    killed(store, SILENT)
+    source = "import sys; from autotrack.cli import main; sys.argv[0] = 'autotrack'; main()"
+    [target] = json.loads(store.run(source, "doctor", "--json").out)["targets"]
+    assert (target["target"], target["rejected_files"]) == (SILENT, 0)
+    assert target["pending_bytes"] == sum(file.stat().st_size for file in [*spooled(store), *kept(store)])
+    assert "send what waits: autotrack sync" in store.run(source, "doctor").out
+
+
+def test_spool_that_cannot_be_read_is_one_line(store: Place, receiver: Receiver, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "0123456789abcdef-000000.otlp").write_bytes(b"")
+    (folder / "network.lock").mkdir()
+    ended = sync(store, folder, "--store", receiver.url)
+    assert (ended.returncode, ended.err) == (1, "")
+    assert "network.lock: Is a directory" in ended.out.replace("\n", " ")
+
+
 def test_sync_leaves_a_local_stores_spool_to_it(store: Place, receiver: Receiver) -> None:
     (store.folder / "runs.db").touch()
     (store.folder / "runs.db-spool").mkdir()

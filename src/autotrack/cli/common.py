@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from ..store import Store
 
 store_option = click.option(
-    "--store", metavar="URL", help="sqlite:///path of the store; default: where scripts record to from here."
+    "--store",
+    metavar="URL",
+    help="sqlite:///path or http://host:port of the store; default: where scripts record to from here.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Everything there is, as JSON.")
 

@@ -85,6 +85,8 @@ class Carrier:
                     problem = self._frames(reader) or self._files(home) or problem
             except BlockingIOError:
                 problem = BUSY
+            except OSError as error:  # a folder that is read-only, or full
+                problem = Answer(Kind.RETRY, f"{error.filename or home.spool}: {error.strerror or error}")
             if problem is not None and problem is not BUSY:
                 return problem
         return problem

@@ -72,6 +72,7 @@ class Shipper:
                 self._guarded(functools.partial(self._carried_to_the_end, request.ends))
                 if self._carrier is not None:
                     self._carrier.close()
+                    self._carrier = None  # what comes later, from an exit handler, gets another
                 return request.done.release()
 
     def _guarded(self, carry: Callable[[], float]) -> float:
