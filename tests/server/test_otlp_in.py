@@ -139,6 +139,7 @@ def test_spans_that_are_none_cost_the_others_nothing(server: Threaded) -> None:
         (b"no zstd", PROTOBUF | {"content-encoding": "zstd"}, 400),
         (zstd.compress(b"x" * 1000)[:-3], PROTOBUF | {"content-encoding": "zstd"}, 400),
     ],
+    ids=[f"case {n}" for n in range(14)],
 )
 def test_what_is_no_request_gets_a_clear_answer(
     server: Threaded, body: bytes, headers: dict[str, str], status: int
