@@ -178,5 +178,10 @@ def test_ranges_hold_what_was_added(numbers: list[int]) -> None:
         seen.add(number)
     assert [n for low, high in ranges for n in range(low, high + 1)] == sorted(seen)
     assert list(Ranges(list(ranges))) == list(ranges)
+    again = Ranges(list(ranges))
+    for number in (3, 7, 8, *numbers):
+        again.add(number)
+    kept = {low: high for low, high in ranges if low not in set(again.gone())}
+    assert kept | dict(again.changed()) == dict(again), "what is saved and deleted makes it what it is"
     gaps = np.diff([bound for pair in ranges for bound in pair])
     assert (gaps[1::2] > 1).all()

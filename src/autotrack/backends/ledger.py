@@ -10,11 +10,18 @@ class Ranges:
     """A set of whole numbers that come mostly in sequence."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
-        self._lows: list[int] = []
-        self._highs: list[int] = []
-        for low, high in sorted(ranges):
-            self._lows.append(low)
-            self._highs.append(high)
+        self._known = dict(sorted(ranges))
+        self._lows = list(self._known)
+        self._highs = list(self._known.values())
+
+    def changed(self) -> Iterator[tuple[int, int]]:
+        """Ranges that are not among those it was made of."""
+        return ((low, high) for low, high in self if self._known.get(low) != high)
+
+    def gone(self) -> Iterator[int]:
+        """Where ranges began that it was made of and that are part of others now."""
+        lows = set(self._lows)
+        return (low for low in self._known if low not in lows)
 
     def add(self, number: int) -> bool:
         """True if the number is new."""

@@ -45,6 +45,7 @@ class SqliteBackend(Backend):
         self._path = database_path(url)
         self._engine = _engine(self._path)
         self._to_compact: set[str] = set()  # runs written to since
+        self._writer: tuple[Connection, int] | None = None  # kept, and the inode of its file
 
     def exists(self) -> bool:
         try:
@@ -151,14 +152,37 @@ class SqliteBackend(Backend):
         return {"schema": HEAD, **counts, "points": points, "unknown spans": unknown, "bytes": size}
 
     def close(self) -> None:
+        self._drop_writer()
         self._engine.dispose()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._connected() as db:
-            self._bring_up_to_date(db)
-            with db.execution_options(immediate=True).begin():
-                yield db
+        """The connection that writes is kept: to open one takes as long as a small write."""
+        with self._translated():
+            db = self._kept_writer()
+            try:
+                self._bring_up_to_date(db)
+                with db.begin():
+                    yield db
+            except BaseException:
+                self._drop_writer()
+                raise
+
+    def _kept_writer(self) -> Connection:
+        """A new one where the file is another by now: somebody moved or deleted it."""
+        if self._writer is not None:
+            db, inode = self._writer
+            if _inode(self._path) == inode:
+                return db
+            self._drop_writer()
+        db = self._engine.connect().execution_options(immediate=True)
+        self._writer = db, _inode(self._path)
+        return db
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer[0].close()
+            self._writer = None
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -174,9 +198,14 @@ class SqliteBackend(Backend):
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
+        with self._translated(), self._engine.connect() as db:
+            yield db
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What goes wrong with the database, in our words."""
         try:
-            with self._engine.connect() as db:
-                yield db
+            yield
         except (IntegrityError, DataError, ProgrammingError, InterfaceError):
             raise  # of what was to be written, not of the store
         except DatabaseError as error:
@@ -241,6 +270,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(pragma)
     connection.create_function("lower", 1, _lower, deterministic=True)
     return connection
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return -1
 
 
 def _lower(value: Any) -> Any:

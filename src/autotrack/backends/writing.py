@@ -8,9 +8,11 @@ metric's last value is won by the latest (segment, step, time, writer, seq).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, case, delete, func, select, tuple_, update
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert_insert
 
 from ..records import SpanRecord
@@ -19,7 +21,7 @@ from .gathering import ERROR_COLUMNS, Gathering, SegmentKey, Stamp, StampedRows,
 from .incoming import Identity, identity_of, named_run, to_json
 from .ledger import Ranges
 from .points import merge_points
-from .sql import in_parts, intern, lookup, rows_by_name, upsert
+from .sql import in_parts, insert_many, intern, lookup, rows_by_name, upsert
 
 
 def write(db: Connection, spans: Iterable[SpanRecord], received: int | None) -> set[str]:
@@ -45,13 +47,15 @@ def write(db: Connection, spans: Iterable[SpanRecord], received: int | None) -> 
 def _run_keys(db: Connection, started: dict[str, int]) -> dict[str, int]:
     """The key of each run, which is made if need be; its start moves back to the earliest span."""
     if started:
-        new = upsert_insert(schema.run)
-        earliest = {"started": _least(schema.run.c.started, new.excluded.started)}
-        db.execute(
-            new.on_conflict_do_update(index_elements=["id"], set_=earliest),
-            [{"id": run, "started": time} for run, time in started.items()],
-        )
+        insert_many(db, _beginning(), [{"id": run, "started": time} for run, time in started.items()])
     return lookup(db, schema.run.c.id, schema.run.c.pk, started)
+
+
+@cache
+def _beginning() -> Insert:
+    new = upsert_insert(schema.run)
+    earliest = {"started": _least(schema.run.c.started, new.excluded.started)}
+    return new.on_conflict_do_update(index_elements=["id"], set_=earliest)
 
 
 def _merge_segments(db: Connection, segments: dict[SegmentKey, dict[str, Any]], runs: dict[str, int]) -> None:
@@ -122,13 +126,17 @@ def _insert_spans(
 
 def _merge_last_seen(db: Connection, last_seen: dict[str, int], received: int | None) -> None:
     rows = [{"writer": w, "last_seen": time, "received": received} for w, time in last_seen.items()]
-    if rows:
-        new = upsert_insert(schema.writer)
-        latest = {
-            "last_seen": _greatest(schema.writer.c.last_seen, new.excluded.last_seen),
-            "received": func.coalesce(new.excluded.received, schema.writer.c.received),
-        }
-        db.execute(new.on_conflict_do_update(index_elements=["writer"], set_=latest), rows)
+    insert_many(db, _seeing(), rows)
+
+
+@cache
+def _seeing() -> Insert:
+    new = upsert_insert(schema.writer)
+    latest = {
+        "last_seen": _greatest(schema.writer.c.last_seen, new.excluded.last_seen),
+        "received": func.coalesce(new.excluded.received, schema.writer.c.received),
+    }
+    return new.on_conflict_do_update(index_elements=["writer"], set_=latest)
 
 
 def _load_ledger(db: Connection, writers: set[str]) -> dict[str, Ranges]:
@@ -141,12 +149,20 @@ def _load_ledger(db: Connection, writers: set[str]) -> dict[str, Ranges]:
 
 
 def _save_ledger(db: Connection, ledger: dict[str, Ranges]) -> None:
+    """Only what has changed: as a rule one range has become longer."""
     table = schema.ledger
-    for some in in_parts(ledger):
-        db.execute(delete(table).where(table.c.writer.in_(some)))
-    rows = [{"writer": w, "low": low, "high": high} for w, r in ledger.items() for low, high in r]
-    if rows:
-        db.execute(insert(table), rows)
+    gone = [(writer, low) for writer, ranges in ledger.items() for low in ranges.gone()]
+    for some in in_parts(gone):
+        db.execute(delete(table).where(tuple_(table.c.writer, table.c.low).in_(some)))
+    upsert(
+        db,
+        table,
+        [
+            {"writer": writer, "low": low, "high": high}
+            for writer, ranges in ledger.items()
+            for low, high in ranges.changed()
+        ],
+    )
 
 
 _SEGMENT_KEY = ("run", "segment", "writer")
