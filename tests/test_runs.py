@@ -40,6 +40,17 @@ def test_handles_made_ahead_stay_apart(tracking: Tracking) -> None:
     }
 
 
+def test_a_run_inside_another_belongs_to_its_experiment(tracking: Tracking) -> None:
+    tracking.enable()
+    with autotrack.run("outer", experiment="mine"):
+        with autotrack.run("inner"):
+            autotrack.log({"a": 1.0})
+        with autotrack.run("elsewhere", experiment="other"):
+            autotrack.log({"a": 1.0})
+    found = {run.name: run.experiment for run in tracking.runs()}
+    assert found == {"outer": "mine", "inner": "mine", "elsewhere": "other"}
+
+
 def test_a_handle_used_in_another_thread_keeps_its_parent(tracking: Tracking) -> None:
     tracking.enable()
     with autotrack.run("outer") as outer:

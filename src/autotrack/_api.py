@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _enable
-from .recording.run import ActiveRun, current
+from .recording.run import ActiveRun, begun_run, current
 
 if TYPE_CHECKING:
     from .store import Run, RunList, Store
@@ -23,12 +23,13 @@ def run(
     """A run of your own: a context manager, a decorator, or a handle to `end()`.
 
     name: default is the script's. experiment: default as `enable()` has it. Inside another run it
-    is that one's child. The first model trained inside is this run, later ones are its children.
+    is that one's child, of its experiment by default. The first model trained inside is this run, later
+    ones are its children.
     """
     recorder = _enable.recorder()
-    handle = recorder.new_run(
-        name or _enable.script_name(), experiment or _enable.experiment(), params=params, tags=tags
-    )
+    outer = begun_run()
+    home = experiment or (outer.experiment if outer else _enable.experiment())
+    handle = recorder.new_run(name or _enable.script_name(), home, params=params, tags=tags)
     handle.offer()
     return handle
 

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from autotrack import semconv as sc
-from autotrack.backends import compaction
+from autotrack.backends import compaction, migrations
 from autotrack.backends.ledger import Ranges
-from autotrack.backends.migrations import VERSION_TABLE
+from autotrack.backends.migrations import REVISIONS, VERSION_TABLE
 from autotrack.backends.schema import metadata
 from autotrack.backends.sqlite import SqliteBackend
 from autotrack.errors import NewerStore, StoreError
@@ -142,6 +145,20 @@ def test_a_newer_store_is_refused(fresh: Fresh) -> None:
     for use in (lambda b: b.runs(), lambda b: b.write([])):
         with pytest.raises(NewerStore, match="pip install -U autotrack"):
             use(backend_at(path))
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_a_reader_brings_an_older_store_up_to_date(tmp_path: Path, revision: str) -> None:
+    """Also where nothing waits to be written."""
+    path = tmp_path / "runs.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as db:
+        config = Config(attributes={"connection": db})
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        command.upgrade(config, revision)
+    engine.dispose()
+    assert backend_at(path).runs() == []
+    assert path.with_name(f"runs.db-before-{revision}-upgrade").exists()
 
 
 def test_another_applications_database_stays_as_it_is(tmp_path: Path) -> None:

@@ -188,6 +188,9 @@ class SqliteBackend(Backend):
     def _reading(self) -> Iterator[Connection]:
         with self._connected() as db:
             version = _version(db)
+            if version != HEAD and version in REVISIONS and _is_writable(self._path):
+                with self._writing():
+                    version = HEAD
             if version != HEAD:
                 raise _wrong_version(version, self._path)
             try:
