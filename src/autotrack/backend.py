@@ -23,7 +23,8 @@ class RunRow:
     `state` is final, idle or None: whether a run without a final state is alive is for the reader
     to say, from `last_seen` (its writer's latest span), `received` (when that came over the network, by
     the receiver's clock; None: it came from a spool of the receiver's host), `beat_interval` (seconds),
-    `host` and `writer`. All of these are of the latest segment; `started` is of the first.
+    `host` and `writer`. All of these are of the latest segment; `started` is of the first. `note` and
+    `archived` are what a person said of it.
     """
 
     id: str
@@ -43,6 +44,8 @@ class RunRow:
     tags: Mapping[str, str]
     metrics: Mapping[str, MetricSummary]
     children: Sequence[str]
+    note: str = ""
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class SpanType:
     DATASET: Final = _span("dataset", "What was trained or evaluated on.")
     MODEL: Final = _span("model", "A model; its files are artifacts below its path.")
     LOG: Final = _span("log", "Lines of standard output, standard error or logging.")
+    EDIT: Final = _span("edit", "A person's change to a run: the latest one of each field holds.")
 
 
 _OURS = tuple(SPAN_TYPES)
@@ -91,6 +92,7 @@ _ARTIFACT = (SpanType.ARTIFACT,)
 _DATASET = (SpanType.DATASET,)
 _MODEL = (SpanType.MODEL,)
 _LOG = (SpanType.LOG,)
+_EDIT = (SpanType.EDIT,)
 _RESOURCE = (RESOURCE,)
 
 # --- on every span of ours -------------------------------------------------------------------
@@ -409,6 +411,15 @@ RANDOM_TORCH: Final = _key(
 )
 FACTS: Final = frozenset(tuple(ATTRIBUTES)[_FIRST_FACT:])
 """On `update` these too are facts of the run, as every name that does not begin with `PREFIX`."""
+
+# --- edit ----------------------------------------------------------------------------------------
+EDIT_FIELD: Final = _key(
+    "ml.edit.field", "string", "name, note, archived, or tags.NAME.", "note", required=_EDIT
+)
+EDIT_VALUE: Final = _key(
+    "ml.edit.value", "string", 'What it is now; of archived "true" or "".', "the best so far", required=_EDIT
+)
+EDIT_AUTHOR: Final = _key("ml.edit.author", "string", "Who changed it.", "ada", optional=_EDIT)
 
 # --- metrics of the machine, sampled while a run is open ------------------------------------------
 SYSTEM_CPU_PERCENT: Final = _metric("system/cpu_percent", "%", "Load of all cores.")

@@ -40,7 +40,8 @@ class Run:
 
     Attributes: `id`, `name`, `experiment`, `state`, `started` and `ended` (aware datetimes, `ended`
     None while it runs), `parent` (an id or None), `children` (ids, by start), `params` and `tags`
-    (dicts), `metrics` (name → last value), `error` (a `RunError` or None).
+    (dicts), `metrics` (name → last value), `error` (a `RunError` or None); `note` and `archived` are what a person
+    said of it.
     """
 
     def __init__(self, store: Store, row: RunRow, state: State) -> None:
@@ -58,6 +59,8 @@ class Run:
         self.summaries: dict[str, MetricSummary] = dict(row.metrics)
         self.metrics: dict[str, float] = {name: summary.last for name, summary in row.metrics.items()}
         self.error: RunError | None = row.error
+        self.note: str = row.note
+        self.archived: bool = row.archived
         self._last_seen = row.last_seen
 
     @property

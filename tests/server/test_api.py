@@ -170,6 +170,34 @@ def test_no_search(server: Threaded, told: Any) -> None:
     assert "no " in answer.json()["error"]["message"]
 
 
+def test_a_person_changes_a_run(server: Threaded, runs: list[str]) -> None:
+    def edit(status: int = 200, **told: Any) -> Any:
+        answer = server.ask("POST", f"/api/v1/runs/{runs[3]}/edits", json.dumps(told))
+        assert answer.status == status, answer.data
+        return answer.json()
+
+    assert edit(field="name", value="the best")["name"] == "the best"
+    edit(field="note", value="first", author="ada")
+    assert edit(field="note", value="second\nline")["note"] == "second\nline"
+    assert edit(field="archived", value=True)["archived"] is True
+    assert edit(field="archived", value=False)["archived"] is False
+    assert edit(field="tags.t", value="y")["tags"] == {"t": "y"}
+    assert [
+        run["id"] for run in get(server, "/runs?filter=tags.t='y'%20AND%20name='the%20best'")["runs"]
+    ] == [runs[3]]
+    for wrong in (
+        {"field": "started", "value": "x"},
+        {"field": "tags.", "value": "x"},
+        {"field": "archived", "value": "yes"},
+        {"field": "note", "value": 7},
+        {"field": "note"},
+        {"field": "note", "value": "x", "more": 1},
+    ):
+        edit(422, **wrong)
+    assert server.ask("POST", "/api/v1/runs/zz/edits", '{"field": "note", "value": ""}').status == 404
+    assert server.ask("POST", f"/api/v1/runs/{runs[3]}/edits", "[]").status == 400
+
+
 def test_events_tell_which_runs_changed(server: Threaded) -> None:
     stream = server.ask("GET", "/api/v1/events", preload_content=False)
     lines = (line for part in stream.stream() for line in part.decode().splitlines())

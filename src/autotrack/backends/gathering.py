@@ -63,6 +63,7 @@ class Gathering:
                 schema.artifact,
                 schema.dataset,
                 schema.model,
+                schema.edit,
             )
         }
         self.tables: list[tuple[Identity, PointTable[str]]] = []
@@ -109,6 +110,8 @@ class Gathering:
             case sc.SpanType.MODEL:
                 name, facts = _model_facts(span)
                 self._stamp(schema.model, span, identity, name, facts)
+            case sc.SpanType.EDIT:
+                self._gather_edit(span, identity)
             case sc.SpanType.BEAT:
                 if span.attributes.get(sc.RUN_STATE) == State.IDLE:
                     self._segment(identity, {"idle": span.end})
@@ -124,6 +127,16 @@ class Gathering:
         for name, value in run_facts(span.attributes).items():
             facts = {"value": json.dumps(value, ensure_ascii=False), "number": _number(value)}
             self._stamp(schema.attribute, span, identity, name, facts)
+
+    def _gather_edit(self, span: SpanRecord, identity: Identity) -> None:
+        """A tag that a person sets is a tag; a name is the run's own too, so what edits say stands apart."""
+        field, value = (required_text(span.attributes, key) for key in (sc.EDIT_FIELD, sc.EDIT_VALUE))
+        kind, _, tag = field.partition(".")
+        if kind == "tags" and tag:
+            self._stamp(schema.tag, span, identity, tag, {"value": value})
+        else:
+            facts = {"value": value, "author": text(span.attributes, sc.EDIT_AUTHOR) or ""}
+            self._stamp(schema.edit, span, identity, field, facts)
 
     def _segment(self, identity: Identity, facts: dict[str, Any]) -> None:
         known = self.segments[identity.run, identity.segment, identity.writer]

@@ -45,6 +45,7 @@ def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
     tags = _tags(db, keys)
     metrics = _metrics(db, keys)
     children = _children(db, [row.id for row in rows])
+    edits = _edits(db, keys)
     return [
         RunRow(
             id=row.id,
@@ -64,6 +65,8 @@ def run_rows(db: Connection, keys: Iterable[int]) -> list[RunRow]:
             tags=tags[row.pk],
             metrics=metrics[row.pk],
             children=children[row.id],
+            note=edits[row.pk].get("note", ""),
+            archived=edits[row.pk].get("archived") == "true",
         )
         for row in rows
     ]
@@ -318,6 +321,14 @@ def _tags(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, str]]:
     tag = schema.tag
     found: dict[int, dict[str, str]] = defaultdict(dict)
     for run, name, value in _by_run(db, select(tag.c.run, tag.c.name, tag.c.value), keys):
+        found[run][name] = value
+    return found
+
+
+def _edits(db: Connection, keys: Sequence[int]) -> dict[int, dict[str, str]]:
+    edit = schema.edit
+    found: dict[int, dict[str, str]] = defaultdict(dict)
+    for run, name, value in _by_run(db, select(edit.c.run, edit.c.name, edit.c.value), keys):
         found[run][name] = value
     return found
 

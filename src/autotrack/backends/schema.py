@@ -141,6 +141,9 @@ model = _stamped(
     Column("class", Text, nullable=False),
     Column("facts", Text, nullable=False),  # JSON
 )
+edit = _stamped(  # what people changed: name, note, archived
+    "edit", Column("value", Text, nullable=False), Column("author", Text, nullable=False)
+)
 Index("param_by_number", param.c.name, param.c.number, param.c.run)
 Index("tag_by_value", tag.c.name, tag.c.value, tag.c.run)
 

@@ -85,7 +85,7 @@ def run_from_json(told: Mapping[str, Any], now: int) -> RunRow:
 
 _PLAIN = (
     *("id", "name", "experiment", "parent", "started", "ended"),
-    *("last_seen", "beat_interval", "host", "writer"),
+    *("last_seen", "beat_interval", "host", "writer", "note", "archived"),
 )
 
 

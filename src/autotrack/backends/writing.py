@@ -37,6 +37,7 @@ def write(db: Connection, spans: Iterable[SpanRecord], received: int | None) -> 
     _merge_segments(db, gathered.segments, runs)
     for table, facts in gathered.stamped.items():
         _merge_stamped(db, table, facts, runs)
+    _rename(db, gathered, runs)
     merge_points(db, gathered.tables, runs)
     _insert_spans(db, gathered.spans, runs)
     _merge_last_seen(db, gathered.last_seen, received)
@@ -95,6 +96,18 @@ def _derive_runs(db: Connection, segments: dict[tuple[int, int, str], dict[str, 
             for run, row in latest.items()
         ],
     )
+
+
+def _rename(db: Connection, gathered: Gathering, runs: dict[str, int]) -> None:
+    """The name that a person gave holds, whatever the run says of itself, before or after."""
+    told = {runs[run] for run, _, _ in gathered.segments}
+    edited = {runs[run] for run, field in gathered.stamped[schema.edit] if field == "name"}
+    given = select(schema.edit.c.value).where(
+        schema.edit.c.run == schema.run.c.pk, schema.edit.c.name == "name"
+    )
+    for some in in_parts(told | edited):
+        query = update(schema.run).where(schema.run.c.pk.in_(some), given.exists())
+        db.execute(query.values(name=given.scalar_subquery()))
 
 
 def _merge_stamped(db: Connection, table: Table, facts: StampedRows, runs: dict[str, int]) -> None:

@@ -19,7 +19,7 @@ from ..semconv import Scalar
 from ..store import Store, search_of
 from . import schemas
 from .answers import Refused, as_json
-from .bodies import read_body
+from .bodies import read_json
 from .events import Events
 from .operations import Between, Operation
 
@@ -98,7 +98,7 @@ class Api:
         """The runs of a search in the form that autotrack's own clients send; `count` counts them only."""
         from starlette.concurrency import run_in_threadpool
 
-        told = _json_of(await read_body(request, _MOST_SEARCH_BYTES))
+        told = await read_json(request, _MOST_SEARCH_BYTES)
         try:
             search = wire.search_from_json(told)
         except ValueError as error:
@@ -268,15 +268,3 @@ class _Page:
 
 def _get(path: str, handler: Any, answer: Any = None, *failures: int) -> Operation:
     return Operation("GET", BASE + path, handler, answer or {"type": "object"}, None, failures)
-
-
-def _json_of(body: bytes) -> dict[str, Any]:
-    import json
-
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused(400, "the body is no JSON") from None
-    if not isinstance(told, dict):
-        raise Refused(400, "the body is no JSON object")
-    return told

@@ -19,6 +19,7 @@ from . import openapi, otlp, ui
 from .access import Access, Guard
 from .answers import as_json, failure
 from .api import BASE, Api
+from .edits import Edits
 from .events import Events
 from .files import Files
 from .grpc import GrpcDoor
@@ -37,7 +38,12 @@ class Server:
         self.events = Events()
         self.intake = Intake(self.store, self.events.publish)
         self._grpc = GrpcDoor(self.intake, *grpc_at, access.token) if grpc_at else None
-        self.operations = [*Api(self.store, self.events).operations(), *Files(self.store).operations(BASE)]
+        api = Api(self.store, self.events)
+        self.operations = [
+            *api.operations(),
+            *Edits(self.store, self.intake, api.run).operations(BASE),
+            *Files(self.store).operations(BASE),
+        ]
         self.app = Starlette(
             routes=self._routes(),
             middleware=[Middleware(Guard, access=access)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +38,18 @@ async def read_body(request: Request, limit: int = MOST_BYTES) -> bytes:
         raise Refused(400, "the body ended early") from None
     body = b"".join(parts)
     return body if encoding == "identity" else _unpacked(body, encoding, limit)
+
+
+async def read_json(request: Request, limit: int) -> dict[str, Any]:
+    """A body that is a JSON object. Raises `Refused`."""
+    body = await read_body(request, limit)
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the body is no JSON") from None
+    if not isinstance(told, dict):
+        raise Refused(400, "the body is no JSON object")
+    return told
 
 
 def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:

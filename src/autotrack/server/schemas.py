@@ -57,6 +57,8 @@ RUN = _object(
     tags=_map(_STRING),
     metrics=_map(_object(last=_NUMBER, min=_NUMBER, max=_NUMBER, count=_INTEGER, non_finite=_INTEGER)),
     error=_or_null(_object(type=_STRING, message=_STRING, traceback=_STRING)),
+    note=_STRING,
+    archived={"type": "boolean"},
     host=_STRING,
     writer=_STRING,
     beat_interval={"type": "number", "description": "seconds"},
@@ -69,6 +71,16 @@ RUNS: Schema = {
     "properties": {"runs": _array(RUN), "next": _or_null(_STRING)},
 }
 SEARCH: Schema = {"type": "object", "description": "a search as autotrack's own clients send it"}
+EDIT: Schema = {
+    "type": "object",
+    "required": ["field", "value"],
+    "additionalProperties": False,
+    "properties": {
+        "field": {"type": "string", "pattern": r"^(name|note|archived|tags\..+)$", "maxLength": 250},
+        "value": {"anyOf": [{"type": "string", "maxLength": 65_536}, {"type": "boolean"}]},
+        "author": {"type": "string", "maxLength": 250},
+    },
+}
 POINTS = _object(
     name=_STRING, count=_INTEGER, step=_array(_INTEGER), time=_array(_TIME), value=_array(_NUMBER)
 )

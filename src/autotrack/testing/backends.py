@@ -276,6 +276,21 @@ class BackendConformance:
         self._with(url, lambda b: b.write([again], received=now + 40 * second))
         assert states(now + 41 * second) == (State.RUNNING, [])
 
+    def test_what_a_person_changed_holds(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        facts = {sc.RUN_NAME: "as told", sc.EXPERIMENT_NAME: "e", f"{sc.TAG_PREFIX}team": "a"}
+        changes = {"name": "as given", "note": "mine", "archived": "true", "tags.team": "b"}
+        edits = [
+            ours("edit", RUNS[0], 0, WRITERS[1], (n,), {sc.EDIT_FIELD: field, sc.EDIT_VALUE: value}, 5)
+            for n, (field, value) in enumerate(changes.items(), 1)
+        ]
+        self.write(url, *edits)
+        self.write(url, ours("run.start", RUNS[0], 1, WRITERS[0], (1,), facts, 1))
+        row = self._with(url, lambda backend: backend.run(RUNS[0]))
+        assert row is not None
+        assert (row.name, row.note, row.archived, row.tags) == ("as given", "mine", True, {"team": "b"})
+        assert row.started == 1
+
     def test_experiments_are_those_that_have_runs(self, new_url: Callable[[], str]) -> None:
         url = new_url()
         facts = [{sc.EXPERIMENT_NAME: name} for name in ("a", "b", "a")]

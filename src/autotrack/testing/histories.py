@@ -118,6 +118,11 @@ _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         st.sampled_from("ab"),
         st.sampled_from(["{}", '{"a": 1}', "no JSON"]),
     ),
+    "edit": st.builds(
+        lambda field, value: {sc.EDIT_FIELD: field, sc.EDIT_VALUE: value},
+        st.sampled_from(["name", "note", "archived", "tags.a"]),
+        st.sampled_from(["", "true", "x"]),
+    ),
     "log": st.just({sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TIMES: (1, 2), sc.LOG_TEXT: "a\nb"}),
     "fit": st.builds(lambda params: {sc.FIT_CLASS: "m.C", **params}, _params),
     "from the future": st.just({"ml.unheard.of": (1, 2)}),
