@@ -40,8 +40,8 @@ class Run:
 
     Attributes: `id`, `name`, `experiment`, `state`, `started` and `ended` (aware datetimes, `ended`
     None while it runs), `parent` (an id or None), `children` (ids, by start), `params` and `tags`
-    (dicts), `metrics` (name → last value), `error` (a `RunError` or None); `note` and `archived` are what a person
-    said of it.
+    (dicts), `metrics` (name → last value), `error` (a `RunError` or None); `note` and `archived` are
+    what a person said of it.
     """
 
     def __init__(self, store: Store, row: RunRow, state: State) -> None:
