@@ -259,15 +259,23 @@ class Store:
             self._send()
             return set()
         live: set[str] = set()
+        for _ in self.draining(live):
+            pass
+        return live
+
+    def draining(self, live: set[str]) -> Iterator[None]:
+        """`drain`, batch by batch: whoever has other things to do does them in between.
+
+        live: gets the writers that live, and is complete at the end.
+        """
         for home, spool in zip(self.homes, self._spools, strict=True):
             try:
                 if home.is_ours() and spool.segments():
                     with spool.lock():
-                        self._drain(spool)
+                        yield from self._drain(spool)
                     live |= spool.live
             except OSError as error:
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
-        return live
 
     def take_changed(self) -> set[str]:
         """Ids of the runs that drains since the last call told of."""
@@ -298,12 +306,13 @@ class Store:
         if problem is not None:
             log.warning("autotrack: %s: %s; what is recorded here waits", self.url, problem.message)
 
-    def _drain(self, spool: SpoolReader) -> None:
+    def _drain(self, spool: SpoolReader) -> Iterator[None]:
         wrote = False
         for batch in spool.batches():
             self._take_in(spool, batch)
             spool.done(batch)
             wrote = True
+            yield
         if wrote:
             self.backend.compact()
 

@@ -69,6 +69,9 @@ class SqliteBackend(Backend):
             with self._connected() as db:
                 db.exec_driver_sql("PRAGMA incremental_vacuum")
         with self._connected() as db:
+            db.exec_driver_sql(
+                "PRAGMA busy_timeout=0"
+            )  # who reads now is not waited for: the next one does it
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def runs(
@@ -181,8 +184,8 @@ class SqliteBackend(Backend):
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
-            self._writer[0].close()
-            self._writer = None
+            (db, _), self._writer = self._writer, None
+            db.close()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

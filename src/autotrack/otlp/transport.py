@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import encodings.idna  # noqa: F401  a host's name takes it, and nothing may be imported later, beside a fork
 import gzip
-import sys
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,12 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from .. import tokens
 from .._version import __version__
 from ..errors import AutotrackError
+from .compression import zstd
 from .endpoint import GRPC, Endpoint
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     import grpc

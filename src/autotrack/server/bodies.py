@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from ..otlp.compression import zstd
 from .answers import Refused
 
+_SLICE = 64 << 10
+_MOST_MEMBERS = 1_000
 MOST_BYTES = 64 << 20
 """Of a body, before and after it is unpacked."""
 
@@ -37,7 +41,9 @@ async def read_body(request: Request, limit: int = MOST_BYTES) -> bytes:
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
     body = b"".join(parts)
-    return body if encoding == "identity" else _unpacked(body, encoding, limit)
+    if encoding == "identity":
+        return body
+    return await run_in_threadpool(_unpacked, body, encoding, limit)
 
 
 async def read_json(request: Request, limit: int) -> dict[str, Any]:
@@ -65,39 +71,39 @@ def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 def _gunzipped(body: bytes, limit: int) -> Iterator[bytes]:
-    """Member by member; a part is no longer than what is allowed of the whole, and a byte."""
-    while body:
-        member = zlib.decompressobj(wbits=31)
-        yield member.decompress(body, limit + 1)
-        if not member.eof:
-            if member.unconsumed_tail:
-                raise _too_large(limit)
-            raise EOFError("it ends early")
-        body = member.unused_data
+    """Member by member."""
+    return _members(body, limit, lambda: zlib.decompressobj(wbits=31), lambda member: member.unconsumed_tail)
 
 
 def _unzstd(body: bytes, limit: int) -> Iterator[bytes]:
-    """Frame by frame, as `_gunzipped`."""
-    zstd: Any = _zstd()
-    while body:
-        frame = zstd.ZstdDecompressor()
-        try:
-            yield frame.decompress(body, limit + 1)
-        except zstd.ZstdError as error:
-            raise ValueError(str(error)) from None
-        if not frame.eof:
-            if not frame.needs_input:
-                raise _too_large(limit)
-            raise EOFError("it ends early")
-        body = frame.unused_data
-
-
-def _zstd() -> Any:
+    """Frame by frame."""
     try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]  # Python 3.14 and later
-    except ImportError:
-        from backports import zstd
-    return zstd
+        yield from _members(body, limit, zstd.ZstdDecompressor, lambda frame: not frame.needs_input)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from None
+
+
+def _members(
+    body: bytes, limit: int, new: Callable[[], Any], has_more: Callable[[Any], object]
+) -> Iterator[bytes]:
+    """What each part of a body unpacks to, no longer than what is allowed of the whole, and a byte.
+
+    Fed by slices, since what a part leaves over is copied.
+    """
+    view, at = memoryview(body), 0
+    member, members = new(), 1
+    while at < len(view):
+        if member.eof:
+            member, members = new(), members + 1
+            if members > _MOST_MEMBERS:
+                raise ValueError(f"it has more than {_MOST_MEMBERS:,} parts")
+        part = view[at : at + _SLICE]
+        yield member.decompress(part, limit + 1)
+        if not member.eof and has_more(member):
+            raise _too_large(limit)
+        at += len(part) - (len(member.unused_data) if member.eof else 0)
+    if not member.eof:
+        raise EOFError("it ends early")
 
 
 def _too_large(limit: int) -> Refused:

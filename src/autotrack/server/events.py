@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 
@@ -20,7 +21,8 @@ class Events:
     """Commits, as they come. `publish` may be called from any thread."""
 
     def __init__(self) -> None:
-        self._cursor = 0
+        self._cursor = time.time_ns() // 1000  # higher than any that an earlier server has told
+        self._is_closed = False
         self._commits: deque[tuple[int, frozenset[str]]] = deque(maxlen=REMEMBERED)
         self._lock = threading.Lock()
         self._readers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -38,7 +40,7 @@ class Events:
     def close(self) -> None:
         """End every stream."""
         with self._lock:
-            self._cursor = -1
+            self._is_closed = True
             readers = list(self._readers.items())
         for event, loop in readers:
             if not loop.is_closed():
@@ -54,7 +56,7 @@ class Events:
             yield _event("hello", told, {"cursor": told})
             while True:
                 cursor, changed = self._since(told)
-                if cursor < 0:
+                if self._is_closed:
                     return
                 if cursor != told:
                     told = cursor

@@ -59,18 +59,19 @@ class Intake:
         self._thread = threading.Thread(target=self._loop, name="autotrack-writer", daemon=True)
         self._compacted = time.monotonic()
         self._dirty = False
+        self._is_over = False
+        self._drained = threading.Event()
         self.problem = ""  # why nothing can be taken in at the moment
 
     def start(self) -> None:
-        """Drain once, so that the first answer tells everything, then go on in a thread."""
-        self._drain()
+        """Start the thread; it drains first, and where that is soon done the first answer tells of it."""
         self._thread.start()
+        self._drained.wait(DRAIN_INTERVAL)
 
     def stop(self) -> None:
         """Commit what waits, then end."""
         self._queue.put(None)
         self._thread.join()
-        self._compact()
 
     def liveness(self) -> Liveness:
         """Who lives, as of the last look."""
@@ -95,35 +96,56 @@ class Intake:
     # --- the thread -----------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        next_drain = time.monotonic() + DRAIN_INTERVAL
-        is_over = False
-        while not is_over:
-            group, is_over = self._next_group(max(next_drain - time.monotonic(), 0))
-            if group:
+        next_drain = time.monotonic()
+        while not self._is_over:
+            self._serve_one_group(max(next_drain - time.monotonic(), 0))
+            if time.monotonic() >= next_drain:
+                self._guarded(self._drain)
+                self._drained.set()
+                next_drain = time.monotonic() + DRAIN_INTERVAL
+            if self._is_over or time.monotonic() >= self._compacted + COMPACT_INTERVAL:
+                self._guarded(self._compact)
+
+    def _serve_one_group(self, patience: float) -> None:
+        """Whatever happens, whoever waits is answered."""
+        group = self._next_group(patience)
+        if group:
+            try:
                 self._commit(group)
+            finally:
                 _answer(group)
                 with self._lock:
                     self._waiting_bytes -= sum(waiting.size for waiting in group)
-            if time.monotonic() >= next_drain:
-                self._drain()
-                next_drain = time.monotonic() + DRAIN_INTERVAL
-            if time.monotonic() >= self._compacted + COMPACT_INTERVAL:
-                self._compact()
 
-    def _next_group(self, patience: float) -> tuple[list[_Waiting], bool]:
-        """What waits, at most `GROUP_BYTES`; and whether it is the last."""
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """What fails between groups is said once, and tried again; the thread must live on."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001
+            told = isinstance(error, StoreError)
+            self._trouble(str(error) if told else f"{type(error).__name__}: {error}")
+
+    def _trouble(self, problem: str) -> None:
+        """Nothing can be taken in: `/ready` says so, and the log, once."""
+        if problem != self.problem:
+            self.problem = problem
+            log.warning("autotrack: %s", problem)
+
+    def _next_group(self, patience: float) -> list[_Waiting]:
+        """What waits, at most `GROUP_BYTES`."""
         group: list[_Waiting] = []
         size = 0
         try:
             while size < GROUP_BYTES:
                 waiting = self._queue.get(timeout=patience) if not group else self._queue.get_nowait()
                 if waiting is None:
-                    return group, True
+                    self._is_over = True
+                    return group
                 group.append(waiting)
                 size += waiting.size
         except queue.Empty:
             pass
-        return group, False
+        return group
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         """Write the group in one transaction; where that fails for what is in it, one by one."""
@@ -136,53 +158,45 @@ class Intake:
             except Exception as error:  # noqa: BLE001  it came from outside
                 waiting.problem = error
         try:
-            self._write(spans)
-        except StoreError as error:
+            runs = self._store.backend.write(spans, time.time_ns()) if spans else set()
+        except (StoreError, MemoryError) as error:  # not the fault of what was sent: it is sent again
+            problem = str(error) or "the server is short of memory"
+            self._trouble(problem)
             for waiting in good:
-                waiting.problem = _unavailable(error)
+                waiting.problem = Refused(503, problem, headers={"Retry-After": "5"})
         except Exception as error:  # noqa: BLE001  of what was in it
             for waiting in good:
                 if len(good) == 1:
                     waiting.problem = ValueError(f"what these spans say cannot be kept: {error!r}")
                 else:
                     self._commit([waiting])
+        else:
+            self._wrote(runs)
 
-    def _write(self, spans: Sequence[SpanRecord]) -> None:
-        if not spans:
-            return
-        try:
-            runs = self._store.backend.write(spans, time.time_ns())
-        except StoreError as error:
-            self.problem = str(error)
-            raise
-        self.problem, self._dirty = "", True
-        self._tell(runs)
+    def _wrote(self, runs: set[str]) -> None:
+        if runs:
+            self.problem, self._dirty = "", True
+            self._changed(runs)
 
     def _drain(self) -> None:
+        """Between two batches of a long backlog, those who wait are served."""
+        live: set[str] = set()
         try:
-            self._live = frozenset(self._store.drain())
-        except StoreError as error:  # the spools keep it
-            self._warn(error)
-        self._tell(self._store.take_changed())
+            for _ in self._store.draining(live):
+                self._serve_one_group(patience=0)
+            self._live = frozenset(live)
+        finally:
+            if changed := self._store.take_changed():
+                self._changed(changed)
+        if self.problem:  # there may have been nothing to drain: is it over?
+            self._store.backend.write([])
+            self.problem = ""
 
     def _compact(self) -> None:
         self._compacted = time.monotonic()
         if self._dirty:
-            try:
-                self._store.backend.compact()
-                self._dirty = False
-            except StoreError as error:
-                self._warn(error)
-
-    def _warn(self, error: StoreError) -> None:
-        """Said once, until it is over or another."""
-        if str(error) != self.problem:
-            self.problem = str(error)
-            log.warning("autotrack: %s", error)
-
-    def _tell(self, runs: set[str]) -> None:
-        if runs:
-            self._changed(runs)
+            self._store.backend.compact()
+            self._dirty = False
 
 
 def _answer(group: Sequence[_Waiting]) -> None:
@@ -203,7 +217,3 @@ def _settle(group: Sequence[_Waiting]) -> None:
             waiting.answered.set_result(None)
         else:
             waiting.answered.set_exception(waiting.problem)
-
-
-def _unavailable(error: StoreError) -> Refused:
-    return Refused(503, str(error), headers={"Retry-After": "5"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -81,12 +82,14 @@ class _Uvicorn(uvicorn.Server):
         self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._server.events.close()
+        # A signal interrupts whoever holds the events' lock: so not here, but in the loop.
+        self._loop.call_soon_threadsafe(self._server.events.close)
         super().handle_exit(signal.Signals(sig), frame)
 
 
