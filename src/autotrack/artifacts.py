@@ -17,6 +17,8 @@ from .locations import make_private
 _BLOCK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
+UPLOADS = "uploads"
+"""The folder, inside one of blobs, of what a server has not wholly got."""
 _HALF_WRITTEN = re.compile(r"\.[0-9a-f]{16}")
 
 
@@ -40,7 +42,7 @@ class Stored:
 
     @property
     def sha256(self) -> str:
-        return self.name if _DIGEST.fullmatch(self.name) else ""
+        return self.name if _DIGEST.fullmatch(self.name) and self.shelf != UPLOADS else ""
 
 
 def put(source: Path | bytes, folders: Sequence[Path]) -> Blob:
@@ -93,7 +95,7 @@ def stored(folder: Path) -> Iterator[Stored]:
         yield from _on_shelf(root, "")
         with os.scandir(root) as entries:
             shelves = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
-        for shelf in sorted(filter(_SHELF.fullmatch, shelves)):
+        for shelf in sorted(name for name in shelves if _SHELF.fullmatch(name) or name == UPLOADS):
             with _opened_folder(shelf, root) as fd:
                 yield from _on_shelf(fd, shelf)
 
@@ -134,7 +136,8 @@ def _opened_folder(path: Path | str, parent: int | None = None) -> Iterator[int]
 def _on_shelf(fd: int, shelf: str) -> Iterator[Stored]:
     with os.scandir(fd) as entries:
         for entry in entries:
-            name = _DIGEST if shelf and entry.name.startswith(shelf) else _HALF_WRITTEN
+            is_blob = shelf == UPLOADS or (shelf and entry.name.startswith(shelf))
+            name = _DIGEST if is_blob else _HALF_WRITTEN
             if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)

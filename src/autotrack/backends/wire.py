@@ -69,11 +69,12 @@ def run_from_json(told: Mapping[str, Any], now: int) -> RunRow:
     What the server heard from a spool of its own counts as heard now while it shows it alive: it knows.
     """
     silence = told["silence"]
+    is_lost = told["state"] == State.LOST
     if silence is None:
-        silence = math.inf if told["state"] == State.LOST else 0.0
+        silence = math.inf if is_lost else 0.0
     return RunRow(
         **{name: told[name] for name in _PLAIN},
-        state=State(told["told"]) if told["told"] else None,
+        state=State(told["told"]) if told["told"] and not is_lost else None,
         received=max(now - int(silence * 1e9), 1) if math.isfinite(silence) else 1,
         error=RunError(**told["error"]) if told["error"] else None,
         params=scalars_from_json(told["params"]),
@@ -155,6 +156,15 @@ def _plain(value: Any) -> Any:
     return _scalar_to_json(value)
 
 
+def _from_plain(told: Any) -> Any:
+    """A mapping that really is ``{"float": "NaN"}`` becomes a number: nobody has one."""
+    if isinstance(told, dict):
+        if told.keys() == {"float"}:
+            return float(told["float"])
+        return {name: _from_plain(item) for name, item in told.items()}
+    return list(map(_from_plain, told)) if isinstance(told, list) else told
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -178,6 +188,8 @@ _REVIVED: dict[str, Callable[[Any], Any]] = {
     "started": lambda ns: _EPOCH + ns // 1000 * _MICROSECOND,
     "shape": tuple,
     "params": scalars_from_json,
+    "facts": _from_plain,
+    "schema": _from_plain,
     "attributes": _frozen,
     "resource": _frozen,
     "events": lambda events: tuple(map(_event, events)),
@@ -280,6 +292,10 @@ _OPERANDS: dict[Kind, tuple[type, ...]] = {
 def _operand(key: Key, told: Any) -> float | str:
     """What values of a key can be compared with."""
     value = _scalar_from_json(told)
+    if isinstance(value, str):
+        value.encode()  # half a surrogate pair is no text
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} is beyond 64 bits")
     if type(value) is int and kind_of(key) is not Kind.TIME:
         value = float(value)
     if type(value) not in _OPERANDS[kind_of(key)]:

@@ -21,12 +21,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from autotrack.records import SpanEvent, SpanRecord
 
-_LONGEST_TUPLE = 32
+LONGEST_TUPLE = 32
 _STATUSES = {Status.STATUS_CODE_OK: "ok", Status.STATUS_CODE_ERROR: "error"}
 _SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value", "bytes_value"})
 _DOUBLE_CELL = np.dtype([("head", "V3"), ("value", "<f8")])
 
-_INT64_MAX = 2**63 - 1
+INT64_MAX = 2**63 - 1
 
 
 def decode_resource_spans(data: bytes) -> list[SpanRecord]:
@@ -91,8 +91,8 @@ def _record(span: Span, scope: InstrumentationScope, resource: Mapping[str, Any]
         parent_id=_id(span.parent_span_id, 8) if any(span.parent_span_id) else None,
         name=span.name,
         # OTLP has times unsigned, a store int64: the year 2262 will do.
-        start=min(span.start_time_unix_nano, _INT64_MAX),
-        end=min(span.end_time_unix_nano, _INT64_MAX),
+        start=min(span.start_time_unix_nano, INT64_MAX),
+        end=min(span.end_time_unix_nano, INT64_MAX),
         attributes=_mapping(span.attributes),
         status=_STATUSES.get(span.status.code, "unset"),
         status_message=span.status.message,
@@ -104,7 +104,7 @@ def _record(span: Span, scope: InstrumentationScope, resource: Mapping[str, Any]
 
 
 def _event(event: Span.Event) -> SpanEvent:
-    return SpanEvent(event.name, event.time_unix_nano, _mapping(event.attributes))
+    return SpanEvent(event.name, min(event.time_unix_nano, INT64_MAX), _mapping(event.attributes))
 
 
 def _id(raw: bytes, size: int) -> str:
@@ -128,7 +128,7 @@ def _value(value: AnyValue) -> Any:
 
 def _array(array: ArrayValue) -> Any:
     values = array.values
-    if len(values) > _LONGEST_TUPLE:
+    if len(values) > LONGEST_TUPLE:
         numbers = _numbers(array)
         if numbers is not None:
             return numbers

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..records import SpanEvent, SpanRecord
-from .decode import Received
+from .decode import INT64_MAX, LONGEST_TUPLE, Received
 
-_INT64_MAX = 2**63 - 1
-_LONGEST_TUPLE = 32
 _STATUSES = {1: "ok", 2: "error", "STATUS_CODE_OK": "ok", "STATUS_CODE_ERROR": "error"}
 _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _INTEGER = re.compile(r"-?\d{1,20}")
@@ -127,7 +125,7 @@ def text(message: Mapping[str, Any], name: str) -> str:
 
 def nanoseconds(message: Mapping[str, Any], name: str) -> int:
     """A time, 0 where it is absent. Raises ValueError."""
-    return min(max(integer(message.get(name) or 0), 0), _INT64_MAX)
+    return min(max(integer(message.get(name) or 0), 0), INT64_MAX)
 
 
 def identifier(message: Mapping[str, Any], name: str, size: int) -> str:
@@ -174,7 +172,7 @@ def _record(span: Mapping[str, Any], scope: Mapping[str, Any], resource: Mapping
 
 def _array(values: list[Any]) -> Any:
     """As `decode` has it: many numbers are an array, one double among them makes it one of doubles."""
-    if len(values) > _LONGEST_TUPLE:
+    if len(values) > LONGEST_TUPLE:
         kinds = {type(found) for found in values}
         if kinds == {int} and all(-(2**63) <= found < 2**63 for found in values):
             return np.array(values, np.int64)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -59,11 +60,12 @@ def decode_metrics(data: bytes, is_json: bool) -> Received:
     for origin, group in _groups(request, "resourceMetrics", "scopeMetrics"):
         tables: dict[tuple[str, int, int], dict[str, float]] = defaultdict(dict)
         for metric in dj.rows(group, "metrics"):
-            try:
-                for run, step, time, name, value in _points(metric, origin):
-                    tables[run, step, time][name] = value
-            except ValueError as error:
-                received.reject(error)
+            for kind, point in _data_points(metric):
+                try:
+                    for run, step, time, name, value in _points(metric, kind, point, origin):
+                        tables[run, step, time][name] = value
+                except ValueError as error:
+                    received.reject(error)
         received.spans += [_metrics_span(origin, *key, values) for key, values in tables.items()]
     return received
 
@@ -133,23 +135,32 @@ def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
 # --- metrics --------------------------------------------------------------------------------------
 
 
-def _points(metric: Mapping[str, Any], origin: _Origin) -> Iterator[tuple[str, int, int, str, float]]:
-    """Run, step, time, name and value of each point."""
-    name = dj.text(metric, "name")
+def _data_points(metric: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each with the kind of its metric."""
     for kind in ("gauge", "sum", "histogram", "exponentialHistogram", "summary"):
         for point in dj.rows(dj.as_object(metric.get(kind) or {}), "dataPoints"):
-            attributes = dj.mapping(dj.rows(point, "attributes"))
-            run = attributes.pop(sc.RUN_ID, origin.resource.get(sc.RUN_ID))
-            if not isinstance(run, str):
-                raise ValueError(f"points of {name[:100]!r} name no run: set {sc.RUN_ID} on their resource")
-            step = attributes.pop(_STEP, 0)
-            named = _named(name, attributes)
-            time = dj.nanoseconds(point, "timeUnixNano")
-            for suffix, value in _values(kind, point):
-                yield run, step if type(step) is int else 0, time, named + suffix, value
+            yield kind, point
 
 
+def _points(
+    metric: Mapping[str, Any], kind: str, point: Mapping[str, Any], origin: _Origin
+) -> Iterator[tuple[str, int, int, str, float]]:
+    """Run, step, time, name and value of what a point says."""
+    name = dj.text(metric, "name")
+    attributes = dj.mapping(dj.rows(point, "attributes"))
+    run = attributes.pop(sc.RUN_ID, origin.resource.get(sc.RUN_ID))
+    if not (isinstance(run, str) and _RUN_ID.fullmatch(run)):
+        raise ValueError(f"points of {name[:100]!r} name no run: set {sc.RUN_ID} on their resource")
+    step = attributes.pop(_STEP, 0)
+    named = _named(name, attributes)
+    time = dj.nanoseconds(point, "timeUnixNano")
+    for suffix, value in _values(kind, point):
+        yield run, step if type(step) is int else 0, time, named + suffix, value
+
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _STEP = "ml.step"
+_MINUTE = 60 * 10**9
 
 
 def _values(kind: str, point: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -173,7 +184,8 @@ def _named(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mapping[str, float]) -> SpanRecord:
-    writer = _digest(origin, "metrics")[:16]
+    # Numbers that are digests never follow each other, so no writer should have many: there is one a minute.
+    writer = _digest(origin, run, time // _MINUTE)[:16]
     digest = _digest(origin, run, step, time, sorted(values))
     return SpanRecord(
         trace_id=digest[:32],

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -33,11 +34,14 @@ class Access:
     """Who is let in.
 
     token: None lets everybody in who reaches the server. hosts: names beside loopback's; "*" is any.
+    by_address: any IP address is a name of this server too, as it listens everywhere; it takes a name to
+    lead a browser astray.
     cookie: its name, one for each port, since browsers keep cookies by host alone.
     """
 
     token: str | None
     hosts: Collection[str] = ()
+    by_address: bool = False
     cookie: str = "autotrack"
     _keys: set[str] = field(default_factory=set)
 
@@ -55,12 +59,20 @@ class Access:
 
     def knows_host(self, host: str) -> bool:
         """Whether the server goes by this name (with or without a port)."""
-        name = urlsplit(f"//{host}").hostname or ""
-        return name in LOOPBACK or name in self.hosts or "*" in self.hosts
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in LOOPBACK or "*" in self.hosts or name in map(str.lower, self.hosts):
+            return True
+        return self.by_address and _is_address(name)
 
     def knows_origin(self, origin: str, host: str) -> bool:
         """Whether a page of this origin is one of ours."""
-        return urlsplit(origin).netloc == host
+        try:
+            return urlsplit(origin).netloc == host
+        except ValueError:
+            return False
 
     def knows_token(self, headers: Headers) -> bool:
         """Whether the sender has the token."""
@@ -75,6 +87,14 @@ def bears_token(authorization: str, token: str) -> bool:
     """Whether it is ``Bearer`` and this token."""
     scheme, _, given = authorization.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class Guard:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -21,12 +22,13 @@ from . import schemas
 from .answers import Refused, as_json
 from .bodies import read_json
 from .events import Events
-from .operations import Between, Operation
+from .operations import Between, Operation, whole_number
 
 BASE = "/api/v1"
 COLUMNS = "application/octet-stream"
 """Points as three little-endian columns, one after the other: int64 steps, int64 times, float64 values."""
 _MOST_SEARCH_BYTES = 1 << 20
+_MOST_OFFSET = 1 << 40
 
 
 class Api:
@@ -52,7 +54,8 @@ class Api:
             _get("/experiments", self.experiments, schemas.EXPERIMENTS),
             _get("/runs", self.runs, schemas.RUNS, 400),
             _get("/runs/count", self.count, schemas.COUNT, 400),
-            Operation("POST", f"{BASE}/search", self.search, schemas.RUNS, schemas.SEARCH, (400, 413)),
+            _post("/search", self.search, schemas.RUNS),
+            _post("/search/count", self.search_count, schemas.COUNT),
             _get("/runs/ids", self.ids, schemas.IDS),
             _get("/runs/{run_id}", self.run, schemas.RUN, 404),
             _get("/runs/{run_id}/points", self.points, schemas.POINTS, 404),
@@ -89,25 +92,22 @@ class Api:
         self, *, filter: str = "", experiment: str | None = None, roots: bool = False
     ) -> dict[str, int]:
         """How many runs pass a filter, exactly."""
-        search = search_of(filter, (), experiment, roots)
-        return {"count": self._backend.count(search, self._store.liveness()) if self._backend.exists() else 0}
+        return self._counted(search_of(filter, (), experiment, roots))
 
     async def search(
-        self, request: Request, *, limit: Annotated[int, Between(0, 1_000_000)] = 1_000_000, offset: int = 0
-    ) -> Any:
-        """The runs of a search in the form that autotrack's own clients send; `count` counts them only."""
-        from starlette.concurrency import run_in_threadpool
+        self,
+        request: Request,
+        *,
+        limit: Annotated[int, Between(0, 1_000_000)] = 1_000_000,
+        offset: Annotated[int, Between(0, _MOST_OFFSET)] = 0,
+    ) -> dict[str, Any]:
+        """The runs of a search in the form that autotrack's own clients send."""
+        search = await _asked(request)
+        return await run_in_threadpool(lambda: {"runs": self._told(self._rows(search, limit, offset))})
 
-        told = await read_json(request, _MOST_SEARCH_BYTES)
-        try:
-            search = wire.search_from_json(told)
-        except ValueError as error:
-            raise Refused(400, str(error)) from None
-        if told.get("count") is True:
-            return await run_in_threadpool(self._counted, search)
-        return await run_in_threadpool(
-            lambda: {"runs": self._told(self._rows(search, limit, max(offset, 0)))}
-        )
+    async def search_count(self, request: Request) -> dict[str, int]:
+        """How many runs such a search finds, exactly."""
+        return await run_in_threadpool(self._counted, await _asked(request))
 
     def _counted(self, search: Search) -> dict[str, int]:
         return {"count": self._backend.count(search, self._store.liveness()) if self._backend.exists() else 0}
@@ -152,8 +152,6 @@ class Api:
         With `Accept: application/octet-stream`: int64 steps, int64 times (unix ns), float64 values, each
         column after the other, little endian.
         """
-        from starlette.concurrency import run_in_threadpool
-
         curve, count = await run_in_threadpool(self._curve, run_id, name, max_points)
         if COLUMNS in request.headers.get("accept", ""):
             columns = (curve.step.astype("<i8"), curve.time.astype("<i8"), curve.value.astype("<f8"))
@@ -221,9 +219,8 @@ class Api:
 
     async def events(self, request: Request, *, since: int | None = None) -> Response:
         """Server-sent events: `commit` with a cursor and the ids of runs that changed (null: any may)."""
-        last = request.headers.get("last-event-id", "")
-        if since is None and last.isdecimal():
-            since = int(last)
+        if since is None:
+            since = whole_number(request.headers.get("last-event-id", ""))
         stream: AsyncIterator[bytes] = self._events.stream(since)
         return StreamingResponse(
             stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
@@ -245,15 +242,17 @@ class _Page:
         if not after:
             return cls(search, 0, by_start)
         first, _, run_id = after.partition("-")
-        if not first.isdecimal() or int(first) >= 2**63 or by_start != bool(run_id):
+        number = whole_number(first)
+        most = 2**63 if by_start else _MOST_OFFSET
+        if number is None or not 0 <= number < most or by_start != bool(run_id):
             raise Refused(422, "after is not what `next` said")
         if not by_start:
-            return cls(search, int(first), by_start)
+            return cls(search, number, by_start)
         started = Key(Entity.RUN, "started")
         behind = Or(
             (
-                Compare(started, "<", int(first)),
-                And((Compare(started, "=", int(first)), Compare(Key(Entity.RUN, "id"), "<", run_id))),
+                Compare(started, "<", number),
+                And((Compare(started, "=", number), Compare(Key(Entity.RUN, "id"), "<", run_id))),
             )
         )
         where = all_of([search.where, behind]) if search.where else behind
@@ -264,6 +263,17 @@ class _Page:
         if self._by_start:
             return f"{rows[-1].started}-{rows[-1].id}"
         return str(self.offset + len(rows))
+
+
+async def _asked(request: Request) -> Search:
+    try:
+        return wire.search_from_json(await read_json(request, _MOST_SEARCH_BYTES))
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+
+
+def _post(path: str, handler: Any, answer: Any) -> Operation:
+    return Operation("POST", BASE + path, handler, answer, schemas.SEARCH, (400, 413, 415))
 
 
 def _get(path: str, handler: Any, answer: Any = None, *failures: int) -> Operation:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -13,6 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 from ..otlp.compression import zstd
 from .answers import Refused
 
+MOST_BEING_READ = 256 << 20
+"""Of all bodies that are coming in."""
+SILENCE = 30.0
+"""Seconds within which more of a body must come."""
+_being_read = 0
 _SLICE = 64 << 10
 _MOST_MEMBERS = 1_000
 MOST_BYTES = 64 << 20
@@ -31,19 +37,44 @@ async def read_body(request: Request, limit: int = MOST_BYTES) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
-    except ClientDisconnect:
-        raise Refused(400, "the body ended early") from None
-    body = b"".join(parts)
+    body = await _read(request, limit)
     if encoding == "identity":
         return body
     return await run_in_threadpool(_unpacked, body, encoding, limit)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """What is being read for all requests together is bounded too."""
+    global _being_read
+    parts, size = [], 0
+    try:
+        async for part in spoken(request):
+            size += len(part)
+            _being_read += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            if _being_read > MOST_BEING_READ and size < _being_read:
+                raise Refused(429, "too much is being sent at once: try again", headers={"Retry-After": "1"})
+            parts.append(part)
+        return b"".join(parts)
+    except ClientDisconnect:
+        raise Refused(400, "the body ended early") from None
+    finally:
+        _being_read -= size
+
+
+async def spoken(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes; who says nothing for `SILENCE` seconds has gone. Raises `ClientDisconnect`."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE):
+                part = await anext(stream, None)
+        except TimeoutError:
+            raise ClientDisconnect from None
+        if part is None:
+            return
+        yield part
 
 
 async def read_json(request: Request, limit: int) -> dict[str, Any]:

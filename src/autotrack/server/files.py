@@ -7,6 +7,7 @@ and only bytes that have it become a blob. (The names are those of the IETF's dr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -22,12 +23,11 @@ from .. import artifacts
 from ..locations import make_private
 from ..store import Store
 from .answers import Refused
-from .operations import Operation
+from .bodies import spoken
+from .operations import Operation, whole_number
 
 MOST_BYTES = 64 << 30
 """Of one file."""
-UNFINISHED = "uploads"
-"""The folder, inside the store's folder of blobs, of what has not wholly come."""
 STALE = 7 * 86_400
 """Seconds after which the beginning of an upload is given up."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -49,9 +49,9 @@ class Files:
             Operation(
                 "GET", f"{base}/runs/{{run_id}}/files/{{path:path}}", self.file, _FILE, None, (404, 416)
             ),
-            Operation("GET", blob, self.blob, _FILE, None, (404, 416)),
+            Operation("GET", blob, self.blob, _FILE, None, (404, 416), (200, 206)),
             Operation("HEAD", blob, self.state, _FILE, None, (404,)),
-            Operation("PATCH", blob, self.add, _FILE, _FILE, (400, 409, 413)),
+            Operation("PATCH", blob, self.add, _FILE, _FILE, (400, 409, 413), (204,)),
         ]
 
     # --- out ------------------------------------------------------------------------------------------
@@ -66,9 +66,9 @@ class Files:
 
     def blob(self, sha256: str) -> Response:
         """A file by its digest; `Range` gets a part of it."""
-        return self._sent(sha256, sha256, _FILE)
+        return self._sent(sha256, sha256, _FILE, "private, max-age=31536000, immutable")
 
-    def _sent(self, sha256: str, name: str, media_type: str) -> Response:
+    def _sent(self, sha256: str, name: str, media_type: str, caching: str = "no-cache") -> Response:
         """As a download that no browser shows as a page of this server."""
         file = artifacts.find(sha256, self._folders)
         if file is None:
@@ -77,6 +77,7 @@ class Files:
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
             "Content-Security-Policy": "sandbox; default-src 'none'",
             "X-Content-Type-Options": "nosniff",
+            "Cache-Control": caching,
         }
         kind = media_type if _MEDIA_TYPE.fullmatch(media_type) else _FILE
         return FileResponse(file, headers=headers, media_type=kind)
@@ -88,22 +89,23 @@ class Files:
         part = self._part(sha256)
         whole = artifacts.find(sha256, self._folders)
         if whole is not None:
-            os.utime(whole)  # whoever clears up by age leaves it alone
+            with contextlib.suppress(OSError):
+                os.utime(whole)  # whoever clears up by age leaves it alone
             return Response(None, 200, {"Upload-Complete": "?1", "Content-Length": str(whole.stat().st_size)})
         return Response(None, 404, _offset(part))
 
     async def add(self, request: Request, sha256: str) -> Response:
         """Add bytes at `Upload-Offset`; with `Upload-Complete: ?1` they are the last."""
         part = self._part(sha256)
-        offset = request.headers.get("upload-offset", "")
-        if not offset.isdecimal():
+        offset = whole_number(request.headers.get("upload-offset", ""))
+        if offset is None:
             raise Refused(400, "Upload-Offset is missing: how many bytes are here already")
         if sha256 in self._busy:
             raise Refused(409, "this file is being uploaded by somebody else", headers=_offset(part))
         self._busy.add(sha256)
         try:
             await run_in_threadpool(self._begin, part)
-            if int(offset) != _size(part):
+            if offset != _size(part):
                 raise Refused(409, "the upload goes on elsewhere", headers=_offset(part))
             await _append(request, part)
             if request.headers.get("upload-complete") == "?1":
@@ -115,7 +117,8 @@ class Files:
 
     def _begin(self, part: Path) -> None:
         try:
-            make_private(part.parent)
+            make_private(self._folders[0])
+            part.parent.mkdir(exist_ok=True, mode=0o700)
             for old in part.parent.iterdir():
                 if old.stat().st_mtime < time.time() - STALE:
                     old.unlink(missing_ok=True)
@@ -136,7 +139,7 @@ class Files:
     def _part(self, sha256: str) -> Path:
         if not _DIGEST.fullmatch(sha256):
             raise Refused(422, "a digest is 64 hexadecimal digits")
-        return self._folders[0] / UNFINISHED / sha256
+        return self._folders[0] / artifacts.UPLOADS / sha256
 
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,80}/[\w.+-]{1,80}")
@@ -145,9 +148,9 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]{1,80}/[\w.+-]{1,80}")
 async def _append(request: Request, part: Path) -> None:
     """What arrives stays, even if the rest does not."""
     try:
-        with part.open("ab") as file:
+        with open(part, "ab", opener=_private) as file:
             size = _size(part)
-            async for data in request.stream():
+            async for data in spoken(request):
                 size += len(data)
                 if size > MOST_BYTES:
                     raise Refused(413, f"a file has at most {MOST_BYTES:,} bytes")
@@ -157,6 +160,10 @@ async def _append(request: Request, part: Path) -> None:
         raise Refused(400, "the body ended early", headers=_offset(part)) from None
     except OSError as error:
         raise _no_room(error) from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _size(part: Path) -> int:

@@ -12,6 +12,8 @@ from .bodies import MOST_BYTES
 from .intake import Intake
 from .otlp import SIGNALS, Decode, MakeAnswer, taken
 
+_MOST_CALLS = 64
+"""At once; each may bring a whole message."""
 _SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
     "logs": "opentelemetry.proto.collector.logs.v1.LogsService",
@@ -37,7 +39,9 @@ class GrpcDoor:
     async def start(self) -> int:
         """Listen; the port. Raises `OptionError`."""
         options = [("grpc.max_receive_message_length", MOST_BYTES), ("grpc.so_reuseport", 0)]
-        self._server = self._grpc.aio.server(options=options)
+        self._server = self._grpc.aio.server(
+            interceptors=[self._interceptor()], options=options, maximum_concurrent_rpcs=_MOST_CALLS
+        )
         self._server.add_generic_rpc_handlers(
             [
                 self._grpc.method_handlers_generic_handler(
@@ -63,10 +67,6 @@ class GrpcDoor:
 
     def _export(self, decode: Decode, make_answer: MakeAnswer) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def export(body: bytes, context: Any) -> bytes:
-            if not self._is_let_in(context.invocation_metadata() or ()):
-                await context.abort(
-                    self._grpc.StatusCode.UNAUTHENTICATED, "a token is needed (AUTOTRACK_TOKEN)"
-                )
             try:
                 received = await taken(self._intake, body, False, decode)
             except Refused as refused:
@@ -75,6 +75,21 @@ class GrpcDoor:
             return make_answer(received).SerializeToString()
 
         return export
+
+    def _interceptor(self) -> Any:
+        """The check, before a message is read."""
+        grpc, is_let_in = self._grpc, self._is_let_in
+
+        async def refuse(request: Any, context: Any) -> None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is needed (AUTOTRACK_TOKEN)")
+
+        class Check(grpc.aio.ServerInterceptor):  # type: ignore[misc,name-defined]
+            async def intercept_service(self, continuation: Any, call: Any) -> Any:
+                if is_let_in(call.invocation_metadata or ()):
+                    return await continuation(call)
+                return grpc.unary_unary_rpc_method_handler(refuse)
+
+        return Check()
 
     def _is_let_in(self, metadata: Sequence[tuple[str, str | bytes]]) -> bool:
         if self._token is None:

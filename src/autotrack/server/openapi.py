@@ -23,6 +23,7 @@ _MEANINGS = {
     422: "a value that does not fit",
     503: "the store cannot be used now; Retry-After says when to ask again",
 }
+_SUCCESSES = {200: "what was asked for", 204: "it is here", 206: "the part that was asked for"}
 _ALWAYS = (401, 403, 422, 503)
 
 
@@ -52,7 +53,13 @@ def _described(operation: Operation, path: str) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", path)
     ]
-    answers = {200: {"description": "what was asked for", "content": _content(operation.answer)}}
+    answers = {
+        status: {
+            "description": _SUCCESSES[status],
+            **({} if status == 204 else {"content": _content(operation.answer)}),
+        }
+        for status in operation.successes
+    }
     refusals = {
         status: {"description": _MEANINGS[status], "content": _content(schemas.ERROR)}
         for status in sorted({*operation.failures, *_ALWAYS})

@@ -8,6 +8,7 @@ A handler's keyword parameters are the query's; their types (`str`, `int`, `bool
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,10 +50,9 @@ class Parameter:
                 raise Refused(422, f"{self.name} is neither true nor false")
             return told.lower() in ("true", "1")
         if self.kind is int:
-            try:
-                number = int(told)
-            except ValueError:
-                raise Refused(422, f"{self.name} is no whole number") from None
+            number = whole_number(told)
+            if number is None:
+                raise Refused(422, f"{self.name} is no whole number")
             if self.bounds and not self.bounds.low <= number <= self.bounds.high:
                 raise Refused(422, f"{self.name} is not between {self.bounds.low} and {self.bounds.high:,}")
             return number
@@ -83,6 +83,7 @@ class Operation:
     answer: Mapping[str, Any] | str = field(default_factory=lambda: {"type": "object"})
     body: Mapping[str, Any] | str | None = None
     failures: tuple[int, ...] = ()
+    successes: tuple[int, ...] = (200,)
 
     @cached_property
     def parameters(self) -> list[Parameter]:
@@ -96,7 +97,9 @@ class Operation:
 
     def route(self) -> Route:
         """As Starlette has it."""
-        return Route(self.path, self._endpoint, methods=[self.method])
+        route = Route(self.path, self._endpoint, methods=[self.method])
+        route.methods = {self.method}  # Starlette would answer HEAD by GET's handler
+        return route
 
     async def _endpoint(self, request: Request) -> Response:
         try:
@@ -116,6 +119,14 @@ class Operation:
             if name not in known:
                 raise Refused(422, f"no parameter {name[:60]!r}; there is {', '.join(known) or 'none'}")
         return {name: known[name].read(told) for name, told in request.query_params.items()}
+
+
+def whole_number(told: str) -> int | None:
+    """A number of 64 bits, or None: digits alone, and not so many that reading them takes long."""
+    if not re.fullmatch(r"-?[0-9]{1,19}", told):
+        return None
+    number = int(told)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def refusal(error: Exception) -> Refused:

@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 
 from ..errors import OptionError
-from ..tokens import is_loopback, remove_token, write_token
+from ..tokens import VARIABLE, is_loopback, remove_token, write_token
 from .access import Access
 from .app import GRACE, Server
 
@@ -51,10 +51,17 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
     """Serve until a signal ends it; `started` is called once it listens. Raises `OptionError`."""
     if serving.token is None and not is_loopback(serving.host):
         raise OptionError(f"--no-token is for this machine alone, not for {serving.host}: leave it out")
+    if serving.token is None and "*" in serving.allowed_hosts:
+        raise OptionError("--no-token and --allow-host '*' together let every web page in: leave one out")
+    if serving.token and not (serving.token.isascii() and serving.token.isprintable()):
+        raise OptionError(f"{VARIABLE} has characters that no header can carry: choose another token")
+    if serving.grpc_port:
+        with _listening(serving.host, serving.grpc_port, "--grpc-port"):
+            pass  # asked now, as nobody could be told later
     with _listening(serving.host, serving.port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24) if serving.token == "" else serving.token
-        access = Access(token, _names(serving), cookie=f"autotrack-{port}")
+        access = Access(token, _names(serving), serving.host in _EVERYWHERE, f"autotrack-{port}")
         grpc_at = None if serving.grpc_port is None else (serving.host, serving.grpc_port)
         server = Server(serving.store, access, grpc_at)
         url = f"http://{_in_url(serving.host)}:{port}"
@@ -110,31 +117,25 @@ def _kept_token(host: str, port: int, token: str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listening(host: str, port: int, option: str = "--port") -> Iterator[socket.socket]:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise OptionError(f"port {port} of {host} is taken: choose another by --port") from None
+            raise OptionError(f"port {port} of {host} is taken: choose another by {option}") from None
         raise OptionError(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
     with listener:
         yield listener
 
 
 def _names(serving: Serving) -> list[str]:
-    """What the server is called by those who reach it: where it listens everywhere, this host's names."""
-    names = [*serving.allowed_hosts, serving.host]
-    if serving.host in ("0.0.0.0", "::"):
-        names += [socket.gethostname(), socket.getfqdn(), *_addresses()]
-    return names
+    """What the server is called by those who reach it: where it listens everywhere, by this host's names."""
+    here = [socket.gethostname(), socket.getfqdn()] if serving.host in _EVERYWHERE else []
+    return [*serving.allowed_hosts, serving.host, *here]
 
 
-def _addresses() -> list[str]:
-    try:
-        return [str(found[4][0]) for found in socket.getaddrinfo(socket.gethostname(), None)]
-    except OSError:
-        return []
+_EVERYWHERE = ("0.0.0.0", "::")
 
 
 def _in_url(host: str) -> str:
