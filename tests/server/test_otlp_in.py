@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import threading
+import time
 import zlib
 from typing import Any
 
@@ -62,6 +63,7 @@ def as_json(body: bytes) -> dict[str, Any]:
         for scope, raw_scope in zip(group.get("scopeSpans", ()), raw_group.scope_spans, strict=True):
             for span, raw in zip(scope["spans"], raw_scope.spans, strict=True):
                 span |= {"traceId": raw.trace_id.hex(), "spanId": raw.span_id.hex()}
+            span["parentSpanId"] = raw.parent_span_id.hex()
     return told
 
 
@@ -258,10 +260,10 @@ def test_when_more_waits_than_can_be_kept(server: Threaded, monkeypatch: pytest.
         target=server.ask, args=("POST", "/v1/traces", body_of(points("x", [1.0])[1]), PROTOBUF)
     )
     first.start()
-    answer = None
-    while answer is None or answer.status != 429:  # until the first one has arrived
-        body = body_of(points("x", [1.0])[1])
-        answer = server.ask("POST", "/v1/traces", body, PROTOBUF, timeout=5, retries=False)
+    while not server.server.intake._waiting_bytes:  # until the first one has arrived
+        time.sleep(0.01)
+    answer = server.ask("POST", "/v1/traces", body_of(points("x", [1.0])[1]), PROTOBUF)
+    assert answer.status == 429
     assert answer.headers["retry-after"] == "1"
     goes_on.set()
     first.join()
