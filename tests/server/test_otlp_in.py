@@ -63,7 +63,7 @@ def as_json(body: bytes) -> dict[str, Any]:
         for scope, raw_scope in zip(group.get("scopeSpans", ()), raw_group.scope_spans, strict=True):
             for span, raw in zip(scope["spans"], raw_scope.spans, strict=True):
                 span |= {"traceId": raw.trace_id.hex(), "spanId": raw.span_id.hex()}
-            span["parentSpanId"] = raw.parent_span_id.hex()
+                span["parentSpanId"] = raw.parent_span_id.hex()
     return told
 
 
