@@ -57,10 +57,16 @@ class Process:
 class Threaded:
     """A server in a thread of this process: quick to start, real sockets all the same."""
 
-    def __init__(self, store: str, token: str | None = "secret", **access: Any) -> None:
+    def __init__(
+        self,
+        store: str,
+        token: str | None = "secret",
+        grpc_at: tuple[str, int] | None = None,
+        **access: Any,
+    ) -> None:
         self.token = token
         self.access = Access(token, **access)
-        self.server = Server(store, self.access)
+        self.server = Server(store, self.access, grpc_at)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
