@@ -84,6 +84,11 @@ def find(sha256: str, folders: Sequence[Path]) -> Path | None:
     return next((p for folder in folders if (p := _blob_path(folder, sha256)).is_file()), None)
 
 
+def is_digest(text: str) -> bool:
+    """Whether it is a sha256 in hex: what comes from outside is no path before that is known."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def stored(folder: Path) -> Iterator[Stored]:
     """Every blob in a folder, and what was left half-written: no other file, and nothing behind a link.
 

@@ -93,3 +93,10 @@ def test_names_that_were_allowed(tmp_path_factory: pytest.TempPathFactory) -> No
     with Threaded(f"sqlite:///{folder}/runs.db", token=None, hosts=["ml.example"]) as server:
         assert server.ask("GET", "/api/v1/runs", headers={"host": "ml.example:8080"}).status == 200
         assert server.ask("GET", "/api/v1/runs", headers={"host": "other.example"}).status == 403
+
+
+def test_a_person_without_a_key_is_told_where_to_find_it(server: Threaded) -> None:
+    answer = server.ask("GET", "/", headers={"authorization": "", "accept": "text/html,*/*"})
+    assert answer.status == 401
+    assert b"autotrack ui" in answer.data
+    assert answer.headers["content-type"].startswith("text/html")

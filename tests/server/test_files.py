@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from autotrack import semconv as sc
+from autotrack.backends.http import HttpBackend
 from autotrack.garbage import collect
+from autotrack.locations import homes
 from autotrack.server import files
 from autotrack.store import Store
 from autotrack.testing.histories import ours
@@ -144,3 +146,28 @@ def test_what_was_never_finished_is_cleared_up(server: Threaded, tmp_path: Path)
     os.utime(part, (1, 1))
     server.ask("PATCH", f"/api/v1/blobs/{'0' * 64}", b"x", {"upload-offset": "0"})
     assert not part.exists(), f"after {files.STALE} seconds the next upload does so too"
+
+
+def test_a_client_fetches_a_file_in_parts_and_goes_on(
+    server: Threaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "client"))
+    monkeypatch.setenv("AUTOTRACK_TOKEN", "secret")
+    monkeypatch.setattr("autotrack.backends.http.PART", 30_000)
+    server.ask("PATCH", BLOB, DATA, {"upload-offset": "0"} | LAST)
+    backend = HttpBackend(server.url)
+    folder = homes(server.url)[0].artifacts.with_name("fetched")
+    (folder / "uploads").mkdir(parents=True)
+    (folder / "uploads" / DIGEST).write_bytes(DATA[:50_000])
+    file = backend.blob(DIGEST)
+    assert file is not None
+    assert file.read_bytes() == DATA
+    file.unlink()
+    (folder / "uploads" / DIGEST).write_bytes(b"something else")
+    assert backend.blob(DIGEST) is None, "what is not what it should be is no file"
+    again = backend.blob(DIGEST)
+    assert again is not None
+    assert again.read_bytes() == DATA
+    assert backend.blob("0" * 64) is None
+    assert backend.blob("../../etc/passwd") is None
+    backend.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ import urllib3
 from .. import artifacts
 from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import StoreError
-from ..locations import homes
+from ..locations import homes, make_private
 from ..otlp.endpoint import Endpoint
 from ..otlp.records import encode_records
 from ..otlp.requests import joined
@@ -27,6 +28,9 @@ from . import wire
 
 TIMEOUT = 30.0
 """Seconds that an answer may take."""
+PART = 16 << 20
+"""Bytes of a file in one answer."""
+_EXPECTED = (200, 206, 404, 416)
 _COLUMNS = "application/octet-stream"
 
 
@@ -125,11 +129,33 @@ class HttpBackend(Backend):
         known = artifacts.find(sha256, [folder])
         if known is not None:
             return known
-        status, body = self._request("GET", f"/blobs/{quote(sha256, safe='')}")
-        if status != 200:
+        if not artifacts.is_digest(sha256):
             return None
-        stored = artifacts.put(body, [folder])
-        return stored.path if stored.sha256 == sha256 else None
+        try:
+            return self._fetched(sha256, folder)
+        except OSError as error:
+            raise StoreError(f"cannot keep a file of {self._url} in {folder}: {error.strerror}") from error
+
+    def _fetched(self, sha256: str, folder: Path) -> Path | None:
+        """In parts, so that it fits into memory, and goes on where it broke off."""
+        make_private(folder)
+        part = folder / artifacts.UPLOADS / sha256
+        part.parent.mkdir(exist_ok=True, mode=0o700)
+        with part.open("ab") as file:
+            status = 206
+            while status == 206:
+                wanted = f"bytes={file.tell()}-{file.tell() + PART - 1}"
+                status, body = self._request("GET", f"/blobs/{sha256}", headers={"range": wanted})
+                if status in (200, 206):
+                    file.write(body)
+        if status == 404:
+            return None
+        with part.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != sha256:
+            part.unlink(missing_ok=True)
+            return None
+        return artifacts.adopt(part, sha256, folder).path
 
     def facts(self) -> Mapping[str, int | str]:
         told = self._get("/facts")
@@ -163,7 +189,7 @@ class HttpBackend(Backend):
     def _request(
         self, method: str, path: str, told: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
-        """Status, 200 or 404, and body. Raises `StoreError` for all others, and where there is no answer."""
+        """Status, one of `_EXPECTED`, and body. Raises `StoreError` for others, and without an answer."""
         body = None if told is None else json.dumps(told).encode()
         url = f"{self._url}/api/v1{path}"
         try:
@@ -172,7 +198,7 @@ class HttpBackend(Backend):
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._problem(network_problem(error)) from error
-        if status not in (200, 404):
+        if status not in _EXPECTED:
             raise self._problem(_message(answer) or f"HTTP {status}")
         return status, answer
 

@@ -18,7 +18,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import URL, Headers, QueryParams
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .answers import failure
@@ -89,6 +89,14 @@ def bears_token(authorization: str, token: str) -> bool:
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
 
 
+_ASKING_IN = (
+    "<!doctype html><meta charset=utf-8><title>autotrack</title>"
+    "<p>This page needs a key: open the address that <code>autotrack ui</code> or <code>autotrack server</code> "
+    "printed when it started. It works once; start it again for another."
+)
+"""What a person sees who has no cookie; a browser that has had one needs none of this."""
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -128,6 +136,8 @@ class Guard:
         if path == "/" and (redirect := self._redeemed(scope)):
             return redirect
         if not access.knows_token(headers):
+            if path == "/" and "text/html" in headers.get("accept", ""):
+                return HTMLResponse(_ASKING_IN, 401, {"Cache-Control": "no-store"})
             return failure(
                 401,
                 "a token is needed: open the address that `autotrack ui` prints, or send "
