@@ -91,8 +91,8 @@ def bears_token(authorization: str, token: str) -> bool:
 
 _ASKING_IN = (
     "<!doctype html><meta charset=utf-8><title>autotrack</title>"
-    "<p>This page needs a key: open the address that <code>autotrack ui</code> or <code>autotrack server</code> "
-    "printed when it started. It works once; start it again for another."
+    "<p>This page needs a key: open the address that <code>autotrack ui</code> or "
+    "<code>autotrack server</code> printed when it started. It works once; start it again for another."
 )
 """What a person sees who has no cookie; a browser that has had one needs none of this."""
 
