@@ -354,7 +354,8 @@ def expected(span: ReadableSpan) -> SpanRecord:
         scope=scope.name if scope else "",
         scope_version=(scope.version or "") if scope else "",
         events=tuple(
-            SpanEvent(event.name, event.timestamp, plain(event.attributes)) for event in span.events
+            SpanEvent(event.name, min(event.timestamp, 2**63 - 1), plain(event.attributes))
+            for event in span.events
         ),
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -159,6 +161,20 @@ def test_a_reader_brings_an_older_store_up_to_date(tmp_path: Path, revision: str
     engine.dispose()
     assert backend_at(path).runs() == []
     assert path.with_name(f"runs.db-before-{revision}-upgrade").exists()
+
+
+def test_a_connection_that_is_kept_loses_no_lock_to_others_of_its_process(fresh: Fresh) -> None:
+    """Else another process that ends would take the log for nobody's, and delete what is being written."""
+    path = fresh()
+    backend = backend_at(path)
+    backend.write([table(1, [1], x=[1.0])])
+    assert len(backend.points(RUNS[0], "x")) == 1  # another connection, opened and closed
+    script = f"import sqlite3; sqlite3.connect({str(path)!r}).execute('SELECT * FROM run').fetchall()"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert path.with_name(f"{path.name}-wal").exists()
+    backend.write([table(2, [2], x=[2.0])])
+    assert len(backend_at(path).points(RUNS[0], "x")) == 2
+    backend.close()
 
 
 def test_another_applications_database_stays_as_it_is(tmp_path: Path) -> None:

@@ -263,8 +263,11 @@ class _Compiler(SQLiteCompiler):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    if _is_writable(path):
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # what people train on is theirs
+    if _is_writable(path) and not path.exists():
+        # What people train on is theirs. A file that is there must not be opened and closed past SQLite: that
+        # would drop the locks of this process's other connections, and their log could be deleted under them.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{_mode(path)}",
         uri=True,
