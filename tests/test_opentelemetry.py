@@ -9,23 +9,25 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Tracer, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, Tracer, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import autotrack
 from autotrack import semconv as sc
 from autotrack.errors import OptionError
+from autotrack.exporters.threaded import ThreadedExporter
 from autotrack.recording.report import Report
 from autotrack.recording.resource import process_resource
 from autotrack.records import SpanRecord
@@ -183,6 +185,8 @@ TOYS = """
         def shutdown(self): raise OSError("still none")
     class Hanging(SpanExporter):
         def export(self, spans): time.sleep(1000)
+    class Unready(SpanExporter):
+        def __init__(self): time.sleep(1000)
     class Unmakable(SpanExporter):
         def __init__(self): raise RuntimeError("no key")
     class Noting(SpanExporter):
@@ -213,9 +217,8 @@ def toys(store: Place) -> Place:
     info = store.folder / "toys-1.0.dist-info"
     info.mkdir()
     info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
-    points = "\n".join(
-        f"{name.lower()} = toys:{name}" for name in ("Raising", "Hanging", "Unmakable", "Noting")
-    )
+    names = ("Raising", "Hanging", "Unready", "Unmakable", "Noting")
+    points = "\n".join(f"{name.lower()} = toys:{name}" for name in names) + "\nhanging2 = toys:Hanging"
     info.joinpath("entry_points.txt").write_text(f"[opentelemetry_traces_exporter]\n{points}\n")
     return store
 
@@ -246,16 +249,77 @@ def test_an_exporter_that_fails_costs_the_store_nothing(toys: Place, name: str, 
     assert len(toys.only_run().points("loss")) == 50
 
 
-def test_an_exporter_that_hangs_delays_the_end_by_five_seconds_at_most(toys: Place) -> None:
-    process = toys.start(TRAINING, env={"AUTOTRACK_EXPORTERS": "hanging"})
+def test_exporters_that_hang_delay_the_end_by_five_seconds_in_all(toys: Place) -> None:
+    names = ("hanging", "unready", "hanging2")
+    process = toys.start(TRAINING, env={"AUTOTRACK_EXPORTERS": ",".join(names)})
     assert process.stdout is not None
     assert process.stdout.readline() == "done\n"
     start = time.monotonic()
     ended = end_of(process)
     assert ended.returncode == 0
-    assert 4 < time.monotonic() - start < 15
-    assert "exporter 'hanging' did not end within 5 s" in ended.err
+    assert 4 < time.monotonic() - start < 12
+    assert all(f"exporter '{name}' did not end within 5 s" in ended.err for name in names)
+    assert "spans that exporter 'unready' did not take" in ended.said[-1]
     assert len(toys.only_run().points("loss")) == 50
+
+
+def test_without_another_thread_spans_are_exported_at_the_end(toys: Place) -> None:
+    source = TRAINING.replace("autotrack.flush()", "__import__('threading').stack_size(1 << 46)")
+    ended = toys.run(source, env={"AUTOTRACK_EXPORTERS": "noting"})
+    *spans, last = toys.folder.joinpath("noted").read_text().splitlines()
+    assert ended.returncode == 0, ended.err
+    assert last == "closed"
+    assert {"run.start", "metrics", "r"} <= {json.loads(span)["name"] for span in spans}
+
+
+def test_an_exporter_that_cannot_be_closed_is_one_line(store: Place) -> None:
+    ended = store.run(
+        """
+        import atexit
+        import autotrack
+        from autotrack._enable import recorder
+        from autotrack.recording.exporter import Exporter
+        class Broken(Exporter):
+            def export(self, spans): pass
+            def end(self, ends): raise OSError("gone")
+            def shutdown(self): raise OSError("gone")
+        atexit.register(lambda: autotrack.log({"late": 1.0}))
+        autotrack.enable()
+        recorder().exporters.insert(0, Broken())
+        autotrack.log({"loss": 1.0})
+        """
+    )
+    assert ended.returncode == 0
+    assert ended.said[0] == "autotrack: an exporter could not be closed: OSError: gone"
+    assert len(ended.err.splitlines()) == 2, ended.err
+    assert store.only_run().metrics == {"loss": 1.0, "late": 1.0}
+
+
+class Blocked(SpanExporter):
+    """Takes a batch once it is let; remembers how many values were in each."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.go_on = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.go_on.wait()
+        self.batches.append(sum(len(span.attributes["values"]) for span in spans))  # type: ignore
+        return SpanExportResult.SUCCESS
+
+
+def test_what_waits_for_an_exporter_is_bounded_in_bytes() -> None:
+    blocked, report = Blocked(), Report()
+    exporter = ThreadedExporter(lambda: lambda: blocked, "blocked", report)
+    large = ReadableSpan("large", attributes={"values": np.zeros(50_000)})
+    for _ in range(200):  # 80 MB
+        exporter.export([large])
+    blocked.go_on.set()
+    exporter.end(time.monotonic() + 20)
+    exporter.shutdown()
+    assert sum(blocked.batches) + 50_000 * report.skipped.total() == 200 * 50_000
+    assert sum(blocked.batches) * 8 < 40e6
+    assert max(blocked.batches) * 8 < 2e6
 
 
 class Collector:

@@ -284,6 +284,50 @@ def test_forked_child_ships_its_own(store: Place, receiver: Receiver) -> None:
     assert spooled(store) == []
 
 
+def test_fork_amid_the_threads_first_import_leaves_the_child_able_to_import(store: Place) -> None:
+    source = """
+        import os, signal, sys, threading, time
+        import autotrack
+        imports = threading.Event()
+        class Slow:
+            def find_spec(self, name, *_):
+                if name == "urllib3":
+                    imports.set()
+                    time.sleep(0.4)
+        sys.meta_path.insert(0, Slow())
+        autotrack.enable()
+        autotrack.log({"loss": 1.0})
+        assert imports.wait(20)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            import urllib3
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        print("result")
+    """
+    train(store, SILENT, source)
+
+
+def test_own_requests_are_not_traced(store: Place, receiver: Receiver) -> None:
+    source = """
+        import autotrack, urllib3
+        from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+        request, traced = urllib3.HTTPConnectionPool.urlopen, []
+        def instrumented(*arguments, **named):
+            traced.append(is_instrumentation_enabled())
+            return request(*arguments, **named)
+        urllib3.HTTPConnectionPool.urlopen = instrumented
+        autotrack.enable()
+        autotrack.log({"loss": 1.0})
+        autotrack._enable.end()
+        assert traced and not any(traced), traced
+        print("result")
+    """
+    train(store, receiver.url, source)
+    assert receiver.points("loss") == [1.0]
+
+
 # --- what a server says of single requests --------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from .keeping.keeper import Keeper
 from .locations import Home, default_store, homes, normalized
 from .recording.console import Console
 from .recording.environment import Environment
+from .recording.exporter import Exporter
 from .recording.origin import origin_in
 from .recording.process import ProcessHooks
 from .recording.recorder import Recorder
@@ -38,7 +39,6 @@ from .recording.user_spans import UserSpans
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
 
     from ._patching.enabled import EnabledIntegration
 
@@ -298,7 +298,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     places = homes(options.store or _NO_STORE)
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
-    def exporters(writer: str, report: Report) -> Sequence[SpanExporter]:
+    def exporters(writer: str, report: Report) -> Sequence[Exporter]:
         if is_off:
             return []
         through = [exporting.through_provider(provider, report) for provider in _providers]

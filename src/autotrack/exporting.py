@@ -19,6 +19,7 @@ from .exporters.threaded import ThreadedExporter
 from .locations import homes, is_server
 from .options import did_you_mean
 from .otlp.endpoint import Endpoint
+from .recording.exporter import Exporter
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -26,25 +27,25 @@ if TYPE_CHECKING:
     from .options import Options
     from .recording.report import Report
 
-Maker = Callable[["Options", str, "Report"], "SpanExporter"]
+Maker = Callable[["Options", str, "Report"], Exporter]
 """Makes an exporter for a process; `str` is the process's writer. May raise AutotrackError or OSError."""
 
 
-def _otlp(options: Options, writer: str, report: Report) -> SpanExporter:
+def _otlp(options: Options, writer: str, report: Report) -> Exporter:
     return OtlpExporter(Endpoint.from_environment(), options, writer, report)
 
 
-def _file(options: Options, writer: str, report: Report) -> SpanExporter:
+def _file(options: Options, writer: str, report: Report) -> Exporter:
     return FileExporter(Path(options.file_path), writer, report)
 
 
-def _console(options: Options, writer: str, report: Report) -> SpanExporter:
-    def make() -> SpanExporter:
+def _console(options: Options, writer: str, report: Report) -> Exporter:
+    def load() -> Callable[[], SpanExporter]:
         from .exporters.console import ConsoleExporter  # rich, for those who want it
 
-        return ConsoleExporter()
+        return ConsoleExporter
 
-    return ThreadedExporter(make, "console", report)
+    return ThreadedExporter(load, "console", report)
 
 
 BUILT_IN: dict[str, Maker] = {
@@ -63,21 +64,21 @@ def check_names(names: Iterable[str]) -> None:
             raise OptionError(f"unknown exporter {name!r}{did_you_mean(name, known)}")
 
 
-def third_party(name: str, report: Report) -> SpanExporter:
+def third_party(name: str, report: Report) -> Exporter:
     """One that is registered with OpenTelemetry; loaded with the first span."""
-    return ThreadedExporter(lambda: plugins.load(plugins.EXPORTERS, name)(), name, report)
+    return ThreadedExporter(lambda: plugins.load(plugins.EXPORTERS, name), name, report)
 
 
-def through_provider(provider: TracerProvider, report: Report) -> SpanExporter:
+def through_provider(provider: TracerProvider, report: Report) -> Exporter:
     """The way through the processors of a provider of the user's. Raises `OptionError` for no such."""
     exporter = ProviderExporter(provider)
-    return RunSpansOnly(ThreadedExporter(lambda: exporter, "tracer_provider", report))
+    return RunSpansOnly(ThreadedExporter(lambda: lambda: exporter, "tracer_provider", report))
 
 
-class RunSpansOnly(SpanExporter):
+class RunSpansOnly(Exporter):
     """Leaves out the user's own spans, which the store gets: they have exporters of their provider's."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -85,24 +86,28 @@ class RunSpansOnly(SpanExporter):
         ours = [span for span in spans if span.attributes and sc.WRITER in span.attributes]
         return self._exporter.export(ours) if ours else SpanExportResult.SUCCESS
 
+    def end(self, ends: float) -> None:
+        """Tell the exporter."""
+        self._exporter.end(ends)
+
     def shutdown(self) -> None:
         """Shut the exporter down."""
         self._exporter.shutdown()
 
 
-def exporters(options: Options, writer: str, report: Report) -> list[SpanExporter]:
+def exporters(options: Options, writer: str, report: Report) -> list[Exporter]:
     """The exporters of a process: the store's first. One that cannot be made is one line in the log."""
     return [*_of_store(options, writer, report), *_named(options, writer, report)]
 
 
-def _of_store(options: Options, writer: str, report: Report) -> Iterator[SpanExporter]:
+def _of_store(options: Options, writer: str, report: Report) -> Iterator[Exporter]:
     if options.store is not None and is_server(options.store):
         yield OtlpExporter(Endpoint.of_store(options.store), options, writer, report)
     elif options.store is not None:
         yield SpoolExporter([home.spool for home in homes(options.store)], writer, report)
 
 
-def _named(options: Options, writer: str, report: Report) -> Iterator[SpanExporter]:
+def _named(options: Options, writer: str, report: Report) -> Iterator[Exporter]:
     for name in dict.fromkeys(options.exporters):
         try:
             make = BUILT_IN.get(name)

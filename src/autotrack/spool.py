@@ -55,7 +55,7 @@ class SpoolWriter:
         assert self._fd is not None
         frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         try:
-            _write_all(self._fd, frame)
+            write_all(self._fd, frame)
         except BaseException:
             self._take_back()
             raise
@@ -94,7 +94,8 @@ class SpoolWriter:
         self._fd, self._size, self._number = fd, 0, self._number + 1
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """`os.write` may take less than it is given."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]

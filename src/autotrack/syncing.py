@@ -9,10 +9,11 @@ from pathlib import Path
 
 from ._enable import otlp_points, store_url
 from .errors import AutotrackError, OptionError
-from .exporters.carrying import MORE, Carrier, waiting_bytes
+from .exporters.carrying import Carrier
+from .exporters.waiting import waiting_bytes
 from .locations import Home, homes, is_server, named_homes, normalized
+from .otlp.answer import MORE, Kind
 from .otlp.endpoint import Endpoint
-from .otlp.transport import Kind
 from .recording.report import Report
 
 ATTEMPTS = 3

@@ -17,10 +17,11 @@ from .. import artifacts
 from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import StoreError
 from ..locations import homes, make_private
+from ..otlp.answer import Kind
 from ..otlp.endpoint import Endpoint
 from ..otlp.records import encode_records
 from ..otlp.requests import joined
-from ..otlp.transport import HttpClient, HttpTransport, Kind, network_problem
+from ..otlp.transport import HttpClient, HttpTransport, network_problem
 from ..query import Search
 from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, SpanRecord
 from ..semconv import RUN_ID, Scalar

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from .. import __version__, options, plugins
 from ..errors import AutotrackError
-from ..exporters.carrying import CONSUMER, waiting_bytes
+from ..exporters.waiting import CONSUMER, waiting_bytes
 from ..integration import Integration
 from ..locations import default_store, is_server, named_homes
 from ..spool import SpoolReader

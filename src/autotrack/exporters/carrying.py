@@ -8,37 +8,22 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import artifacts
 from ..locations import Home
+from ..otlp.answer import BUSY, MORE, TIME_IS_UP, Answer, Kind
 from ..otlp.requests import halves, joined, merged
-from ..otlp.transport import Answer, HttpClient, HttpTransport, Kind, Transport, transport
+from ..otlp.transport import HttpClient, HttpTransport, Transport, transport
 from ..spool import Batch, SpoolReader
 from .uploading import Uploader
+from .waiting import CONSUMER
 
 if TYPE_CHECKING:
     from ..otlp.endpoint import Endpoint
     from ..recording.report import Report
 
-CONSUMER = "network"
-"""Its cursors in the spool. ("otlp" would give them the ending of segments.)"""
 REQUEST_BYTES = 1 << 20
 """Of frames in one request to a foreign endpoint; a collector's gRPC takes 4 MiB, and a frame has up to 3."""
 SERVER_REQUEST_BYTES = 4 << 20
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
-BUSY = Answer(Kind.RETRY, "another process is sending it")
-TIME_IS_UP = Answer(Kind.RETRY, "there was no time left to send it")
-
-
-def waiting_bytes(homes: Sequence[Home], of_the_living: bool = True, files: bool = True) -> int:
-    """How much waits in a target's homes; of writers that are gone alone, if not `of_the_living`.
-
-    files: count those that are to be uploaded too.
-    """
-    total = 0
-    for home in homes:
-        if home.is_ours():
-            total += SpoolReader(home.spool, CONSUMER).backlog(of_the_living).bytes
-            total += sum(blob.size for blob in artifacts.stored(home.artifacts) if blob.sha256 and files)
-    return total
 
 
 class Carrier:
@@ -176,7 +161,3 @@ class Carrier:
     def _time_left(self) -> float:
         own = self._endpoint.timeout
         return own if self.ends is None else min(own, self.ends - time.monotonic())
-
-
-MORE = Answer(Kind.RETRY, "there is more")
-"""Nothing is wrong: go on at once."""

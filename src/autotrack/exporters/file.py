@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ..otlp.encode_json import encode_request_json
+from ..recording.exporter import Exporter
+from ..spool import write_all
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from ..recording.report import Report
 
-DEFAULT_PATH = Path("autotrack.jsonl")
 
-
-class FileExporter(SpanExporter):
+class FileExporter(Exporter):
     """Writes each batch as one line.
 
     Every process has a file of its own, as no lock holds on every file system: `path` with the
@@ -53,15 +53,9 @@ class FileExporter(SpanExporter):
         try:
             before = os.fstat(descriptor).st_size
             try:
-                _write_all(descriptor, line)
+                write_all(descriptor, line)
             except OSError:
                 os.ftruncate(descriptor, before)
                 raise
         finally:
             os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

@@ -14,6 +14,7 @@ from ..otlp.endpoint import Endpoint
 from ..recording.report import Report
 from .shipper import Shipper
 from .spool import SpoolExporter
+from .waiting import waiting_bytes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ..options import Options
     from .carrying import Carrier
 
-EXIT_TIMEOUT = 5.0
-"""Seconds that the end of a process may take for the network."""
 SERVER_INTERVAL = 1.0
 """Seconds between two requests to a store's server."""
 LOOK_EVERY = 5.0
@@ -60,10 +59,14 @@ class OtlpExporter(SpoolExporter):
         self._shipper.start()
         return result
 
-    def shutdown(self) -> None:
-        """Let go of the spool, send what is left within `EXIT_TIMEOUT`, and report what then waits."""
+    def end(self, ends: float) -> None:
+        """Let go of the spool, and have what is left sent."""
         super().shutdown()
-        self._shipper.close(EXIT_TIMEOUT)
+        self._shipper.end(ends)
+
+    def shutdown(self) -> None:
+        """Wait for that, and report what then waits."""
+        self._shipper.wait()
         left = _left(self._homes, bool(self._endpoint.store))
         if left:
             self._report.waiting[self._endpoint.shown] = left
@@ -92,8 +95,6 @@ class OtlpExporter(SpoolExporter):
 
 
 def _left(places: Sequence[Home], files: bool) -> int:
-    from .carrying import waiting_bytes
-
     try:
         return waiting_bytes(places, of_the_living=False, files=files)
     except OSError:

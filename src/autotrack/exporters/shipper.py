@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import random
 import threading
 import time
@@ -12,8 +11,11 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from ..errors import AutotrackError
+from ..otlp.answer import BUSY, MORE, Answer, Kind
+from .importing import importing
+
 if TYPE_CHECKING:
-    from ..otlp.transport import Answer
     from ..recording.report import Report
     from .carrying import Carrier
 
@@ -40,6 +42,7 @@ class Shipper:
         # A signal handler may close while what it interrupted was closing: as in the flusher, requests
         # go through a SimpleQueue and wait on a bare lock.
         self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._last: _Request | None = None
         self._failures = 0
         self._chance = random.Random()  # the user's own is left alone
 
@@ -51,15 +54,20 @@ class Shipper:
                 thread.start()
                 self._thread = thread
 
-    def close(self, timeout: float) -> None:
-        """Send what is left, for at most `timeout` seconds, and end the thread."""
+    def end(self, ends: float) -> None:
+        """Have what is left sent until `ends`, monotonic seconds, and then the thread ended."""
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
-            request = _Request(time.monotonic() + timeout)
+            self._last = _Request(ends)
             if (carrier := self._carrier) is not None:
-                carrier.ends = request.ends
-            self._requests.put(request)
-            request.done.acquire(timeout=timeout)
+                carrier.ends = ends
+            self._requests.put(self._last)
+
+    def wait(self) -> None:
+        """Until that is done, or the time is up."""
+        request, self._last = self._last, None
+        if request is not None:
+            request.done.acquire(timeout=max(0.0, request.ends - time.monotonic()))
 
     def _loop(self) -> None:
         delay = self._interval
@@ -84,8 +92,6 @@ class Shipper:
             return self._backoff()
 
     def _carried(self) -> float:
-        from .carrying import BUSY, MORE
-
         problem = self._its_carrier().carry()
         if problem is None or problem is BUSY:
             self._failures = 0
@@ -95,8 +101,6 @@ class Shipper:
         return self._waiting_for(problem)
 
     def _carried_to_the_end(self, ends: float) -> float:
-        from .carrying import BUSY, MORE
-
         carrier = self._its_carrier()
         carrier.ends = ends
         while (problem := carrier.carry()) in (BUSY, MORE) and time.monotonic() < ends:
@@ -108,14 +112,12 @@ class Shipper:
 
     def _its_carrier(self) -> Carrier:
         if self._carrier is None:
-            with _importing:
+            with importing():
                 self._carrier = self._make()
         return self._carrier
 
     def _waiting_for(self, problem: Answer) -> float:
         """Say what is wrong, once for each kind, and how long to wait."""
-        from ..otlp.transport import Kind
-
         self._report.warn(
             f"{self._shown}: {problem.message}; what is recorded waits on this disk",
             f"{self._shown} {problem.kind}",
@@ -141,30 +143,5 @@ class _Request:
 
 
 def _told(error: Exception) -> str:
-    from ..errors import AutotrackError
-
-    return str(error) if isinstance(error, AutotrackError) else f"{type(error).__name__}: {error}"
-
-
-# --- imports and forks ----------------------------------------------------------------------------
-
-_importing = threading.RLock()
-"""Held while the thread imports: a child that is forked meanwhile could never import that again."""
-
-
-def _let_imports_finish() -> None:
-    _importing.acquire(timeout=1.0)
-
-
-def _go_on() -> None:
-    with contextlib.suppress(RuntimeError):  # it was not to be had in time
-        _importing.release()
-
-
-def _forget_imports() -> None:
-    global _importing
-    _importing = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_let_imports_finish, after_in_parent=_go_on, after_in_child=_forget_imports)
+    """An unexpected error's text may hold anything, a token too."""
+    return str(error) if isinstance(error, AutotrackError) else type(error).__name__

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ..locations import make_private
 from ..otlp.encode import encode_resource_spans
+from ..recording.exporter import Exporter
 from ..spool import SpoolWriter
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ KEPT_BYTES = 256 << 20
 """How much is kept in memory while no folder can be written."""
 
 
-class SpoolExporter(SpanExporter):
+class SpoolExporter(Exporter):
     """Writes each batch to the first of `folders` that takes it.
 
     While none does, frames wait in memory and are tried again with every batch; what is still

@@ -8,82 +8,117 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from ..otlp.suppression import uninstrumented
+from ..recording.exporter import EXIT_TIMEOUT, Exporter
+from .importing import importing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
     from ..recording.report import Report
 
-QUEUED_SPANS = 2048
-"""How many may wait; those that come then are counted, not exported. As OpenTelemetry's own processor."""
-BATCH_SPANS = 512
-EXIT_TIMEOUT = 5.0
-"""Seconds that the end of a process waits for one exporter."""
+QUEUED_BYTES = 32 << 20
+"""How much may wait; spans that come then are counted, not exported."""
+BATCH_BYTES = 1 << 20
+"""Of spans in one call; as plain Python numbers they take some four times as much."""
+SPAN_BYTES = 1 << 10
+"""What a span takes beside its arrays and texts, about."""
 
 
-class ThreadedExporter(SpanExporter):
-    """Exports by what `make` gives, which may be slow, hang or raise: what is lost so is counted.
+class ThreadedExporter(Exporter):
+    """Exports by a third party's exporter, which may be slow, hang or raise: what is lost so is counted.
 
-    It is made in the thread that exports first, since importing it may take longer than `enable()` should.
+    load: imports and gives what makes the exporter. Both happen in the thread, as either may take long.
     """
 
-    def __init__(self, make: Callable[[], SpanExporter], name: str, report: Report) -> None:
-        self._make = make
+    def __init__(self, load: Callable[[], Callable[[], SpanExporter]], name: str, report: Report) -> None:
+        self._load = load
         self._name = name
         self._report = report
-        self._target: SpanExporter | None = None
         self._thread: threading.Thread | None = None
         self._waiting: deque[ReadableSpan] = deque()
+        self._waiting_bytes = 0
+        self._is_open = True
+        self._ends: float | None = None  # once the end has come
         self._changed = threading.Condition()
-        self._deadline: float | None = None  # of the end, once it has come
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Queue them; a failure if there is no room, or no exporter."""
+        lost = len(spans) - self._queued(spans)
+        self._lost(lost)
         if self._thread is None:
-            self._begin()
+            self._start()
+        return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
+
+    def end(self, ends: float) -> None:
+        """Let what waits be exported, and the exporter be closed."""
         with self._changed:
-            room = QUEUED_SPANS - len(self._waiting) if self._target else 0
-            self._waiting.extend(spans[:room])
+            self._ends = ends
             self._changed.notify()
-        self._lost(len(spans) - room)
-        return SpanExportResult.SUCCESS if room >= len(spans) else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
-        """Let what waits be exported and the exporter be closed, within `EXIT_TIMEOUT`."""
-        if self._thread is None:
-            return
-        with self._changed:
-            self._deadline = time.monotonic() + EXIT_TIMEOUT
-            self._changed.notify()
-        self._thread.join(EXIT_TIMEOUT)
-        if self._thread.is_alive():
-            self._report.warn(f"exporter {self._name!r} did not end within {EXIT_TIMEOUT:.0f} s")
-        self._lost(len(self._waiting))
+        """Wait for that, and count what it did not come to."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, (self._ends or 0.0) - time.monotonic()))
+            if self._thread.is_alive():
+                self._report.warn(f"exporter {self._name!r} did not end within {EXIT_TIMEOUT:.0f} s")
+        elif self._waiting:  # no thread could be started
+            self._loop()
+        self._take_no_more()
 
-    def _begin(self) -> None:
-        self._thread = threading.Thread(target=self._loop, name=f"autotrack-{self._name}", daemon=True)
+    def _queued(self, spans: Sequence[ReadableSpan]) -> int:
+        """How many of them there was room for."""
+        with self._changed:
+            for count, span in enumerate(spans):
+                if not self._is_open or self._waiting_bytes >= QUEUED_BYTES:
+                    return count
+                self._waiting.append(span)
+                self._waiting_bytes += size_of(span)
+            self._changed.notify()
+        return len(spans)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._loop, name=f"autotrack-{self._name}", daemon=True)
         try:
-            self._target = self._make()
-        except Exception as error:  # noqa: BLE001  third parties' constructors fail in any way
-            self._report.warn(f"exporter {self._name!r} is left out: {type(error).__name__}: {error}")
-        self._thread.start()
+            thread.start()
+        except RuntimeError:  # the interpreter is going down: it is done at the end, or now, in this thread
+            if self._ends is not None:
+                self._loop()
+        else:
+            self._thread = thread
 
     def _loop(self) -> None:
-        if self._target is None:
+        with uninstrumented():
+            target = self._made()
+            while target is not None and (batch := self._next_batch()):
+                self._export(target, batch)
+            if target is not None:
+                self._close(target)
+        self._take_no_more()
+
+    def _made(self) -> SpanExporter | None:
+        try:
+            with importing():
+                make = self._load()
+            return make()
+        except Exception as error:  # noqa: BLE001  third parties' constructors fail in any way
+            self._report.warn(f"exporter {self._name!r} is left out: {type(error).__name__}: {error}")
             return None
-        otel_context.attach(otel_context.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # its own requests
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._deadline is not None)
-                batch = [self._waiting.popleft() for _ in range(min(BATCH_SPANS, len(self._waiting)))]
-            if batch:
-                self._export(self._target, batch)
-            elif self._deadline is not None:
-                return self._close(self._target, self._deadline)
+
+    def _next_batch(self) -> list[ReadableSpan]:
+        """What is to be exported next, empty at the end."""
+        batch: list[ReadableSpan] = []
+        size = 0
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ends is not None)
+            while self._waiting and size < BATCH_BYTES:
+                batch.append(self._waiting.popleft())
+                size += size_of(batch[-1])
+            self._waiting_bytes -= size
+        return batch
 
     def _export(self, target: SpanExporter, batch: Sequence[ReadableSpan]) -> None:
         problem = "it says that it failed"
@@ -95,16 +130,34 @@ class ThreadedExporter(SpanExporter):
         self._report.warn(f"exporter {self._name!r}: {problem}", kind=f"exporter {self._name}")
         self._lost(len(batch))
 
-    def _close(self, target: SpanExporter, deadline: float) -> None:
+    def _close(self, target: SpanExporter) -> None:
         try:
-            target.force_flush(max(1, int((deadline - time.monotonic()) * 1000)))
+            target.force_flush(max(1, int(((self._ends or 0.0) - time.monotonic()) * 1000)))
             target.shutdown()
         except Exception as error:  # noqa: BLE001
             self._report.warn(f"exporter {self._name!r}: {type(error).__name__}: {error}")
 
+    def _take_no_more(self) -> None:
+        with self._changed:
+            self._is_open, left = False, len(self._waiting)
+            self._waiting.clear()
+        self._lost(left)
+
     def _lost(self, count: int) -> None:
         if count > 0:
             self._report.count_skipped(f"spans that exporter {self._name!r} did not take", count)
+
+
+def size_of(span: ReadableSpan) -> int:
+    """Bytes that a span takes, about."""
+    return SPAN_BYTES + sum(map(_size, (span.attributes or {}).values()))
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, (tuple, list)):
+        return sum(map(_size, value))
+    size: int = getattr(value, "nbytes", len(value) if isinstance(value, str) else 8)
+    return size
 
 
 def plain_span(span: ReadableSpan, resource: Resource | None = None) -> ReadableSpan:

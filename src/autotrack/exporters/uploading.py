@@ -10,7 +10,8 @@ import urllib3
 
 from .. import artifacts
 from ..artifacts import Stored
-from ..otlp.transport import Answer, HttpClient, Kind, answer_of, network_problem
+from ..otlp.answer import Answer, Kind
+from ..otlp.transport import HttpClient, answer_of, network_problem
 
 if TYPE_CHECKING:
     from ..recording.report import Report

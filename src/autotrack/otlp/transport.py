@@ -6,9 +6,7 @@ import contextlib
 import encodings.idna  # noqa: F401  a host's name takes it, and nothing may be imported later, beside a fork
 import gzip
 import time
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
@@ -20,8 +18,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from .. import tokens
 from .._version import __version__
 from ..errors import AutotrackError
+from .answer import Answer, Kind
 from .compression import zstd
 from .endpoint import GRPC, Endpoint
+from .suppression import uninstrumented
 
 if TYPE_CHECKING:
     import grpc
@@ -34,27 +34,6 @@ LONGEST_WAIT = 3600.0
 """Seconds that a receiver can ask us to wait."""
 AGENT = f"autotrack/{__version__}"
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-
-class Kind(StrEnum):
-    """What became of a body."""
-
-    ACCEPTED = "accepted"
-    TOO_LARGE = "too large"
-    BAD = "bad"  # the receiver will never take it
-    REFUSED = "refused"  # until a person changes something: a token, an address
-    RETRY = "retry"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`message` is for people; `rejected` spans of an accepted body were not taken; `after` is how many
-    seconds the receiver asks us to wait, None if it does not say."""
-
-    kind: Kind
-    message: str = ""
-    rejected: int = 0
-    after: float | None = None
 
 
 class Transport(Protocol):
@@ -111,16 +90,17 @@ class HttpClient:
         own = {"user-agent": AGENT, **self.endpoint.headers}
         if self._token:
             own["authorization"] = f"Bearer {self._token}"
-        response = self._pool.request(
-            method,
-            url,
-            body=body,
-            headers=own | headers,
-            timeout=urllib3.Timeout(connect=timeout, read=timeout),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-        )
+        with uninstrumented():
+            response = self._pool.request(
+                method,
+                url,
+                body=body,
+                headers=own | headers,
+                timeout=urllib3.Timeout(connect=timeout, read=timeout),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
         try:
             said = response.read(most) if method != "HEAD" else b""
             response.drain_conn()
@@ -270,7 +250,10 @@ class GrpcTransport:
 
     def send(self, body: bytes, timeout: float) -> Answer:
         try:
-            said = self._export(body, timeout=timeout, metadata=self._metadata, compression=self._compression)
+            with uninstrumented():
+                said = self._export(
+                    body, timeout=timeout, metadata=self._metadata, compression=self._compression
+                )
         except self._grpc.RpcError as error:
             return self._answer(error)
         return _accepted(said)

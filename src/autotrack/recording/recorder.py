@@ -17,6 +17,7 @@ from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
+from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .origin import Origin
 from .report import Report
@@ -27,7 +28,6 @@ from .values import text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExporter
 
     from ..artifacts import Blob
     from ..options import Options
@@ -57,7 +57,7 @@ class Recorder:
     def __init__(
         self,
         options: Options,
-        exporters: Callable[[str, Report], Sequence[SpanExporter]],
+        exporters: Callable[[str, Report], Sequence[Exporter]],
         artifact_folders: Sequence[Path],
         resource: Mapping[str, Any],
         version: str,
@@ -319,9 +319,21 @@ class Recorder:
                 return
             waiting = self._waiting()
         if self._flusher.pause(CLOSE_TIMEOUT):
-            for exporter in self.exporters:
-                exporter.shutdown()
-            self._flusher.resume()
+            try:
+                self._shut_down(self.exporters)
+            finally:
+                self._flusher.resume()
+
+    def _shut_down(self, exporters: Sequence[Exporter]) -> None:
+        """One deadline for all; one that fails costs the others nothing."""
+        ends = time.monotonic() + EXIT_TIMEOUT
+        steps: list[Action] = [functools.partial(exporter.end, ends) for exporter in exporters]
+        steps += [exporter.shutdown for exporter in exporters]
+        for step in steps:
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001  it is anybody's
+                self.report.warn(f"an exporter could not be closed: {type(error).__name__}: {error}")
 
     def _waiting(self) -> int:
         return len(self.rows) + len(self.actions)
