@@ -338,26 +338,50 @@ def test_too_large_is_split(store: Place, receiver: Receiver) -> None:
     assert max(size for size, _ in receiver.bodies) > 1500  # it was tried
 
 
-def test_what_is_never_taken_is_put_aside_alone(store: Place, receiver: Receiver) -> None:
+@pytest.mark.parametrize("before", ["", "autotrack.flush(); time.sleep(2); "])
+def test_what_is_never_taken_is_put_aside_alone(store: Place, receiver: Receiver, before: str) -> None:
     def no_tags(handler: Handler) -> bool:
         body = handler.body()
         if b"poison" in zstd.decompress(body):
-            handler.answer(400, {"Content-Type": "text/plain"}, b"no tags here")
+            handler.answer(400, {"Content-Type": "application/json"}, b'{"error": {"message": "no tags"}}')
         else:
             receiver.take(ExportTraceServiceRequest.FromString(zstd.decompress(body)))
             handler.answer(200)
         return True
 
     receiver.behave = no_tags
-    source = TRAIN.replace("for i", "autotrack.active_run().set_tags({'poison': 'x'})\n        for i")
+    source = TRAIN.replace(
+        "for i", f"{before}autotrack.active_run().set_tags({{'poison': 'x'}})\n        for i"
+    )
     ended, _ = train(store, receiver.url, source)
     assert_arrived(receiver)
     assert receiver.of_type(sc.SpanType.UPDATE) == [] or all(
         "ml.tag.poison" not in span.attributes for span in receiver.of_type(sc.SpanType.UPDATE)
     )
     assert len([*store.folder.glob("data/autotrack/stores/*/spool/rejected/*")]) == 1
-    assert any("does not take a span: HTTP 400: no tags here" in line for line in ended.said)
+    assert any("does not take a span: HTTP 400: " in line for line in ended.said)
     assert "skipped 1: spans that" in ended.said[-1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        pytest.param({"Content-Type": "text/html"}, b"<h1>Bad Request</h1>", id="no receiver of spans"),
+        pytest.param({"Content-Type": "application/json"}, b'{"detail": "token missing"}', id="an API"),
+        pytest.param({"Content-Type": "application/x-protobuf"}, b"", id="takes nothing"),
+    ],
+)
+def test_who_takes_nothing_leaves_the_spool_as_it_is(
+    store: Place, receiver: Receiver, headers: dict[str, str], body: bytes
+) -> None:
+    receiver.behave = status(400, headers, body=body)
+    ended, _ = train(store, receiver.url)
+    assert f"autotrack: {receiver.url}: HTTP 400" in ended.said[0]
+    assert "bytes wait for" in ended.said[-1]
+    assert [*store.folder.glob("data/autotrack/stores/*/spool/rejected/*")] == []
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    assert_arrived(receiver)
 
 
 def test_partial_success_is_counted(store: Place, receiver: Receiver) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from .. import artifacts
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 REQUEST_BYTES = 1 << 20
 """Of frames in one request to a foreign endpoint; a collector's gRPC takes 4 MiB, and a frame has up to 3."""
 SERVER_REQUEST_BYTES = 4 << 20
+MOST_BAD = 16
+"""Spans that an endpoint may refuse, one by one, before it has taken any."""
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
 
@@ -42,6 +45,7 @@ class Carrier:
         moved: Callable[[int], object] = lambda size: None,
     ) -> None:
         self.ends: float | None = None
+        self._has_accepted = False
         self._endpoint = endpoint
         self._homes = homes
         self._report = report
@@ -87,28 +91,39 @@ class Carrier:
         return None
 
     def _batch(self, reader: SpoolReader, batch: Batch) -> Answer | None:
-        """Send a batch; where the endpoint will not have all of it at once, in ever smaller parts."""
-        groups, sent = [batch.payloads], 0
-        while groups:
-            group = groups.pop()
-            problem = self._send(group)
-            if problem is not None and problem.kind in (Kind.TOO_LARGE, Kind.BAD):
-                if len(group) > 1:
-                    middle = len(group) // 2
-                    groups += group[middle:], group[:middle]
-                    continue
-                problem = self._alone(reader, batch, group[0], problem)
-            if problem is not None:
-                return problem
-            sent += len(group)
-            reader.done(batch, sent)
-            self._moved(sum(map(len, group)))
-        return None
+        """Send a batch; where the endpoint will not have all of it at once, in ever smaller parts.
 
-    def _alone(self, reader: SpoolReader, batch: Batch, frame: bytes, problem: Answer) -> Answer | None:
-        """A frame that is refused by itself: its spans in two, or else it is put aside."""
-        parts = halves(frame)
-        if not parts:
+        A span that it will not have by itself is put aside, but only once the endpoint has taken others:
+        one that takes nothing is no receiver of spans, or not yet.
+        """
+        parts = [_Part(batch.payloads, len(batch.payloads))]
+        bad: list[tuple[bytes, Answer]] = []
+        arrived = kept = 0
+        while parts:
+            part = parts.pop()
+            problem = self._send(part.frames)
+            if problem is not None and problem.kind in (Kind.TOO_LARGE, Kind.BAD):
+                if smaller := part.divided():
+                    parts += reversed(smaller)
+                    continue
+                bad.append((part.frames[0], problem))
+            elif problem is not None:
+                return problem
+            arrived += part.completes
+            if bad and not self._has_accepted:
+                if len(bad) >= MOST_BAD:
+                    break
+                continue
+            self._put_aside(reader, batch, bad)
+            bad.clear()
+            if arrived > kept:
+                reader.done(batch, arrived)
+                self._moved(sum(map(len, batch.payloads[kept:arrived])))
+                kept = arrived
+        return Answer(Kind.REFUSED, bad[0][1].message) if bad else None
+
+    def _put_aside(self, reader: SpoolReader, batch: Batch, bad: Sequence[tuple[bytes, Answer]]) -> None:
+        for frame, problem in bad:
             reader.reject(batch.segment, frame)
             where = f"it is kept in {reader.folder / 'rejected'}"
             self._report.warn(
@@ -116,14 +131,6 @@ class Carrier:
                 f"rejected by {self._endpoint.shown}",
             )
             self._report.count_skipped(f"spans that {self._endpoint.shown} refused, which are put aside")
-            return None
-        for part in parts:
-            answer = self._send([part])
-            if answer is not None and answer.kind in (Kind.TOO_LARGE, Kind.BAD):
-                answer = self._alone(reader, batch, part, answer)
-            if answer is not None:
-                return answer
-        return None
 
     def _send(self, frames: Sequence[bytes]) -> Answer | None:
         """None if they were accepted."""
@@ -135,6 +142,7 @@ class Carrier:
         answer = self._transport.send(joined(frames), timeout)
         if answer.kind is not Kind.ACCEPTED:
             return answer
+        self._has_accepted = True
         if answer.rejected:
             shown = self._endpoint.shown
             self._report.warn(
@@ -161,3 +169,19 @@ class Carrier:
     def _time_left(self) -> float:
         own = self._endpoint.timeout
         return own if self.ends is None else min(own, self.ends - time.monotonic())
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Frames that are sent together; once they are, `completes` more frames of the batch have been."""
+
+    frames: Sequence[bytes]
+    completes: int
+
+    def divided(self) -> Sequence[_Part]:
+        """In two: frames, or of a single one its spans; empty for a single span."""
+        if len(self.frames) > 1:
+            middle = len(self.frames) // 2
+            return [_Part(some, len(some)) for some in (self.frames[:middle], self.frames[middle:])]
+        parts = [_Part([half], 0) for half in halves(self.frames[0])]
+        return [*parts[:-1], _Part(parts[-1].frames, self.completes)] if parts else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import encodings.idna  # noqa: F401  a host's name takes it, and nothing may be imported later, beside a fork
 import gzip
+import json
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -142,11 +143,21 @@ def answer_of(status: int, headers: dict[str, str], said: bytes) -> Answer:
     message = _told(status, headers, said)
     if status == 413:
         return Answer(Kind.TOO_LARGE, message)
-    if status in (400, 422):
+    if status in (400, 422) and _is_of_otlp(headers, said):
         return Answer(Kind.BAD, message)
     if status in (408, 429) or status >= 500:
         return Answer(Kind.RETRY, message, after=_retry_after(headers.get("retry-after", "")))
     return Answer(Kind.REFUSED, message)
+
+
+def _is_of_otlp(headers: dict[str, str], said: bytes) -> bool:
+    """Whether a receiver of spans says it, by a Status or in our server's form; not whoever else is there."""
+    if headers.get("content-type", "").startswith("application/x-protobuf"):
+        return True
+    with contextlib.suppress(ValueError):
+        told = json.loads(said)
+        return isinstance(told, dict) and isinstance(told.get("error"), dict)
+    return False
 
 
 def _accepted(said: bytes) -> Answer:
