@@ -414,6 +414,13 @@ def test_token_is_read_again_after_the_server_has_another(store: Place, receiver
     assert "401" not in err
 
 
+def test_token_that_is_none_is_told_without_it(store: Place, receiver: Receiver) -> None:
+    ended, _ = train(store, receiver.url, AUTOTRACK_TOKEN="my\nsecret")
+    assert "AUTOTRACK_TOKEN has characters that no header can carry" in ended.said[0]
+    assert "secret" not in ended.err
+    assert spooled(store)
+
+
 def test_bound_keeps_the_runs_and_counts_the_points(store: Place) -> None:
     source = """
         import time, autotrack

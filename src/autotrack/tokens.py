@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from .errors import OptionError
 from .locations import make_private
 
 VARIABLE = "AUTOTRACK_TOKEN"
@@ -23,10 +24,11 @@ def client_token(url: str) -> str | None:
     """The token for the server at a store's URL; None where there is none to be had.
 
     AUTOTRACK_TOKEN, else, where the host is this machine, what the server left in its file. It is read
-    anew each time: a server that was started again has another one.
+    anew each time: a server that was started again has another one. Raises `OptionError` for one that no
+    header can carry.
     """
     if token := os.environ.get(VARIABLE, "").strip():
-        return token
+        return checked(token, VARIABLE)
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not is_loopback(host):
@@ -35,8 +37,15 @@ def client_token(url: str) -> str | None:
     for name in (host, *_NAMES_OF_LOOPBACK):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if token := _file(name, port).read_text("ascii").strip():
-                return token
+                return checked(token, str(_file(name, port)))
     return None
+
+
+def checked(token: str, origin: str) -> str:
+    """The token itself. Raises `OptionError`, which does not tell it, if no header can carry it."""
+    if not (token.isascii() and token.isprintable()):
+        raise OptionError(f"{origin} has characters that no header can carry: choose another token")
+    return token
 
 
 def write_token(host: str, port: int, token: str) -> Path:

@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 
 from ..errors import OptionError
-from ..tokens import VARIABLE, is_loopback, remove_token, write_token
+from ..tokens import VARIABLE, checked, is_loopback, remove_token, write_token
 from .access import Access
 from .app import GRACE, Server
 
@@ -53,8 +53,8 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
         raise OptionError(f"--no-token is for this machine alone, not for {serving.host}: leave it out")
     if serving.token is None and "*" in serving.allowed_hosts:
         raise OptionError("--no-token and --allow-host '*' together let every web page in: leave one out")
-    if serving.token and not (serving.token.isascii() and serving.token.isprintable()):
-        raise OptionError(f"{VARIABLE} has characters that no header can carry: choose another token")
+    if serving.token:
+        checked(serving.token, VARIABLE)
     if serving.grpc_port:
         with _listening(serving.host, serving.grpc_port, "--grpc-port"):
             pass  # asked now, as nobody could be told later
