@@ -161,15 +161,41 @@ def test_each_batch_is_a_line_of_the_writers_file(tmp_path: Path) -> None:
     assert [parsed(line) for line in lines(tmp_path / "new")] == [in_protobuf(batch) for batch in batches]
 
 
-def test_a_script_that_changes_its_folder_keeps_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path)
-    exporter = FileExporter(Path("spans.jsonl"), "1" * 16, Report())
-    monkeypatch.chdir("elsewhere")
-    exporter.export([make_span()])
-    assert len(lines(tmp_path)) == 1
+def test_a_script_that_changes_its_folder_keeps_its_file(store: Place) -> None:
+    (store.folder / "elsewhere").mkdir()
+    source = """
+        import os, autotrack
+        autotrack.enable(exporters=["file"])
+        os.chdir("elsewhere")
+        autotrack.log({"loss": 1.0})
+    """
+    assert store.run(source).returncode == 0
+    assert len(lines(store.folder)) >= 1
+    assert lines(store.folder / "elsewhere") == []
+
+
+def test_a_files_path_is_relative_to_the_file_that_says_it(store: Place) -> None:
+    (store.folder / "pyproject.toml").write_text(
+        '[tool.autotrack]\nexporters = ["file"]\nfile_path = "x.jsonl"'
+    )
+    (store.folder / "below").mkdir()
+    source = "import os; os.chdir('below'); import autotrack; autotrack.log({'loss': 1.0})"
+    assert store.run(source).returncode == 0
+    assert lines(store.folder)
+    assert lines(store.folder / "below") == []
+
+
+def test_another_path_is_another_file(store: Place) -> None:
+    source = """
+        import autotrack
+        for name in ("a", "b"):
+            autotrack.enable(exporters=["file"], file_path=f"{name}/x.jsonl")
+            with autotrack.run(name):
+                pass
+    """
+    assert store.run(source).returncode == 0
+    for name in ("a", "b"):
+        assert f'"stringValue":"{name}"' in "".join(lines(store.folder / name))
 
 
 def test_what_cannot_be_written_is_counted_and_leaves_no_half_line(tmp_path: Path) -> None:

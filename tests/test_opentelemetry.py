@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,57 @@ def test_runs_go_through_a_provider_that_is_given(tracking: Tracking, store: Pla
 def test_what_is_no_provider_is_refused(tracking: Tracking) -> None:  # noqa: F811
     with pytest.raises(OptionError, match="tracer_provider must be one of opentelemetry"):
         tracking.enable(tracer_provider=object())
+
+
+def test_a_provider_that_is_made_later_has_the_last_spans(store: Place) -> None:
+    ended = store.run(
+        """
+        import autotrack
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+        autotrack.enable()
+        provider = TracerProvider()
+        provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))
+        autotrack.enable(tracer_provider=provider)
+        run = autotrack.run("r")
+        run.__enter__()
+        """
+    )
+    assert ended.returncode == 0, ended.err
+    assert '"name": "r"' in ended.out
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", [autotrack.disable, autotrack._enable.end])
+def test_a_provider_is_let_go_of(tracking: Tracking, end: Callable[[], None]) -> None:  # noqa: F811
+    provider, exporter = a_provider()
+    tracking.enable(tracer_provider=provider)
+    with autotrack.run("before"):
+        pass
+    end()
+    tracking.enable()
+    with autotrack.run("after"):
+        pass
+    autotrack._enable.end()
+    names = {span.name for span in exporter.get_finished_spans()}
+    assert "before" in names
+    assert "after" not in names
+
+
+def test_with_the_sdk_off_nothing_is_recorded_nor_kept(store: Place) -> None:
+    source = """
+        import autotrack
+        from opentelemetry.sdk.trace import TracerProvider
+        autotrack.enable(tracer_provider=TracerProvider())
+        with open("weights.bin", "wb") as file:
+            file.write(b"weights")
+        with autotrack.run("r") as run:
+            run.log_artifact("weights.bin")
+    """
+    ended = store.run(source, env={"OTEL_SDK_DISABLED": "true"})
+    assert ended.returncode == 0, ended.err
+    assert ended.err == "autotrack: OTEL_SDK_DISABLED is set: nothing is recorded\n"
+    assert [file.name for file in store.folder.glob("runs.db*")] == []
 
 
 # --- spans of the user's ---------------------------------------------------------------------------

@@ -52,8 +52,8 @@ _awaited: dict[str, Callable[[], None]] = {}
 """Integrations that are loaded once their library is imported, by name, and what takes that back."""
 _tap = Tap()
 _user_spans = UserSpans()
-_providers: list[TracerProvider] = []
-"""Whose processors get the runs' spans as well."""
+_through: dict[TracerProvider, Exporter] = {}
+"""Whose processors get the runs' spans as well, each with this process's way through it."""
 _NO_STORE = "none:"
 """Where there are exporters alone, files still have a place on this disk: the home of this name."""
 _config: str | None = None
@@ -106,29 +106,40 @@ def enable(*names: str, tracer_provider: TracerProvider | None = None, **argumen
 
 
 def disable() -> None:
-    """Take every patch off again; open runs stay open and the explicit API goes on working."""
-    global _config
+    """Take every patch off again; open runs stay open and the explicit API goes on working.
+
+    A provider that `enable()` was given gets no more spans.
+    """
     with _lock:
-        _submission.switch_off()
-        _config = None
-        for cancel in _awaited.values():
-            cancel()
-        _awaited.clear()
-        for enabled in _enabled.values():
-            enabled.switch_off()
-        _enabled.clear()
-        _tap.off()
-        _user_spans.off()
+        _switch_off()
+        if _recorder is not None:
+            _recorder.drop([*_through.values()])
+        _through.clear()
+
+
+def _switch_off() -> None:
+    global _config
+    _submission.switch_off()
+    _config = None
+    for cancel in _awaited.values():
+        cancel()
+    _awaited.clear()
+    for enabled in _enabled.values():
+        enabled.switch_off()
+    _enabled.clear()
+    _tap.off()
+    _user_spans.off()
 
 
 def end() -> None:
     """Switch off, end every open run and forget the recorder: the next `enable()` begins anew."""
     global _recorder
     with _lock:
-        disable()
+        _switch_off()
         if _recorder is not None:
             _recorder.close()
         _recorder = None
+        _through.clear()
 
 
 def recorder() -> Recorder:
@@ -240,7 +251,10 @@ def _configure(arguments: Mapping[str, Any]) -> None:
 
 def _targets(options: opts.Options) -> tuple[object, ...]:
     """The options that say where everything goes: to change them takes another recorder."""
-    return options.store, options.exporters, options.otlp_points, options.spool_max_bytes
+    return (
+        *(options.store, options.exporters, options.file_path),
+        *(options.otlp_points, options.spool_max_bytes),
+    )
 
 
 def _moved(old: Recorder, new: opts.Options) -> Recorder:
@@ -257,7 +271,7 @@ def _moved(old: Recorder, new: opts.Options) -> Recorder:
 
 
 def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.Options:
-    """autotrack's own options, with the store's URL absolute: in a file relative to that file.
+    """autotrack's own options, with absolute paths: in a file relative to that file.
 
     Raises `OptionError` for a wrong argument. Another wrong store is an error to a reader (`strict`);
     a training gets one line and the default store.
@@ -265,18 +279,30 @@ def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts
     known = plugins.names(plugins.INTEGRATIONS)
     options, settings = opts.resolve(opts.Options, arguments, neighbours=known)
     options = _with_known_exporters(options, settings["exporters"].origin)
+    options = replace(options, file_path=_absolute(options.file_path, settings["file_path"].origin))
     origin = settings["store"].origin
     if origin == "argument" and options.store is None and options.exporters:
         return options
     try:
-        base = Path(origin).parent if os.path.isabs(origin) else None
-        store = normalized(options.store, base) if options.store else default_store()
+        store = normalized(options.store, _base(origin)) if options.store else default_store()
     except OptionError as error:
         if strict or origin == "argument":
             raise
         log.warning("autotrack: %s: %s; ignored", origin, error)
         store = default_store()
     return replace(options, store=store)
+
+
+def _base(origin: str) -> Path | None:
+    """What a path is relative to: the folder of the file that says it, or the working directory (None)."""
+    return Path(origin).parent if os.path.isabs(origin) else None
+
+
+def _absolute(path: str, origin: str) -> str:
+    try:
+        return os.path.abspath((_base(origin) or Path()) / path)
+    except FileNotFoundError:  # the working directory is gone
+        return path
 
 
 def _with_known_exporters(options: opts.Options, origin: str) -> opts.Options:
@@ -296,19 +322,20 @@ def _with_known_exporters(options: opts.Options, origin: str) -> opts.Options:
 
 def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     places = homes(options.store or _NO_STORE)
-    is_off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    is_off = _is_sdk_off()
 
     def exporters(writer: str, report: Report) -> Sequence[Exporter]:
         if is_off:
             return []
-        through = [exporting.through_provider(provider, report) for provider in _providers]
-        return [*exporting.exporters(options, writer, report), *through]
+        for provider in _through:
+            _through[provider] = exporting.through_provider(provider, report)
+        return [*exporting.exporters(options, writer, report), *_through.values()]
 
     if is_off:
         report.warn("OTEL_SDK_DISABLED is set: nothing is recorded")
         options = replace(options, quiet=True)
     resource = process_resource(__version__, report)
-    artifacts = [home.artifacts for home in places]
+    artifacts = [] if is_off else [home.artifacts for home in places]
     made = Recorder(options, exporters, artifacts, resource, __version__, report)
     if not is_off:
         keeper = Keeper(made, _helper_context(options, places, resource))
@@ -325,10 +352,17 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
 
 def _export_through(provider: TracerProvider) -> None:
     """From now on, and in forked children. Raises `OptionError` if it is no provider of the SDK."""
+    if _is_sdk_off():
+        return  # then a provider of the SDK is none either
     exporter = exporting.through_provider(provider, recorder().report)
-    if all(provider is not known for known in _providers):
-        _providers.append(provider)
+    if provider not in _through:
+        _through[provider] = exporter
         recorder().exporters.append(exporter)
+    _process_hooks.exit_first()
+
+
+def _is_sdk_off() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def _helper_context(options: opts.Options, places: Sequence[Home], resource: Mapping[str, str]) -> Context:

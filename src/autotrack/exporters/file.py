@@ -28,8 +28,7 @@ class FileExporter(Exporter):
     """
 
     def __init__(self, path: Path, writer: str, report: Report) -> None:
-        # Absolute, as the script may change its working directory.
-        self._path = Path(os.path.abspath(path.with_name(f"{path.stem}-{writer}{path.suffix}")))
+        self._path = path.with_name(f"{path.stem}-{writer}{path.suffix}")
         self._report = report
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -41,6 +41,11 @@ class ProcessHooks:
         recorder.on_first_record = self._on_first_record
         self._chain_sigterm()
 
+    def exit_first(self) -> None:
+        """Of the exit handlers that are there by now ours comes first: another may end what we need."""
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
+
     def _chain_sigterm(self) -> None:
         """SIGTERM's default kills without a word. Any other handler is the user's: left alone."""
         if threading.current_thread() is not threading.main_thread():

@@ -51,7 +51,7 @@ class Recorder:
     """Takes what runs log, keeps it in order, and has it exported.
 
     `exporters` gives the exporters of a process: it is called again in a forked child.
-    `artifact_folders` are tried in turn for files.
+    `artifact_folders` are tried in turn for files; where there are none, none is kept.
     """
 
     def __init__(
@@ -257,6 +257,8 @@ class Recorder:
 
         media_type: default is what the names tell.
         """
+        if not self._artifact_folders:
+            return None
         from .. import artifacts  # hashlib takes 3 ms to import
 
         try:
@@ -334,6 +336,18 @@ class Recorder:
                 step()
             except Exception as error:  # noqa: BLE001  it is anybody's
                 self.report.warn(f"an exporter could not be closed: {type(error).__name__}: {error}")
+
+    def drop(self, exporters: Sequence[Exporter]) -> None:
+        """Export what was logged before this call, and then no more, by some of `exporters`."""
+        if not exporters:
+            return
+        self.flush(CLOSE_TIMEOUT)
+        if self._flusher.pause(CLOSE_TIMEOUT):
+            try:
+                self.exporters[:] = [known for known in self.exporters if known not in exporters]
+                self._shut_down(exporters)
+            finally:
+                self._flusher.resume()
 
     def _waiting(self) -> int:
         return len(self.rows) + len(self.actions)
