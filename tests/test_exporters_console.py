@@ -46,6 +46,35 @@ def test_a_line_for_each_thing_that_happened(store: Place) -> None:
     assert "\x1b" not in ended.err
 
 
+def test_a_line_has_an_end_whatever_is_named_or_raised(store: Place) -> None:
+    source = """
+        import autotrack
+        try:
+            with autotrack.run("r", params={"k" * 300: 1}):
+                raise ValueError("no" * 1000)
+        except ValueError:
+            pass
+    """
+    ended = store.run(source, env=CONSOLE | {"PYTHONIOENCODING": "utf-8"})
+    assert "kkk…kkk" in ended.said[0]
+    assert "ValueError: nono" in ended.said[1]
+    assert max(map(len, ended.said[:2])) < 300
+
+
+def test_a_stream_that_only_writes_will_do(store: Place) -> None:
+    source = """
+        import sys, autotrack
+        class Stream:
+            def write(self, text): sys.__stderr__.write(text)
+            def flush(self): pass
+        sys.stderr = Stream()
+        autotrack.log({"x": 1.0})
+    """
+    ended = store.run(source, env=CONSOLE | {"PYTHONIOENCODING": "utf-8"})
+    assert any("in tests" in line for line in ended.said), ended.err
+    assert "AttributeError" not in ended.err
+
+
 def test_what_it_says_is_no_line_of_the_run(store: Place) -> None:
     store.run(TRAINING, env=CONSOLE | {"PYTHONIOENCODING": "utf-8"})
     assert [line.text for line in store.runs()["baseline"].logs] == ["printed"]

@@ -20,13 +20,14 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Tracer, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import autotrack
 from autotrack import semconv as sc
 from autotrack.errors import OptionError
+from autotrack.exporters.provider import ProviderExporter
 from autotrack.exporters.threaded import ThreadedExporter
 from autotrack.recording.report import Report
 from autotrack.recording.resource import process_resource
@@ -421,6 +422,32 @@ def test_opentelemetrys_own_otlp_exporter_ships_runs(store: Place, collector: Co
         for value in attribute.value.array_value.values
     ]
     assert values == [float(step) for step in range(50)]
+
+
+class Holding(SpanProcessor):
+    """Keeps spans until it is told to flush, as a batch's processor does."""
+
+    def __init__(self) -> None:
+        self.held = self.most_held = self.seen = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.held += len(span.attributes["values"]) * 8  # type: ignore
+        self.most_held = max(self.held, self.most_held)
+        self.seen += 1
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        self.held = 0
+        return True
+
+
+def test_what_a_providers_processors_hold_is_bounded_in_bytes() -> None:
+    provider, holding = TracerProvider(shutdown_on_exit=False), Holding()
+    provider.add_span_processor(holding)
+    exporter = ProviderExporter(provider)
+    span = ReadableSpan("large", resource=Resource({}), attributes={"values": np.zeros(100_000)})
+    exporter.export([span] * 100)
+    assert holding.seen == 100
+    assert holding.most_held < 20e6
 
 
 # --- variables ---------------------------------------------------------------------------------------

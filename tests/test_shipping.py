@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from autotrack import semconv as sc
+from autotrack.spool import SpoolReader
 
 from .receiver import Handler, Receiver, break_off, hang, status
 from .scripts import Ended, Place
@@ -233,7 +235,7 @@ def test_spool_that_cannot_be_read_is_one_line(store: Place, receiver: Receiver,
     (folder / "network.lock").mkdir()
     ended = sync(store, folder, "--store", receiver.url)
     assert (ended.returncode, ended.err) == (1, "")
-    assert "network.lock: Is a directory" in ended.out.replace("\n", " ")
+    assert "network.lock: Is a directory" in ended.out.replace("\n", "")
 
 
 def test_sync_leaves_a_local_stores_spool_to_it(store: Place, receiver: Receiver) -> None:
@@ -442,6 +444,76 @@ def test_bound_keeps_the_runs_and_counts_the_points(store: Place) -> None:
     data = segment.read_bytes()
     assert data.count(b"run.start") >= 1
     assert b"finished" in data
+
+
+def test_bound_counts_files_that_wait(store: Place) -> None:
+    source = """
+        import time, autotrack
+        from autotrack.exporters import otlp
+        otlp.LOOK_EVERY = 0.0
+        autotrack.enable(spool_max_bytes=200_000, environment=False)
+        with autotrack.run("train") as run:
+            run.log_text("x" * 300_000, "a.txt")
+            autotrack.flush()
+            autotrack.log({"loss": 1.0})
+        print("result")
+    """
+    ended, _ = train(store, SILENT, source)
+    assert any("more than 200,000 bytes wait" in line for line in ended.said)
+    assert "tables of points and lines while" in ended.said[-1]
+
+
+def test_a_process_that_records_nothing_loads_no_network(store: Place) -> None:
+    source = """
+        import atexit, sys
+        atexit.register(lambda: print({"ssl", "urllib3"} & {*sys.modules} or "result"))
+        import autotrack
+        autotrack.enable()
+    """
+    train(store, SILENT, source)
+
+
+def test_sync_finds_what_another_folder_took_later(store: Place, receiver: Receiver) -> None:
+    source = """
+        import os, pathlib, autotrack
+        autotrack.enable()
+        with autotrack.run("train"):
+            autotrack.flush()
+            stores = pathlib.Path(os.environ["XDG_DATA_HOME"], "autotrack", "stores")
+            stores.rename(stores.with_name("away"))
+            stores.touch()
+            autotrack.log({"loss": 1.0})
+        autotrack.flush()
+        stores.unlink()
+        print("result")
+        os._exit(0)
+    """
+    train(store, SILENT, source)
+    [named] = Path(os.environ["TMPDIR"]).glob("autotrack-*/*/target")
+    assert named.read_text() == SILENT
+    assert SILENT in sync(store).out.replace("\n", "")
+
+
+def test_forked_child_does_not_keep_a_spools_lock(store: Place) -> None:
+    source = """
+        import os, pathlib, sys, threading, time
+        from autotrack.spool import SpoolReader
+        held = threading.Event()
+        def hold():
+            with SpoolReader(pathlib.Path(sys.argv[1]), "network").lock():
+                held.set()
+                time.sleep(60)
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        if os.fork() == 0:
+            for fd in range(3):
+                os.close(fd)
+            time.sleep(10)
+        os._exit(0)
+    """
+    assert store.run(source, store.folder).returncode == 0
+    with SpoolReader(store.folder, "network").lock(wait=False):
+        pass
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Turns options into exporters: the store's, and those that are asked for by name."""
+"""Turns options into exporters: the store's, and those that are asked for by name.
+
+Each is imported where it is made: a process has one or two of them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from . import plugins
 from . import semconv as sc
 from .errors import AutotrackError, OptionError
-from .exporters.file import FileExporter
-from .exporters.otlp import OtlpExporter
-from .exporters.provider import ProviderExporter
-from .exporters.spool import SpoolExporter
-from .exporters.threaded import ThreadedExporter
 from .locations import homes, is_server
 from .options import did_you_mean
-from .otlp.endpoint import Endpoint
 from .recording.exporter import Exporter
 
 if TYPE_CHECKING:
@@ -32,14 +29,21 @@ Maker = Callable[["Options", str, "Report"], Exporter]
 
 
 def _otlp(options: Options, writer: str, report: Report) -> Exporter:
+    from .exporters.otlp import OtlpExporter
+    from .otlp.endpoint import Endpoint
+
     return OtlpExporter(Endpoint.from_environment(), options, writer, report)
 
 
 def _file(options: Options, writer: str, report: Report) -> Exporter:
+    from .exporters.file import FileExporter
+
     return FileExporter(Path(options.file_path), writer, report)
 
 
 def _console(options: Options, writer: str, report: Report) -> Exporter:
+    from .exporters.threaded import ThreadedExporter
+
     def load() -> Callable[[], SpanExporter]:
         from .exporters.console import ConsoleExporter  # rich, for those who want it
 
@@ -66,11 +70,16 @@ def check_names(names: Iterable[str]) -> None:
 
 def third_party(name: str, report: Report) -> Exporter:
     """One that is registered with OpenTelemetry; loaded with the first span."""
+    from .exporters.threaded import ThreadedExporter
+
     return ThreadedExporter(lambda: plugins.load(plugins.EXPORTERS, name), name, report)
 
 
 def through_provider(provider: TracerProvider, report: Report) -> Exporter:
     """The way through the processors of a provider of the user's. Raises `OptionError` for no such."""
+    from .exporters.provider import ProviderExporter
+    from .exporters.threaded import ThreadedExporter
+
     exporter = ProviderExporter(provider)
     return RunSpansOnly(ThreadedExporter(lambda: lambda: exporter, "tracer_provider", report))
 
@@ -102,8 +111,13 @@ def exporters(options: Options, writer: str, report: Report) -> list[Exporter]:
 
 def _of_store(options: Options, writer: str, report: Report) -> Iterator[Exporter]:
     if options.store is not None and is_server(options.store):
+        from .exporters.otlp import OtlpExporter
+        from .otlp.endpoint import Endpoint
+
         yield OtlpExporter(Endpoint.of_store(options.store), options, writer, report)
     elif options.store is not None:
+        from .exporters.spool import SpoolExporter
+
         yield SpoolExporter([home.spool for home in homes(options.store)], writer, report)
 
 

@@ -119,6 +119,20 @@ class Backlog:
     rejected: int
 
 
+_lock_fds: set[int] = set()
+"""Of the locks that this process's readers have, or wait for."""
+
+
+def _let_go_of_locks() -> None:
+    """In a forked child: its copies would keep the locks after the parent is gone."""
+    while _lock_fds:
+        os.close(_lock_fds.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_of_locks)
+
+
 class SpoolReader:
     """Reads a spool for one consumer (a name); one reader of a name at a time, see `lock`."""
 
@@ -133,12 +147,18 @@ class SpoolReader:
 
         wait: else it is BlockingIOError where another has it.
         """
-        with open(self.folder / f"{self._consumer}.lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            try:
-                yield
-            finally:
-                fcntl.flock(file, fcntl.LOCK_UN)  # a child that was forked meanwhile has a copy of the file
+        file = self.folder / f"{self._consumer}.lock"
+        fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        process = os.getpid()
+        _lock_fds.add(fd)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            yield
+        finally:
+            if os.getpid() == process:
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
+                _lock_fds.discard(fd)
+                os.close(fd)
 
     def segments(self) -> list[Path]:
         """Every segment file, a writer's in the order it wrote them."""

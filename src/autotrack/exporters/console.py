@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_PAIRS = 8
 """Params or metrics in one line."""
+MOST_TOLD = 200
+"""Characters of an error in one line."""
 PATIENCE = 1.0
 """Seconds to wait for whoever reads standard error."""
 _BEGAN = "▶"
@@ -71,7 +73,8 @@ class ConsoleExporter(SpanExporter):
         state = State(attributes[sc.RUN_STATE])
         took = text.duration(((span.end_time or 0) - (span.start_time or 0)) / 1e9)
         error = attributes.get(sc.ERROR_TYPE)
-        why = f": {error}: {attributes.get(sc.ERROR_MESSAGE, '')}" if error else ""
+        told = text.plain(f"{error}: {attributes.get(sc.ERROR_MESSAGE, '')}")
+        why = f": {text.shortened(told, MOST_TOLD)}" if error else ""
         line = self._line(
             text.SYMBOLS[state], run, f"{state} after {took}{why}", _prefixed(attributes, sc.METRIC_PREFIX)
         )
@@ -81,7 +84,8 @@ class ConsoleExporter(SpanExporter):
     def _line(self, symbol: str, run: str, what: str, pairs: Mapping[str, Any]) -> str:
         name = text.shortened(text.plain(self._names.get(run, "")), 40)
         shown = [
-            f"{text.plain(key)}={text.shortened(text.scalar(value), 40)}" for key, value in pairs.items()
+            f"{text.shortened(text.plain(key), 40)}={text.shortened(text.scalar(value), 40)}"
+            for key, value in pairs.items()
         ]
         if len(shown) > MOST_PAIRS:
             shown[MOST_PAIRS:] = [f"and {len(shown) - MOST_PAIRS} more"]
@@ -109,10 +113,9 @@ def _has_room(stream: TextIO) -> bool:
     A write that waits for a reader holds the stream's lock: the program's own next one would wait too.
     """
     try:
-        descriptor = stream.fileno()
-    except (OSError, ValueError):  # in memory, as a notebook's
-        return not stream.closed
-    return bool(select.select([], [descriptor], [], PATIENCE)[1])
+        return bool(select.select([], [stream.fileno()], [], PATIENCE)[1])
+    except (AttributeError, OSError, ValueError):  # in memory, as a notebook's, or anybody's object
+        return not getattr(stream, "closed", False)
 
 
 def _params(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import semconv as sc
@@ -14,7 +15,7 @@ from ..otlp.endpoint import Endpoint
 from ..recording.report import Report
 from .shipper import Shipper
 from .spool import SpoolExporter
-from .waiting import waiting_bytes
+from .waiting import file_bytes, waiting_bytes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -42,20 +43,16 @@ class OtlpExporter(SpoolExporter):
         super().__init__([home.spool for home in self._homes], writer, report)
         self._endpoint = endpoint
         self._options = options
-        self._is_named = False
+        self._unnamed = [*self._homes]
+        self._has_exported = False
         self._is_full = False
         self._next_look = 0.0
         interval = SERVER_INTERVAL if endpoint.store else _schedule_delay()
         self._shipper = Shipper(self._carrier, endpoint.shown, interval, report)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._has_exported = True
         result = super().export(self._within_bounds(spans))
-        if not self._is_named:
-            self._is_named = True
-            for home in self._homes:
-                if home.spool.is_dir():
-                    with contextlib.suppress(OSError):
-                        name_home(home, self._endpoint.target)
         self._shipper.start()
         return result
 
@@ -65,13 +62,24 @@ class OtlpExporter(SpoolExporter):
         self._shipper.end(ends)
 
     def shutdown(self) -> None:
-        """Wait for that, and report what then waits."""
+        """Wait for that, and report what then waits; nothing where nothing was recorded."""
+        if not self._has_exported:
+            return
         self._shipper.wait()
         left = _left(self._homes, bool(self._endpoint.store))
         if left:
             self._report.waiting[self._endpoint.shown] = left
         else:
             self._report.waiting.pop(self._endpoint.shown, None)
+
+    def _appended(self, folder: Path) -> None:
+        """Name the home, so that `autotrack sync` finds it."""
+        for home in self._unnamed:
+            if home.spool == folder:
+                with contextlib.suppress(OSError):
+                    name_home(home, self._endpoint.target)
+                    self._unnamed.remove(home)
+                return
 
     def _carrier(self) -> Carrier:
         from .carrying import Carrier  # ssl and urllib3: the thread's business
@@ -81,7 +89,7 @@ class OtlpExporter(SpoolExporter):
     def _within_bounds(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_EVERY
-            waiting = sum(_size(home) for home in self._homes)
+            waiting = sum(_size(home, bool(self._endpoint.store)) for home in self._homes)
             self._is_full = waiting > self._options.spool_max_bytes
         if not self._is_full:
             return spans
@@ -101,13 +109,14 @@ def _left(places: Sequence[Home], files: bool) -> int:
         return 0  # folders that nobody can read
 
 
-def _size(home: Home) -> int:
-    """Bytes of the segments in a home's spool: at most one segment more than what waits."""
-    try:
-        with os.scandir(home.spool) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".otlp"))
-    except OSError:
-        return 0
+def _size(home: Home, files: bool) -> int:
+    """Bytes of the segments in a home's spool, at most one segment more than what waits, and of its files."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(home.spool) as entries:
+        total += sum(entry.stat().st_size for entry in entries if entry.name.endswith(".otlp"))
+    with contextlib.suppress(OSError):
+        total += file_bytes(home.artifacts) if files else 0
+    return total
 
 
 def _schedule_delay() -> float:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from ..errors import OptionError
-from .threaded import plain_span
+from .threaded import plain_span, size_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+
+HELD_BYTES = 16 << 20
+"""Of spans that processors may hold, which bound their number alone, and of ours one may be 3 MiB."""
 
 
 class ProviderExporter(SpanExporter):
@@ -24,12 +27,17 @@ class ProviderExporter(SpanExporter):
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._processor = processor_of(provider)
+        self._held_bytes = 0
         self._merged: dict[int, tuple[Resource, Resource]] = {}
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Give each to the processors."""
+        """Give each to the processors; wait for their exporters where they have much already."""
         for span in spans:
+            self._held_bytes += size_of(span)
             self._processor.on_end(plain_span(span, self._resource(span.resource)))
+            if self._held_bytes > HELD_BYTES:
+                self._held_bytes = 0
+                self.force_flush()
         return SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

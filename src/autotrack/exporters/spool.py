@@ -69,9 +69,13 @@ class SpoolExporter(Exporter):
             else:
                 if problems:
                     self._report.warn(f"{problems[0]}; writing to {folder} instead", kind=problems[0])
+                self._appended(folder)
                 return True
         self._report.warn(f"{problems[0]}, nor to any other folder; keeping data in memory", kind=problems[0])
         return False
+
+    def _appended(self, folder: Path) -> None:
+        """Called after each frame that this folder has taken."""
 
     def _drop_above(self, limit: int) -> None:
         while self._waiting_bytes > limit:
