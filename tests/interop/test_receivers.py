@@ -20,7 +20,7 @@ import urllib3
 from ..scripts import Place, wait_until
 from ..test_shipping import spooled, sync
 
-pytestmark = pytest.mark.interop
+pytestmark = pytest.mark.receivers
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autotrack-tests"
 """Their environments, made once: to install one takes minutes."""
