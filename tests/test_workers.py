@@ -493,6 +493,29 @@ def test_what_is_no_plain_function_stays_itself(tracking: Tracking) -> None:
     assert carried(fit) is fit
 
 
+class Unbound:
+    """As a proxy of a request or an application is, outside of one: it can be called, not looked at."""
+
+    def __call__(self) -> int:
+        return 1
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"unbound: {name}")
+
+
+def test_a_proxy_that_refuses_to_be_looked_at(tracking: Tracking) -> None:
+    tracking.enable()
+    fork = multiprocessing.get_context("fork")
+    with autotrack.run("main"), concurrent.futures.ThreadPoolExecutor(1) as threads, fork.Pool(1) as pool:
+        assert threads.submit(Unbound()).result() == 1
+        with pytest.raises(Exception, match=r"unbound: __reduce"):  # what pickle says of it
+            pool.apply(Unbound())
+        process = fork.Process(target=Unbound())
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+
 OWNERS = (
     subprocess.Popen,
     multiprocessing.process.BaseProcess,

@@ -123,9 +123,7 @@ class SubmissionPoints(Companion):
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """A forked process has the run already; any other gets it out of its pickle."""
-        target = getattr(instance, "_target", None)
-        is_pools = str(getattr(target, "__module__", "")).partition(".")[0] in _POOLS
-        handover = None if is_pools else self._handover()
+        handover = None if _is_a_pools(instance) else self._handover()
         if handover is None or handover.origin is None:
             return wrapped(*args, **kwargs)
         members = vars(instance)
@@ -195,6 +193,15 @@ def _with_callbacks(
     """`submit(func, callback)`: the function is carried by whatever takes it from here."""
     kwargs = {name: carried(value) if name == "callback" else value for name, value in kwargs.items()}
     return wrapped(*args[:1], *map(carried, args[1:]), **kwargs)
+
+
+def _is_a_pools(process: Any) -> bool:
+    """Also if its target, a proxy perhaps, does not tell."""
+    try:
+        return str(getattr(process._target, "__module__", "")).partition(".")[0] in _POOLS
+    except Exception as error:  # noqa: BLE001
+        log.debug("autotrack: a process does not join the run: %r", error)
+        return True
 
 
 def _is_mostly_ours(environment: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..recording.recorder import Recorder
     from ..recording.run import ActiveRun
     from ..recording.segments import Fit
+
+log = logging.getLogger("autotrack")
 
 
 class Handover(NamedTuple):
@@ -57,13 +60,18 @@ def carried(function: Any, handover: Handover | None = None) -> Any:
     """`function`, to be called in another thread, with a `handover` in another process, as if it were here.
 
     It stays itself where nothing goes on here, and if it is no plain function: whoever takes a class or a
-    coroutine function looks at what it is.
+    coroutine function looks at what it is. A proxy may refuse to be looked at by anybody.
     """
-    if not callable(function) or isinstance(function, (type, _Task)) or inspect.iscoroutinefunction(function):
+    try:
+        is_plain = callable(function) and not isinstance(function, (type, _Task))
+        if not is_plain or inspect.iscoroutinefunction(function):
+            return function
+        if handover is None and not (frames.get() or silent.get() or current.get()):
+            return function
+        return _Task(function, handover)
+    except Exception as error:  # noqa: BLE001
+        log.debug("autotrack: a task does not join the run: %r", error)
         return function
-    if handover is None and not (frames.get() or silent.get() or current.get()):
-        return function
-    return _Task(function, handover)
 
 
 class _Task:
@@ -155,9 +163,7 @@ def arrive(join: Callable[[str], Recorder], config: str, origin: Origin) -> None
 
 
 def _log_failure(error: Exception) -> None:
-    import logging
-
-    logging.getLogger("autotrack").warning(
+    log.warning(
         "autotrack: what this process trains is not recorded: %s: %s", type(error).__name__, error
     )
 
