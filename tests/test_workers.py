@@ -192,6 +192,37 @@ def test_dask_workers(store: Place) -> None:
     assert not runs["before"].fits
 
 
+def test_dask_workers_without_autotrack(store: Place) -> None:
+    """A worker of another environment: what it cannot import is not sent there."""
+    ended = store.run(
+        """
+        import os, subprocess, sys
+        import autotrack
+        from distributed import Client, LocalCluster
+
+        WITHOUT = "import sys; sys.modules['autotrack'] = None; from distributed.cli.dask_worker import main; main()"
+
+        if __name__ == "__main__":
+            autotrack.enable()
+            with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+                arguments = [cluster.scheduler_address, "--no-nanny", "--no-dashboard", "--nthreads=1"]
+                worker = subprocess.Popen(
+                    [sys.executable, "-c", WITHOUT, *arguments], stderr=subprocess.DEVNULL
+                )
+                with Client(cluster.scheduler_address) as client, autotrack.run("main"):
+                    assert client.submit(pow, 2, 3).result(timeout=30) == 8
+                    assert client.gather(client.map(abs, [-1, -2])) == [1, 2]
+                worker.terminate()
+                worker.wait()
+        """,
+        env=QUICK,
+    )
+    assert ended.returncode == 0, ended.err
+    assert [line for line in ended.err.splitlines() if "autotrack" in line] == [
+        "autotrack: what runs on dask workers other than a LocalCluster's is not recorded in the run; call autotrack there"
+    ]
+
+
 # --- what a worker's end means to the run -----------------------------------------------------------------
 
 

@@ -35,9 +35,8 @@ _PROCESSES = (
     "multiprocessing.pool:Pool.imap_unordered",
     "joblib.externals.loky.process_executor:ProcessPoolExecutor.submit",
     "loky.process_executor:ProcessPoolExecutor.submit",
-    "distributed.client:Client.submit",
-    "distributed.client:Client.map",
 )
+_DASK = ("distributed.client:Client.submit", "distributed.client:Client.map")
 _CALLBACKS = (  # joblib's, which hand over the next tasks from the pool's own threads
     "joblib._parallel_backends:LokyBackend.submit",
     "joblib._parallel_backends:PoolManagerMixin.submit",
@@ -78,6 +77,7 @@ class SubmissionPoints(Companion):
         wrappers = {
             **dict.fromkeys(_THREADS, _into_threads),
             **dict.fromkeys(_PROCESSES, self._into_processes),
+            **dict.fromkeys(_DASK, self._into_dask),
             **dict.fromkeys(_CALLBACKS, _with_callbacks),
             "multiprocessing.process:BaseProcess.start": self._starting,
             "subprocess:Popen.__init__": self._with_environment,
@@ -118,6 +118,21 @@ class SubmissionPoints(Companion):
         if args:
             return wrapped(carried(args[0], handover), *args[1:], **kwargs)
         return wrapped(**{k: carried(v, handover) if k == "func" else v for k, v in kwargs.items()})
+
+    def _into_dask(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """A worker elsewhere may lack autotrack, and then could not unpickle what it is to do."""
+        from distributed import LocalCluster
+
+        if isinstance(getattr(instance, "cluster", None), LocalCluster):
+            return self._into_processes(wrapped, instance, args, kwargs)
+        if self._handover() is not None:
+            self._recorder().report.warn(
+                "what runs on dask workers other than a LocalCluster's is not recorded in the run; call autotrack there",
+                "dask",
+            )
+        return wrapped(*args, **kwargs)
 
     def _starting(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
