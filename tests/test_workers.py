@@ -381,6 +381,29 @@ def test_who_chose_an_environment_gets_that(tracking: Tracking, environment: str
     assert said.strip() == "None"
 
 
+def test_a_child_inherits_what_only_c_knows(store: Place) -> None:
+    """A library in C, as MPI, sets variables that `os.environ` does not show, and takes some away."""
+    ended = store.run(
+        """
+        import os, subprocess, sys
+        import autotrack
+        os.environ["TAKEN"] = "1"
+        os.putenv("ONLY_IN_C", "ü=1")
+        os.unsetenv("TAKEN")
+        program = "import os; print(os.environ.get('ONLY_IN_C'), os.environ.get('TAKEN'), len(os.environ))"
+        command = [sys.executable, "-X", "utf8", "-c", program]
+        before = subprocess.run(command, capture_output=True, check=True).stdout.decode().split()
+        autotrack.enable()
+        with autotrack.run("main"):
+            during = subprocess.run(command, capture_output=True, check=True).stdout.decode().split()
+        assert before[:2] == during[:2] == ["ü=1", "None"], (before, during)
+        assert int(during[2]) > int(before[2])
+        """,
+        env=QUICK,
+    )
+    assert ended.returncode == 0, ended.err
+
+
 def test_an_environment_handed_on_by_hand(store: Place) -> None:
     ended = store.run(
         """

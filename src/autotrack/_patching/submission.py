@@ -10,6 +10,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,7 @@ class SubmissionPoints(Companion):
             given = bound.arguments.get("env")
             if given is not None and not _is_mostly_ours(given):
                 return args, kwargs
-            ours = os.environ if given is None else given
+            ours = _inherited_environment() if given is None else given
             bound.arguments["env"] = {**ours, **origin.environment(recorder.options.store)}
             return bound.args, bound.kwargs
         except Exception as error:  # noqa: BLE001  wrong arguments are Popen's to complain of
@@ -217,6 +218,22 @@ def _is_a_pools(process: Any) -> bool:
     except Exception as error:  # noqa: BLE001
         log.debug("autotrack: a process does not join the run: %r", error)
         return True
+
+
+def _inherited_environment() -> Mapping[str, str]:
+    """What a child gets that is given none: C's variables, of which `os.environ` knows those set in Python."""
+    import ctypes
+
+    try:
+        entries = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
+    except ValueError:  # a system where libraries do not see it
+        return os.environ
+    found: dict[str, str] = {}
+    for entry in takewhile(bool, entries if entries else ()):
+        name, equals, value = os.fsdecode(entry).partition("=")
+        if equals:
+            found.setdefault(name, value)  # of two, the first is the one that getenv gives
+    return found
 
 
 def _is_mostly_ours(environment: Any) -> bool:
