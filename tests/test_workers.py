@@ -8,6 +8,7 @@ import multiprocessing.pool
 import multiprocessing.process
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ import autotrack
 from autotrack import semconv as sc
 from autotrack._patching.tasks import carried
 from autotrack.backends.sqlite import SqliteBackend
+from autotrack.options import Options
 from autotrack.otlp.decode import decode_resource_spans
 from autotrack.recording.origin import origin_in
 from autotrack.records import SpanRecord
@@ -439,6 +441,50 @@ def test_another_store_is_not_the_runs(store: Place) -> None:
     assert not list(store.open().runs())
 
 
+def test_a_child_records_where_its_parent_does(store: Place) -> None:
+    """Here in a file alone: nothing goes to the user's own store."""
+    ended = store.run(
+        """
+        import os, subprocess, sys
+        import autotrack
+        os.environ["AUTOTRACK_EXPORTERS"] = "console"
+        os.mkdir("elsewhere")
+        autotrack.enable(store=None, exporters=["file"], file_path="spans.jsonl")
+        with autotrack.run("main"):
+            child = "import autotrack; autotrack.enable(); autotrack.log({'child': 1.0})"
+            subprocess.run([sys.executable, "-c", child], check=True, cwd="elsewhere")
+        """,
+        env=QUICK,
+    )
+    assert ended.returncode == 0, ended.err
+    assert ended.out == ""
+    written = [path.read_text() for path in store.folder.glob("spans-*.jsonl")]
+    assert len(written) == 2
+    [child] = [text for text in written if '"ml.metrics' in text and "child" in text]
+    runs = [set(re.findall(r'"ml.run.id", *"value": *{"stringValue": *"(\w+)"', text)) for text in written]
+    assert len(runs[0]) == 1
+    assert runs[0] == runs[1]
+    assert "run.start" not in child
+    assert not list(store.folder.rglob("*.db-spool"))
+
+
+@pytest.mark.parametrize("told", ["store=None, exporters=['file']", "exporters=['file']", "store='none'"])
+def test_other_targets_are_not_the_runs(store: Place, told: str) -> None:
+    ended = store.run(
+        f"""
+        import subprocess, sys
+        import autotrack
+        autotrack.enable()
+        with autotrack.run("main"):
+            child = "import autotrack; autotrack.enable({told}); print(autotrack.active_run())"
+            subprocess.run([sys.executable, "-c", child], check=True)
+        """,
+        env=QUICK,
+    )
+    assert (ended.returncode, ended.out.strip()) == (0, "None"), ended.err
+    assert store.only_run().name == "main"
+
+
 def test_variables_that_say_little_or_nonsense() -> None:
     assert origin_in({}, "x") is None
     alone = origin_in({"AUTOTRACK_RUN_ID": "A" * 32}, "x")
@@ -451,7 +497,7 @@ def test_variables_that_say_little_or_nonsense() -> None:
         assert found is not None
         assert min(found.trace_id, found.span_id) > 0
         assert found.segment == 0
-    assert origin_in(found.environment("sqlite:///x"), "x") == found
+    assert origin_in(found.environment(Options(store="sqlite:///x")), "x") == found
 
 
 # --- tasks ------------------------------------------------------------------------------------------------

@@ -221,14 +221,20 @@ _submission = SubmissionPoints(recorder, _told_config, join)
 
 
 def _join_by_environment(made: Recorder) -> None:
-    """Belong to the run that the variables of `recording.origin` name, if it is in this store."""
-    store = os.environ.get(opts.env_name("store"))
+    """Belong to the run that the variables of `recording.origin` name, if it is recorded in the same place."""
     try:
         origin = origin_in(os.environ, made.options.experiment or _experiment_from_folders())
-        if origin is not None and (not store or normalized(store) == made.options.store):
+        if origin is not None and _records_as_told(made.options):
             made.join_for_good(origin)
-    except (ValueError, OptionError) as error:
+    except ValueError as error:
         made.report.warn(f"{error}; this process joins no run")
+
+
+def _records_as_told(options: opts.Options) -> bool:
+    """Whether no argument of `enable` led away from the store and exporters of the environment."""
+    told = _general_options({})
+    named = [name for name in ("store", "exporters") if os.environ.get(opts.env_name(name))]
+    return all(getattr(told, name) == getattr(options, name) for name in named)
 
 
 # --- options and recorder -------------------------------------------------------------------------
@@ -281,8 +287,8 @@ def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts
     options = _with_known_exporters(options, settings["exporters"].origin)
     options = replace(options, file_path=_absolute(options.file_path, settings["file_path"].origin))
     origin = settings["store"].origin
-    if origin == "argument" and options.store is None and options.exporters:
-        return options
+    if options.store == opts.NONE or (origin == "argument" and options.store is None and options.exporters):
+        return replace(options, store=None)
     try:
         store = normalized(options.store, _base(origin)) if options.store else default_store()
     except OptionError as error:

@@ -22,6 +22,8 @@ from .errors import OptionError
 log = logging.getLogger("autotrack")
 
 ENV_PREFIX = "AUTOTRACK_"
+NONE = "none"
+"""Says in text that there is no store, or no exporter, as OpenTelemetry's own variables do."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class Options:
     """Options of autotrack itself.
 
     store: URL of the store, `sqlite:///path` (three slashes: relative, four: absolute), or the address
-        of an `autotrack server`, `http://host:port`. None as an argument, with exporters: they alone.
+        of an `autotrack server`, `http://host:port`. "none", or None as an argument with exporters: they
+        alone.
     exporters: names of exporters that get every span beside the store. Ours are "otlp", which sends to the
         endpoint that OTEL_EXPORTER_OTLP_* name, "file" and "console"; others come by OpenTelemetry's
-        entry points.
+        entry points. In the environment, "none" is an empty list.
     file_path: where the exporter "file" writes OTLP JSON lines; each process puts its writer's name in
         before the suffix, as in `autotrack-0123456789abcdef.jsonl`.
     otlp_points: what a foreign OTLP endpoint gets of metrics: every point ("full"), or of each table
@@ -191,7 +194,7 @@ def _table_above(folder: Path) -> tuple[Path | None, dict[str, Any]]:
 def _parsed(text: str, hint: Any, name: str) -> Any:
     """Text of an environment variable as a value of the type `hint`."""
     if get_origin(hint) is tuple:
-        return tuple(filter(None, map(str.strip, text.split(","))))
+        return () if text == NONE else tuple(filter(None, map(str.strip, text.split(","))))
     wanted = _plain_types(hint)
     if bool in wanted:
         word = text.strip().lower()

@@ -169,7 +169,7 @@ class SubmissionPoints(Companion):
             if given is not None and not _is_mostly_ours(given):
                 return args, kwargs
             ours = _inherited_environment() if given is None else given
-            bound.arguments["env"] = {**ours, **origin.environment(recorder.options.store)}
+            bound.arguments["env"] = {**ours, **origin.environment(recorder.options)}
             return bound.args, bound.kwargs
         except Exception as error:  # noqa: BLE001  wrong arguments are Popen's to complain of
             log.debug("autotrack: a process does not join the run: %r", error)

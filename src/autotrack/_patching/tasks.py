@@ -163,9 +163,7 @@ def arrive(join: Callable[[str], Recorder], config: str, origin: Origin) -> None
 
 
 def _log_failure(error: Exception) -> None:
-    log.warning(
-        "autotrack: what this process trains is not recorded: %s: %s", type(error).__name__, error
-    )
+    log.warning("autotrack: what this process trains is not recorded: %s: %s", type(error).__name__, error)
 
 
 def _calls_above(run: ActiveRun, origin: Origin | None) -> tuple[Frame, ...]:

@@ -1,7 +1,7 @@
 """Where work in another process comes from: what must be told there so that it is recorded in the same run.
 
 By environment variables a whole process joins a run: `TRACEPARENT` as W3C and OpenTelemetry have it, the
-run's id and segment under names of ours, store and experiment under those of the options. Tasks that a pool
+run's id and segment under names of ours, experiment and targets under those of the options. Tasks that a pool
 takes carry an `Origin` each, since the pool's processes outlive the run.
 """
 
@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from ..options import env_name
+from ..options import NONE, Options, env_name, working_folder
 
 RUN_ID = "AUTOTRACK_RUN_ID"
 SEGMENT = "AUTOTRACK_RUN_SEGMENT"
@@ -45,14 +46,22 @@ class Origin(NamedTuple):
             SpanContext(self.trace_id, self.span_id, True, TraceFlags(TraceFlags.SAMPLED))
         )
 
-    def environment(self, store: str | None) -> dict[str, str]:
-        """The variables by which a process joins the run."""
+    def environment(self, options: Options) -> dict[str, str]:
+        """The variables by which a process joins the run, and records it where `options` say."""
+        told = {
+            "experiment": self.experiment,
+            "store": options.store or NONE,
+            "exporters": ",".join(options.exporters) or NONE,
+        }
+        if "otlp" in options.exporters:
+            told["otlp_points"] = options.otlp_points
+        if "file" in options.exporters:  # the process may have another working directory
+            told["file_path"] = str((working_folder() or Path()) / options.file_path)
         return {
             RUN_ID: self.run_id,
             SEGMENT: str(self.segment),
             TRACEPARENT: f"00-{self.trace_id:032x}-{self.span_id:016x}-01",
-            env_name("experiment"): self.experiment,
-            **({env_name("store"): store} if store else {}),
+            **{env_name(name): value for name, value in told.items()},
         }
 
 

@@ -210,7 +210,7 @@ class ActiveRun:
             return {}
         span = self._segment.span.get_span_context()
         origin = Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
-        return origin.environment(self._recorder.options.store)
+        return origin.environment(self._recorder.options)
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
