@@ -383,6 +383,33 @@ def test_who_chose_an_environment_gets_that(tracking: Tracking, environment: str
     assert said.strip() == "None"
 
 
+def test_a_thread_in_a_child_with_a_run_of_its_own(store: Place) -> None:
+    (store.folder / "child.py").write_text(
+        "import threading\n"
+        "import autotrack\n"
+        "autotrack.enable()\n"
+        "def log(n):\n"
+        "    thread = threading.Thread(target=autotrack.log, args=[{'n': n}])\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "log(1.0)\n"
+        "with autotrack.run('own'):\n"
+        "    log(2.0)\n"
+    )
+    ended = store.run(
+        """
+        import subprocess, sys
+        import autotrack
+        autotrack.enable()
+        with autotrack.run("main"):
+            subprocess.run([sys.executable, "child.py"], check=True)
+        """,
+        env=QUICK,
+    )
+    assert ended.returncode == 0, ended.err
+    assert {name: values(run, "n") for name, run in store.runs().items()} == {"main": [1.0], "own": [2.0]}
+
+
 def test_a_child_inherits_what_only_c_knows(store: Place) -> None:
     """A library in C, as MPI, sets variables that `os.environ` does not show, and takes some away."""
     ended = store.run(

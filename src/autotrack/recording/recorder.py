@@ -167,9 +167,14 @@ class Recorder:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
         run = open_run()
         if run is None:
-            explicit = [s.run for s in tuple(self._open.values()) if s.run.explicit]
-            run = explicit[0] if len(explicit) == 1 else None
+            explicit = self._explicit_segments()
+            run = explicit[0].run if len(explicit) == 1 else None
         return run
+
+    def _explicit_segments(self) -> list[Segment]:
+        """Of the explicit runs that are open, this process's own; where it has none, another's that it is in."""
+        explicit = [segment for segment in tuple(self._open.values()) if segment.run.explicit]
+        return [segment for segment in explicit if not segment.run.inherited] or explicit
 
     def segment_here(self) -> Segment | None:
         """What a line printed here belongs to: the run that `log` takes, or the only one that is open."""
@@ -179,7 +184,7 @@ class Recorder:
         if run is not None:
             return run.segment
         segments = tuple(self._open.values())
-        explicit = [segment for segment in segments if segment.run.explicit]
+        explicit = self._explicit_segments()
         implicit = [segment for segment in segments if segment.run is self._implicit]
         return next((some[0] for some in (explicit, implicit, segments) if len(some) == 1), None)
 
