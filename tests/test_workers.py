@@ -30,7 +30,8 @@ from autotrack._patching.tasks import carried
 from autotrack.backends.sqlite import SqliteBackend
 from autotrack.options import Options
 from autotrack.otlp.decode import decode_resource_spans
-from autotrack.recording.origin import origin_in
+from autotrack.recording.joined import MOST
+from autotrack.recording.origin import Origin, origin_in
 from autotrack.records import SpanRecord
 from autotrack.spool import SpoolReader
 from autotrack.states import State
@@ -202,7 +203,10 @@ def test_dask_workers_without_autotrack(store: Place) -> None:
         import autotrack
         from distributed import Client, LocalCluster
 
-        WITHOUT = "import sys; sys.modules['autotrack'] = None; from distributed.cli.dask_worker import main; main()"
+        WITHOUT = (
+            "import sys; sys.modules['autotrack'] = None\n"
+            "from distributed.cli.dask_worker import main; main()"
+        )
 
         if __name__ == "__main__":
             autotrack.enable()
@@ -221,7 +225,7 @@ def test_dask_workers_without_autotrack(store: Place) -> None:
     )
     assert ended.returncode == 0, ended.err
     assert [line for line in ended.err.splitlines() if "autotrack" in line] == [
-        "autotrack: what runs on dask workers other than a LocalCluster's is not recorded in the run; call autotrack there"
+        "autotrack: what dask runs outside a LocalCluster is not recorded in the run; call autotrack there"
     ]
 
 
@@ -525,6 +529,62 @@ def test_variables_that_say_little_or_nonsense() -> None:
         assert min(found.trace_id, found.span_id) > 0
         assert found.segment == 0
     assert origin_in(found.environment(Options(store="sqlite:///x")), "x") == found
+
+
+TRACED = """
+    def traced(n):
+        import os
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        with TracerProvider().get_tracer("app").start_as_current_span(f"{os.getpid()}-{n}"):
+            pass
+        return os.getpid()
+"""
+
+
+def test_spans_of_the_users_in_other_processes(store: Place) -> None:
+    """Of a task, of what a task forks, and of a process that is in the run as a whole."""
+    ended = store.run(
+        WORK
+        + TRACED
+        + """
+    def forking(n):
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            pid = pool.apply(traced, (n,))
+            pool.close()
+            pool.join()
+        return pid
+
+    if __name__ == "__main__":
+        autotrack.enable()
+        with autotrack.run("main"):
+            with concurrent.futures.ProcessPoolExecutor(
+                1, mp_context=multiprocessing.get_context("spawn")
+            ) as executor:
+                print(executor.submit(traced, 0).result(), executor.submit(forking, 1).result())
+            program = "import autotrack, script; autotrack.enable(); print(script.traced(2))"
+            subprocess.run([sys.executable, "-c", program], check=True)
+    """,
+        env=QUICK,
+    )
+    assert ended.returncode == 0, ended.err
+    wanted = {f"{pid}-{n}" for n, pid in enumerate(ended.out.split())}
+    backend = store.open().backend
+    run = store.only_run()
+    assert {s.name for s in backend.spans(run.id) if sc.SPAN_TYPE not in s.attributes} == wanted
+
+
+def test_the_runs_used_last_are_remembered(tracking: Tracking) -> None:
+    tracking.enable()
+    joined = autotrack._enable.recorder().joined
+    origins = [Origin(f"{n:032x}", 0, 1, 1 + n, "x") for n in range(MOST + 1)]
+    first, second = (joined.of(origin) for origin in origins[:2])
+    for origin in origins[2:MOST]:
+        joined.of(origin)
+    assert joined.of(origins[0]) is first
+    joined.of(origins[MOST])
+    assert joined.of(origins[0]) is first
+    assert joined.of(origins[1]) is not second
 
 
 # --- tasks ------------------------------------------------------------------------------------------------

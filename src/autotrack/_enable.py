@@ -97,8 +97,8 @@ def enable(*names: str, tracer_provider: TracerProvider | None = None, **argumen
             for name in known:
                 if name not in named and per_integration.get(name) is not False:
                     _switch_on_when_imported(name)
-        _submission.switch_on(recorder().has_joined or recorder().has_open_runs())
-        _config, recorder().only_joins = None, False
+        _submission.switch_on(bool(recorder().joined) or recorder().has_open_runs())
+        _config, recorder().joined.only = None, False
         if recorder().options.console:
             _tap.on()
         else:
@@ -207,7 +207,8 @@ def join(config: str) -> Recorder:
             options = opts.Options(**told["options"])
             if _recorder is None:
                 _recorder = _make_recorder(options, Report())
-                _recorder.only_joins = True
+                _recorder.joined.only = True
+                _user_spans.on()
             elif _targets(_recorder.options) != _targets(options):
                 _recorder = _moved(_recorder, options)
             for name, given in told["integrations"].items():
@@ -221,7 +222,7 @@ _submission = SubmissionPoints(recorder, _told_config, join)
 
 
 def _join_by_environment(made: Recorder) -> None:
-    """Belong to the run that the variables of `recording.origin` name, if it is recorded in the same place."""
+    """Belong to the run that the variables of `recording.origin` name, if it is recorded where this is."""
     try:
         origin = origin_in(os.environ, made.options.experiment or _experiment_from_folders())
         if origin is not None and _records_as_told(made.options):
@@ -272,7 +273,7 @@ def _moved(old: Recorder, new: opts.Options) -> Recorder:
         raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
     old.close()
     made = _make_recorder(new, old.report)
-    made.only_joins = old.only_joins
+    made.joined.only = old.joined.only
     return made
 
 
@@ -383,7 +384,7 @@ def _helper_context(options: opts.Options, places: Sequence[Home], resource: Map
 
 def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
-    watches = bool(_enabled or _awaited) and not closed.has_joined
+    watches = bool(_enabled or _awaited) and not closed.joined
     if closed.options.quiet or not (closed.report.runs or watches):
         return
     with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted

@@ -91,7 +91,7 @@ class Driver:
     def _is_no_concern(self) -> bool:
         """Whether this process records for the runs of another one, of which none goes on here."""
         recorder = self.recorder()
-        return recorder.only_joins and recorder.active_run() is None
+        return recorder.joined.only and recorder.active_run() is None
 
     def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
         """The run an outermost call belongs to, and whether it is the integration's own to end."""

@@ -130,7 +130,7 @@ class SubmissionPoints(Companion):
             return self._into_processes(wrapped, instance, args, kwargs)
         if self._handover() is not None:
             self._recorder().report.warn(
-                "what runs on dask workers other than a LocalCluster's is not recorded in the run; call autotrack there",
+                "what dask runs outside a LocalCluster is not recorded in the run; call autotrack there",
                 "dask",
             )
         return wrapped(*args, **kwargs)
@@ -221,7 +221,7 @@ def _is_a_pools(process: Any) -> bool:
 
 
 def _inherited_environment() -> Mapping[str, str]:
-    """What a child gets that is given none: C's variables, of which `os.environ` knows those set in Python."""
+    """What a child gets that is given none: C's variables; `os.environ` knows those set in Python."""
     import ctypes
 
     try:

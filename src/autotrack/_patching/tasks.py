@@ -148,7 +148,7 @@ def _joined(handover: Handover) -> ActiveRun | None:
     if handover.origin is None:
         return None
     try:
-        return handover.join(handover.config).joined(handover.origin)
+        return handover.join(handover.config).joined.of(handover.origin)
     except Exception as error:  # noqa: BLE001
         _log_failure(error)
         return None

@@ -21,6 +21,12 @@ class Companion:
     def ended(self, segment: Segment) -> None:
         """A run of this process is over; its end is about to be queued."""
 
+    def joined(self, segment: Segment) -> None:
+        """A run of another process, in which this one works from now on."""
+
+    def left(self, segment: Segment) -> None:
+        """The same is forgotten, for others that came later."""
+
     def tick(self, segments: Sequence[Segment]) -> None:
         """In the flusher, every flush interval: these are open. Not while a notebook rests."""
 

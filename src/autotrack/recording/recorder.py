@@ -19,6 +19,7 @@ from ..states import RunError, State
 from .companion import Companion
 from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
+from .joined import JoinedRuns
 from .origin import Origin
 from .report import Report
 from .run import ActiveRun, begun_run, open_run
@@ -41,8 +42,6 @@ PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
 SETTLE_TIMEOUT = 1.0
 """Seconds that `flush()` waits for what its companions do in threads of their own."""
-MAX_JOINED = 64
-"""Runs of other processes that are remembered; one that comes again begins to count its steps anew."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
 
@@ -66,8 +65,7 @@ class Recorder:
         self.options = options
         self.report = report
         self.pid = os.getpid()
-        self.only_joins = False
-        """Whether only what belongs to a run of another process is recorded here."""
+        self.joined = JoinedRuns(self._join, self._leave)
         self.on_first_record: Callable[[], None] = lambda: None
         self.companions: Sequence[Companion] = ()
         self.keep_model: Callable[[Segment, Any, str], None] = lambda segment, model, path: None
@@ -76,7 +74,6 @@ class Recorder:
         self._resource = resource
         self._version = version
         self._open: dict[str, Segment] = {}
-        self._joined: dict[Origin, ActiveRun] = {}
         self._implicit: ActiveRun | None = None
         self._closed = False
         self._start_afresh()
@@ -172,7 +169,7 @@ class Recorder:
         return run
 
     def _explicit_segments(self) -> list[Segment]:
-        """Of the explicit runs that are open, this process's own; where it has none, another's that it is in."""
+        """Of the explicit runs that are open its own; where there are none, another process's."""
         explicit = [segment for segment in tuple(self._open.values()) if segment.run.explicit]
         return [segment for segment in explicit if not segment.run.inherited] or explicit
 
@@ -192,24 +189,24 @@ class Recorder:
         """Whether something goes on here: a run that only rests is none, nor is another process's."""
         return not all(s.run.rests or s.run.inherited for s in tuple(self._open.values()))
 
-    def joined(self, origin: Origin) -> ActiveRun:
-        """Another process's run, for its tasks; one for all tasks of one origin, as it counts their steps."""
-        with self._lock:
-            run = self._joined.get(origin)
-            if run is None:
-                while len(self._joined) >= MAX_JOINED:
-                    self._joined.pop(next(iter(self._joined)))
-                run = self._joined[origin] = ActiveRun.joined(self, origin)
-            return run
+    def _join(self, origin: Origin) -> ActiveRun:
+        run = ActiveRun.joined(self, origin)
+        self._tell_joined(run)
+        return run
 
-    @property
-    def has_joined(self) -> bool:
-        """Whether it has worked for a run of another process."""
-        return bool(self._joined)
+    def _leave(self, run: ActiveRun) -> None:
+        segment = run.segment
+        if segment is not None and run.id not in self._open:
+            self._tell(lambda companion: companion.left(segment))
+
+    def _tell_joined(self, run: ActiveRun) -> None:
+        segment = run.segment
+        if segment is not None:
+            self._tell(lambda companion: companion.joined(segment))
 
     def join_for_good(self, origin: Origin) -> None:
         """This process belongs to another's run: what is in no run of its own is that one's."""
-        run = self.joined(origin)
+        run = self.joined.of(origin)
         if run.segment is not None:
             self._open[run.id] = run.segment
             run.enter_for_good()
@@ -278,6 +275,7 @@ class Recorder:
 
     def keep(self, span: ReadableSpan) -> None:
         """Export a span of the user's. It tells nothing of this writer, so it is no sign of its life."""
+        self._begin_recording()  # in another's run it may be the first
         self._ended.append(span)
         if self._closed:
             self._flusher.flush(CLOSE_TIMEOUT)
@@ -369,9 +367,12 @@ class Recorder:
         """Drop what the parent will write; keep its runs usable, under a writer of this process."""
         self._start_afresh()
         self.report.renew_lock()
-        for segment in self._open.values():
-            segment.run.inherit()
+        joined = self.joined.renewed()
+        for run in (*(segment.run for segment in self._open.values()), *joined):
+            run.inherit()
         self._tell(lambda companion: companion.forked())
+        for run in joined:
+            self._tell_joined(run)
 
     def _tick(self, silence: float) -> None:
         """What the flusher does each time beside taking what waits."""

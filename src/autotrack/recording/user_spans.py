@@ -82,6 +82,8 @@ class UserSpans(Companion, SpanProcessor):
     def ended(self, segment: Segment) -> None:
         self._inside.discard(_key(segment.span.get_span_context()))
 
+    joined, left = began, ended  # the span that tasks of another process, or this process, are below
+
     # --- of the user's spans ---------------------------------------------------------------------
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
