@@ -204,7 +204,7 @@ def test_dask_workers_without_autotrack(store: Place) -> None:
         from distributed import Client, LocalCluster
 
         WITHOUT = (
-            "import sys; sys.modules['autotrack'] = None\n"
+            "import sys; sys.modules['autotrack'] = None; "
             "from distributed.cli.dask_worker import main; main()"
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +37,18 @@ class Handover(NamedTuple):
     join: Callable[[str], Recorder]
     config: str
     origin: Origin | None
+
+
+@functools.lru_cache(maxsize=64)
+def _packed(handover: Handover) -> bytes:
+    """The same for every task of one place, so that a worker unpacks it once."""
+    return pickle.dumps(handover)
+
+
+@functools.lru_cache(maxsize=64)
+def _unpacked(packed: bytes) -> Handover:
+    handover: Handover = pickle.loads(packed)
+    return handover
 
 
 def origin_here(recorder: Recorder) -> Origin | None:
@@ -97,7 +110,7 @@ class _Task:
     def __reduce__(self) -> Any:
         if self._handover is None:
             return _itself, (self._function,)
-        return _Elsewhere, (self._function, *self._handover)
+        return _Elsewhere, (self._function, _packed(self._handover))
 
     def __dask_tokenize__(self) -> Any:
         """dask names what it computes by this, and does not compute it twice."""
@@ -113,23 +126,16 @@ def _itself(function: Any) -> Any:
 class _Elsewhere:
     """A task in the process that has taken it: what it trains is recorded in the run it comes from."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        join: Callable[[str], Recorder],
-        config: str,
-        origin: Origin | None,
-    ) -> None:
-        functools.update_wrapper(self, function, updated=())
+    def __init__(self, function: Callable[..., Any], packed: bytes) -> None:
         self._function = function
-        self._handover = Handover(join, config, origin)
+        self._packed = packed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        run = _joined(self._handover)
+        origin, run = _joined(self._packed)
         if run is None or run.segment is None:
             with silence():
                 return self._function(*args, **kwargs)
-        tokens = frames.set(_calls_above(run, self._handover.origin)), current.set(run), silent.set(False)
+        tokens = frames.set(_calls_above(run, origin)), current.set(run), silent.set(False)
         context = otel_context.attach(trace.set_span_in_context(run.segment.span))
         try:
             return self._function(*args, **kwargs)
@@ -140,18 +146,22 @@ class _Elsewhere:
             silent.reset(tokens[2])
 
     def __reduce__(self) -> Any:
-        return _Elsewhere, (self._function, *self._handover)
+        return _Elsewhere, (self._function, self._packed)
 
 
-def _joined(handover: Handover) -> ActiveRun | None:
-    """The run, in this process; None if nothing is recorded: whatever fails here, the work goes on."""
-    if handover.origin is None:
-        return None
+def _joined(packed: bytes) -> tuple[Origin | None, ActiveRun | None]:
+    """Where it comes from, and the run in this process.
+
+    None if nothing is recorded: whatever fails here, the work goes on.
+    """
     try:
-        return handover.join(handover.config).joined.of(handover.origin)
+        handover = _unpacked(packed)
+        if handover.origin is None:
+            return None, None
+        return handover.origin, handover.join(handover.config).joined.of(handover.origin)
     except Exception as error:  # noqa: BLE001
         _log_failure(error)
-        return None
+        return None, None
 
 
 def arrive(join: Callable[[str], Recorder], config: str, origin: Origin) -> None:
