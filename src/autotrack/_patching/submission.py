@@ -10,7 +10,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
-from itertools import takewhile
+from itertools import count, takewhile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -229,7 +229,7 @@ def _inherited_environment() -> Mapping[str, str]:
     except ValueError:  # a system where libraries do not see it
         return os.environ
     found: dict[str, str] = {}
-    for entry in takewhile(bool, entries if entries else ()):
+    for entry in takewhile(bool, (entries[n] for n in count())) if entries else ():
         name, equals, value = os.fsdecode(entry).partition("=")
         if equals:
             found.setdefault(name, value)  # of two, the first is the one that getenv gives
