@@ -294,6 +294,47 @@ def test_a_worker_does_not_keep_a_dead_run_alive(store: Place) -> None:
     assert store.only_run().state is State.LOST
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_terminated_workers_end_no_run(store: Place, method: str) -> None:
+    """SIGTERM, to a process of the user's own and to a pool's, amid what they log."""
+    source = (
+        WORK
+        + """
+    def logging_on(ready):
+        autotrack.log({"n": 1.0})
+        autotrack.flush()
+        ready.set()
+        time.sleep(600)
+
+    if __name__ == "__main__":
+        autotrack.enable()
+        context = multiprocessing.get_context(sys.argv[1])
+        with autotrack.run("main"):
+            autotrack.flush()
+            ready = context.Event()
+            worker = context.Process(target=logging_on, args=[ready])
+            worker.start()
+            assert ready.wait(30)
+            worker.terminate()
+            worker.join()
+            with context.Manager() as manager, context.Pool(1) as pool:
+                ready = manager.Event()
+                pool.apply_async(logging_on, [ready])
+                assert ready.wait(30)
+            autotrack.flush()
+            print("terminated", flush=True)
+            sys.stdin.readline()
+    """
+    )
+    process = store.start(source, method, env=QUICK)
+    wait_for(process, "terminated")
+    run = store.only_run()
+    assert (run.state, values(run, "n")) == (State.RUNNING, [1.0, 1.0])
+    ended = end_of(process, "go on\n")
+    assert ended.returncode == 0, ended.err
+    assert store.only_run().state is State.FINISHED
+
+
 def test_a_run_that_ends_before_its_worker(store: Place) -> None:
     source = (
         WORK
