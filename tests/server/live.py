@@ -62,6 +62,7 @@ class Threaded:
         store: str,
         token: str | None = "secret",
         grpc_at: tuple[str, int] | None = None,
+        http: Any = "httptools",
         **access: Any,
     ) -> None:
         self.token = token
@@ -70,7 +71,7 @@ class Threaded:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(self.server.app, lifespan="on", log_level="warning", ws="none")
+        config = uvicorn.Config(self.server.app, http=http, lifespan="on", log_level="warning", ws="none")
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, args=([self._listener],), daemon=True)
 

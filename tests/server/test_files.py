@@ -114,14 +114,14 @@ def test_what_is_uploaded_is_the_users_alone(server: Threaded, tmp_path: Path) -
 
 def test_a_file_of_a_run_is_a_download_and_no_page(server: Threaded) -> None:
     facts = {
-        sc.ARTIFACT_PATH: "a/plot <x>.html",
+        sc.ARTIFACT_PATH: "a/plot <x>\n.html",
         sc.ARTIFACT_SHA256: DIGEST,
         sc.ARTIFACT_SIZE: len(DATA),
         sc.ARTIFACT_MEDIA_TYPE: "text/html\r\nx: y",
     }
     run = "a" * 32
     server.ask("POST", "/v1/traces", body_of(ours("artifact", run, 1, "b" * 16, (1,), facts, 1)), PROTOBUF)
-    path = f"/api/v1/runs/{run}/files/a/plot%20%3Cx%3E.html"
+    path = f"/api/v1/runs/{run}/files/a/plot%20%3Cx%3E%0A.html"
     assert server.ask("GET", path).status == 404, "its bytes have not come yet"
     server.ask("PATCH", BLOB, DATA, {"upload-offset": "0"} | LAST)
     answer = server.ask("GET", path)

@@ -35,6 +35,7 @@ from .sql import in_parts
 
 _NAN = float("nan")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
+_PART_OF_RUN_ID = re.compile(r"[0-9a-f]{1,32}")
 _MAYBE_DIGEST = re.compile(r"(?=([0-9a-f]{64}))")
 
 
@@ -88,6 +89,8 @@ def experiments(db: Connection) -> list[Experiment]:
 def run_ids(db: Connection, text: str, most: int = 10) -> list[str]:
     """Ids that begin or end with `text`."""
     column = schema.run.c.id
+    if not _PART_OF_RUN_ID.fullmatch(text):
+        return []
     if _RUN_ID.fullmatch(text) and (known := db.scalar(select(column).where(column == text))):
         return [known]
     fits = or_(column.startswith(text, autoescape=True), column.endswith(text, autoescape=True))

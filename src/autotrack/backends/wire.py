@@ -213,7 +213,8 @@ def search_from_json(told: Any) -> Search:
         where = _expression(told["where"], _MOST_LEVELS) if told.get("where") is not None else None
         order = tuple(Order(_key_from(key), _is(bool, down)) for *key, down in told.get("order", ()))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise ValueError(f"no search: {error}") from None
+        told_so = str(error) if isinstance(error, ValueError) else "not of the form that clients send"
+        raise ValueError(f"no search: {told_so}") from None
     return Search(where, order)
 
 

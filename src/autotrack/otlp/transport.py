@@ -174,10 +174,30 @@ def _told(status: int, headers: dict[str, str], said: bytes) -> str:
         return f"HTTP {status}: it sends us elsewhere, which is not followed; set the address itself"
     text = ""
     if headers.get("content-type", "").startswith(("text/plain", "application/json")):
-        text = " ".join(said.decode("utf-8", "replace").split())[:_MOST_TOLD]
+        text = " ".join((_message(said) or said.decode("utf-8", "replace")).split())[:_MOST_TOLD]
+    elif headers.get("content-type", "").startswith("application/x-protobuf"):
+        text = " ".join(_status_message(said).split())[:_MOST_TOLD]
     if status == 401:
-        text = text or f"set {tokens.VARIABLE} to its token"
+        text = f"set {tokens.VARIABLE} to its token"
     return f"HTTP {status}{f': {text}' if text else ''}"
+
+
+def _message(said: bytes) -> str:
+    """What our own server says is wrong."""
+    try:
+        return str(json.loads(said)["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def _status_message(said: bytes) -> str:
+    """The message of a `google.rpc.Status`: its field 2, which nothing that we have can read."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTracePartialSuccess
+
+    with contextlib.suppress(DecodeError):  # it has a text as field 2 too
+        return ExportTracePartialSuccess.FromString(said).error_message
+    return ""
 
 
 def _retry_after(value: str) -> float | None:

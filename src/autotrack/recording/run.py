@@ -474,7 +474,10 @@ class ActiveRun:
     def _kept(self, settings: dict[str, T]) -> dict[str, T]:
         """Params or tags, the overlong ones shortened and said so."""
         for name, short in values.shortened(settings).items():
-            self._recorder.report.skip(f"the end of {name!r}, longer than {values.LONGEST_TEXT:,} characters")
+            shown = name if len(name) <= 60 else f"{name[:60]}…"
+            self._recorder.report.skip(
+                f"the end of {shown!r}, longer than {values.LONGEST_TEXT:,} characters"
+            )
             settings[name] = short  # type: ignore[assignment]
         return settings
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
@@ -34,6 +35,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = "application/octet-stream"
 
 
+class _FilePath(PathConvertor):
+    """Starlette's ends at a newline, which a file's name may have."""
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("file", _FilePath())
+
+
 class Files:
     """The blobs of a store."""
 
@@ -47,7 +57,7 @@ class Files:
         blob = f"{base}/blobs/{{sha256}}"
         return [
             Operation(
-                "GET", f"{base}/runs/{{run_id}}/files/{{path:path}}", self.file, _FILE, None, (404, 416)
+                "GET", f"{base}/runs/{{run_id}}/files/{{path:file}}", self.file, _FILE, None, (404, 416)
             ),
             Operation("GET", blob, self.blob, _FILE, None, (404, 416), (200, 206)),
             Operation("HEAD", blob, self.state, _FILE, None, (404,)),

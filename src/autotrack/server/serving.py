@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import resource
 import secrets
 import signal
 import socket
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import OptionError
 from ..tokens import VARIABLE, checked, is_loopback, remove_token, write_token
@@ -22,6 +24,8 @@ from .app import GRACE, Server
 
 log = logging.getLogger("autotrack")
 
+HEAD_TIMEOUT = 20.0
+"""Seconds within which the first request of a connection must have told its head."""
 PORT = 4318
 """OTLP's own over HTTP: what any OpenTelemetry SDK sends to unless told otherwise."""
 
@@ -68,7 +72,7 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
         page = f"{url}/" if token is None else f"{url}/?key={access.one_time_key()}"
         config = uvicorn.Config(
             server.app,
-            http="httptools",
+            http=_Protocol,
             ws="none",
             lifespan="on",
             log_level="warning",
@@ -76,17 +80,35 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
             server_header=False,
             timeout_graceful_shutdown=GRACE,
         )
-        with _kept_token(_reachable(serving.host), port, token):
-            _Uvicorn(config, server, lambda: started(Started(url, page, token))).run([listener])
+        name = _reachable(serving.host)
+        _leave_token(name, port, token)
+        running = _Uvicorn(
+            config,
+            server,
+            started=lambda: started(Started(url, page, token)),
+            ended=lambda: remove_token(name, port, token or ""),
+        )
+        _allow_many_connections()
+        running.run([listener])
 
 
 class _Uvicorn(uvicorn.Server):
-    """Says when it listens, and ends the streams of events before it waits for open requests."""
+    """Says when it listens and when it has ended, before it dies of the signal that ended it.
 
-    def __init__(self, config: uvicorn.Config, server: Server, started: Callable[[], None]) -> None:
+    It ends the streams of events before it waits for open requests.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server: Server,
+        started: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._server = server
         self._started = started
+        self._ended = ended
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -94,26 +116,48 @@ class _Uvicorn(uvicorn.Server):
         if self.started:
             self._started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().shutdown(sockets)
+        finally:
+            self._ended()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # A signal interrupts whoever holds the events' lock: so not here, but in the loop.
         self._loop.call_soon_threadsafe(self._server.events.close)
         super().handle_exit(signal.Signals(sig), frame)
 
 
-@contextlib.contextmanager
-def _kept_token(host: str, port: int, token: str | None) -> Iterator[None]:
+class _Protocol(HttpToolsProtocol):
+    """Closes a connection whose first request does not begin: else whoever opens many keeps all others out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(HEAD_TIMEOUT, transport.close)
+
+    def on_headers_complete(self) -> None:
+        self._patience.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(error)
+
+
+def _allow_many_connections() -> None:
+    """As many as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _leave_token(host: str, port: int, token: str | None) -> None:
     """While the server runs, this user's clients on this machine find the token."""
-    if token is None:
-        yield
-        return
-    try:
-        write_token(host, port, token)
-    except OSError as error:
-        log.warning("autotrack: clients must be told the token: %s", error)
-    try:
-        yield
-    finally:
-        remove_token(host, port, token)
+    if token is not None:
+        try:
+            write_token(host, port, token)
+        except OSError as error:
+            log.warning("autotrack: clients must be told the token: %s", error)
 
 
 @contextlib.contextmanager
