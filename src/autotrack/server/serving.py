@@ -129,7 +129,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Closes a connection whose first request does not begin: else whoever opens many keeps all others out."""
+    """Closes a connection whose first request does not begin: who opens many would keep all others out."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
