@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..options import Options
     from .carrying import Carrier
 
-SERVER_INTERVAL = 1.0
+SERVER_INTERVAL = 0.4
 """Seconds between two requests to a store's server."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at how much waits."""

@@ -28,7 +28,7 @@ GROUP_BYTES = 32 << 20
 """Bodies that are committed together."""
 WAITING_BYTES = 128 << 20
 """Bodies that wait; more are refused with 429."""
-DRAIN_INTERVAL = 0.5
+DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
 """Seconds between two compactions."""
