@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..backend import Liveness
 from ..errors import StoreError
@@ -98,7 +99,8 @@ class Intake:
     def _loop(self) -> None:
         next_drain = time.monotonic()
         while not self._is_over:
-            self._serve_one_group(max(next_drain - time.monotonic(), 0))
+            patience = max(next_drain - time.monotonic(), 0)
+            self._guarded(partial(self._serve_one_group, patience))
             if time.monotonic() >= next_drain:
                 self._guarded(self._drain)
                 self._drained.set()
@@ -117,8 +119,8 @@ class Intake:
                 with self._lock:
                     self._waiting_bytes -= sum(waiting.size for waiting in group)
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """What fails between groups is said once, and tried again; the thread must live on."""
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """What fails is said once, and tried again; the thread must live on."""
         try:
             work()
         except Exception as error:  # noqa: BLE001
@@ -184,6 +186,8 @@ class Intake:
         try:
             for _ in self._store.draining(live):
                 self._serve_one_group(patience=0)
+                if self._is_over:
+                    return
             self._live = frozenset(live)
         finally:
             if changed := self._store.take_changed():
