@@ -92,9 +92,8 @@ class Threaded:
     ) -> urllib3.BaseHTTPResponse:
         """A request with the token, unless `headers` say otherwise."""
         own = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        return urllib3.request(
-            method, self.url + path, body=body, headers=own | (headers or {}), redirect=False, **more
-        )
+        asked = {"redirect": False, "retries": False} | more  # it would wait as Retry-After says
+        return urllib3.request(method, self.url + path, body=body, headers=own | (headers or {}), **asked)
 
 
 class Many:
