@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from autotrack import semconv as sc
 from autotrack.backend import Liveness, state_of
@@ -56,6 +58,15 @@ class TestHttp(BackendConformance):
 
     def make_backend(self, url: str) -> HttpBackend:
         return HttpBackend(url)
+
+    @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    def test_the_store_is_a_function_of_the_set_of_spans(
+        self, data: st.DataObject, new_url: Callable[[], str]
+    ) -> None:
+        """Fewer examples: the server's own backend has gone through a hundred."""
+        whole = BackendConformance.test_the_store_is_a_function_of_the_set_of_spans
+        whole.hypothesis.inner_test(self, data, new_url)  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("days", [-1, 0, 1])
     def test_what_came_over_the_network_lives_by_its_receivers_clock(
