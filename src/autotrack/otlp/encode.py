@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
 from struct import Struct
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +186,7 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
 def _key_value(tag: bytes, name: str, value: object, room: int) -> bytes:
     # Most of a span's time goes here, so `_value`, `_block` and `_varint` are spelt out.
     encode = _SCALARS.get(type(value))
-    any_value = encode(value) if encode else _other(value, room)
+    any_value = encode(value) if encode else _FORM.other(value, room)
     key, size = _key(name), len(any_value)
     head = _VALUE_HEADS[size] if size < 128 else b"\x12" + _varint(size)
     total = len(key) + len(head) + size
@@ -200,39 +201,51 @@ def _key(name: str) -> bytes:
 def _value(value: object, room: int) -> bytes:
     """Encode the fields of an `AnyValue`; `room` is how many levels deeper containers may nest."""
     encode = _SCALARS.get(type(value))
-    return encode(value) if encode else _other(value, room)
+    return encode(value) if encode else _FORM.other(value, room)
 
 
-def _other(value: object, room: int) -> bytes:
-    if isinstance(value, (tuple, list)):
-        return _array(value, room)
-    for scalar, encode in _SCALARS.items():
-        if isinstance(value, scalar):
-            return encode(value)
-    numpy = sys.modules.get("numpy")
-    if numpy and isinstance(value, (numpy.ndarray, numpy.generic)):
-        return _numpy(value, room)
-    if isinstance(value, Sequence):
-        return _array(value, room)
-    if isinstance(value, Mapping):
-        return _mapping(value, room)
-    return _string(as_text(value))
+@dataclass(frozen=True, slots=True)
+class Form(Generic[_T]):
+    """How an encoding writes each kind of value; `room` is how many levels deeper containers may nest."""
+
+    scalars: Mapping[type, Callable[[Any], _T]]
+    array: Callable[[Sequence[object], int], _T]
+    mapping: Callable[[Mapping[object, object], int], _T]
+    numpy: Callable[[Any, int], _T]
+    text: Callable[[str], _T]
+
+    def other(self, value: object, room: int) -> _T:
+        """A value whose type is none of the scalars' itself."""
+        if isinstance(value, (tuple, list)):
+            return self.array(value, room)
+        for scalar, encode in self.scalars.items():
+            if isinstance(value, scalar):
+                return encode(value)
+        numpy = sys.modules.get("numpy")
+        if numpy and isinstance(value, (numpy.ndarray, numpy.generic)):
+            return self.numpy(value, room)
+        if isinstance(value, Sequence):
+            return self.array(value, room)
+        if isinstance(value, Mapping):
+            return self.mapping(value, room)
+        return self.text(as_text(value))
+
+
+def check_room(room: int) -> None:
+    """Raises RecursionError where nothing may nest deeper."""
+    if not room:
+        raise RecursionError("nested too deeply")
 
 
 def _array(values: Sequence[object], room: int) -> bytes:
-    _check(room)
+    check_room(room)
     return _block(b"\x2a", b"".join([_block(b"\x0a", _value(value, room - 1)) for value in values]))
 
 
 def _mapping(values: Mapping[object, object], room: int) -> bytes:
-    _check(room)
+    check_room(room)
     items = [_key_value(b"\x0a", as_text(key), value, room - 1) for key, value in values.items()]
     return _block(b"\x32", b"".join(items))
-
-
-def _check(room: int) -> None:
-    if not room:
-        raise RecursionError("nested too deeply")
 
 
 def _bool(value: bool) -> bytes:
@@ -351,3 +364,4 @@ _SCALARS: dict[type, Callable[[Any], bytes]] = {
     bytes: partial(_block, b"\x3a"),
     NoneType: lambda _: b"",
 }
+_FORM = Form(_SCALARS, _array, _mapping, _numpy, _string)

@@ -12,13 +12,12 @@ Text is put together by hand: of a long array Python's own `repr` writes all num
 from __future__ import annotations
 
 import math
-import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
-from .encode import MAX_NESTING, as_text
+from .encode import MAX_NESTING, Form, as_text, check_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,37 +157,18 @@ def _value(value: object, room: int) -> str:
     if value is None:
         return "{}"
     encode = _SCALARS.get(type(value))
-    if encode:
-        return encode(value)
-    if isinstance(value, (tuple, list)):
-        return _array(value, room)
-    for scalar, encode in _SCALARS.items():
-        if isinstance(value, scalar):
-            return encode(value)
-    numpy = sys.modules.get("numpy")
-    if numpy and isinstance(value, (numpy.ndarray, numpy.generic)):
-        return _numpy(value, room)
-    if isinstance(value, Sequence):
-        return _array(value, room)
-    if isinstance(value, Mapping):
-        return _mapping(value, room)
-    return _text_value(as_text(value))
+    return encode(value) if encode else _FORM.other(value, room)
 
 
 def _array(values: Sequence[object], room: int) -> str:
-    _check(room)
+    check_room(room)
     return f'{{"arrayValue":{_values([_value(value, room - 1) for value in values])}}}'
 
 
 def _mapping(values: Mapping[object, object], room: int) -> str:
-    _check(room)
+    check_room(room)
     pairs = _list([_pair(as_text(key), value, room - 1) for key, value in values.items()])
     return f'{{"kvlistValue":{_object(("values", pairs))}}}'
-
-
-def _check(room: int) -> None:
-    if not room:
-        raise RecursionError("nested too deeply")
 
 
 def _numpy(value: NDArray[Any] | np.generic, room: int) -> str:
@@ -244,6 +224,7 @@ _SCALARS: dict[type, Callable[[Any], str]] = {
     int: _int,
     bytes: _bytes,
 }
+_FORM = Form(_SCALARS, _array, _mapping, _numpy, _text_value)
 
 # --- fields -------------------------------------------------------------------------------------
 
