@@ -34,6 +34,19 @@ def temporary_home() -> Iterator[tuple[Path, Environment]]:
         yield folder, {**inherited, **own}
 
 
+@contextmanager
+def server(env: Environment) -> Iterator[str]:
+    """A server of the environment's store that needs no token; its URL."""
+    command = [sys.executable, "-m", "autotrack", "server", "--port", "0", "--no-token"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.stdout.readline().partition("=")[2].strip()
+        finally:
+            process.terminate()
+
+
 def child(
     script: str, *arguments: object, folder: Path, env: Environment, python: str = sys.executable
 ) -> Any:

@@ -40,10 +40,17 @@ def main() -> None:
 
 
 def measure() -> None:
-    """In a process of its own: alternate the two loops, each first every other time."""
+    """In a process of its own."""
     import autotrack
 
     autotrack.run("bench").__enter__()
+    print(json.dumps(alternated()))
+
+
+def alternated() -> list[tuple[Spent, Spent]]:
+    """What the two loops took, in turns, each first every other time: (plain, logging); logged in the run."""
+    import autotrack
+
     work = _calibrated()
 
     def plain() -> None:
@@ -60,12 +67,12 @@ def measure() -> None:
         autotrack.flush()  # its cost belongs to this loop, not to the next
 
     _spent(logging), _spent(plain)
-    pairs = []
+    pairs: list[tuple[Spent, Spent]] = []
     for number in range(PAIRS):
         first, second = (plain, logging) if number % 2 else (logging, plain)
         spent = {first: _spent(first), second: _spent(second)}
         pairs.append((spent[plain], spent[logging]))
-    print(json.dumps(pairs))
+    return pairs
 
 
 def _spent(loop: Callable[[], None]) -> Spent:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
 from statistics import median
 
-from _common import child, report, temporary_home
+from _common import child, report, server, temporary_home
 
 CLIENTS = 8
 NAMES = 10
@@ -26,15 +25,11 @@ def main() -> None:
     rounds = []
     for _ in range(ROUNDS):
         with temporary_home() as (folder, env):
-            command = [sys.executable, "-m", "autotrack", "server", "--port", "0", "--no-token"]
-            with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as server:
-                assert server.stdout is not None
-                server.stdout.readline()
-                port = server.stdout.readline().rpartition(":")[2].strip()
-                found = {}
+            found = {}
+            with server(env) as url:
+                port = url.rpartition(":")[2]
                 for size in (LARGE, SMALL):
                     found[size] = child(script, "send", port, size, folder=folder, env=env)["requests_per_s"]
-                server.terminate()
             rounds.append(found)
     points = median(r[LARGE] for r in rounds) * LARGE
     requests = median(r[SMALL] for r in rounds)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
 from playwright.sync_api import Browser, sync_playwright
 
 import search
-from _common import Environment, child, interval, report, temporary_home
+from _common import child, interval, report, server, temporary_home
 
 RUNS = 100_000
 TARGET_MS = 1200.0
@@ -33,7 +27,7 @@ def main() -> None:
     with temporary_home() as (folder, env):
         child(search.__file__, "record", folder=folder, env=env)
         search.multiply(str(folder / "runs.db"), RUNS)
-        with _server(folder, env) as address, sync_playwright() as playwright:
+        with server(env) as address, sync_playwright() as playwright:
             chromium = shutil.which("chromium") or shutil.which("google-chrome")
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             _first_row(browser, address)  # the server reads its store from the disk
@@ -48,18 +42,6 @@ def main() -> None:
         n=REPEATS,
         ok=median(times) <= TARGET_MS,
     )
-
-
-@contextmanager
-def _server(folder: Path, env: Environment) -> Iterator[str]:
-    command = [sys.executable, "-m", "autotrack", "server", "--port", "0", "--no-token"]
-    process = subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout
-        yield re.findall(r"http://\S+", process.stdout.readline())[0]
-    finally:
-        process.terminate()
-        process.communicate()
 
 
 def _first_row(browser: Browser, address: str) -> float:

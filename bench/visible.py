@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from statistics import median
 
-from _common import child, quantile, report, temporary_home
+from _common import child, quantile, report, server, temporary_home
 
 RUNS = 20
 
@@ -19,15 +18,9 @@ RUNS = 20
 def main() -> None:
     script = os.path.abspath(__file__)
     for way in ("http", "spool"):
-        with temporary_home() as (folder, env):
-            command = [sys.executable, "-m", "autotrack", "server", "--port", "0", "--no-token"]
-            with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as server:
-                assert server.stdout is not None
-                server.stdout.readline()
-                url = server.stdout.readline().partition("=")[2].strip()
-                own = env | ({"AUTOTRACK_STORE": url} if way == "http" else {})
-                took = child(script, "begin", url, folder=folder, env=own)
-                server.terminate()
+        with temporary_home() as (folder, env), server(env) as url:
+            own = env | ({"AUTOTRACK_STORE": url} if way == "http" else {})
+            took = child(script, "begin", url, folder=folder, env=own)
         ours = {"p50": median(took), "max": max(took), "p90": quantile(took, 0.9)}
         report(f"start_visible_{way}", "s", ours, 1.0, n=len(took), ok=max(took) <= 1.0)
 

@@ -114,7 +114,7 @@ def _span(span: ReadableSpan) -> list[bytes]:
         _trace_state(context),
         b"\x22\x08" + parent.span_id.to_bytes(8, "big") if parent else b"",
         _text(b"\x2a", as_text(span.name)),
-        b"\x30" + _varint(span.kind.value + 1),
+        b"\x30" + varint(span.kind.value + 1),
         _fixed64(b"\x39", span.start_time),
         _fixed64(b"\x41", span.end_time),
         *_attributes(b"\x4a", span.attributes),
@@ -184,13 +184,13 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
 
 
 def _key_value(tag: bytes, name: str, value: object, room: int) -> bytes:
-    # Most of a span's time goes here, so `_value`, `_block` and `_varint` are spelt out.
+    # Most of a span's time goes here, so `_value`, `_block` and `varint` are spelt out.
     encode = _SCALARS.get(type(value))
     any_value = encode(value) if encode else _FORM.other(value, room)
     key, size = _key(name), len(any_value)
-    head = _VALUE_HEADS[size] if size < 128 else b"\x12" + _varint(size)
+    head = _VALUE_HEADS[size] if size < 128 else b"\x12" + varint(size)
     total = len(key) + len(head) + size
-    return b"".join((tag, _SHORT_VARINTS[total] if total < 128 else _varint(total), key, head, any_value))
+    return b"".join((tag, _SHORT_VARINTS[total] if total < 128 else varint(total), key, head, any_value))
 
 
 @lru_cache(_REMEMBERED_KEYS)
@@ -254,7 +254,7 @@ def _bool(value: bool) -> bytes:
 
 def _int(value: int) -> bytes:
     if -(1 << 63) <= value < 1 << 63:
-        return b"\x18" + _varint(value if value >= 0 else value + (1 << 64))
+        return b"\x18" + varint(value if value >= 0 else value + (1 << 64))
     return _string(as_text(value))
 
 
@@ -300,7 +300,7 @@ def _ints(values: NDArray[np.signedinteger[Any]]) -> bytes | bytearray:
     import numpy as np
 
     rest = values.astype(np.int64).view(np.uint64)
-    width = 3 + len(_varint(int(rest.max())))
+    width = 3 + len(varint(int(rest.max())))
     encoded = bytearray(b"\x0a\x02\x18" + bytes(width - 3)) * len(rest)
     cells = np.frombuffer(encoded, np.uint8).reshape(-1, width)
     used, lengths = np.ones(cells.shape, bool), np.full(len(rest), 2, np.uint8)
@@ -318,12 +318,12 @@ def _ints(values: NDArray[np.signedinteger[Any]]) -> bytes | bytearray:
 
 
 def _block(tag: bytes, body: bytes | bytearray) -> bytes:
-    return b"".join((tag, _varint(len(body)), body))
+    return b"".join((tag, varint(len(body)), body))
 
 
 def _message(tag: bytes, fields: list[bytes]) -> list[bytes]:
     """Put tag and length before the fields; they stay apart, to copy large ones but once."""
-    return [tag, _varint(sum(map(len, fields))), *fields]
+    return [tag, varint(sum(map(len, fields))), *fields]
 
 
 def _text(tag: bytes, text: str | None) -> bytes:
@@ -335,14 +335,15 @@ def _utf8(text: str) -> bytes:
 
 
 def _count(tag: bytes, number: int) -> bytes:
-    return tag + _varint(number) if number else b""
+    return tag + varint(number) if number else b""
 
 
 def _fixed64(tag: bytes, number: int | None) -> bytes:
     return tag + (int(number) & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little") if number else b""
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Encode a number as protobuf does lengths."""
     if number < 128:
         return _SHORT_VARINTS[number]
     groups = bytearray()

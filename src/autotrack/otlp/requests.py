@@ -10,6 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from .. import semconv as sc
+from .encode import varint
 
 _Table = tuple[Span, dict[str, AnyValue]]
 """A `metrics` span and its columns by name."""
@@ -19,7 +20,7 @@ def joined(frames: Iterable[bytes]) -> bytes:
     """An `ExportTraceServiceRequest` that holds each frame, a `ResourceSpans`, byte for byte."""
     parts: list[bytes] = []
     for frame in frames:
-        parts += b"\x0a", _varint(len(frame)), frame
+        parts += b"\x0a", varint(len(frame)), frame
     return b"".join(parts)
 
 
@@ -109,12 +110,3 @@ def _parsed(frame: bytes) -> ResourceSpans | None:
         return ResourceSpans.FromString(frame)
     except DecodeError:
         return None
-
-
-def _varint(number: int) -> bytes:
-    groups = bytearray()
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)
