@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _enable
+from ._surroundings import script_name
 from .recording.run import ActiveRun, begun_run, current
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(
     recorder = _enable.recorder()
     outer = begun_run()
     home = experiment or (outer.experiment if outer else _enable.experiment())
-    handle = recorder.new_run(name or _enable.script_name(), home, params=params, tags=tags)
+    handle = recorder.new_run(name or script_name(), home, params=params, tags=tags)
     handle.offer()
     return handle
 
@@ -74,7 +75,7 @@ def flush(timeout: float | None = None) -> bool:
 
 def _active_or_implicit() -> ActiveRun:
     recorder = _enable.recorder()
-    return recorder.active_run() or recorder.implicit_run(_enable.script_name, _enable.experiment)
+    return recorder.active_run() or recorder.implicit_run(script_name, _enable.experiment)
 
 
 # --- reading ------------------------------------------------------------------------------------------

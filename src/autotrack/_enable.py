@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import functools
 import importlib.util
 import logging
 import os
@@ -12,19 +11,20 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import exporting, plugins
 from . import options as opts
 from ._patching.imports import when_imported
 from ._patching.submission import SubmissionPoints
+from ._settings import general_options, records_as_told, targets
+from ._surroundings import experiment_from_folders, main_path
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
 from .keeping.jobs import Context
 from .keeping.keeper import Keeper
-from .locations import Home, default_store, homes, normalized
+from .locations import Home, default_store, homes
 from .recording.console import Console
 from .recording.environment import Environment
 from .recording.exporter import Exporter
@@ -161,23 +161,12 @@ def store_url() -> str:
     """The store of this process: what `enable()` was given, else environment, pyproject, default."""
     if _recorder is not None and _recorder.options.store:
         return _recorder.options.store
-    return _general_options({}, strict=True).store or default_store()
-
-
-def otlp_points() -> Literal["full", "last"]:
-    """What a foreign OTLP endpoint gets of metrics, as the environment has it."""
-    return _general_options({}).otlp_points
+    return general_options({}, strict=True).store or default_store()
 
 
 def experiment() -> str:
     """The experiment of runs that name none."""
-    return recorder().options.experiment or _experiment_from_folders()
-
-
-def script_name() -> str:
-    """The script's name without its suffix, or "session" where there is none."""
-    path = _main_path()
-    return path.stem if path else "session"
+    return recorder().options.experiment or experiment_from_folders()
 
 
 # --- other processes ------------------------------------------------------------------------------
@@ -209,7 +198,7 @@ def join(config: str) -> Recorder:
                 _recorder = _make_recorder(options, Report())
                 _recorder.joined.only = True
                 _user_spans.on()
-            elif _targets(_recorder.options) != _targets(options):
+            elif targets(_recorder.options) != targets(options):
                 _recorder = _moved(_recorder, options)
             for name, given in told["integrations"].items():
                 _switch_on_when_imported(name, given)
@@ -224,18 +213,11 @@ _submission = SubmissionPoints(recorder, _told_config, join)
 def _join_by_environment(made: Recorder) -> None:
     """Belong to the run that the variables of `recording.origin` name, if it is recorded where this is."""
     try:
-        origin = origin_in(os.environ, made.options.experiment or _experiment_from_folders())
-        if origin is not None and _records_as_told(made.options):
+        origin = origin_in(os.environ, made.options.experiment or experiment_from_folders())
+        if origin is not None and records_as_told(made.options):
             made.join_for_good(origin)
     except ValueError as error:
         made.report.warn(f"{error}; this process joins no run")
-
-
-def _records_as_told(options: opts.Options) -> bool:
-    """Whether no argument of `enable` led away from the store and exporters of the environment."""
-    told = _general_options({})
-    named = [name for name in ("store", "exporters") if os.environ.get(opts.env_name(name))]
-    return all(getattr(told, name) == getattr(options, name) for name in named)
 
 
 # --- options and recorder -------------------------------------------------------------------------
@@ -244,24 +226,16 @@ def _records_as_told(options: opts.Options) -> bool:
 def _configure(arguments: Mapping[str, Any]) -> None:
     """Make the recorder, or hold new arguments against the one there is."""
     global _recorder
-    resolved = _general_options(arguments)
+    resolved = general_options(arguments)
     if _recorder is None:
         _recorder = _make_recorder(resolved, Report())
         _join_by_environment(_recorder)
         return
     changed = replace(_recorder.options, **{name: getattr(resolved, name) for name in arguments})
-    if _targets(changed) == _targets(_recorder.options):
+    if targets(changed) == targets(_recorder.options):
         _recorder.options = changed
     else:
         _recorder = _moved(_recorder, changed)
-
-
-def _targets(options: opts.Options) -> tuple[object, ...]:
-    """The options that say where everything goes: to change them takes another recorder."""
-    return (
-        *(options.store, options.exporters, options.file_path),
-        *(options.otlp_points, options.spool_max_bytes),
-    )
 
 
 def _moved(old: Recorder, new: opts.Options) -> Recorder:
@@ -275,56 +249,6 @@ def _moved(old: Recorder, new: opts.Options) -> Recorder:
     made = _make_recorder(new, old.report)
     made.joined.only = old.joined.only
     return made
-
-
-def _general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.Options:
-    """autotrack's own options, with absolute paths: in a file relative to that file.
-
-    Raises `OptionError` for a wrong argument. Another wrong store is an error to a reader (`strict`);
-    a training gets one line and the default store.
-    """
-    known = plugins.names(plugins.INTEGRATIONS)
-    options, settings = opts.resolve(opts.Options, arguments, neighbours=known)
-    options = _with_known_exporters(options, settings["exporters"].origin)
-    options = replace(options, file_path=_absolute(options.file_path, settings["file_path"].origin))
-    origin = settings["store"].origin
-    if options.store == opts.NONE or (origin == "argument" and options.store is None and options.exporters):
-        return replace(options, store=None)
-    try:
-        store = normalized(options.store, _base(origin)) if options.store else default_store()
-    except OptionError as error:
-        if strict or origin == "argument":
-            raise
-        log.warning("autotrack: %s: %s; ignored", origin, error)
-        store = default_store()
-    return replace(options, store=store)
-
-
-def _base(origin: str) -> Path | None:
-    """What a path is relative to: the folder of the file that says it, or the working directory (None)."""
-    return Path(origin).parent if os.path.isabs(origin) else None
-
-
-def _absolute(path: str, origin: str) -> str:
-    try:
-        return os.path.abspath((_base(origin) or Path()) / path)
-    except FileNotFoundError:  # the working directory is gone
-        return path
-
-
-def _with_known_exporters(options: opts.Options, origin: str) -> opts.Options:
-    """Raises `OptionError` for an argument that names none; elsewhere that is one line, and left out."""
-    known = []
-    for name in options.exporters:
-        try:
-            exporting.check_names([name])
-        except OptionError as error:
-            if origin == "argument":
-                raise
-            log.warning("autotrack: %s: %s; ignored", origin, error)
-        else:
-            known.append(name)
-    return replace(options, exporters=tuple(known))
 
 
 def _make_recorder(options: opts.Options, report: Report) -> Recorder:
@@ -350,7 +274,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         _tap.console = Console(made)
         _user_spans.recorder = made
         made.companions = (
-            *(_tap.console, Environment(made, _main_path), SystemMetrics(made), keeper),
+            *(_tap.console, Environment(made, main_path), SystemMetrics(made), keeper),
             *(_submission, _user_spans),
         )
     _process_hooks.watch_over(made)
@@ -396,7 +320,7 @@ def _see_command(store: str | None) -> str:
     """What shows the runs; "" where they are in no store."""
     if store is None:
         return ""
-    plain = _general_options({}).store
+    plain = general_options({}).store
     return "autotrack runs" if store == plain else f"autotrack runs --store {store}"
 
 
@@ -477,25 +401,3 @@ def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
 
 def _option_names() -> list[str]:
     return list(opts.Options.__dataclass_fields__)
-
-
-# --- names from the surroundings ------------------------------------------------------------------
-
-
-@functools.cache
-def _experiment_from_folders() -> str:
-    """The git folder's name, else the script's folder's, else "default"; one for a process's life."""
-    folder = opts.working_folder()
-    for place in (folder, *folder.parents) if folder else ():
-        if (place / ".git").exists():
-            return place.name or "default"
-    path = _main_path()
-    return (path.parent.name if path else "") or "default"
-
-
-def _main_path() -> Path | None:
-    """The file of the script that is running; at exit only the command line still tells it."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    if file is None and os.path.isfile(sys.argv[0] if sys.argv else ""):
-        file = sys.argv[0]
-    return Path(file).absolute() if file else None

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._enable import otlp_points, store_url
+from ._enable import store_url
+from ._settings import general_options
 from .errors import AutotrackError, OptionError
 from .exporters.carrying import Carrier
 from .exporters.waiting import waiting_bytes
@@ -60,7 +61,9 @@ class Shipment:
             return Synced(self.target, 0, self.bytes, self.problem)
         report = _Notes()
         try:
-            problem = _sent(Carrier(self.endpoint, self.homes, report, otlp_points(), arrived))
+            problem = _sent(
+                Carrier(self.endpoint, self.homes, report, general_options({}).otlp_points, arrived)
+            )
         except AutotrackError as error:
             problem = str(error)
         except OSError as error:
