@@ -66,7 +66,9 @@ def helpers(store: Place) -> list[int]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                is_helper = b"autotrack.keeping.helper" in (process / "cmdline").read_bytes()
+                command = (process / "cmdline").read_bytes()
+                # not the shell that starts it, whose arguments are the same
+                is_helper = b"autotrack.keeping.helper" in command and not command.startswith(b"/bin/sh")
                 if is_helper and mark in (process / "environ").read_bytes() and alive(int(process.name)):
                     found.append(int(process.name))
             except OSError:
