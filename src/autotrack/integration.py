@@ -115,6 +115,7 @@ class Hook:
     mixins: bool
     nested: bool = False
     stays_open: bool = False
+    seals: bool = False
     observes: bool = False
 
     @property
@@ -129,6 +130,7 @@ def hook(
     mixins: bool = True,
     nested: bool = False,
     stays_open: bool = False,
+    seals: bool = False,
 ) -> Callable[[HookFunction], HookFunction]:
     """Mark a generator method, `method(self, run, call)`, as the hook around training calls.
 
@@ -137,8 +139,12 @@ def hook(
     nested: also run for a call inside another training call, on that one's run; by default such a
     call is only recorded as a `fit` span.
     stays_open: all calls on one object are one run, which stays open between them.
+    seals: the hook tells all that goes on inside the call; training calls in there, as a trainer's own
+    optimizer steps, are not recorded by themselves.
     """
-    return _marker(targets, subclasses=subclasses, mixins=mixins, nested=nested, stays_open=stays_open)
+    return _marker(
+        targets, subclasses=subclasses, mixins=mixins, nested=nested, stays_open=stays_open, seals=seals
+    )
 
 
 def observe(

@@ -38,6 +38,7 @@ class Driver:
     ) -> None:
         self.hook = GuardedHook(integration, hook, recorder)
         self.stays_open = hook.stays_open
+        self.seals = hook.seals
         self._is_nested = hook.nested
         self._integration = integration
         self.recorder = recorder
@@ -157,7 +158,7 @@ class _Session:
             self._run.begin()
         elif self._resting is None:
             self._fit = self._run.open_fit(name, kind, self._enclosing_span_id())
-        is_sealed = self._held_by is not None or self._resting is not None
+        is_sealed = self._held_by is not None or self._resting is not None or self._driver.seals
         frames.set((*self._outer, Frame(self.call, self._run, self._fit, is_sealed)))
         if not self._run.inherited and self._driver.hooks_into(self._outer):
             self._steps = self._driver.hook.start(self._run, self.call)
