@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TrainingRuns:
-    """`recorder` and `experiment` are asked each time, as both may change; `script` names what has no name."""
+    """All three are asked each time, as they may change; `script` names what has no name."""
 
     def __init__(
         self, recorder: Callable[[], Recorder], experiment: Callable[[], str], script: Callable[[], str]

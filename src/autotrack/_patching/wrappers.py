@@ -147,7 +147,7 @@ def patch_of(value: Any) -> Patch | None:
     return function._self_patch if isinstance(function, PatchedFunction) else None
 
 
-def put_in_place(patch: Patch, wrapped: Any, wrapper: Wrapper) -> Any:
+def put_in_place(patch: Patch, wrapped: Any, wrapper: Any) -> Any:
     """What is to stand in the place of `wrapped`. Raises TypeError where it must be plain and cannot."""
     if not isinstance(wrapper, PlainWrapper):
         return PatchedFunction(patch, wrapped, wrapper)
