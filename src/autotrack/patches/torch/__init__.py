@@ -11,17 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...integration import Integration, Seen, plug, watch
+from ...integration import Integration, Seen, imported, plug, watch
 from .amp import Amp
 from .checkpoints import keep_checkpoint
+from .compiling import COMPILING, leave_ours_alone
 from .gathering import Gathering
 from .loaders import Loaders
 from .loops import Loops
 from .losses import Losses
 from .tensorboard import log_hparams, log_scalar
-
-COMPILING = "torch.compiler:is_compiling"
-"""True where torch.compile traces: it is to find the library's own functions."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +117,11 @@ class Torch(Integration):
     def evaluates(self, seen: Seen) -> None:
         """Time from here on is not the step's."""
         self._gathering.evaluates()
+
+    @imported("torch._dynamo.eval_frame")
+    def compiles(self, eval_frame: Any) -> None:
+        """torch.compile is there."""
+        leave_ours_alone(eval_frame)
 
     @watch("torch:save")
     def saved(self, seen: Seen) -> None:

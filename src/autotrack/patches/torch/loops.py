@@ -58,6 +58,15 @@ class Loop:
         self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
         return stepper
 
+    def succeed(self, optimizer: Any) -> Stepper:
+        """A later optimizer over the same parameters goes on where the first was, as in fine-tuning."""
+        before = self.first
+        stepper = self.add(optimizer, "")
+        if before is not None:
+            self.first, stepper.steps = stepper, before.steps
+            self._losses |= {name: stepper for name, owner in self._losses.items() if owner is before}
+        return stepper
+
     def shares_parameters(self, optimizer: Any) -> bool:
         """Whether the optimizer works on what this loop trains."""
         known = self._parameters
@@ -117,7 +126,7 @@ class Loops:
     def __init__(self) -> None:
         self._events = count()
         self._built: WeakKeyDictionary[Any, Built] = WeakKeyDictionary()
-        self._schedulers: WeakKeyDictionary[Any, ref[Any]] = WeakKeyDictionary()
+        self._schedulers: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
         self._steppers: dict[int, tuple[ref[Any], Stepper]] = {}
 
     # --- told by the hooks -----------------------------------------------------------------------
@@ -131,10 +140,10 @@ class Loops:
     def scheduled(self, scheduler: Any) -> None:
         """A scheduler was built."""
         optimizer = scheduler.optimizer
-        self._schedulers[optimizer] = ref(scheduler)
+        found = self._schedulers[optimizer] = scheduler_settings(scheduler)
         stepper = self._known(optimizer)
         if stepper is not None:
-            stepper.loop.run.log_params(scheduler_settings(scheduler, stepper.prefix))
+            stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, every: int) -> None:
         """An optimizer has made a step."""
@@ -192,7 +201,6 @@ class Loops:
         if model is None:
             model = modules.model_of({id(p) for p in parameters(optimizer)}, frame)
         loop = self._loop_of(optimizer, known, gathering, runs)
-        prefix = ""
         if loop is None:
             if gathering.loop is not None:
                 gathering.loop.end()
@@ -200,9 +208,11 @@ class Loops:
             if found is None:
                 return None
             loop = Loop(*found, next(self._events))
-        elif loop.first is not None:
-            prefix = loop.new_prefix(name_of(optimizer, frame) or type(optimizer).__name__)
-        stepper = loop.add(optimizer, prefix)
+            stepper = loop.add(optimizer, "")
+        elif known is not None and known.order > loop.began:
+            stepper = loop.succeed(optimizer)
+        else:
+            stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
         key = id(optimizer)
         self._steppers[key] = ref(optimizer, lambda gone: self._forget(key, gone)), stepper
         self._describe(stepper, optimizer, model, gathering)
@@ -212,27 +222,25 @@ class Loops:
         self, optimizer: Any, built: Built | None, gathering: Gathering, runs: TrainingRuns
     ) -> Loop | None:
         """The loop that an optimizer joins at its first step."""
-        loops = {id(stepper.loop): stepper.loop for _, stepper in list(self._steppers.values())}
-        for loop in loops.values():
+        here = gathering.loop
+        of_all = (stepper.loop for _, stepper in list(self._steppers.values()))
+        for loop in {*filter(None, (here,)), *of_all}:
             if loop.is_open(runs, wakes=False) and loop.shares_parameters(optimizer):
                 return loop
-        here = gathering.loop
         if here is None or not here.is_open(runs, wakes=False):
             return None
         return here if built is None or built.order < here.began else None
 
     def _describe(self, stepper: Stepper, optimizer: Any, model: Any, gathering: Gathering) -> None:
         run, prefix = stepper.loop.run, stepper.prefix
-        found = settings(optimizer, prefix)
-        scheduler = self._schedulers.get(optimizer)
-        if scheduler is not None and (alive := scheduler()) is not None:
-            found |= scheduler_settings(alive, prefix)
+        found = settings(optimizer)
+        found |= self._schedulers.get(optimizer, {})
         if model is not None:
-            found |= modules.facts(model, prefix)
+            found |= modules.facts(model)
             run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
         if gathering.passage is not None and not prefix:
             found |= gathering.passage.settings()
-        run.log_params(found)
+        run.log_params(_prefixed(found, prefix))
 
     def _forget(self, key: int, gone: ref[Any]) -> None:
         entry = self._steppers.get(key)
@@ -265,3 +273,7 @@ def _losses(stepper: Stepper, gathering: Gathering) -> dict[str, float]:
             stepper.loop.run.log({name: row[name]}, stepper.steps)
         row[name] = value
     return row
+
+
+def _prefixed(found: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in found.items()}

@@ -45,24 +45,23 @@ class Stepper:
                 row[name] = values.number(name, rate)
 
 
-def settings(optimizer: Any, prefix: str) -> dict[str, Any]:
+def settings(optimizer: Any) -> dict[str, Any]:
     """Its class and the hyper-parameters of each group; those of later groups where they differ."""
-    found: dict[str, Any] = {f"{prefix}optimizer": type(optimizer).__name__}
     first = dict(_hyper_parameters(optimizer.param_groups[0]))
-    found |= {f"{prefix}{name}": value for name, value in first.items()}
+    found: dict[str, Any] = {"optimizer": type(optimizer).__name__, **first}
     for number, group in enumerate(optimizer.param_groups[1:], 1):
         for name, value in _hyper_parameters(group):
             if name not in first or first[name] != value:
-                found[f"{prefix}group{number}.{name}"] = value
+                found[f"group{number}.{name}"] = value
     return found
 
 
-def scheduler_settings(scheduler: Any, prefix: str) -> dict[str, Any]:
+def scheduler_settings(scheduler: Any) -> dict[str, Any]:
     """Its class and what it was made with, as far as its plain attributes tell."""
-    found: dict[str, Any] = {f"{prefix}scheduler": type(scheduler).__name__}
+    found: dict[str, Any] = {"scheduler": type(scheduler).__name__}
     for name, value in vars(scheduler).items():
         if not name.startswith("_") and name not in NOT_SCHEDULED and _is_plain(value):
-            found[f"{prefix}scheduler.{name}"] = value
+            found[f"scheduler.{name}"] = value
     return found
 
 
