@@ -22,8 +22,8 @@ class Pass:
         self.samples = 0
         self.epoch: int | None = None
 
-    def took(self, batch: Any, started: int) -> int:
-        """A batch came, asked for at `started`; gives the time, perf_counter_ns."""
+    def took(self, batch: Any) -> int:
+        """A batch came; gives the time, perf_counter_ns."""
         self.samples += rows_of(batch)
         return perf_counter_ns()
 

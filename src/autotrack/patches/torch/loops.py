@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 from ...recording.naming import name_of
-from ...states import State
 from . import modules
 from .callers import users_frame
+from .loop import Loop
 from .optimizers import Stepper, parameters, scheduler_settings, settings
 
 if TYPE_CHECKING:
     from ...integration import Seen, TrainingRuns
-    from ...recording.run import ActiveRun
     from .gathering import Gathering
     from .loaders import Pass
 
@@ -30,94 +29,6 @@ class Built(NamedTuple):
 
     order: int
     model: Any
-
-
-class Loop:
-    """One training that goes on: `run` is where it is recorded, `is_ours` whether it may end that.
-
-    began: its first step, in the order of all events. epochs: passes it was trained on.
-    """
-
-    def __init__(self, run: ActiveRun, is_ours: bool, began: int) -> None:
-        self.run = run
-        self.is_ours = is_ours
-        self.began = began
-        self.epochs = 0
-        self.first: Stepper | None = None
-        self.steppers = 0  # optimizers that live
-        self._goes_on_beside = False  # another began meanwhile, and it went on
-        self._prefixes: set[str] = set()
-        self._parameters: dict[int, ref[Any]] = {}
-        self._losses: dict[str, Stepper] = {}
-
-    def add(self, optimizer: Any, prefix: str) -> Stepper:
-        """An optimizer is part of it from now on."""
-        stepper = Stepper(self, prefix)
-        self.first = self.first or stepper
-        self.steppers += 1
-        self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
-        return stepper
-
-    def succeed(self, optimizer: Any) -> Stepper:
-        """A later optimizer over the same parameters goes on where the first was, as in fine-tuning."""
-        before = self.first
-        stepper = self.add(optimizer, "")
-        if before is not None:
-            self.first, stepper.steps = stepper, before.steps
-            self._losses |= {name: stepper for name, owner in self._losses.items() if owner is before}
-        return stepper
-
-    def shares_parameters(self, optimizer: Any) -> bool:
-        """Whether the optimizer works on what this loop trains."""
-        known = self._parameters
-        return any((r := known.get(id(p))) is not None and r() is p for p in parameters(optimizer))
-
-    def loss_name(self, name: str, stepper: Stepper) -> str:
-        """A name belongs to the optimizer that had it first; another's is told from it by its prefix."""
-        if self._losses.setdefault(name, stepper) is stepper:
-            return name
-        return f"{stepper.prefix}{name}"
-
-    def epoch_of(self, passage: Pass) -> int:
-        """The number of a pass that it is trained on."""
-        if passage.epoch is None:
-            passage.epoch = self.epochs
-            self.epochs += 1
-        return passage.epoch
-
-    def end(self) -> None:
-        """Another one has begun."""
-        if self.is_ours and not self._goes_on_beside:
-            self.run.finish(State.FINISHED)
-
-    def is_open(self, runs: TrainingRuns, wakes: bool = True) -> bool:
-        """Whether its run can be told of a step, which wakes it if another loop's beginning has ended it.
-
-        It is then a new segment, and from now on goes on beside the other.
-        """
-        run = self.run
-        if not run.ended and not run.inherited:
-            return True
-        if not (wakes and self.is_ours and runs.is_recorded(run)):
-            return False
-        self._goes_on_beside = True
-        run.wake()
-        return True
-
-    def new_prefix(self, name: str) -> str:
-        """What stands before the names of a further optimizer."""
-        prefix, number = f"{name}/", 1
-        while prefix in self._prefixes:
-            number += 1
-            prefix = f"{name}{number}/"
-        self._prefixes.add(prefix)
-        return prefix
-
-    def lost_an_optimizer(self) -> None:
-        """One was collected; after the last nothing goes on here any more."""
-        self.steppers -= 1
-        if self.is_ours and not self.steppers and not self.run.ended:
-            self.run.rest()
 
 
 class Loops:
@@ -151,18 +62,15 @@ class Loops:
         stepper = self._known(optimizer)
         if stepper is None or not stepper.loop.is_open(runs):
             stepper = self._begin(optimizer, gathering, runs)
-        if stepper is None:
-            gathering.clear()
-            return
-        if stepper.steps % every == 0:
-            _record(stepper, optimizer, gathering, now)
-        stepper.steps += 1
-        stepper.last = now
-        loop = gathering.loop = stepper.loop
-        if loop.is_ours:
-            loop.run.active_until = now
-        if stepper is loop.first:
-            gathering.since = now
+        if stepper is not None:
+            loop = gathering.loop = stepper.loop
+            if stepper.steps % every == 0:
+                loop.record(stepper, optimizer, gathering, now)
+            stepper.steps += 1
+            if stepper is loop.first:
+                gathering.since = now
+            if loop.is_ours:
+                loop.run.active_until = now
         gathering.clear()
 
     def skipped(self, seen: Seen, gathering: Gathering) -> None:
@@ -170,8 +78,10 @@ class Loops:
         optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
         stepper = self._known(optimizer)
         if stepper is not None and gathering.losses:
-            row = _losses(stepper, gathering) | gathering.noted | {f"{stepper.prefix}skipped_step": 1.0}
-            stepper.loop.run.log(row, stepper.steps)
+            now = perf_counter_ns()
+            row = stepper.loop.losses(stepper, gathering, now) | gathering.noted
+            row[f"{stepper.prefix}skipped_step"] = 1.0
+            stepper.loop.run.log_row(row, stepper.steps, now)
             gathering.clear()
 
     def passed(self, passage: Pass, gathering: Gathering) -> None:
@@ -247,32 +157,6 @@ class Loops:
         if entry is not None and entry[0] is gone:
             del self._steppers[key]
             entry[1].loop.lost_an_optimizer()
-
-
-def _record(stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
-    """What was gathered for a step, as one row of the run."""
-    loop = stepper.loop
-    row = _losses(stepper, gathering)
-    row.update(gathering.noted)
-    stepper.add_rates(row, optimizer)
-    if stepper is loop.first:
-        if gathering.passage is not None:
-            row["epoch"] = float(loop.epoch_of(gathering.passage))
-            row["data_seconds"] = gathering.waited / 1e9
-        if gathering.since is not None:
-            row["step_seconds"] = (now - gathering.since) / 1e9
-    loop.run.log(row, stepper.steps)
-
-
-def _losses(stepper: Stepper, gathering: Gathering) -> dict[str, float]:
-    """The last value of each loss; earlier ones of the same step, as of micro-batches, are told already."""
-    row: dict[str, float] = {}
-    for name, value in gathering.losses:
-        name = stepper.loop.loss_name(name, stepper)
-        if name in row:
-            stepper.loop.run.log({name: row[name]}, stepper.steps)
-        row[name] = value
-    return row
 
 
 def _prefixed(found: dict[str, Any], prefix: str) -> dict[str, Any]:

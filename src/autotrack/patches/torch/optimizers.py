@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...recording import values
 
 if TYPE_CHECKING:
-    from .loops import Loop
+    from .loop import Loop
 
 NOT_SETTINGS = {"params", "initial_lr", "param_names"}
 """Entries of a parameter group that are no hyper-parameters; schedulers add the second."""
@@ -20,23 +20,23 @@ class Stepper:
     """One optimizer of a loop.
 
     prefix: stands before its names, "" for the loop's first. steps: those it has made.
-    last: perf_counter_ns of the latest.
     """
 
-    __slots__ = ("last", "loop", "prefix", "rates", "steps")
+    __slots__ = ("loop", "prefix", "rates", "steps")
 
     def __init__(self, loop: Loop, prefix: str) -> None:
         self.loop = loop
         self.prefix = prefix
         self.steps = 0
-        self.last: int | None = None
         self.rates: list[str] = []
 
     def add_rates(self, row: dict[str, float], optimizer: Any) -> None:
         """The learning rate of each group, as the step had it."""
         groups = optimizer.param_groups
-        while len(self.rates) < len(groups):
-            self.rates.append(f"{self.prefix}lr" + (f"/group{len(self.rates)}" if self.rates else ""))
+        if len(self.rates) < len(groups):
+            self.rates = [
+                f"{self.prefix}lr" + f"/group{number}" * (number > 0) for number in range(len(groups))
+            ]
         for name, group in zip(self.rates, groups, strict=False):
             rate = group.get("lr")
             if type(rate) is float:
