@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._patching.guarding import GuardedHook
-from ..._patching.watcher import our_codes
-
 COMPILING = "torch.compiler:is_compiling"
 """True where it traces: it is to find the library's own functions alone."""
 
 
 def leave_ours_alone(eval_frame: Any) -> None:
     """Have it run our functions as they are; `eval_frame` is `torch._dynamo.eval_frame`."""
+    from ..._patching.guarding import GuardedHook
+    from ..._patching.watcher import our_codes
+
     for code in our_codes():
         eval_frame.skip_code(code)  # what they call is the library's: that it does look at
     skip = eval_frame.FrameAction.SKIP

@@ -39,7 +39,9 @@ class Losses:
             if root.numel() == 1:
                 tensor, value = amp.unscaled(root) if amp.is_used else (root, None)
                 name = self._name(tensor)
-                gathering.lost(name, values.number(name, root) if value is None else value)
+                if value is None:
+                    value = root.item() if root.is_cpu else values.number(name, root)
+                gathering.lost(name, value)
 
     def _name(self, tensor: Any) -> str:
         """By the place in the code, which costs a look at one frame; more are looked at the first time."""
