@@ -32,7 +32,7 @@ def states() -> dict[str, Any]:
 
 
 def digested(states: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Torch's seed as text, as it may be beyond int64, the others' states as the beginning of their sha256."""
+    """Torch's seed as text, as int64 is too small for some; the beginning of the others' states' sha256."""
     import hashlib  # 3 ms to import
 
     return {

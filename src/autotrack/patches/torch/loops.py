@@ -149,7 +149,7 @@ class Loops:
             found |= modules.facts(model)
             run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
         if gathering.passage is not None and not prefix:
-            found |= gathering.passage.settings()
+            found |= gathering.passage.settings
         run.log_params(_prefixed(found, prefix))
 
     def _forget(self, key: int, gone: ref[Any]) -> None:

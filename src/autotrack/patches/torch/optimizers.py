@@ -10,8 +10,11 @@ from ...recording import values
 if TYPE_CHECKING:
     from .loop import Loop
 
-NOT_SETTINGS = {"params", "initial_lr", "param_names"}
-"""Entries of a parameter group that are no hyper-parameters; schedulers add the second."""
+NOT_SETTINGS = {
+    *("params", "param_names", "initial_lr"),
+    *("capturable", "differentiable", "foreach", "fused"),
+}
+"""Entries of a parameter group that are no hyper-parameters: a scheduler's, and how the same is computed."""
 NOT_SCHEDULED = {"optimizer", "last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs"}
 """Attributes of a scheduler that say how far it is; all others that are plain are its settings."""
 
