@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import threading
 from pathlib import Path
@@ -204,6 +205,35 @@ def test_every_nth_step(tracking: Tracking) -> None:
     run = tracking.run()
     assert steps(run, "loss") == [0, 3, 6]
     assert values(run, "loss") == losses[::3]
+
+
+def test_statistics_of_layers(tracking: Tracking) -> None:
+    tracking.enable(torch={"statistics_every": 2})
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 4)
+    with torch.no_grad():
+        model.second.weight[0, 1] = float("nan")
+    fit(model, optimizer, 1)
+    run = tracking.run()
+    assert steps(run, "gradient/first.weight/mean") == [0, 2, 4]
+    assert values(run, "weight/second.weight/non_finite") == [0, 0, 3]
+    assert run.params["first_non_finite"] == "gradient/first.weight at step 4"
+    table = json.loads(run.artifact("statistics/00000002.json").read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["of"] for row in rows if row["layer"] == "first.bias"] == ["gradient", "weight"]
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    assert all(sum(row[f"bin{i}"] for i in range(30)) == sizes[row["layer"]] for row in rows)
+    assert all(row["low"] <= row["high"] for row in rows)
+
+
+def test_statistics_change_nothing(tracking: Tracking) -> None:
+    losses, weights, state = trained()
+    tracking.enable(torch={"statistics_every": 1})
+    losses_on, weights_on, state_on = trained()
+    assert losses == losses_on
+    assert all(torch.equal(weights[name], weights_on[name]) for name in weights)
+    assert torch.equal(state, state_on)
 
 
 # --- which run ----------------------------------------------------------------------------------------

@@ -28,10 +28,13 @@ class TorchOptions:
 
     every: record the values of every n-th step of an optimizer.
     checkpoints: keep the files that `torch.save` writes while a loop goes on.
+    statistics_every: every n steps, the mean, deviation, histogram and number of non-finite values of
+    each layer's gradients and weights, and the GPU's memory; takes time in those steps. 0 is never.
     """
 
     every: int = 1
     checkpoints: bool = True
+    statistics_every: int = 0
 
 
 class Torch(Integration):
@@ -56,7 +59,7 @@ class Torch(Integration):
         if self.runs.is_off():
             gathering.clear()
         else:
-            self._loops.step(optimizer, gathering, self.runs, self.options.every)
+            self._loops.step(optimizer, gathering, self.runs, self.options)
 
     @watch("torch.optim.optimizer:Optimizer.__init__")
     def built(self, seen: Seen) -> None:
