@@ -570,15 +570,23 @@ def breaks_of_a_compiled_step() -> tuple[int, int]:
 
     for _ in range(3):
         step(*data())
+    model.eval()
     counters = torch._dynamo.utils.counters
     return sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_compiling_a_step_breaks_no_graph(tracking: Tracking) -> None:
     off = breaks_of_a_compiled_step()
     tracking.enable()
     assert breaks_of_a_compiled_step() == off
+
+
+def test_steps_that_are_compiled_are_recorded(tracking: Tracking) -> None:
+    """By what comes after them."""
+    tracking.enable()
+    breaks_of_a_compiled_step()
+    run = tracking.run()
+    assert steps(run, "loss") == steps(run, "lr") == [0, 1, 2]
 
 
 def test_a_compiled_model(tracking: Tracking) -> None:

@@ -61,6 +61,11 @@ class Torch(Integration):
         else:
             self._loops.step(optimizer, gathering, self.runs, self.options)
 
+    def _step_compiled(self) -> None:
+        """A step has been made in compiled code, where no hook is told; it is noticed at what comes next."""
+        self.passed_over = False
+        self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
+
     @watch("torch.optim.optimizer:Optimizer.__init__")
     def built(self, seen: Seen) -> None:
         """Optimizers that are built before a run's first step belong to it."""
@@ -80,6 +85,8 @@ class Torch(Integration):
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
         if seen.error is None and not self.runs.is_off():
+            if self.passed_over:
+                self._step_compiled()
             self._losses.note(seen, self._threads.gathering, self._amp)
 
     @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
@@ -112,6 +119,8 @@ class Torch(Integration):
         passage = self._loaders.of(seen.args[0])
         if passage is None or self.runs.is_off():
             return
+        if self.passed_over:
+            self._step_compiled()
         if seen.error is None:
             self._threads.gathering.fetched(passage, seen)
         elif isinstance(seen.error, StopIteration):
@@ -120,6 +129,8 @@ class Torch(Integration):
     @watch("torch.nn.modules.module:Module.eval")
     def evaluates(self, seen: Seen) -> None:
         """Time from here on is not the step's."""
+        if self.passed_over and not self.runs.is_off():
+            self._step_compiled()
         self._threads.gathering.evaluates()
 
     @imported("torch._dynamo.eval_frame")

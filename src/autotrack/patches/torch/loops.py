@@ -77,6 +77,12 @@ class Loops:
                 loop.run.active_until = now
         gathering.clear()
 
+    def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
+        """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
+        built = {known.order: optimizer for optimizer, known in list(self._built.items())}
+        if built and gathering.losses:
+            self.step(built[max(built)], gathering, runs, options)
+
     def skipped(self, seen: Seen, gathering: Gathering) -> None:
         """A GradScaler was asked for a step; if what was gathered for it is still there, it made none."""
         optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
