@@ -34,7 +34,7 @@ from .scripts import Place
 from .test_docs import ROOT, code_blocks
 
 PAGE = ROOT / "docs" / "collectors.md"
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds that a collector may take."""
 SCRIPT = """
     import math

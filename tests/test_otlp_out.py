@@ -19,7 +19,7 @@ from autotrack.otlp.requests import halves, merged
 from autotrack.records import SpanRecord
 
 from .receiver import Receiver
-from .scripts import Place
+from .scripts import TIMEOUT, Place
 from .test_shipping import POINTS, assert_arrived, spooled, sync
 
 TRAIN = """
@@ -159,7 +159,7 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
         stdout=log,
         stderr=log,
     )
-    end = time.monotonic() + 30
+    end = time.monotonic() + TIMEOUT
     for port in (http, grpc):
         while True:
             with socket.socket() as probe:
@@ -170,7 +170,7 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
             time.sleep(0.05)
     yield f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
     process.terminate()
-    process.wait(10)
+    process.wait(TIMEOUT)
     log.close()
 
 

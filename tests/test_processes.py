@@ -791,7 +791,7 @@ def test_fork_while_another_thread_keeps_the_flusher_busy(store: Place) -> None:
         for child in range(20):
             pid = os.fork()
             if pid == 0:
-                faulthandler.dump_traceback_later(8, exit=True)
+                faulthandler.dump_traceback_later(120, exit=True)
                 for i in range(200):
                     autotrack.log({f"child{child}": float(i), "bad": None})
                 if child % 5:
@@ -826,7 +826,7 @@ def test_fork_at_the_very_first_flush(store: Place) -> None:
             time.sleep(0.0002)
         pid = os.fork()
         if pid == 0:
-            faulthandler.dump_traceback_later(8, exit=True)
+            faulthandler.dump_traceback_later(120, exit=True)
             import numpy
             autotrack.log({"child": float(numpy.ones(3).sum())})
             sys.exit()
@@ -1125,7 +1125,7 @@ def test_asyncio_tasks_each_with_their_own_run(store: Place) -> None:
         import autotrack
         autotrack.enable()
         async def train(n):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(300):
                 with autotrack.run(f"task {n}", params={"n": n}) as run:
                     for i in range(20):
                         autotrack.log({"n": float(n)}, step=i)
