@@ -78,7 +78,7 @@ def run(arm: str, folder: Path, *options: str) -> dict[str, Ending]:
         "PYTHONPATH": str(Path(__file__).parent),
         "OMP_NUM_THREADS": "1",
     }
-    pytest_options = ["-q", "-p", "arm", "-p", "no:cacheprovider", *options]
+    pytest_options = ["-q", "-p", "arm", "-p", "no:cacheprovider", "-p", "no:schemathesis", *options]
     places = ["-c", os.devnull, f"--rootdir={package.parent}", *(str(package / m) for m in MODULES)]
     command = ["nice", "-n", "10", sys.executable, "-m", "pytest", *pytest_options, *places]
     done = subprocess.run(command, cwd=folder, env=kept | own, capture_output=True, text=True)
