@@ -22,7 +22,7 @@ from autotrack.errors import ModelError
 from autotrack.loading import load_model
 from autotrack.store import Run
 
-from .scripts import TIMEOUT, Place, alive, end_of, wait_for
+from .scripts import TIMEOUT, Place, alive, end_of, wait_for, wait_until
 from .tracking import Tracking, tracking  # noqa: F401
 
 X, Y = load_iris(return_X_y=True)
@@ -73,6 +73,12 @@ def helpers(store: Place) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+@pytest.fixture(autouse=True)
+def _helpers_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are niced, and the machine runs other tests."""
+    monkeypatch.setattr("autotrack.loading.HELPER_STARTS", TIMEOUT)
 
 
 @pytest.fixture
@@ -196,11 +202,12 @@ def test_a_large_model(place: Place) -> None:
 
 
 def killed_helper(place: Place, before: set[int]) -> int:
-    """Kill the next helper that is seen."""
+    """Kill the next helper that is seen: until it is dead it may be sent what nobody gets then."""
     end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         for pid in set(helpers(place)) - before:
             os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not alive(pid))  # type: ignore[misc]
             return pid
         time.sleep(0.005)
     raise AssertionError("no helper was seen")
