@@ -50,7 +50,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr(tempfile, "tempdir", None)
     url = f"sqlite:///{tmp_path}/runs.db"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOTRACK_", "OTEL_"))}
-    place = Place(tmp_path, url, kept | {"AUTOTRACK_STORE": url, "AUTOTRACK_EXPERIMENT": "tests"})
+    own = {"AUTOTRACK_STORE": url, "AUTOTRACK_EXPERIMENT": "tests"}
+    own["AUTOTRACK_SYSTEM_METRICS"] = "0"  # on a busy machine some run lasts long enough to have samples
+    place = Place(tmp_path, url, kept | own)
     yield place
     for process in place.started:
         if process.returncode is None:  # not reaped, so the group is still its own
