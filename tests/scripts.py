@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import socket
 import subprocess
 import sys
 import textwrap
@@ -110,6 +113,15 @@ def wait_until(true: Callable[[], bool], timeout: float = TIMEOUT) -> None:
     end = time.monotonic() + timeout
     while not true() and time.monotonic() < end:
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port to listen at, now and again: one that no system gives to a client meanwhile."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def end_line(states: str, points: int, skipped: str = "") -> str:

@@ -19,7 +19,7 @@ from autotrack.otlp.requests import halves, merged
 from autotrack.records import SpanRecord
 
 from .receiver import Receiver
-from .scripts import TIMEOUT, Place
+from .scripts import TIMEOUT, Place, free_port
 from .test_shipping import POINTS, assert_arrived, spooled, sync
 
 TRAIN = """
@@ -134,20 +134,13 @@ def test_tls_is_checked_against_the_named_certificate(store: Place, certificate:
 # --- a collector between --------------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A real collector that passes spans on to the receiver: its addresses for HTTP and gRPC."""
     spec = importlib.util.find_spec("rotel")
     assert spec is not None
     assert spec.origin is not None
-    http, grpc = _free_port(), _free_port()
+    http, grpc = free_port(), free_port()
     log = (tmp_path / "rotel.log").open("w")
     process = subprocess.Popen(
         [

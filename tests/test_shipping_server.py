@@ -14,7 +14,7 @@ import pytest
 
 from autotrack.states import State
 
-from .scripts import TIMEOUT, Place, curve
+from .scripts import TIMEOUT, Place, curve, free_port
 from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
 
 
@@ -23,7 +23,7 @@ class Server:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.port = 0
+        self.port = free_port()
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:

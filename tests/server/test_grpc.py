@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,16 +19,11 @@ from autotrack.server.access import Access
 from autotrack.server.app import Server
 from autotrack.server.serving import Serving, serve
 
-from ..scripts import TIMEOUT
+from ..scripts import TIMEOUT, free_port
 from .live import Threaded
 from .test_otlp_in import body_of, curve, points
 
 TOKEN = [("authorization", "Bearer secret")]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 from autotrack.grammar import parse_filter
 from autotrack.server import ui
 
-from ..scripts import TIMEOUT, Place, wait_for
+from ..scripts import TIMEOUT, Place, free_port, wait_for
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'"
@@ -382,10 +382,10 @@ def test_what_comes_in_leaves_alone_what_is_being_typed(page: Page, store: Place
 
 def test_a_server_that_goes_away_is_told_and_its_return_is_seen(page: Page, store: Place) -> None:
     store.run("import autotrack\nwith autotrack.run('before'): pass")
-    with serving(store) as address:
+    port = free_port()
+    with serving(store, port) as address:
         page.goto(address)
         expect(rows(page)).to_have_count(1)
-        port = int(address.rstrip("/").rpartition(":")[2])
     expect(page.locator(".connection")).to_contain_text("the server does not answer")
     page.get_by_role("columnheader", name="name").get_by_role("button").click()
     expect(page.get_by_role("alert")).to_have_text(re.compile("The server does not answer"))
