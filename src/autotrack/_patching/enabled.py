@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration
 from .driver import Driver
+from .follower import Follower
 from .imports import when_imported
 from .observer import Observer
 from .patcher import Patcher
@@ -57,6 +58,8 @@ class EnabledIntegration:
     def _wrapper(self, hook: Hook) -> Wrapper:
         if hook.observes:
             return Observer(self._integration, hook, self._recorder)
+        if hook.follows:
+            return Follower(self._integration, hook, self._recorder)
         return Driver(self._integration, hook, self._recorder, self._experiment)
 
     def _patch_when_imported(self, target: str, hook: Hook, wrapper: Wrapper) -> None:
