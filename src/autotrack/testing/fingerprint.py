@@ -9,26 +9,29 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def fingerprint(value: Any, around: frozenset[int] = frozenset()) -> Any:
+def fingerprint(value: Any, seen: dict[int, Any] | None = None) -> Any:
     """Equal for values that are the same bit by bit.
 
     By the pickle where there is one, else piece by piece, and of what has no pieces only its class; so
-    too of what is one of those `around` it.
+    too of what was `seen` already, as objects may hold each other.
     """
-    if id(value) in around:
+    seen = {} if seen is None else seen
+    if id(value) in seen:
         return type(value)
-    inside = around | {id(value)}
     if isinstance(value, (list, tuple)):
-        return type(value), [fingerprint(item, inside) for item in value]
+        seen[id(value)] = value
+        return type(value), [fingerprint(item, seen) for item in value]
     if isinstance(value, dict):
+        seen[id(value)] = value
         items = value.items()
-        return type(value), [(fingerprint(key, inside), fingerprint(item, inside)) for key, item in items]
+        return type(value), [(fingerprint(key, seen), fingerprint(item, seen)) for key, item in items]
     try:
         return pickle.dumps(value)
     except Exception:  # noqa: BLE001  what may not be pickled says so in any way
+        seen[id(value)] = value
         state = getattr(value, "__dict__", None)
         pieces = dict(state) if isinstance(state, Mapping) else {}
-        return type(value), fingerprint(pieces, inside) if pieces else None
+        return type(value), fingerprint(pieces, seen) if pieces else None
 
 
 def random_states() -> dict[str, Any]:

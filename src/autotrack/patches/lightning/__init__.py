@@ -42,7 +42,7 @@ class Lightning(Integration):
     """Hyper-parameters, settings, every logged metric at its step, learning rates, what came of it."""
 
     name = "lightning"
-    requires = "lightning>=2.0"
+    requires = "lightning>=2.4"
     Options = LightningOptions
     package: ClassVar[str] = "lightning.pytorch"
     """Where the targets are: `{package}` in their text."""
@@ -55,7 +55,7 @@ class Lightning(Integration):
         run.log_params(self.settings(call))
         fit = call.follower = Following(run, call.instance, self.options)
         outcome = yield
-        fit.finish(outcome.error)
+        fit.finish()
 
     @hook("{package}:Trainer.validate", "{package}:Trainer.test", evaluates=True, seals=True)
     def evaluate(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
@@ -66,9 +66,14 @@ class Lightning(Integration):
             run.log_params(self.settings(call))
         evaluation = call.follower = Following(run, call.instance, self.options)
         outcome = yield
-        evaluation.finish_evaluation(outcome.error)
+        evaluation.finish_evaluation()
 
     # --- inside ---------------------------------------------------------------------------------
+
+    @follow("{package}.trainer.connectors.signal_connector:_SignalConnector.register_signal_handlers")
+    def signals_are_handled(self, call: Following, connector: Any, args: tuple[Any, ...]) -> None:
+        """Lightning ends a step before it obeys a SIGTERM, and calls the handler that it finds."""
+        call.sigterm.leave()
 
     @follow(LOOPS + ".fit_loop:_FitLoop.run")
     def begin(self, fit: Following, loop: Any, args: tuple[Any, ...]) -> None:
@@ -138,5 +143,5 @@ class PytorchLightning(Lightning):
     """The same library under its older name, which may be installed beside the other."""
 
     name = "pytorch_lightning"
-    requires = "pytorch-lightning>=2.0"
+    requires = "pytorch-lightning>=2.4"
     package = "pytorch_lightning"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...recording.process import SigtermLeft
 from .data import log_data
 from .points import Points
 from .results import log_checkpoints, log_early_stopping
@@ -21,6 +22,7 @@ class Following:
     def __init__(self, run: ActiveRun, trainer: Any, options: LightningOptions) -> None:
         self.trainer = trainer
         self.points = Points(run, trainer, options.every)
+        self.sigterm = SigtermLeft()
         self._run = run
         self._options = options
         self._settings = trainer_settings(trainer)
@@ -51,12 +53,14 @@ class Following:
         if self._options.log_dataset:
             log_data(self._run, self.trainer, self._told)
 
-    def finish(self, error: BaseException | None) -> None:
+    def finish(self) -> None:
         """What came of it, also where it failed."""
+        self.sigterm.take_back()
         self.points.finish()
         log_early_stopping(self._run, self.trainer)
         if self._options.log_model:
             log_checkpoints(self._run, self.trainer, self._options.checkpoint_max_bytes)
 
-    def finish_evaluation(self, error: BaseException | None) -> None:
+    def finish_evaluation(self) -> None:
+        self.sigterm.take_back()
         self.log_data()
