@@ -18,7 +18,7 @@ from . import options as opts
 from ._patching.imports import when_imported
 from ._patching.submission import SubmissionPoints
 from ._settings import general_options, records_as_told, targets
-from ._surroundings import experiment_from_folders, main_path
+from ._surroundings import experiment_from_folders, main_path, script_name
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
@@ -394,7 +394,7 @@ def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
 
     already = _enabled.get(integration.name)
     if already is None:
-        _enabled[integration.name] = EnabledIntegration(integration, recorder, experiment)
+        _enabled[integration.name] = EnabledIntegration(integration, recorder, experiment, script_name)
     else:
         already.change(given)
 

@@ -19,6 +19,7 @@ from ..recording.run import current
 from .frames import Frame, frames, is_instance_in, silence, silent
 from .guarding import GuardedHook, Steps
 from .resting import RestingRun, resting_runs
+from .runs import TrainingRuns
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
@@ -34,7 +35,7 @@ class Driver:
         integration: Integration,
         hook: Hook,
         recorder: Callable[[], Recorder],
-        experiment: Callable[[], str],
+        runs: TrainingRuns,
     ) -> None:
         self.hook = GuardedHook(integration, hook, recorder)
         self.stays_open = hook.stays_open
@@ -43,7 +44,7 @@ class Driver:
         self._is_nested = hook.nested
         self._integration = integration
         self.recorder = recorder
-        self._experiment = experiment
+        self._runs = runs
 
     def __call__(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -76,7 +77,7 @@ class Driver:
         outer = frames.get()
         if silent.get() or (outer and outer[-1].is_sealed) or is_instance_in(instance, outer):
             return None  # not the user's; or super().fit, or fit calling partial_fit: one call
-        if not outer and self._is_no_concern():
+        if not outer and self._runs.is_no_concern():
             return None
         session = _Session(self, Call(wrapped, instance, args, kwargs), outer)
         try:
@@ -90,25 +91,12 @@ class Driver:
             return None
         return session
 
-    def _is_no_concern(self) -> bool:
-        """Whether this process records for the runs of another one, of which none goes on here."""
-        recorder = self.recorder()
-        return recorder.joined.only and recorder.active_run() is None
-
     def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
         """The run an outermost call belongs to, and whether it is the integration's own to end."""
-        run = self.recorder().active_run()
-        if run is None:
-            return self._new_run(name, self._experiment()), True
-        run.begin_if_new()
-        if (run.inherited and not self.stays_open) or self.evaluates:
-            return run, False  # a worker of many, perhaps: their params and models would be mixed
-        # A transformer is a `fit` span of it; its steps might be too many for that.
-        is_its_own = run.claim() if _is_predictor(call) else not self.stays_open
-        return (run, False) if is_its_own else (self._new_run(name, run.experiment), True)
-
-    def _new_run(self, name: str, experiment: str) -> ActiveRun:
-        return self.recorder().new_run(name, experiment, explicit=False, ambient=not self.stays_open)
+        if self.evaluates and (run := self.recorder().active_run()) is not None:
+            run.begin_if_new()
+            return run, False
+        return self._runs.run_of(name, _is_predictor(call), self.stays_open)
 
     def hooks_into(self, outer: tuple[Frame, ...]) -> bool:
         """Whether the hook runs for a call at this depth, or the call is only a `fit` span.

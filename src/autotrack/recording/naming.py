@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any
 
@@ -28,6 +28,17 @@ def name_of(thing: Any, frame: FrameType | None) -> str | None:
             break
         frame = frame.f_back
     return name
+
+
+def variables_near(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
+    """The variables where `frame` is, and of those that called it, from the innermost on."""
+    for _ in range(MAX_FRAMES):
+        if frame is None:
+            return
+        yield _locals(frame)
+        if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a module's are the same
+            yield frame.f_globals
+        frame = frame.f_back
 
 
 def _name_here(thing: Any, frame: FrameType) -> tuple[str | None, bool]:

@@ -95,6 +95,8 @@ class ActiveRun:
         self._claimed = False
         self._inherited = False
         self._rests_since: int | None = None
+        self.active_until: int | None = None
+        """perf_counter_ns of the last step of a training that no call encloses: it ends with that."""
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
@@ -152,6 +154,23 @@ class ActiveRun:
             inside = "" if file == source else f"/{file.relative_to(source).as_posix()}"
             if self._segment:
                 self._recorder.store_artifact(self._segment, file, target + inside)
+
+    @never_raises
+    def keep_file(self, path: Path, name: str, is_the_same: Callable[[], bool]) -> None:
+        """Keep a copy of a file as the run's `name`, a moment later if it is the same by then.
+
+        One larger than `model_max_bytes` is one line in the log.
+        """
+
+        def copy(segment: Segment) -> None:
+            if not is_the_same():
+                return
+            if path.stat().st_size > self._recorder.options.model_max_bytes:
+                self.omit(f"artifact {name!r}: it has more bytes than model_max_bytes")
+            else:
+                self._recorder.store_artifact(segment, path, name)
+
+        self.later(copy)
 
     @never_raises
     def log_text(self, text: str, name: str) -> None:
@@ -276,6 +295,8 @@ class ActiveRun:
             self.ended = True
             if self._rests_since is not None:
                 state, error, at = State.FINISHED, None, self._rests_since
+            elif state is State.FINISHED and at is None and self.active_until is not None:
+                at = self.active_until + segment.clock_offset
         if self._ambient:
             self._leave_context(segment)
         if not self._inherited:

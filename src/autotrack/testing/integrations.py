@@ -19,7 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from .. import plugins
-from ..integration import Hook, Integration
+from ..integration import Hook, Integration, Kind
 from ..recording.outcomes import message_of
 from ..recording.recorder import Recorder
 from ..recording.run import ActiveRun
@@ -112,7 +112,7 @@ class IntegrationConformance:
     def test_every_hook_is_a_generator(self) -> None:
         hooks = self.integration.hooks()
         assert hooks, f"{self.integration.__qualname__} has no hook: mark a method with @hook"
-        functions = [hook.function for hook in hooks if not (hook.observes or hook.follows)]
+        functions = [hook.function for hook in hooks if hook.kind is Kind.HOOK]
         plain = [function.__name__ for function in functions if not inspect.isgeneratorfunction(function)]
         assert not plain, f"{plain} must be generators: `outcome = yield` where the library's call goes"
 

@@ -71,18 +71,18 @@ class Lightning(Integration):
     # --- inside ---------------------------------------------------------------------------------
 
     @follow("{package}.trainer.connectors.signal_connector:_SignalConnector.register_signal_handlers")
-    def signals_are_handled(self, call: Following, connector: Any, args: tuple[Any, ...]) -> None:
+    def signals_are_handled(self, call: Following, connector: Any, *_: Any) -> None:
         """Lightning ends a step before it obeys a SIGTERM, and calls the handler that it finds."""
         call.sigterm.leave()
 
     @follow(LOOPS + ".fit_loop:_FitLoop.run")
-    def begin(self, fit: Following, loop: Any, args: tuple[Any, ...]) -> None:
+    def begin(self, fit: Following, loop: Any, *_: Any) -> None:
         """Everything is set up, nothing trained."""
         if loop.trainer is fit.trainer:
             fit.begin()
 
     @follow(LOOPS + ".fit_loop:_FitLoop.advance")
-    def epoch_begins(self, fit: Following, loop: Any, args: tuple[Any, ...]) -> None:
+    def epoch_begins(self, fit: Following, loop: Any, *_: Any) -> None:
         if loop.trainer is fit.trainer:
             fit.log_data()
 
@@ -90,29 +90,29 @@ class Lightning(Integration):
         LOOPS + ".optimization.automatic:_AutomaticOptimization.run",
         LOOPS + ".optimization.manual:_ManualOptimization.run",
     )
-    def step_begins(self, fit: Following, loop: Any, args: tuple[Any, ...]) -> None:
+    def step_begins(self, fit: Following, loop: Any, *_: Any) -> None:
         if loop.trainer is fit.trainer:
             fit.points.take_rates()
 
     @follow(CONNECTOR + ".update_train_step_metrics")
-    def step_ends(self, fit: Following, connector: Any, args: tuple[Any, ...]) -> None:
+    def step_ends(self, fit: Following, connector: Any, *_: Any) -> None:
         if connector.trainer is fit.trainer:
             fit.points.log_step()
 
     @follow(CONNECTOR + ".update_train_epoch_metrics")
-    def epoch_ends(self, fit: Following, connector: Any, args: tuple[Any, ...]) -> None:
+    def epoch_ends(self, fit: Following, connector: Any, *_: Any) -> None:
         if connector.trainer is fit.trainer:
             fit.points.log_epoch(connector.metrics["log"])
 
     @follow(CONNECTOR + ".update_eval_step_metrics")
-    def evaluation_step_ends(self, fit: Following, connector: Any, args: tuple[Any, ...]) -> None:
+    def evaluation_step_ends(self, fit: Following, connector: Any, step: int) -> None:
         if connector.trainer is fit.trainer:
-            fit.points.log_evaluation_step(*args)
+            fit.points.log_evaluation_step(step)
 
     @follow(CONNECTOR + ".log_eval_end_metrics")
-    def evaluation_ends(self, fit: Following, connector: Any, args: tuple[Any, ...]) -> None:
+    def evaluation_ends(self, fit: Following, connector: Any, metrics: Mapping[str, Any]) -> None:
         if connector.trainer is fit.trainer and not connector.trainer.sanity_checking:
-            fit.points.log_epoch(*args)
+            fit.points.log_epoch(metrics)
 
     # --- what the driver asks ---------------------------------------------------------------------
 
