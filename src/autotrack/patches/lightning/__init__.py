@@ -128,7 +128,9 @@ class Lightning(Integration):
         data = call.arguments["datamodule"]
         if data is None:
             data = call.arguments.get("train_dataloaders", call.arguments.get("dataloaders"))
-        return {**trainer_settings(call.instance), **hyper_parameters(self.subject(call), data)}
+        path = call.arguments["ckpt_path"]
+        resumed = {"ckpt_path": path} if path is not None else {}
+        return {**trainer_settings(call.instance), **resumed, **hyper_parameters(self.subject(call), data)}
 
     @classmethod
     def hooks(cls) -> list[Hook]:

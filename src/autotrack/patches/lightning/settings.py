@@ -18,10 +18,24 @@ EARLY_STOPPING = ("monitor", "mode", "patience", "min_delta")
 LARGE = 100
 """Entries of a dict among the hyper-parameters that are not params of their own any more."""
 
-_short = reprlib.Repr()
-_short.maxlevel = 4
-_short.maxdict = _short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = LARGE
-_short.maxstring = _short.maxlong = _short.maxother = 1 << 14
+
+class _Short(reprlib.Repr):
+    """`repr` up to a size and depth; the class of what has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = LARGE
+        self.maxstring = self.maxlong = self.maxother = 1 << 14
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        try:
+            return repr(x)[: self.maxother]
+        except Exception:  # noqa: BLE001  a user's repr may raise anything
+            return f"<{type(x).__name__}>"
+
+
+_short = _Short()
 
 
 def trainer_settings(trainer: Any) -> dict[str, Any]:
@@ -99,10 +113,9 @@ def _flat(prefix: str, settings: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]
 
 
 def _told(value: Any) -> Any:
-    """Anything else than a scalar as text of bounded length."""
+    """Scalars and functions as they are, a module's class, anything else as text of bounded length."""
+    if hasattr(value, "parameters") and hasattr(value, "forward"):
+        return type(value).__name__
     if value is None or isinstance(value, (str, bool, int, float, type)) or callable(value):
-        return type(value).__name__ if hasattr(value, "parameters") else value
-    try:
-        return value if getattr(value, "ndim", None) == 0 else _short.repr(value)
-    except Exception:  # noqa: BLE001  a user's repr may raise anything
-        return f"<{type(value).__name__}>"
+        return value
+    return value if getattr(value, "ndim", None) == 0 else _short.repr(value)
