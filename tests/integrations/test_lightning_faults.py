@@ -75,6 +75,7 @@ STOPPED = """
     import os, signal, sys, warnings
     import lightning.pytorch as pl
     import torch
+    from torch.utils.data import DataLoader
 
     warnings.simplefilter("ignore")
     if sys.argv[2] == "on":
@@ -105,7 +106,7 @@ STOPPED = """
     pl.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[Goodbye()],
         enable_progress_bar=False, enable_model_summary=False,
-    ).fit(Line(), list(torch.ones(8, 1).split(2)))
+    ).fit(Line(), DataLoader(torch.ones(8, 1), batch_size=2))
     print("unreached")
 """
 

@@ -54,7 +54,7 @@ class Lightning(Integration):
 
         run.log_params(self.settings(call))
         fit = call.follower = Following(run, call.instance, self.options)
-        outcome = yield
+        yield
         fit.finish()
 
     @hook("{package}:Trainer.validate", "{package}:Trainer.test", evaluates=True, seals=True)
@@ -65,7 +65,7 @@ class Lightning(Integration):
         if not call.was_trained:
             run.log_params(self.settings(call))
         evaluation = call.follower = Following(run, call.instance, self.options)
-        outcome = yield
+        yield
         evaluation.finish_evaluation()
 
     # --- inside ---------------------------------------------------------------------------------
