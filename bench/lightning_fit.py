@@ -85,8 +85,9 @@ def steps() -> None:
     Of a block the median step counts, in its thread's CPU time; what other threads did meanwhile is
     shared out among the steps that were recorded.
     """
-    import autotrack
     import lightning.pytorch as pl
+
+    import autotrack
 
     autotrack.enable()
 

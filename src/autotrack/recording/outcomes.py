@@ -13,12 +13,16 @@ def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
     Libraries turn a signal into an exit: they leave while they handle Ctrl-C, and what they raise on
     SIGTERM is a class of their own below SystemExit.
     """
-    is_exit = type(error) is SystemExit
-    if is_exit and isinstance(error.__context__, KeyboardInterrupt):
-        error, is_exit = error.__context__, False
-    if error is None or isinstance(error, GeneratorExit) or (is_exit and not error.code):  # type: ignore[attr-defined]
+    if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+        error = error.__context__
+    is_plain_exit = type(error) is SystemExit
+    if (
+        error is None
+        or isinstance(error, GeneratorExit)
+        or (isinstance(error, SystemExit) and is_plain_exit and not error.code)
+    ):
         return State.FINISHED, None
-    state = State.FAILED if is_exit or isinstance(error, Exception) else State.KILLED
+    state = State.FAILED if is_plain_exit or isinstance(error, Exception) else State.KILLED
     return state, RunError(qualified_name(type(error)), message_of(error), _traceback(error))
 
 

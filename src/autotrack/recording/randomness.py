@@ -14,16 +14,10 @@ from typing import Any
 from .. import semconv as sc
 from ..semconv import Scalar
 
-
-def _signed(seed: int) -> int:
-    """One that nobody chose is any of 64 bits: as int64 `torch.manual_seed` takes it just as well."""
-    return seed - (1 << 64) if seed >= 1 << 63 else seed
-
-
 _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "random": (sc.RANDOM_PYTHON, lambda random: random.getstate()),
     "numpy.random": (sc.RANDOM_NUMPY, lambda random: random.get_state(legacy=False)),
-    "torch.random": (sc.RANDOM_TORCH, lambda random: _signed(random.initial_seed())),
+    "torch.random": (sc.RANDOM_TORCH, lambda random: random.initial_seed()),
 }
 
 
