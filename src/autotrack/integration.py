@@ -131,6 +131,7 @@ class Kind(Enum):
     WATCH = "watch"
     PLUG = "plug"
     FOLLOW = "follow"
+    IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,11 @@ def plug(target: str, unless: str | None = None) -> Callable[[HookFunction], Hoo
     unless: as for `watch`.
     """
     return _marker((target,), kind=Kind.PLUG, unless=unless)
+
+
+def imported(module: str) -> Callable[[HookFunction], HookFunction]:
+    """Mark a method, `method(self, module)`, as called once that module is imported, if it ever is."""
+    return _marker((module,), kind=Kind.IMPORTED)
 
 
 def _marker(targets: tuple[str, ...], **how: Any) -> Callable[[HookFunction], HookFunction]:

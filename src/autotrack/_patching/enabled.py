@@ -16,7 +16,7 @@ from .observer import Observer
 from .patcher import Patcher
 from .runs import TrainingRuns
 from .targets import found, patch_target
-from .watcher import Watcher, never
+from .watcher import Watcher, plugged
 from .wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -43,12 +43,7 @@ class EnabledIntegration:
         self._patcher = Patcher()
         self._cancel: list[Callable[[], None]] = []
         for hook in integration.hooks():
-            if hook.kind is Kind.PLUG:
-                self._plug_in_when_imported(hook)
-                continue
-            wrapper = self._wrapper(hook)
-            for target in hook.targets:
-                self._patch_when_imported(target, hook, wrapper)
+            self._switch_on(hook)
 
     @property
     def options(self) -> Any:
@@ -65,6 +60,22 @@ class EnabledIntegration:
             cancel()
         self._patcher.unpatch()
 
+    def _switch_on(self, hook: Hook) -> None:
+        if hook.kind in (Kind.PLUG, Kind.IMPORTED):
+            guarded = GuardedHook(self._integration, hook, self._recorder)
+            [target] = hook.targets
+            if hook.kind is Kind.IMPORTED:
+                self._when_imported(target, guarded.tell)
+            else:
+                self._when_imported(target, lambda _: self._plug_in(target, plugged(guarded, hook.unless)))
+            return
+        wrapper = self._wrapper(hook)
+        for target in hook.targets:
+            self._patch_when_imported(target, hook, wrapper)
+
+    def _plug_in(self, target: str, function: Callable[..., None]) -> None:
+        self._cancel.append(found(target)(function).remove)
+
     def _wrapper(self, hook: Hook) -> Wrapper:
         if hook.kind is Kind.OBSERVE:
             return Observer(self._integration, hook, self._recorder)
@@ -76,16 +87,6 @@ class EnabledIntegration:
 
     def _patch_when_imported(self, target: str, hook: Hook, wrapper: Wrapper) -> None:
         self._when_imported(target, lambda module: patch_target(self._patcher, module, target, hook, wrapper))
-
-    def _plug_in_when_imported(self, hook: Hook) -> None:
-        [target] = hook.targets
-        tell = GuardedHook(self._integration, hook, self._recorder).tell
-
-        def plug_in(_: ModuleType) -> None:
-            is_off = found(hook.unless) if hook.unless else never
-            self._cancel.append(found(target)(lambda *args: None if is_off() else tell(*args)).remove)
-
-        self._when_imported(target, plug_in)
 
     def _when_imported(self, target: str, act: Callable[[ModuleType], None]) -> None:
         def guarded(module: ModuleType) -> None:

@@ -25,7 +25,7 @@ class TrainingRuns:
     def is_off(self) -> bool:
         """See `integration.TrainingRuns`."""
         outer = frames.get()
-        return bool(outer and outer[-1].is_sealed) or silent.get()
+        return outer[-1].is_sealed if outer else silent.get()
 
     def is_no_concern(self) -> bool:
         """Whether this process records for the runs of another one, of which none goes on here."""

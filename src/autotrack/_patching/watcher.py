@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Seen
@@ -29,23 +29,7 @@ class Watcher:
 
         torch.compile traces through it as through the library's, which it cannot with wrapt's.
         """
-        tell = self._hook.tell
-        is_off = found(self._unless) if self._unless else never
-
-        @functools.wraps(wrapped)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            if is_off() or not patch.on:
-                return wrapped(*args, **kwargs)
-            started = perf_counter_ns()
-            try:
-                value = wrapped(*args, **kwargs)
-            except BaseException as error:
-                tell(Seen(args, kwargs, None, error, started))
-                raise
-            tell(Seen(args, kwargs, value, None, started))
-            return value
-
-        return watched  # type: ignore[return-value]
+        return _watched(wrapped, self._hook.tell, _question(self._unless), patch)
 
     def __call__(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -62,6 +46,46 @@ class Watcher:
         return value
 
 
-def never() -> bool:
-    """What is asked where a hook is always on."""
+def plugged(hook: GuardedHook, unless: str | None) -> Callable[..., None]:
+    """What is given to a library as a hook of its own kind."""
+    return _plugged(hook.tell, _question(unless))
+
+
+def our_codes() -> list[CodeType]:
+    """Of the functions that stand between a library and its user, for compilers that are to skip them."""
+    return [c for f in (_watched, _plugged) for c in f.__code__.co_consts if isinstance(c, CodeType)]
+
+
+def _watched(
+    wrapped: Callable[..., Any], tell: Callable[[Seen], None], is_off: Callable[[], bool], patch: Patch
+) -> FunctionType:
+    @functools.wraps(wrapped)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if is_off() or not patch.on:
+            return wrapped(*args, **kwargs)
+        started = perf_counter_ns()
+        try:
+            value = wrapped(*args, **kwargs)
+        except BaseException as error:
+            tell(Seen(args, kwargs, None, error, started))
+            raise
+        tell(Seen(args, kwargs, value, None, started))
+        return value
+
+    return watched  # type: ignore[return-value]
+
+
+def _plugged(tell: Callable[..., None], is_off: Callable[[], bool]) -> Callable[..., None]:
+    def hook(*args: Any) -> None:
+        if not is_off():
+            tell(*args)
+
+    return hook
+
+
+def _question(unless: str | None) -> Callable[[], bool]:
+    return found(unless) if unless else _never
+
+
+def _never() -> bool:
     return False

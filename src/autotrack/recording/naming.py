@@ -22,7 +22,7 @@ def name_of(thing: Any, frame: FrameType | None) -> str | None:
     for _ in range(MAX_FRAMES):
         if frame is None:
             break
-        found, is_parameter = _name_here(thing, frame)
+        found, is_parameter = name_here(thing, frame)
         name = found or name
         if found and not is_parameter:
             break
@@ -41,8 +41,11 @@ def variables_near(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
         frame = frame.f_back
 
 
-def _name_here(thing: Any, frame: FrameType) -> tuple[str | None, bool]:
-    """The first name in the order of their making, and whether it is only a parameter's."""
+def name_here(thing: Any, frame: FrameType) -> tuple[str | None, bool]:
+    """The first name in the order of their making, and whether it is only a parameter's.
+
+    Where there is none, that is None and False.
+    """
     for name in _names(thing, frame.f_globals):
         return name, False
     code = frame.f_code

@@ -390,6 +390,14 @@ class ActiveRun:
         """Whether the run belongs to another process: the one that forked this one, or had it join."""
         return self._inherited
 
+    def log_row(self, row: dict[str, float], step: int, at: int) -> None:
+        """Record values that are final, in a dict that nobody changes any more; `at`: perf_counter_ns.
+
+        It is what `log` comes to, without a look at each value.
+        """
+        if self._segment and row:
+            self._recorder.push_row((self._segment, row, step, at))
+
     def log_past(self, metrics: dict[str, float], step: int, at: int) -> None:
         """Record values of a moment that has passed, `at` unix ns."""
         if self._segment and metrics:

@@ -23,7 +23,7 @@ Place = tuple[Any, str]
 
 def targets(integration: type[Integration]) -> list[tuple[Hook, str]]:
     """Each target that is patched, with its hook."""
-    hooks = [hook for hook in integration.hooks() if hook.kind is not Kind.PLUG]
+    hooks = [hook for hook in integration.hooks() if hook.kind not in (Kind.PLUG, Kind.IMPORTED)]
     return [(hook, target) for hook in hooks for target in hook.targets]
 
 

@@ -11,17 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...integration import Integration, Seen, plug, watch
+from ...integration import Integration, Seen, imported, plug, watch
 from .amp import Amp
 from .checkpoints import keep_checkpoint
-from .gathering import Gathering
+from .compiling import COMPILING, leave_ours_alone
+from .gathering import Threads
 from .loaders import Loaders
 from .loops import Loops
 from .losses import Losses
 from .tensorboard import log_hparams, log_scalar
-
-COMPILING = "torch.compiler:is_compiling"
-"""True where torch.compile traces: it is to find the library's own functions."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Torch(Integration):
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
-        self._gathering = Gathering()
+        self._threads = Threads()
         self._loaders = Loaders()
         self._losses = Losses()
         self._amp = Amp()
@@ -54,10 +52,11 @@ class Torch(Integration):
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
+        gathering = self._threads.gathering
         if self.runs.is_off():
-            self._gathering.clear()
+            gathering.clear()
         else:
-            self._loops.step(optimizer, self._gathering, self.runs, self.options.every)
+            self._loops.step(optimizer, gathering, self.runs, self.options.every)
 
     @watch("torch.optim.optimizer:Optimizer.__init__")
     def built(self, seen: Seen) -> None:
@@ -78,25 +77,25 @@ class Torch(Integration):
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
         if seen.error is None and not self.runs.is_off():
-            self._losses.note(seen, self._gathering, self._amp)
+            self._losses.note(seen, self._threads.gathering, self._amp)
 
     @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:
         """The norm of all gradients, where the user has it computed."""
         if seen.error is None:
-            self._gathering.note("grad_norm", seen.value)
+            self._threads.gathering.note("grad_norm", seen.value)
 
     @watch("torch.amp.grad_scaler:GradScaler.scale", unless=COMPILING)
     def scaled(self, seen: Seen) -> None:
         """The loss before it was scaled is the one to record."""
         if seen.error is None:
-            self._amp.scaled(seen, self._gathering)
+            self._amp.scaled(seen, self._threads.gathering)
 
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
         if seen.error is None and not self.runs.is_off():
-            self._loops.skipped(seen, self._gathering)
+            self._loops.skipped(seen, self._threads.gathering)
 
     @watch("torch.utils.data.dataloader:DataLoader.__iter__")
     def iterated(self, seen: Seen) -> None:
@@ -111,14 +110,19 @@ class Torch(Integration):
         if passage is None or self.runs.is_off():
             return
         if seen.error is None:
-            self._gathering.fetched(passage, seen)
+            self._threads.gathering.fetched(passage, seen)
         elif isinstance(seen.error, StopIteration):
-            self._loops.passed(passage, self._gathering)
+            self._loops.passed(passage, self._threads.gathering)
 
     @watch("torch.nn.modules.module:Module.eval")
     def evaluates(self, seen: Seen) -> None:
         """Time from here on is not the step's."""
-        self._gathering.evaluates()
+        self._threads.gathering.evaluates()
+
+    @imported("torch._dynamo.eval_frame")
+    def compiles(self, eval_frame: Any) -> None:
+        """torch.compile is there."""
+        leave_ours_alone(eval_frame)
 
     @watch("torch:save")
     def saved(self, seen: Seen) -> None:

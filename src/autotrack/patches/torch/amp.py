@@ -32,6 +32,11 @@ class Amp(threading.local):
         self._scaled = [entry for entry in self._scaled if entry[0]() is not None]
         self._scaled.append((weakref.ref(seen.value), weakref.ref(original), value))
 
+    @property
+    def is_used(self) -> bool:
+        """Whether this thread scales losses."""
+        return bool(self._scaled)
+
     def unscaled(self, root: Any) -> tuple[Any, float | None]:
         """The tensor that a root was scaled from, and its value; the root itself and None for others."""
         for reference, original, value in self._scaled:

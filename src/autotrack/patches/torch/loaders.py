@@ -5,42 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 
 class Pass:
     """One iteration over a loader: its batches so far, and whether they were trained on.
 
-    epoch: the number of this pass among those its loop was trained on; None while it is none of them.
+    settings: what the loader is set to. epoch: the number of this pass among those its loop was
+    trained on; None while it is none of them.
     """
 
-    __slots__ = ("began", "epoch", "loader", "samples")
+    __slots__ = ("began", "epoch", "samples", "settings")
 
     def __init__(self, loader: Any) -> None:
-        self.loader = ref(loader)
+        self.settings = _settings(loader)  # of the loader nobody may hold more than this, later
         self.began = perf_counter_ns()
         self.samples = 0
         self.epoch: int | None = None
 
-    def took(self, batch: Any, started: int) -> int:
-        """A batch came, asked for at `started`; gives the time, perf_counter_ns."""
+    def took(self, batch: Any) -> int:
+        """A batch came; gives the time, perf_counter_ns."""
         self.samples += rows_of(batch)
         return perf_counter_ns()
 
     def seconds(self) -> float:
         """How long it has gone on."""
         return (perf_counter_ns() - self.began) / 1e9
-
-    def settings(self) -> dict[str, Any]:
-        """What the loader is set to."""
-        loader = self.loader()
-        if loader is None:
-            return {}
-        settings = {"batch_size": loader.batch_size, "num_workers": loader.num_workers or None}
-        dataset = getattr(loader, "dataset", None)
-        settings["dataset"] = type(dataset).__name__
-        settings["dataset_length"] = _length(dataset)
-        return {name: value for name, value in settings.items() if value is not None}
 
 
 class Loaders:
@@ -71,6 +61,17 @@ def rows_of(batch: Any) -> int:
         else:
             break
     return 0
+
+
+def _settings(loader: Any) -> dict[str, Any]:
+    dataset = getattr(loader, "dataset", None)
+    settings = {
+        "batch_size": loader.batch_size,
+        "num_workers": loader.num_workers or None,
+        "dataset": type(dataset).__name__,
+        "dataset_length": _length(dataset),
+    }
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _length(dataset: Any) -> int | None:

@@ -32,22 +32,22 @@ def model_of(parameters: set[int], frame: FrameType | None) -> Any:
     return best
 
 
-def facts(model: Any, prefix: str) -> dict[str, Any]:
+def facts(model: Any) -> dict[str, Any]:
     """Its class, its size, and where and how its parameters are kept."""
     bare, wrappers = unwrapped(model)
     own = list(model.parameters())
     found: dict[str, Any] = {
-        f"{prefix}model": qualified_name(type(bare)),
-        f"{prefix}parameters": sum(p.numel() for p in own),
-        f"{prefix}trainable_parameters": sum(p.numel() for p in own if p.requires_grad),
+        "model": qualified_name(type(bare)),
+        "parameters": sum(p.numel() for p in own),
+        "trainable_parameters": sum(p.numel() for p in own if p.requires_grad),
     }
     if own:
         found |= {
-            f"{prefix}device": str(own[0].device),
-            f"{prefix}dtype": str(own[0].dtype).partition(".")[2],
+            "device": str(own[0].device),
+            "dtype": str(own[0].dtype).partition(".")[2],
         }
     if "OptimizedModule" in wrappers:
-        found[f"{prefix}compiled"] = True
+        found["compiled"] = True
     return found
 
 

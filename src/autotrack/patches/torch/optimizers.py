@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ...recording import values
 
 if TYPE_CHECKING:
-    from .loops import Loop
+    from .loop import Loop
 
-NOT_SETTINGS = {"params", "initial_lr", "param_names"}
-"""Entries of a parameter group that are no hyper-parameters; schedulers add the second."""
+NOT_SETTINGS = {
+    *("params", "param_names", "initial_lr"),
+    *("capturable", "differentiable", "foreach", "fused"),
+}
+"""Entries of a parameter group that are no hyper-parameters: a scheduler's, and how the same is computed."""
 NOT_SCHEDULED = {"optimizer", "last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs"}
 """Attributes of a scheduler that say how far it is; all others that are plain are its settings."""
 
@@ -20,23 +23,23 @@ class Stepper:
     """One optimizer of a loop.
 
     prefix: stands before its names, "" for the loop's first. steps: those it has made.
-    last: perf_counter_ns of the latest.
     """
 
-    __slots__ = ("last", "loop", "prefix", "rates", "steps")
+    __slots__ = ("loop", "prefix", "rates", "steps")
 
     def __init__(self, loop: Loop, prefix: str) -> None:
         self.loop = loop
         self.prefix = prefix
         self.steps = 0
-        self.last: int | None = None
         self.rates: list[str] = []
 
     def add_rates(self, row: dict[str, float], optimizer: Any) -> None:
         """The learning rate of each group, as the step had it."""
         groups = optimizer.param_groups
-        while len(self.rates) < len(groups):
-            self.rates.append(f"{self.prefix}lr" + (f"/group{len(self.rates)}" if self.rates else ""))
+        if len(self.rates) < len(groups):
+            self.rates = [
+                f"{self.prefix}lr" + f"/group{number}" * (number > 0) for number in range(len(groups))
+            ]
         for name, group in zip(self.rates, groups, strict=False):
             rate = group.get("lr")
             if type(rate) is float:
@@ -45,24 +48,23 @@ class Stepper:
                 row[name] = values.number(name, rate)
 
 
-def settings(optimizer: Any, prefix: str) -> dict[str, Any]:
+def settings(optimizer: Any) -> dict[str, Any]:
     """Its class and the hyper-parameters of each group; those of later groups where they differ."""
-    found: dict[str, Any] = {f"{prefix}optimizer": type(optimizer).__name__}
     first = dict(_hyper_parameters(optimizer.param_groups[0]))
-    found |= {f"{prefix}{name}": value for name, value in first.items()}
+    found: dict[str, Any] = {"optimizer": type(optimizer).__name__, **first}
     for number, group in enumerate(optimizer.param_groups[1:], 1):
         for name, value in _hyper_parameters(group):
             if name not in first or first[name] != value:
-                found[f"{prefix}group{number}.{name}"] = value
+                found[f"group{number}.{name}"] = value
     return found
 
 
-def scheduler_settings(scheduler: Any, prefix: str) -> dict[str, Any]:
+def scheduler_settings(scheduler: Any) -> dict[str, Any]:
     """Its class and what it was made with, as far as its plain attributes tell."""
-    found: dict[str, Any] = {f"{prefix}scheduler": type(scheduler).__name__}
+    found: dict[str, Any] = {"scheduler": type(scheduler).__name__}
     for name, value in vars(scheduler).items():
         if not name.startswith("_") and name not in NOT_SCHEDULED and _is_plain(value):
-            found[f"{prefix}scheduler.{name}"] = value
+            found[f"scheduler.{name}"] = value
     return found
 
 
