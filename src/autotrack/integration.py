@@ -66,12 +66,16 @@ class Call:
     one: the list it returns takes the `fit` span, which the hook then puts where it belongs, and what
     goes on inside that call is not recorded; None is for one to be recorded as usual. `is_nested`: it
     goes on inside another training call itself. `number` counts the calls of a run that stays open.
-    `caller` is the user's code that made an observed call.
+    `caller` is the user's code that made an observed call. `follower`, if a hook sets it, is what the
+    integration's `@follow` methods get while the call goes on. `was_trained`: an evaluating call goes to
+    the run that trained its subject.
     """
 
     number = 0
     is_nested = False
     caller: FrameType | None = None
+    follower: Any = None
+    was_trained = False
     inner_fits: Callable[[Call], list[Fit] | None] | None = None
 
     def __init__(
@@ -126,6 +130,7 @@ class Kind(Enum):
     OBSERVE = "observe"
     WATCH = "watch"
     PLUG = "plug"
+    FOLLOW = "follow"
     IMPORTED = "imported"
 
 
@@ -145,6 +150,7 @@ class Hook:
     nested: bool = False
     stays_open: bool = False
     seals: bool = False
+    evaluates: bool = False
     unless: str | None = None
 
     @property
@@ -160,6 +166,7 @@ def hook(
     nested: bool = False,
     stays_open: bool = False,
     seals: bool = False,
+    evaluates: bool = False,
 ) -> Callable[[HookFunction], HookFunction]:
     """Mark a generator method, `method(self, run, call)`, as the hook around training calls.
 
@@ -170,6 +177,8 @@ def hook(
     stays_open: all calls on one object are one run, which stays open between them.
     seals: the hook tells all that goes on inside the call; training calls in there, as a trainer's own
     optimizer steps, are not recorded by themselves.
+    evaluates: the call trains nothing. It belongs to the run that trained its subject, ended or not, else
+    to the run that is open; with neither it is a run of its own.
     """
     return _marker(
         targets,
@@ -179,6 +188,7 @@ def hook(
         nested=nested,
         stays_open=stays_open,
         seals=seals,
+        evaluates=evaluates,
     )
 
 
@@ -192,6 +202,16 @@ def observe(
     observed one, nor where the library itself makes them.
     """
     return _marker(targets, kind=Kind.OBSERVE, subclasses=subclasses, mixins=mixins)
+
+
+def follow(*targets: str) -> Callable[[HookFunction], HookFunction]:
+    """Mark a method, `method(self, follower, *args)`, as told before each call inside a training.
+
+    That is how a training is seen to go on where it takes no callbacks. The innermost training call's
+    hook has set `call.follower`, else nothing is told; `args` are the inner call's positional ones, its
+    instance the first.
+    """
+    return _marker(targets, kind=Kind.FOLLOW)
 
 
 def watch(*targets: str, unless: str | None = None) -> Callable[[HookFunction], HookFunction]:
@@ -272,6 +292,10 @@ class Integration:
 
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()
+
+    def subject(self, call: Call) -> Any:
+        """What the call trains or evaluates: its class names the run. None: what a function returns."""
+        return call.instance
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """What the call is set to, cheap to get: the params of its `fit` span when it is nested."""

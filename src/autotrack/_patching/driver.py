@@ -40,6 +40,7 @@ class Driver:
         self.hook = GuardedHook(integration, hook, recorder)
         self.stays_open = hook.stays_open
         self.seals = hook.seals
+        self.evaluates = hook.evaluates
         self._is_nested = hook.nested
         self._integration = integration
         self.recorder = recorder
@@ -92,6 +93,9 @@ class Driver:
 
     def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
         """The run an outermost call belongs to, and whether it is the integration's own to end."""
+        if self.evaluates and (run := self.recorder().active_run()) is not None:
+            run.begin_if_new()
+            return run, False
         return self._runs.run_of(name, _is_predictor(call), self.stays_open)
 
     def hooks_into(self, outer: tuple[Frame, ...]) -> bool:
@@ -101,6 +105,18 @@ class Driver:
         their metrics would mix.
         """
         return not outer or (self._is_nested and len(outer) == 1)
+
+    def trained_in(self, subject: Any) -> ActiveRun | None:
+        """The run that an evaluating call's subject was trained in, if it is recorded here."""
+        run = lineage.run_of(subject) if self.evaluates and subject is not None else None
+        return run if run is not None and run.is_of(self.recorder()) else None
+
+    def subject(self, call: Call) -> Any:
+        """What is trained; what the call is bound to where the arguments do not tell."""
+        try:
+            return self._integration.subject(call)
+        except Exception:  # noqa: BLE001  of a call with wrong arguments the library complains
+            return call.instance
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """The params of a `fit` span; none if the integration fails to tell."""
@@ -118,6 +134,7 @@ class _Session:
         self.call = call
         self.call.is_nested = bool(outer)
         self.value: Any = None
+        self._subject = driver.subject(call)
         self._driver = driver
         self._outer = outer
         self._steps: Steps | None = None
@@ -128,7 +145,7 @@ class _Session:
         self._run: ActiveRun
 
     def open(self) -> None:
-        name, kind = _names(self.call)
+        name, kind = _names(self.call, self._subject, self._driver.evaluates)
         if not self._driver.stays_open:
             resting_runs.end(self.call.instance)
         if self._outer:
@@ -137,6 +154,8 @@ class _Session:
             self._held_by = inner_fits(self.call) if inner_fits is not None else None
         elif self._driver.stays_open:
             self._open_step(name)
+        elif (run := self._driver.trained_in(self._subject)) is not None:
+            self._run, self.call.was_trained = run, True
         else:
             self._run, self._owns_run = self._driver.run_of(self.call, name)
         if self._owns_run:
@@ -167,8 +186,8 @@ class _Session:
         duration = time.perf_counter() - self._started
         frames.set(self._outer)
         try:
-            if error is None:
-                lineage.trained(self.value if self.call.instance is None else self.call.instance, self._run)
+            if error is None and not self._driver.evaluates:
+                lineage.trained(self.value if self._subject is None else self._subject, self._run)
             if self._steps is not None:
                 with silence():
                     self._driver.hook.finish(self._steps, Outcome(self.value, error, duration))
@@ -204,12 +223,13 @@ def _is_predictor(call: Call) -> bool:
         return True
 
 
-def _names(call: Call) -> tuple[str, str]:
-    """What the call is named, short and qualified: the estimator's class, else the function."""
-    if call.instance is not None and not isinstance(call.instance, type):
-        kind = type(call.instance)
-        return kind.__name__, qualified_name(kind)
+def _names(call: Call, subject: Any, evaluates: bool) -> tuple[str, str]:
+    """What the call is named, short and qualified: the class of its subject, else the function."""
     function = call.function
+    if subject is not None and not isinstance(subject, type):
+        kind = type(subject)
+        name = f"{kind.__name__}.{function.__name__}" if evaluates else kind.__name__
+        return name, qualified_name(kind)
     module = getattr(function, "__module__", "") or ""
     qualname = getattr(function, "__qualname__", "call")
     return f"{module.partition('.')[0]}.{qualname}", f"{module}.{qualname}"

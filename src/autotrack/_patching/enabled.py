@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Kind
 from .driver import Driver
+from .follower import Follower
 from .guarding import GuardedHook
 from .imports import when_imported
 from .observer import Observer
@@ -81,6 +82,8 @@ class EnabledIntegration:
             return Observer(self._integration, hook, self._recorder)
         if hook.kind is Kind.WATCH:
             return Watcher(self._integration, hook, self._recorder)
+        if hook.kind is Kind.FOLLOW:
+            return Follower(self._integration, hook, self._recorder)
         return Driver(self._integration, hook, self._recorder, self._runs)
 
     def _patch_when_imported(self, target: str, hook: Hook, wrapper: Wrapper) -> None:

@@ -39,13 +39,13 @@ class GuardedHook:
         self._method = functools.partial(hook.function, integration)
 
     def tell(self, *arguments: Any) -> None:
-        """Run a hook that only observes, to its end."""
+        """Run a hook that only observes or follows, to its end."""
         if self._failures < FAILURES_BEFORE_OFF:
             try:
                 self._method(*arguments)
                 self._failures = 0
             except Exception as error:  # noqa: BLE001
-                self._failed("its hook failed after the call", error)
+                self._failed("its hook failed", error)
 
     def start(self, *arguments: Any) -> Steps | None:
         """Run the hook up to its yield; None if it is switched off or has none."""
