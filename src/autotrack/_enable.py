@@ -28,8 +28,8 @@ from .locations import Home, default_store, homes
 from .recording.console import Console
 from .recording.environment import Environment
 from .recording.exporter import Exporter
-from .recording.origin import origin_in
-from .recording.process import ProcessHooks
+from .recording.origin import origin_in, resumed_in
+from .recording.process import ProcessHooks, is_multiprocessing_child
 from .recording.recorder import Recorder
 from .recording.report import Report
 from .recording.resource import process_resource
@@ -211,11 +211,16 @@ _submission = SubmissionPoints(recorder, _told_config, join)
 
 
 def _join_by_environment(made: Recorder) -> None:
-    """Belong to the run that the variables of `recording.origin` name, if it is recorded where this is."""
+    """Belong to the run that the variables of `recording.origin` name, if it is recorded where this is.
+
+    Or go on with it. What multiprocessing starts has its parent's variables, and is not started again.
+    """
     try:
         origin = origin_in(os.environ, made.options.experiment or experiment_from_folders())
         if origin is not None and records_as_told(made.options):
             made.join_for_good(origin)
+        if not is_multiprocessing_child():
+            made.resumed_id = resumed_in(os.environ)
     except ValueError as error:
         made.report.warn(f"{error}; this process joins no run")
 
@@ -247,7 +252,7 @@ def _moved(old: Recorder, new: opts.Options) -> Recorder:
         raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
     old.close()
     made = _make_recorder(new, old.report)
-    made.joined.only = old.joined.only
+    made.joined.only, made.resumed_id = old.joined.only, old.resumed_id
     return made
 
 

@@ -142,6 +142,16 @@ RUN_PARENT: Final = _key(
     "0198c8f0a2ff7d02a3c51f7b90e4d6c8",
     optional=_RUN_START,
 )
+RUN_IDENTITY: Final = ("name", "experiment", "parent")
+"""What `RUN_KEEPS` can hold."""
+RUN_KEEPS: Final = _key(
+    "ml.run.keeps",
+    "string[]",
+    "Of a run that goes on: which of name, experiment and parent stay as an earlier segment told them, "
+    "if there is one.",
+    RUN_IDENTITY,
+    optional=_RUN_START,
+)
 PARAM_PREFIX: Final = _key(
     "ml.param.", "any", "A param: a string, boolean, int or double.", 0.1, optional=(*_SETTINGS, SpanType.FIT)
 )

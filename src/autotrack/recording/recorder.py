@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,12 +68,14 @@ class Recorder:
         self.joined = JoinedRuns(self._join, self._leave)
         self.on_first_record: Callable[[], None] = lambda: None
         self.companions: Sequence[Companion] = ()
+        self.resumed_id: str | None = None
+        """Of the run that the environment says the first one of this process goes on with."""
         self.keep_model: Callable[[Segment, Any, str], None] = lambda segment, model, path: None
         self._make_exporters = exporters
         self._artifact_folders = artifact_folders
         self._resource = resource
         self._version = version
-        self._open: dict[str, Segment] = {}
+        self._open: dict[ActiveRun, Segment] = {}  # two may go on with the same run
         self._implicit: ActiveRun | None = None
         self._closed = False
         self._start_afresh()
@@ -144,10 +146,14 @@ class Recorder:
         explicit: bool = True,
         ambient: bool = True,
         parent: ActiveRun | None = None,
+        resume: str | None = None,
+        told: Collection[str] = (),
     ) -> ActiveRun:
         """A run that has not begun; `explicit` ones are found by threads without a context.
 
         ambient: it becomes the context's current run. parent: default is the run that is current then.
+        resume: the id of the run that it goes on with, whose name and experiment stay what they were
+        unless they are `told`.
         """
         return ActiveRun(
             self,
@@ -158,7 +164,15 @@ class Recorder:
             explicit=explicit,
             ambient=ambient,
             parent=parent,
+            resume=resume,
+            told=told,
         )
+
+    def take_resumed_id(self) -> str | None:
+        """`resumed_id`, for the first run that asks."""
+        with self._lock:
+            found, self.resumed_id = self.resumed_id, None
+        return found
 
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
@@ -196,7 +210,7 @@ class Recorder:
 
     def _leave(self, run: ActiveRun) -> None:
         segment = run.segment
-        if segment is not None and run.id not in self._open:
+        if segment is not None and all(run.id != other.id for other in self._open):
             self._tell(lambda companion: companion.left(segment))
 
     def _tell_joined(self, run: ActiveRun) -> None:
@@ -208,7 +222,7 @@ class Recorder:
         """This process belongs to another's run: what is in no run of its own is that one's."""
         run = self.joined.of(origin)
         if run.segment is not None:
-            self._open[run.id] = run.segment
+            self._open[run] = run.segment
             run.enter_for_good()
 
     def open_segments(self) -> Sequence[Segment]:
@@ -223,7 +237,7 @@ class Recorder:
             return self._implicit
 
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
-        self._open[segment.run.id] = segment
+        self._open[segment.run] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
         self._tell(lambda companion: companion.began(segment))
         if self._closed and not segment.run.is_reported:  # an exit handler's: nobody will end it
@@ -240,7 +254,7 @@ class Recorder:
         self.push(functools.partial(self.spans.update, segment, params, tags, attributes, time))
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
-        self._open.pop(segment.run.id, None)
+        self._open.pop(segment.run, None)
         self._tell(lambda companion: companion.ended(segment))
         self.report.runs[state] += 1
         self.push(functools.partial(self.spans.run_end, segment, state, error, time))
@@ -366,6 +380,7 @@ class Recorder:
     def after_fork_in_child(self) -> None:
         """Drop what the parent will write; keep its runs usable, under a writer of this process."""
         self._start_afresh()
+        self.resumed_id = None  # the run is the parent's to go on with
         self.report.renew_lock()
         joined = self.joined.renewed()
         for run in (*(segment.run for segment in self._open.values()), *joined):

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter_ns
@@ -61,7 +61,8 @@ class ActiveRun:
     Use it as a context manager, as a decorator, or end it with `end()`. It begins when it is
     entered or when something is first asked of it; nothing it does raises into the caller.
 
-    Attributes: `id` (32 hex characters), `name`, `experiment`, `parent_id` (or None).
+    Attributes: `id` (32 hex characters), `name`, `experiment`, `parent_id` (or None); of a run that was
+    resumed, what this process was told of it.
     """
 
     def __init__(
@@ -75,19 +76,24 @@ class ActiveRun:
         explicit: bool = True,
         ambient: bool = True,
         parent: ActiveRun | None = None,
+        resume: str | None = None,
+        told: Collection[str] = (),
     ) -> None:
-        self.id = uuid7_hex()
         self.name = name
         self.experiment = experiment
         self.parent_id: str | None = parent.id if parent else None
         self.explicit = explicit
         self.beat_interval = recorder.options.beat_interval
+        self.keeps: tuple[str, ...] = ()
+        """Of a run that goes on: what an earlier segment says, and is not told anew."""
         self.ended = False
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}
 
         self._recorder = recorder
+        self._told = tuple(told)  # of name and experiment those that somebody chose for this run
+        self._id: str | None = None
         self._first = (self._settings("params", params), self._settings("tags", tags))
         self._segment: Segment | None = None
         self._ambient = ambient  # whether it becomes the context's current run
@@ -98,6 +104,27 @@ class ActiveRun:
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
+        if resume is not None:
+            self._go_on_with(resume)
+
+    @property
+    def id(self) -> str:
+        """32 hex characters, settled when they are first asked for: that may be the environment's."""
+        if self._id is None:
+            with self._lock:
+                resumed = self._recorder.take_resumed_id() if self._id is None else None
+                if resumed is not None:
+                    self._go_on_with(resumed)
+                self._id = self._id or uuid7_hex()
+        return self._id
+
+    @id.setter
+    def id(self, value: str) -> None:
+        self._id = value
+
+    def _go_on_with(self, run_id: str) -> None:
+        self._id = run_id
+        self.keeps = tuple(name for name in sc.RUN_IDENTITY if name not in self._told)
 
     @classmethod
     def joined(cls, recorder: Recorder, origin: Origin) -> ActiveRun:
@@ -230,8 +257,11 @@ class ActiveRun:
         """As a decorator: every call of `function` is a run like this one."""
         self.discard()
         params, tags = self._first
-        new = functools.partial(self._recorder.new_run, self.name, self.experiment, params=params, tags=tags)
-        return decorated(function, new)
+        again = functools.partial(
+            self._recorder.new_run, self.name, self.experiment, params=params, tags=tags
+        )
+        resume = self._id if self.keeps else None
+        return decorated(function, functools.partial(again, resume=resume, told=self._told))
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} {self.id} {'ended' if self.ended else 'open'}>"
@@ -258,7 +288,8 @@ class ActiveRun:
                 self._outer = self._parent
             elif current.get() is not self:
                 self._outer = begun_run() or self._outer
-            self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
+            if "parent" not in self.keeps:
+                self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
             self._segment = self._start_segment(time.time_ns() if at is None else at)
             self.ended = False
         params, tags = self._first

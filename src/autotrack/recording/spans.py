@@ -89,6 +89,7 @@ class SpanFactory:
             sc.EXPERIMENT_NAME: segment.run.experiment,
             sc.RUN_BEAT_INTERVAL: segment.run.beat_interval,
             **({sc.RUN_PARENT: segment.run.parent_id} if segment.run.parent_id else {}),
+            **({sc.RUN_KEEPS: segment.run.keeps} if segment.run.keeps else {}),
             **_prefixed(sc.PARAM_PREFIX, params),
             **_prefixed(sc.TAG_PREFIX, tags),
         }

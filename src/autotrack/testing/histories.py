@@ -67,15 +67,17 @@ _tags = _settings(sc.TAG_PREFIX, st.text(max_size=3))
 _attributes = _settings("vcs.", st.one_of(st.text(max_size=3), st.integers(-3, 3)))
 _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "run.start": st.builds(
-        lambda name, experiment, params, tags: {
+        lambda name, experiment, keeps, params, tags: {
             sc.RUN_NAME: name,
             sc.EXPERIMENT_NAME: experiment,
+            sc.RUN_KEEPS: keeps,
             sc.RUN_BEAT_INTERVAL: 10.0,
             **params,
             **tags,
         },
         st.sampled_from(["x", "y"]),
         st.sampled_from(["e", "f"]),
+        st.sampled_from([(), ("name",), ("name", "experiment", "parent"), ("state", 1), "no names"]),
         _params,
         _tags,
     ),
