@@ -2,8 +2,8 @@
 
 By environment variables a whole process joins a run: `TRACEPARENT` as W3C and OpenTelemetry have it, the
 run's id and segment under names of ours, experiment and targets under those of the options. Tasks that a pool
-takes carry an `Origin` each, since the pool's processes outlive the run. The id alone says something else: the
-run does not go on elsewhere, it goes on here, in a new segment.
+takes carry an `Origin` each, since the pool's processes outlive the run. The id alone says something else:
+the run does not go on elsewhere, it goes on here, in a new segment.
 """
 
 from __future__ import annotations
