@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import exporting, plugins
 from . import options as opts
+from ._distributed import TorchRanks
 from ._patching.imports import when_imported
 from ._patching.submission import SubmissionPoints
 from ._settings import general_options, records_as_told, targets
@@ -272,7 +273,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         options = replace(options, quiet=True)
     resource = process_resource(__version__, report)
     artifacts = [] if is_off else [home.artifacts for home in places]
-    made = Recorder(options, exporters, artifacts, resource, __version__, report)
+    made = Recorder(options, exporters, artifacts, resource, __version__, report, TorchRanks())
     if not is_off:
         keeper = Keeper(made, _helper_context(options, places, resource))
         made.keep_model = keeper.keep
@@ -280,9 +281,10 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         _user_spans.recorder = made
         made.companions = (
             *(_tap.console, Environment(made, main_path), SystemMetrics(made), keeper),
-            *(_submission, _user_spans),
+            *(_submission, _user_spans, made.ranks),
         )
     _process_hooks.watch_over(made)
+    made.ranks.look()
     return made
 
 
@@ -313,11 +315,13 @@ def _helper_context(options: opts.Options, places: Sequence[Home], resource: Map
 
 def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
+    rank = closed.ranks.said()
     watches = bool(_enabled or _awaited) and not closed.joined
-    if closed.options.quiet or not (closed.report.runs or watches):
+    has_news = closed.report.skipped if rank else watches
+    if closed.options.quiet or not (closed.report.runs or has_news):
         return
     with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted
-        line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}))
+        line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}), rank)
         sys.stderr.write(f"{line}\n")
 
 

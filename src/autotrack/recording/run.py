@@ -87,6 +87,8 @@ class ActiveRun:
         self.keeps: tuple[str, ...] = ()
         """Of a run that goes on: what an earlier segment says, and is not told anew."""
         self.ended = False
+        self.is_muted = False
+        """Whether nothing of it is recorded: another rank of the training does that."""
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}
@@ -131,6 +133,7 @@ class ActiveRun:
         """A run of another process, nameless in this one: usable, but the other's to claim and to end."""
         run = cls(recorder, "", origin.experiment)
         run.id = origin.run_id
+        run.is_muted = recorder.ranks.rank > 0
         run.inherit()
         clock_offset = time.time_ns() - time.perf_counter_ns()
         run._segment = Segment(run, origin.segment, origin.span, clock_offset)
@@ -206,7 +209,7 @@ class ActiveRun:
         in the log, and its reason stands with the run.
         """
         self.begin_if_new()
-        if self._segment:
+        if self._segment and not self.is_muted:
             self._recorder.keep_model(self._segment, model, values.text(name))
 
     @never_raises
@@ -218,6 +221,9 @@ class ActiveRun:
         """
         from . import datasets
 
+        self.begin_if_new()
+        if self.is_muted:
+            return
         found = datasets.described(data, y)
         self.later(
             lambda segment: self._recorder.told(
@@ -233,11 +239,8 @@ class ActiveRun:
         What `subprocess` starts inside the run has them by itself, as long as autotrack is enabled.
         """
         self.begin_if_new()
-        if self._segment is None:
-            return {}
-        span = self._segment.span.get_span_context()
-        origin = Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
-        return origin.environment(self._recorder.options)
+        origin = self.origin()
+        return {} if origin is None or self.is_muted else origin.environment(self._recorder.options)
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
@@ -284,6 +287,8 @@ class ActiveRun:
         with self._lock:
             if self._segment is not None and not self.ended:
                 return
+            self._recorder.ranks.look()
+            self.is_muted = self._recorder.ranks.rank > 0
             if self._parent is not None:
                 self._outer = self._parent
             elif current.get() is not self:
@@ -331,7 +336,7 @@ class ActiveRun:
         It gets the segment that is current now. `flush()` waits for it.
         """
         self.begin_if_new()
-        if self._segment:
+        if self._segment and not self.is_muted:
             self._recorder.push(functools.partial(action, self._segment))
 
     def rest(self) -> None:
@@ -372,6 +377,13 @@ class ActiveRun:
         if self._segment is not None:
             otel_context.attach(trace.set_span_in_context(self._segment.span))
             current.set(self)
+
+    def origin(self) -> Origin | None:
+        """What belonging to it takes elsewhere; None before it begins."""
+        if self._segment is None:
+            return None
+        span = self._segment.span.get_span_context()
+        return Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
 
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""

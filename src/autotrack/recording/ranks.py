@@ -1,0 +1,346 @@
+"""One training by many processes: they are the ranks of one run, and this module says what each records.
+
+Rank 0 records as ever, and leaves word of its run where the others can read it. What the others log would be
+the same once more: their runs are *muted*, all that is told of them is dropped where it would become a span,
+but for the times that say which rank is slow. Those, and the samples of the machine, are points of rank 0's
+run under names of the rank's own; until that run is known they wait here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .. import semconv as sc
+from ..states import RunError, State
+from .companion import Companion
+from .origin import Origin
+from .run import ActiveRun
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+    from .segments import Segment
+    from .tables import Table
+
+log = logging.getLogger("autotrack")
+
+MOST_WAITING = 100_000
+"""Values that wait for rank 0's run to be known; the oldest are dropped."""
+HOLD = 10.0
+"""Seconds that a process which may become another rank keeps back what it records."""
+LAST_WORD = 1.0
+"""Seconds that the end of a process waits for the board."""
+
+
+class Board(Protocol):
+    """Where ranks leave each other a word. Both may raise anything, and may take long."""
+
+    def put(self, text: str) -> None:
+        """Replace what is there."""
+
+    def get(self) -> str | None:
+        """What is there; None if nothing is, without waiting for it."""
+
+
+@dataclass(frozen=True)
+class Peers:
+    """This process among those that train one model.
+
+    size: 0 where only the rank is known. board: None where they have not found each other yet.
+    may_change: the rank is guessed from how the process was started; it may be none at all.
+    """
+
+    rank: int
+    size: int
+    board: Board | None = None
+    may_change: bool = False
+
+
+def rank_name(rank: int, name: str) -> str:
+    """What a metric of rank 0's run is called that another rank tells."""
+    return f"{sc.RANK_NAME}{rank}/{name}" if rank else name
+
+
+class Ranks(Companion):
+    """Tells runs whether they are muted, and follows rank 0's; `find` says who the peers are."""
+
+    def __init__(self, recorder: Recorder, find: Callable[[], Peers | None]) -> None:
+        self.is_holding = False
+        """Whether nothing may be exported yet: what is recorded may be another rank's."""
+        self._recorder = recorder
+        self._find = find
+        self._peers: Peers | None = None
+        self._outcome: tuple[State, RunError | None] = State.FINISHED, None
+        self._lock = threading.RLock()  # a signal handler may come back in
+        self._is_forked = False
+        self._held_since: float | None = None
+        self._is_decided = False
+        self._exchange: _Exchange | None = None
+        # The flusher's own:
+        self._following: Segment | None = None  # rank 0's run, as this rank knows it
+        self._is_over = False
+        self._heard: str | None = None
+        self._waiting: deque[Table] = deque()
+        self._last_beat = 0.0
+
+    @property
+    def rank(self) -> int:
+        """0 where there are no others."""
+        return self._peers.rank if self._peers is not None else 0
+
+    @property
+    def size(self) -> int:
+        """How many processes train together; 0 where that is not known."""
+        return self._peers.size if self._peers is not None else 0
+
+    def said(self) -> str:
+        """What another rank than 0 is called; "" for that, and where there are no others."""
+        return f"rank {self.rank}{f' of {self.size}' if self.size else ''}" if self.rank else ""
+
+    def look(self) -> None:
+        """Learn who the peers are, as soon as there are any."""
+        found = None if self._is_forked else self._find()
+        if found is None or found == self._peers:
+            return
+        with self._lock:
+            if found.may_change:
+                self._hold()
+            elif self._peers is None or found.board is not None:
+                self._become(found)
+
+    def _hold(self) -> None:
+        if self._peers is None and not (self._is_decided or self.is_holding):
+            self.is_holding, self._held_since = True, time.monotonic()
+            self._recorder.start()
+
+    def decide(self) -> None:
+        """Wait no longer for peers: what was kept back is this process's own."""
+        self.is_holding, self._is_decided = False, self._is_decided or self.is_holding
+
+    def _become(self, peers: Peers) -> None:
+        was_holding = self.is_holding
+        self._peers = peers
+        self._recorder.spans.rank = peers.rank
+        if peers.rank > 0:
+            for segment in self._recorder.open_segments():
+                if segment.run.inherited:
+                    self.belong(segment)
+                if segment.run.inherited or was_holding:
+                    segment.run.is_muted = True
+                elif not segment.run.is_muted:
+                    self._recorder.report.warn(
+                        f"{segment.run.name!r} began before this process was rank {peers.rank}: it stays a "
+                        f"run of its own; begin it after init_process_group()"
+                    )
+        self.decide()
+        self._recorder.start()
+        if peers.board is not None:
+            if self._exchange is not None:
+                self._exchange.end(0)  # another group's
+            self._exchange = _Exchange(peers, self._shared, self._recorder.options.flush_interval)
+
+    def belong(self, segment: Segment) -> None:
+        """The whole process was handed to a run: it is rank 0's, until that says otherwise."""
+        self._heard = self._heard or _told(segment)
+
+    def ends(self, state: State, error: RunError | None) -> None:
+        """What became of a run of this process, or of the process; the worst of it is the rank's."""
+        if state is not State.FINISHED:
+            self._outcome = state, error
+
+    # --- told by the recorder -------------------------------------------------------------------------
+
+    def began(self, segment: Segment) -> None:
+        if self._exchange is not None:
+            self._exchange.wake()
+
+    ended = began
+
+    def tick(self, segments: Sequence[Segment]) -> None:
+        if self._held_since is not None and time.monotonic() - self._held_since >= HOLD:
+            self.decide()
+        self.look()
+        if self.rank == 0:
+            if self._exchange is not None:
+                self._introduce(self._shared())
+            return
+        if self._exchange is not None:
+            self._heard = self._exchange.heard if self._exchange.heard is not None else self._heard
+        self._follow()
+        beat_interval = self._recorder.options.beat_interval
+        if self._following and time.monotonic() - self._last_beat >= beat_interval:
+            self._last_beat = time.monotonic()
+            self._recorder.spans.beat(self._following, self._following.now(), None)
+
+    def closing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.end(LAST_WORD)
+        self.decide()
+        if self.rank > 0:
+            self._recorder.push(self._leave)
+
+    def forked(self) -> None:
+        """The board's connection is the parent's: not a byte of it may be touched."""
+        self._is_forked = True
+        self.decide()
+        self._exchange = self._following = self._heard = None
+        self._waiting.clear()
+        self._lock = threading.RLock()
+        if self._peers is not None:
+            self._peers = replace(self._peers, board=None)
+
+    # --- in the flusher -------------------------------------------------------------------------------
+
+    def followed(self) -> list[Segment]:
+        """What this rank, if it is another than 0, records samples in."""
+        return [self._following] if self._following is not None and not self._is_over else []
+
+    def kept(self, table: Table) -> Iterator[Table]:
+        """What is recorded of a table: all of it, or what a muted run tells of a rank's times."""
+        if not table.segment.run.is_muted:
+            yield table
+            return
+        columns = [n for n, name in enumerate(table.names) if name in sc.RANK_METRICS]
+        dropped = len(table) * (len(table.names) - len(columns))
+        if dropped:
+            self._recorder.report.count_skipped(
+                f"logged by rank {self.rank}, where rank 0's is kept", dropped
+            )
+        if not columns:
+            return
+        names = tuple(rank_name(self.rank, table.names[n]) for n in columns)
+        self._waiting.append(replace(table, names=names, values=table.values[:, columns]))
+        while sum(waiting.values.size for waiting in self._waiting) > MOST_WAITING:
+            self._waiting.popleft()
+        yield from self._arrived()
+
+    def named(self, sample: dict[Any, float]) -> dict[Any, float]:
+        """A sample of this process under the names that it has in the run."""
+        return {rank_name(self.rank, name): value for name, value in sample.items()}
+
+    def _arrived(self) -> Iterator[Table]:
+        segment = self._following
+        while self._waiting and segment is not None:
+            yield replace(self._waiting.popleft(), segment=segment)
+
+    def _shared(self) -> Segment | None:
+        """Of rank 0's open runs the one that the others belong to: its own outermost, else another's."""
+        found = [s for s in self._recorder.open_segments() if not s.run.is_reported]
+        own = [segment for segment in found if not segment.run.inherited]
+        return min(own or found, key=lambda segment: segment.number, default=None)
+
+    def _introduce(self, segment: Segment | None) -> None:
+        """Say which rank this is: once for each run."""
+        if segment is not None and segment is not self._following:
+            self._tell_rank(segment)
+        self._following = segment
+
+    def _follow(self) -> None:
+        """Belong to the run that was last heard of."""
+        origin = _origin(self._heard)
+        if origin is None:
+            if self._following is not None and not self._is_over and self._heard is not None:
+                self._tell_rank(self._following, *self._outcome, is_over=True)
+                self._is_over = True
+            return
+        now = self._following
+        if now is not None and (now.run.id, now.number) == (origin.run_id, origin.segment):
+            return
+        if now is not None and not self._is_over:
+            self._tell_rank(now, *self._outcome, is_over=True)
+        run = ActiveRun.joined(self._recorder, origin)
+        run.is_muted = False
+        self._following, self._is_over = run.segment, False
+        for segment in self._recorder.open_segments():
+            if segment.run.is_muted and segment.run.parent_id is None:
+                segment.run.id = origin.run_id
+        if run.segment is not None:
+            self._tell_rank(run.segment)
+        for table in self._arrived():
+            self._recorder.spans.metrics(table)
+
+    def _leave(self) -> None:
+        """The process ends."""
+        if self._exchange is not None:
+            self._heard = self._exchange.heard if self._exchange.heard is not None else self._heard
+        if _origin(self._heard) is not None:
+            self._follow()
+        if self._following is not None and not (self._is_over and self._outcome[0] is State.FINISHED):
+            self._tell_rank(self._following, *self._outcome, is_over=True)
+
+    def _tell_rank(
+        self,
+        segment: Segment,
+        state: State = State.FINISHED,
+        error: RunError | None = None,
+        is_over: bool = False,
+    ) -> None:
+        facts: dict[str, Any] = {sc.RANK_COUNT: self.size}
+        if is_over:
+            facts[sc.RUN_STATE] = str(state)
+        if error is not None:
+            facts |= {sc.ERROR_TYPE: error.type, sc.ERROR_MESSAGE: error.message}
+        self._recorder.spans.facts(segment, sc.SpanType.RANK, facts, segment.now())
+
+
+def _told(segment: Segment | None) -> str:
+    """A run as it stands on the board; "" for none."""
+    origin = segment.run.origin() if segment is not None else None
+    return json.dumps(origin) if origin is not None else ""
+
+
+def _origin(text: str | None) -> Origin | None:
+    return Origin(*json.loads(text)) if text else None
+
+
+class _Exchange:
+    """A thread of its own for the board: a peer's machine that has gone may keep it waiting for long."""
+
+    def __init__(self, peers: Peers, shared: Callable[[], Segment | None], interval: float) -> None:
+        self.heard: str | None = None
+        self._peers = peers
+        self._shared = shared
+        self._interval = interval
+        self._said: str | None = None
+        self._requests: SimpleQueue[bool] = SimpleQueue()  # a signal handler may ask too
+        self._thread = threading.Thread(target=self._loop, name="autotrack-ranks", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something began or ended."""
+        self._requests.put(True)
+
+    def end(self, timeout: float) -> None:
+        """Once more, then no more."""
+        self._requests.put(False)
+        self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        goes_on = True
+        while goes_on:
+            with contextlib.suppress(Empty):
+                goes_on = self._requests.get(timeout=self._interval)
+            try:
+                self._pass_on()
+            except Exception as error:  # noqa: BLE001  the peers are gone, or their store's library changed
+                log.debug("autotrack: ranks no longer hear of each other: %r", error)
+                return
+
+    def _pass_on(self) -> None:
+        board = self._peers.board
+        assert board is not None
+        if self._peers.rank:
+            self.heard = board.get()
+            return
+        text = _told(self._shared())
+        if text != self._said and (text or self._said):
+            board.put(text)
+            self._said = text
