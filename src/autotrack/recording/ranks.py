@@ -86,7 +86,7 @@ class Ranks(Companion):
         self._exchange: _Exchange | None = None
         # The flusher's own:
         self._following: Segment | None = None  # rank 0's run, as this rank knows it
-        self._is_over = False
+        self._ended: State | None = None  # what it said became of it there
         self._heard: str | None = None
         self._waiting: deque[Table] = deque()
         self._last_beat = 0.0
@@ -176,7 +176,7 @@ class Ranks(Companion):
             self._heard = self._exchange.heard if self._exchange.heard is not None else self._heard
         self._follow()
         beat_interval = self._recorder.options.beat_interval
-        if self._following and time.monotonic() - self._last_beat >= beat_interval:
+        if self._following and self._ended is None and time.monotonic() - self._last_beat >= beat_interval:
             self._last_beat = time.monotonic()
             self._recorder.spans.beat(self._following, self._following.now(), None)
 
@@ -201,7 +201,7 @@ class Ranks(Companion):
 
     def followed(self) -> list[Segment]:
         """What this rank, if it is another than 0, records samples in."""
-        return [self._following] if self._following is not None and not self._is_over else []
+        return [self._following] if self._following is not None and self._ended is None else []
 
     def kept(self, table: Table) -> Iterator[Table]:
         """What is recorded of a table: all of it, or what a muted run tells of a rank's times."""
@@ -246,19 +246,17 @@ class Ranks(Companion):
     def _follow(self) -> None:
         """Belong to the run that was last heard of."""
         origin = _origin(self._heard)
-        if origin is None:
-            if self._following is not None and not self._is_over and self._heard is not None:
-                self._tell_rank(self._following, *self._outcome, is_over=True)
-                self._is_over = True
-            return
         now = self._following
+        if origin is None:
+            if self._heard is not None:
+                self._be_over()
+            return
         if now is not None and (now.run.id, now.number) == (origin.run_id, origin.segment):
             return
-        if now is not None and not self._is_over:
-            self._tell_rank(now, *self._outcome, is_over=True)
+        self._be_over()
         run = ActiveRun.joined(self._recorder, origin)
         run.is_muted = False
-        self._following, self._is_over = run.segment, False
+        self._following, self._ended = run.segment, None
         for segment in self._recorder.open_segments():
             if segment.run.is_muted and segment.run.parent_id is None:
                 segment.run.id = origin.run_id
@@ -271,24 +269,23 @@ class Ranks(Companion):
         """The process ends."""
         if self._exchange is not None:
             self._heard = self._exchange.heard if self._exchange.heard is not None else self._heard
-        if _origin(self._heard) is not None:
-            self._follow()
-        if self._following is not None and not (self._is_over and self._outcome[0] is State.FINISHED):
-            self._tell_rank(self._following, *self._outcome, is_over=True)
+        self._follow()
+        self._be_over()
 
-    def _tell_rank(
-        self,
-        segment: Segment,
-        state: State = State.FINISHED,
-        error: RunError | None = None,
-        is_over: bool = False,
-    ) -> None:
-        facts: dict[str, Any] = {sc.RANK_COUNT: self.size}
-        if is_over:
-            facts[sc.RUN_STATE] = str(state)
+    def _be_over(self) -> None:
+        """Take no more part in the run; if this rank failed after it, say so all the same."""
+        state, error = self._outcome
+        if self._following is None or self._ended is state:
+            return
+        self._ended = state
+        facts: dict[str, Any] = {sc.RUN_STATE: str(state)}
         if error is not None:
             facts |= {sc.ERROR_TYPE: error.type, sc.ERROR_MESSAGE: error.message}
-        self._recorder.spans.facts(segment, sc.SpanType.RANK, facts, segment.now())
+        self._tell_rank(self._following, facts)
+
+    def _tell_rank(self, segment: Segment, facts: dict[str, Any] | None = None) -> None:
+        known = {sc.RANK_COUNT: self.size, **(facts or {})}
+        self._recorder.spans.facts(segment, sc.SpanType.RANK, known, segment.now())
 
 
 def _told(segment: Segment | None) -> str:
