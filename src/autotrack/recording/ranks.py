@@ -34,7 +34,7 @@ log = logging.getLogger("autotrack")
 
 MOST_WAITING = 100_000
 """Values that wait for rank 0's run to be known; the oldest are dropped."""
-HOLD = 10.0
+HOLD = 30.0
 """Seconds that a process which may become another rank keeps back what it records."""
 LAST_WORD = 1.0
 """Seconds that the end of a process waits for the board."""

@@ -411,6 +411,9 @@ class Recorder:
 
     def _tick(self, silence: float) -> None:
         """What the flusher does each time beside taking what waits."""
+        if self.ranks.is_holding:
+            self.ranks.tick(())
+            return
         runs = tuple(self._open.values())
         own = [segment for segment in runs if not (segment.run.inherited or segment.run.is_muted)]
         self._beat(silence, own)

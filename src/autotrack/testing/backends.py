@@ -294,8 +294,8 @@ class BackendConformance:
     def test_ranks_are_of_the_latest_segment(self, new_url: Callable[[], str]) -> None:
         url, start = new_url(), {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
 
-        def rank(seq: int, number: int, segment: int = 2, **facts: Any) -> SpanRecord:
-            told = {sc.RANK: number, sc.RANK_COUNT: 3, **facts}
+        def rank(seq: int, number: int, segment: int = 2, facts: Any = None) -> SpanRecord:
+            told = {sc.RANK: number, sc.RANK_COUNT: 3, **(facts or {})}
             return ours("rank", RUNS[0], segment, WRITERS[number], (seq,), told, seq)
 
         failed = {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E", sc.ERROR_MESSAGE: "m"}
@@ -303,7 +303,7 @@ class BackendConformance:
             url,
             ours("run.start", RUNS[0], 1, WRITERS[0], (1,), start, 1),
             ours("run.start", RUNS[0], 2, WRITERS[0], (2,), start, 2),
-            *(rank(3, 0, segment=1), rank(4, 0), rank(6, 1, **failed), rank(5, 1)),
+            *(rank(3, 0, segment=1), rank(4, 0), rank(6, 1, facts=failed), rank(5, 1)),
         )
         zero, one = self._with(url, lambda backend: backend.ranks(RUNS[0]))
         assert (zero.rank, zero.count, zero.host, zero.writer, zero.error) == (0, 3, "h", WRITERS[0], None)
