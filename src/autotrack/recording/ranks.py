@@ -4,20 +4,24 @@ Rank 0 records as ever, and leaves word of its run where the others can read it.
 the same once more: their runs are *muted*, all that is told of them is dropped where it would become a span,
 but for the times that say which rank is slow. Those, and the samples of the machine, are points of rank 0's
 run under names of the rank's own; until that run is known they wait here.
+
+Ranks run the same script, so a run of one rank is the run of rank 0 that has the same name, and is the same
+one of those in order. What belongs to none such is of the run that goes on.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 from .. import semconv as sc
 from ..states import RunError, State
@@ -36,6 +40,10 @@ MOST_WAITING = 100_000
 """Values that wait for rank 0's run to be known; the oldest are dropped."""
 HOLD = 30.0
 """Seconds that a process which may become another rank keeps back what it records."""
+REMEMBERED = 20
+"""Runs of rank 0 that are told: a rank may look only when a short one is over."""
+SOONEST = 0.05
+"""Seconds after which the board is looked at again; each time longer, up to the flush interval."""
 LAST_WORD = 1.0
 """Seconds that the end of a process waits for the board."""
 
@@ -64,6 +72,13 @@ class Peers:
     may_change: bool = False
 
 
+class Key(NamedTuple):
+    """By what ranks know which runs are one: the name, and how many had it before."""
+
+    name: str
+    earlier: int
+
+
 def rank_name(rank: int, name: str) -> str:
     """What a metric of rank 0's run is called that another rank tells."""
     return f"{sc.RANK_NAME}{rank}/{name}" if rank else name
@@ -84,10 +99,15 @@ class Ranks(Companion):
         self._held_since: float | None = None
         self._is_decided = False
         self._exchange: _Exchange | None = None
+        self._names: Counter[str] = Counter()
+        self._keys: WeakKeyDictionary[Segment, Key] = WeakKeyDictionary()  # of the runs of this process
+        self._begun: deque[tuple[Key, Origin]] = deque(maxlen=REMEMBERED)  # by rank 0
         # The flusher's own:
-        self._following: Segment | None = None  # rank 0's run, as this rank knows it
-        self._ended: State | None = None  # what it said became of it there
         self._heard: str | None = None
+        self._runs: dict[Key, Segment] = {}  # rank 0's, as this rank knows them
+        self._following: Segment | None = None  # the latest of them
+        self._ended: State | None = None  # what this rank said became of it there
+        self._met: set[Segment] = set()  # those that know this rank
         self._waiting: deque[Table] = deque()
         self._last_beat = 0.0
 
@@ -140,29 +160,53 @@ class Ranks(Companion):
                         f"{segment.run.name!r} began before this process was rank {peers.rank}: it stays a "
                         f"run of its own; begin it after init_process_group()"
                     )
+        shared = self._shared()
+        if shared is not None and shared not in self._keys:
+            self._note(shared)
         self.decide()
         self._recorder.start()
         if peers.board is not None:
             if self._exchange is not None:
                 self._exchange.end(0)  # another group's
-            self._exchange = _Exchange(peers, self._shared, self._recorder.options.flush_interval)
+            self._exchange = _Exchange(peers, self._word, self._recorder.options.flush_interval)
 
     def belong(self, segment: Segment) -> None:
         """The whole process was handed to a run: it is rank 0's, until that says otherwise."""
-        self._heard = self._heard or _told(segment)
+        origin = segment.run.origin()
+        if origin is not None and self._heard is None:
+            self._heard = json.dumps([[[Key("", 0), origin]], False])
 
     def ends(self, state: State, error: RunError | None) -> None:
-        """What became of a run of this process, or of the process; the worst of it is the rank's."""
+        """What became of a run of this process, or of the process: the rank's end, unless it went well."""
         if state is not State.FINISHED:
             self._outcome = state, error
 
     # --- told by the recorder -------------------------------------------------------------------------
 
     def began(self, segment: Segment) -> None:
+        if self._peers is not None and segment is self._shared():
+            self._note(segment)
+            if self.rank == 0 and self._exchange is not None:
+                self._recorder.push(functools.partial(self._introduce, segment))
+        self.ended(segment)
+
+    def ended(self, segment: Segment) -> None:
         if self._exchange is not None:
             self._exchange.wake()
 
-    ended = began
+    def _note(self, segment: Segment) -> None:
+        """An outermost run, which has its like in the other ranks."""
+        name, origin = segment.run.name, segment.run.origin()
+        key = Key(name, self._names[name])
+        self._names[name] += 1
+        with self._lock:
+            self._keys[segment] = key
+        if self.rank == 0 and origin is not None:
+            self._begun.append((key, origin))
+
+    def _word(self) -> str:
+        """What rank 0 leaves for the others: its runs, and whether all of them are over."""
+        return json.dumps([list(self._begun), self._shared() is None]) if self._begun else ""
 
     def tick(self, segments: Sequence[Segment]) -> None:
         if self._held_since is not None and time.monotonic() - self._held_since >= HOLD:
@@ -172,9 +216,9 @@ class Ranks(Companion):
             if self._exchange is not None:
                 self._introduce(self._shared())
             return
-        if self._exchange is not None:
-            self._heard = self._exchange.heard if self._exchange.heard is not None else self._heard
         self._follow()
+        for table in self._arrived():
+            self._recorder.spans.metrics(table)
         beat_interval = self._recorder.options.beat_interval
         if self._following and self._ended is None and time.monotonic() - self._last_beat >= beat_interval:
             self._last_beat = time.monotonic()
@@ -191,7 +235,7 @@ class Ranks(Companion):
         """The board's connection is the parent's: not a byte of it may be touched."""
         self._is_forked = True
         self.decide()
-        self._exchange = self._following = self._heard = None
+        self._exchange = self._following = None
         self._waiting.clear()
         self._lock = threading.RLock()
         if self._peers is not None:
@@ -227,9 +271,20 @@ class Ranks(Companion):
         return {rank_name(self.rank, name): value for name, value in sample.items()}
 
     def _arrived(self) -> Iterator[Table]:
-        segment = self._following
-        while self._waiting and segment is not None:
-            yield replace(self._waiting.popleft(), segment=segment)
+        """Of what waits, that whose run is known by now."""
+        for _ in range(len(self._waiting)):
+            table = self._waiting.popleft()
+            segment = self._place(table.segment)
+            if segment is None:
+                self._waiting.append(table)
+            else:
+                yield replace(table, segment=segment)
+
+    def _place(self, segment: Segment) -> Segment | None:
+        key = self._keys.get(segment)
+        if key is None or all(key.name != known.name for known in self._runs):
+            return self._following
+        return self._runs.get(key)
 
     def _shared(self) -> Segment | None:
         """Of rank 0's open runs the one that the others belong to: its own outermost, else another's."""
@@ -239,37 +294,45 @@ class Ranks(Companion):
 
     def _introduce(self, segment: Segment | None) -> None:
         """Say which rank this is: once for each run."""
-        if segment is not None and segment is not self._following:
+        if segment is not None and segment not in self._met:
+            self._met.add(segment)
             self._tell_rank(segment)
-        self._following = segment
 
     def _follow(self) -> None:
-        """Belong to the run that was last heard of."""
-        origin = _origin(self._heard)
-        now = self._following
-        if origin is None:
-            if self._heard is not None:
-                self._be_over()
+        """Belong to the run of rank 0 that began last."""
+        if self._exchange is not None and self._exchange.heard:
+            self._heard = self._exchange.heard
+        if self._heard is None:
             return
-        if now is not None and (now.run.id, now.number) == (origin.run_id, origin.segment):
-            return
-        self._be_over()
+        runs, are_over = json.loads(self._heard)
+        for key, origin in runs:
+            if Key(*key) not in self._runs:
+                self._hear_of(Key(*key), Origin(*origin))
+        if are_over:
+            self._be_over()
+
+    def _hear_of(self, key: Key, origin: Origin) -> None:
+        if self._following is not None:
+            self._be_over()
+            self._outcome = State.FINISHED, None
         run = ActiveRun.joined(self._recorder, origin)
         run.is_muted = False
-        self._following, self._ended = run.segment, None
-        for segment in self._recorder.open_segments():
-            if segment.run.is_muted and segment.run.parent_id is None:
-                segment.run.id = origin.run_id
         if run.segment is not None:
-            self._tell_rank(run.segment)
-        for table in self._arrived():
-            self._recorder.spans.metrics(table)
+            self._runs[key] = self._following = run.segment
+            self._ended = None
+            self._introduce(run.segment)
+        with self._lock:
+            alike = [segment for segment, known in self._keys.items() if known == key]
+        for segment in alike:
+            segment.run.id = origin.run_id
 
     def _leave(self) -> None:
-        """The process ends."""
-        if self._exchange is not None:
-            self._heard = self._exchange.heard if self._exchange.heard is not None else self._heard
+        """The process ends; what belongs to no known run is of the last one."""
         self._follow()
+        for table in self._arrived():
+            self._recorder.spans.metrics(table)
+        while self._waiting and self._following is not None:
+            self._recorder.spans.metrics(replace(self._waiting.popleft(), segment=self._following))
         self._be_over()
 
     def _be_over(self) -> None:
@@ -288,25 +351,15 @@ class Ranks(Companion):
         self._recorder.spans.facts(segment, sc.SpanType.RANK, known, segment.now())
 
 
-def _told(segment: Segment | None) -> str:
-    """A run as it stands on the board; "" for none."""
-    origin = segment.run.origin() if segment is not None else None
-    return json.dumps(origin) if origin is not None else ""
-
-
-def _origin(text: str | None) -> Origin | None:
-    return Origin(*json.loads(text)) if text else None
-
-
 class _Exchange:
     """A thread of its own for the board: a peer's machine that has gone may keep it waiting for long."""
 
-    def __init__(self, peers: Peers, shared: Callable[[], Segment | None], interval: float) -> None:
+    def __init__(self, peers: Peers, word: Callable[[], str], interval: float) -> None:
         self.heard: str | None = None
         self._peers = peers
-        self._shared = shared
+        self._word = word
         self._interval = interval
-        self._said: str | None = None
+        self._said = ""
         self._requests: SimpleQueue[bool] = SimpleQueue()  # a signal handler may ask too
         self._thread = threading.Thread(target=self._loop, name="autotrack-ranks", daemon=True)
         self._thread.start()
@@ -321,10 +374,13 @@ class _Exchange:
         self._thread.join(timeout)
 
     def _loop(self) -> None:
-        goes_on = True
+        goes_on, pause = True, SOONEST
         while goes_on:
-            with contextlib.suppress(Empty):
-                goes_on = self._requests.get(timeout=self._interval)
+            try:
+                goes_on = self._requests.get(timeout=min(pause, self._interval))
+                pause = SOONEST
+            except Empty:
+                pause *= 1.5
             try:
                 self._pass_on()
             except Exception as error:  # noqa: BLE001  the peers are gone, or their store's library changed
@@ -337,7 +393,7 @@ class _Exchange:
         if self._peers.rank:
             self.heard = board.get()
             return
-        text = _told(self._shared())
-        if text != self._said and (text or self._said):
+        text = self._word()
+        if text != self._said:
             board.put(text)
             self._said = text
