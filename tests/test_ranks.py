@@ -322,36 +322,47 @@ def test_rank_0_raises(store: Place) -> None:
     assert run.error.message == "this rank is bad"
 
 
-def test_rank_0_is_stopped_while_the_others_end(store: Place) -> None:
+def test_rank_0_is_stopped_while_another_ends(store: Place) -> None:
     """Its store answers nobody: nothing hangs, in the training or at the end."""
     source = (
         TRAIN
         + """
-    autotrack.enable(quiet=True)
+    import multiprocessing.util
     import torch.distributed as dist
+    import torch.multiprocessing as mp
 
-    dist.init_process_group("gloo")
-    rank = dist.get_rank()
-    pids = [None, None]
-    dist.all_gather_object(pids, os.getpid())
-    with autotrack.run("train"):
-        steps(rank, 0.5)
-        if rank == 1:
+    def train(rank, address):
+        autotrack.enable(quiet=True)
+        dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+        pids = [None, None]
+        dist.all_gather_object(pids, os.getpid())
+        with autotrack.run("train"):
+            steps(rank, 1.0)
+            if rank == 0:
+                dist.barrier()
+                return
             os.kill(pids[0], signal.SIGSTOP)
             began = time.perf_counter()
             steps(rank, 1.0, first=10)
             autotrack.flush()
-            took = time.perf_counter() - began
-            open("took", "w").write(str(took))
-    if rank == 1:
-        import atexit
-        atexit.register(lambda: os.kill(pids[0], signal.SIGCONT))
+
+        def ended():  # after autotrack's
+            with open("took", "w") as file:
+                file.write(str(time.perf_counter() - began))
+            os.kill(pids[0], signal.SIGKILL)
+
+        multiprocessing.util.Finalize(None, ended, exitpriority=1)
+
+    if __name__ == "__main__":
+        mp.spawn(train, sys.argv[1:], nprocs=2)
     """
     )
-    process = start(store, source)
-    ended = end_of(process)
-    assert ended.returncode == 0, ended.err
-    assert float((store.folder / "took").read_text()) < 4.0
+    ended = store.run(source, f"tcp://127.0.0.1:{free_port()}", env=QUICK)
+    assert "ProcessExitedException" in ended.err, ended.err
+    assert float((store.folder / "took").read_text()) < 5.0
+    run = store.only_run()
+    assert (run.state, states(run)) == (State.LOST, {0: State.LOST, 1: State.FINISHED})
+    assert len(curve(run, "rank_1/step_seconds")) == 20
 
 
 # --- what belongs to them ---------------------------------------------------------------------------------

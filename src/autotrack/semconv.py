@@ -86,6 +86,7 @@ class SpanType:
 
 
 _OURS = tuple(SPAN_TYPES)
+_RANK = (SpanType.RANK,)
 _SETTINGS = (SpanType.RUN_START, SpanType.UPDATE)
 _RUN_START = (SpanType.RUN_START,)
 _RUN = (SpanType.RUN,)
@@ -96,7 +97,6 @@ _DATASET = (SpanType.DATASET,)
 _MODEL = (SpanType.MODEL,)
 _LOG = (SpanType.LOG,)
 _EDIT = (SpanType.EDIT,)
-_RANK = (SpanType.RANK,)
 _RESOURCE = (RESOURCE,)
 
 # --- on every span of ours -------------------------------------------------------------------
@@ -136,7 +136,7 @@ RANK: Final = _key(
     "Which of the processes that train one model together wrote it; absent where there is one.",
     1,
     required=_RANK,
-    optional=_OURS,
+    optional=tuple(kind for kind in _OURS if kind not in _RANK),
 )
 
 # --- run.start -------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ METRICS_VALUE_PREFIX: Final = _key(
 )
 
 # --- rank ------------------------------------------------------------------------------------
-RANK_COUNT: Final = _key(
-    "ml.rank.count", "int", "How many processes train together; 0 where that is not known.", 8, required=_RANK
+WORLD_SIZE: Final = _key(
+    "ml.world_size", "int", "How many processes train together; 0 where that is not known.", 8, required=_RANK
 )
 RANK_NAME: Final = "rank_"  # + its number + "/" + the name: what another rank than 0 calls its metrics
 RANK_METRICS: Final = frozenset({"step_seconds", "data_seconds"})

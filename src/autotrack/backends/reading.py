@@ -298,7 +298,7 @@ def _fit(row: Row[Any]) -> Fit:
 
 
 def _rank(rank: int, row: Row[Any], attributes: dict[str, Any], seen: Row[Any]) -> Rank:
-    count, state = attributes.get(sc.RANK_COUNT), attributes.get(sc.RUN_STATE)
+    count, state = attributes.get(sc.WORLD_SIZE), attributes.get(sc.RUN_STATE)
     told = [attributes.get(name) for name in (sc.ERROR_TYPE, sc.ERROR_MESSAGE)]
     return Rank(
         rank=rank,

@@ -95,7 +95,7 @@ class Ranks(Companion):
         self._peers: Peers | None = None
         self._outcome: tuple[State, RunError | None] = State.FINISHED, None
         self._lock = threading.RLock()  # a signal handler may come back in
-        self._is_forked = False
+        self._is_forked = self._is_closed = False
         self._held_since: float | None = None
         self._is_decided = False
         self._exchange: _Exchange | None = None
@@ -178,7 +178,7 @@ class Ranks(Companion):
 
     def ends(self, state: State, error: RunError | None) -> None:
         """What became of a run of this process, or of the process: the rank's end, unless it went well."""
-        if state is not State.FINISHED:
+        if state is not State.FINISHED and not self._is_closed:
             self._outcome = state, error
 
     # --- told by the recorder -------------------------------------------------------------------------
@@ -225,6 +225,7 @@ class Ranks(Companion):
             self._recorder.spans.beat(self._following, self._following.now(), None)
 
     def closing(self) -> None:
+        self._is_closed = True  # a SIGTERM may yet come
         if self._exchange is not None:
             self._exchange.end(LAST_WORD)
         self.decide()
@@ -347,7 +348,7 @@ class Ranks(Companion):
         self._tell_rank(self._following, facts)
 
     def _tell_rank(self, segment: Segment, facts: dict[str, Any] | None = None) -> None:
-        known = {sc.RANK_COUNT: self.size, **(facts or {})}
+        known = {sc.WORLD_SIZE: self.size, **(facts or {})}
         self._recorder.spans.facts(segment, sc.SpanType.RANK, known, segment.now())
 
 

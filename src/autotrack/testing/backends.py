@@ -295,7 +295,7 @@ class BackendConformance:
         url, start = new_url(), {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
 
         def rank(seq: int, number: int, segment: int = 2, facts: Any = None) -> SpanRecord:
-            told = {sc.RANK: number, sc.RANK_COUNT: 3, **(facts or {})}
+            told = {sc.RANK: number, sc.WORLD_SIZE: 3, **(facts or {})}
             return ours("rank", RUNS[0], segment, WRITERS[number], (seq,), told, seq)
 
         failed = {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E", sc.ERROR_MESSAGE: "m"}

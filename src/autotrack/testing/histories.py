@@ -131,7 +131,7 @@ _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "rank": st.builds(
         lambda rank, count, state: {
             sc.RANK: rank,
-            sc.RANK_COUNT: count,
+            sc.WORLD_SIZE: count,
             **({sc.RUN_STATE: state, sc.ERROR_TYPE: "E", sc.ERROR_MESSAGE: "m"} if state else {}),
         },
         st.sampled_from([0, 1, "none"]),
