@@ -90,7 +90,10 @@ def _section(title: str, brief: str, attributes: Iterable[Attribute], place: str
 
 def _metrics() -> str:
     rows = [f"| `{name}` | {unit} | {brief} |" for name, (unit, brief) in sc.METRICS.items()]
-    brief = "Columns of `metrics` as any other, sampled while a run is open."
+    brief = (
+        "Columns of `metrics` as any other, sampled while a run is open. Another rank than 0 calls them, "
+        f"and the other metrics that it tells of itself, `{sc.RANK_NAME}<number>/…`."
+    )
     head = ["## Metrics of the machine", "", brief, "", "| metric | unit | |", "|---|---|---|"]
     return "\n".join([*head, *rows, ""])
 
