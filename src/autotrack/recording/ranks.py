@@ -164,7 +164,10 @@ class Ranks(Companion):
         if shared is not None and shared not in self._keys:
             self._note(shared)
         self.decide()
-        self._recorder.start()
+        if (
+            peers.rank > 0 or peers.board is not None
+        ):  # a worker of rank 0's has only the launcher's variables
+            self._recorder.start()
         if peers.board is not None:
             if self._exchange is not None:
                 self._exchange.end(0)  # another group's

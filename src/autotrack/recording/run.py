@@ -111,18 +111,21 @@ class ActiveRun:
 
     @property
     def id(self) -> str:
-        """32 hex characters, settled when they are first asked for: that may be the environment's."""
-        if self._id is None:
-            with self._lock:
-                resumed = self._recorder.take_resumed_id() if self._id is None else None
-                if resumed is not None:
-                    self._go_on_with(resumed)
-                self._id = self._id or uuid7_hex()
-        return self._id
+        """32 hex characters, settled when they are first asked for, at the latest when it begins."""
+        return self._id or self._settled_id()
 
     @id.setter
     def id(self, value: str) -> None:
         self._id = value
+
+    def _settled_id(self) -> str:
+        """A new one, or the environment's."""
+        with self._lock:
+            resumed = self._recorder.take_resumed_id() if self._id is None else None
+            if resumed is not None:
+                self._go_on_with(resumed)
+            self._id = self._id or uuid7_hex()
+            return self._id
 
     def _go_on_with(self, run_id: str) -> None:
         self._id = run_id
@@ -289,6 +292,7 @@ class ActiveRun:
                 return
             self._recorder.ranks.look()
             self.is_muted = self._recorder.ranks.rank > 0
+            self._settled_id()
             if self._parent is not None:
                 self._outer = self._parent
             elif current.get() is not self:
