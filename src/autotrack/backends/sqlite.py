@@ -20,7 +20,7 @@ from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import NewerStore, StoreError
 from ..locations import database_path
 from ..query import Search
-from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, SpanRecord
+from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
 from ..semconv import Scalar
 from . import compaction, reading, schema, searching
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
@@ -142,6 +142,10 @@ class SqliteBackend(Backend):
     def fits(self, run_id: str) -> list[Fit]:
         with self._reading() as db:
             return reading.fits(db, run_id)
+
+    def ranks(self, run_id: str) -> list[Rank]:
+        with self._reading() as db:
+            return reading.ranks(db, run_id)
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         with self._reading() as db:
