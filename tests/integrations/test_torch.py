@@ -66,6 +66,32 @@ def test_the_tree_of_modules(tracking: Tracking) -> None:
     ]
 
 
+class Grumpy:
+    """Nothing of it may be touched."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} was asked for")
+
+
+def test_the_model_is_found_where_the_users_code_has_it(tracking: Tracking) -> None:
+    """In an attribute, beside what does not like to be looked at."""
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.model = Net()
+            self.grumpy = Grumpy()
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+
+        def run(self) -> None:
+            fit(self.model, self.optimizer, 1)
+
+    grumpy = Grumpy()
+    tracking.enable()
+    Trainer().run()
+    del grumpy
+    assert tracking.run().name == "Net"
+
+
 def test_epochs_batches_and_evaluations(tracking: Tracking) -> None:
     tracking.enable()
     model = Net()
