@@ -10,7 +10,7 @@ DEMO := AUTOTRACK_STORE=sqlite:///.demo/runs.db AUTOTRACK_EXPERIMENT=demo
 .PHONY: demo test lint bench docs clean
 
 demo: $(INSTALLED)  ## train on real data, then show what was recorded
-	@for script in digits breast_cancer diabetes; do \
+	@for script in digits breast_cancer diabetes torch_loop lightning_digits; do \
 		echo "--- examples/$$script.py"; \
 		$(DEMO) $(BIN)/python examples/$$script.py || exit 1; \
 	done
