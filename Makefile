@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# One for each processor, and one for scikit-learn's own tests, which take what the others leave.
+WORKERS := 3
 DEMO := AUTOTRACK_STORE=sqlite:///.demo/runs.db AUTOTRACK_EXPERIMENT=demo
 
 .PHONY: demo test lint bench docs clean
@@ -16,7 +18,7 @@ demo: $(INSTALLED)  ## train on real data, then show what was recorded
 	@$(DEMO) $(BIN)/autotrack runs
 
 test: $(INSTALLED)  ## every test, the slow ones too
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

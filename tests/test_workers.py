@@ -216,7 +216,7 @@ def test_dask_workers_without_autotrack(store: Place) -> None:
                     [sys.executable, "-c", WITHOUT, *arguments], stderr=subprocess.DEVNULL
                 )
                 with Client(cluster.scheduler_address) as client, autotrack.run("main"):
-                    assert client.submit(pow, 2, 3).result(timeout=30) == 8
+                    assert client.submit(pow, 2, 3).result(timeout=300) == 8
                     assert client.gather(client.map(abs, [-1, -2])) == [1, 2]
                 worker.terminate()
                 worker.wait()
@@ -314,13 +314,13 @@ def test_terminated_workers_end_no_run(store: Place, method: str) -> None:
             ready = context.Event()
             worker = context.Process(target=logging_on, args=[ready])
             worker.start()
-            assert ready.wait(30)
+            assert ready.wait(300)
             worker.terminate()
             worker.join()
             with context.Manager() as manager, context.Pool(1) as pool:
                 ready = manager.Event()
                 pool.apply_async(logging_on, [ready])
-                assert ready.wait(30)
+                assert ready.wait(300)
             autotrack.flush()
             print("terminated", flush=True)
             sys.stdin.readline()

@@ -87,7 +87,8 @@ def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
 
 def active_run() -> ActiveRun | None:
     """The innermost open run of this thread or task; where there is none, the process's only one, or None."""
-    return _enable.recorder().active_run()
+    recorder = _enable.recorder()
+    return recorder.active_run() or recorder.loop_run()
 
 
 def flush(timeout: float | None = None) -> bool:
@@ -97,7 +98,8 @@ def flush(timeout: float | None = None) -> bool:
 
 def _active_or_implicit() -> ActiveRun:
     recorder = _enable.recorder()
-    return recorder.active_run() or recorder.implicit_run(script_name, _enable.experiment)
+    found = recorder.active_run() or recorder.loop_run()
+    return found or recorder.implicit_run(script_name, _enable.experiment)
 
 
 # --- reading ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ._distributed import TorchRanks
 from ._patching.imports import when_imported
 from ._patching.submission import SubmissionPoints
 from ._settings import general_options, records_as_told, targets
-from ._surroundings import experiment_from_folders, main_path
+from ._surroundings import experiment_from_folders, main_path, script_name
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
@@ -64,7 +64,8 @@ _config: str | None = None
 def enable(*names: str, tracer_provider: TracerProvider | None = None, **arguments: Any) -> None:
     """Record the training calls of the installed libraries, those imported later too.
 
-    These are `fit` of every scikit-learn estimator and `xgboost.train`.
+    These are `fit` of every scikit-learn estimator and `xgboost.train`, and
+    `Trainer.fit`, `validate` and `test` of Lightning.
 
     names: integrations to switch on; default: all that are installed.
     tracer_provider: one of the OpenTelemetry SDK; the runs' spans go through its processors as well, and
@@ -403,7 +404,7 @@ def _switch_on(integration: Integration, given: Mapping[str, Any]) -> None:
 
     already = _enabled.get(integration.name)
     if already is None:
-        _enabled[integration.name] = EnabledIntegration(integration, recorder, experiment)
+        _enabled[integration.name] = EnabledIntegration(integration, recorder, experiment, script_name)
     else:
         already.change(given)
 

@@ -20,13 +20,15 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .recording.naming import name_of
 
 if TYPE_CHECKING:
+    from .recording.run import ActiveRun
     from .recording.segments import Fit
 
 log = logging.getLogger("autotrack")
@@ -41,6 +43,21 @@ class Outcome:
     duration: float
 
 
+@dataclass(slots=True)
+class Seen:
+    """A call that is over, as a `watch` method is told of it.
+
+    args: what the function was given, a method's object first. value or error: how it ended (the other
+    is None). started: perf_counter_ns.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    value: Any
+    error: BaseException | None
+    started: int
+
+
 class Call:
     """One call of a hooked function.
 
@@ -49,12 +66,16 @@ class Call:
     one: the list it returns takes the `fit` span, which the hook then puts where it belongs, and what
     goes on inside that call is not recorded; None is for one to be recorded as usual. `is_nested`: it
     goes on inside another training call itself. `number` counts the calls of a run that stays open.
-    `caller` is the user's code that made an observed call.
+    `caller` is the user's code that made an observed call. `follower`, if a hook sets it, is what the
+    integration's `@follow` methods get while the call goes on. `was_trained`: an evaluating call goes to
+    the run that trained its subject.
     """
 
     number = 0
     is_nested = False
     caller: FrameType | None = None
+    follower: Any = None
+    was_trained = False
     inner_fits: Callable[[Call], list[Fit] | None] | None = None
 
     def __init__(
@@ -102,21 +123,35 @@ class Call:
 HookFunction = Callable[..., Any]
 
 
+class Kind(Enum):
+    """What a method of an integration is: see the decorator of the name."""
+
+    HOOK = "hook"
+    OBSERVE = "observe"
+    WATCH = "watch"
+    PLUG = "plug"
+    FOLLOW = "follow"
+    IMPORTED = "imported"
+
+
 @dataclass(frozen=True)
 class Hook:
-    """A hook and where it goes: `targets` are "module:function" or "module:Class.method".
+    """A method of an integration and where it goes.
 
-    "module:*" are the functions that the module makes public.
+    `targets` are "module:function" or "module:Class.method"; "module:*" are the functions that the
+    module makes public.
     """
 
     function: HookFunction
     targets: tuple[str, ...]
-    subclasses: bool
-    mixins: bool
+    kind: Kind
+    subclasses: bool = False
+    mixins: bool = True
     nested: bool = False
     stays_open: bool = False
     seals: bool = False
-    observes: bool = False
+    evaluates: bool = False
+    unless: str | None = None
 
     @property
     def libraries(self) -> set[str]:
@@ -131,6 +166,7 @@ def hook(
     nested: bool = False,
     stays_open: bool = False,
     seals: bool = False,
+    evaluates: bool = False,
 ) -> Callable[[HookFunction], HookFunction]:
     """Mark a generator method, `method(self, run, call)`, as the hook around training calls.
 
@@ -141,9 +177,18 @@ def hook(
     stays_open: all calls on one object are one run, which stays open between them.
     seals: the hook tells all that goes on inside the call; training calls in there, as a trainer's own
     optimizer steps, are not recorded by themselves.
+    evaluates: the call trains nothing. It belongs to the run that trained its subject, ended or not, else
+    to the run that is open; with neither it is a run of its own.
     """
     return _marker(
-        targets, subclasses=subclasses, mixins=mixins, nested=nested, stays_open=stays_open, seals=seals
+        targets,
+        kind=Kind.HOOK,
+        subclasses=subclasses,
+        mixins=mixins,
+        nested=nested,
+        stays_open=stays_open,
+        seals=seals,
+        evaluates=evaluates,
     )
 
 
@@ -156,15 +201,70 @@ def observe(
     an object predicted. Only of the user's own calls: not inside a training call, nor inside another
     observed one, nor where the library itself makes them.
     """
-    return _marker(targets, subclasses=subclasses, mixins=mixins, observes=True)
+    return _marker(targets, kind=Kind.OBSERVE, subclasses=subclasses, mixins=mixins)
 
 
-def _marker(targets: tuple[str, ...], **how: bool) -> Callable[[HookFunction], HookFunction]:
+def follow(*targets: str) -> Callable[[HookFunction], HookFunction]:
+    """Mark a method, `method(self, follower, *args)`, as told before each call inside a training.
+
+    That is how a training is seen to go on where it takes no callbacks. The innermost training call's
+    hook has set `call.follower`, else nothing is told; `args` are the inner call's positional ones, its
+    instance the first.
+    """
+    return _marker(targets, kind=Kind.FOLLOW)
+
+
+def watch(*targets: str, unless: str | None = None) -> Callable[[HookFunction], HookFunction]:
+    """Mark a method, `method(self, seen)`, as told of every call of the targets, whoever makes it.
+
+    It is for trainings that no call encloses: what goes on is put together from the calls that a loop
+    makes, and `Integration.runs` gives their run. The wrapper is a plain Python function, which
+    compilers can trace.
+    unless: "module:function", asked before each call: where it answers True, the library's function is
+    called alone.
+    """
+    return _marker(targets, kind=Kind.WATCH, unless=unless)
+
+
+def plug(target: str, unless: str | None = None) -> Callable[[HookFunction], HookFunction]:
+    """Mark a method as one for the library's own hooks: `target` is its function that registers one.
+
+    The method gets what the library gives its hooks. What `target` returns has a `remove()`.
+    unless: as for `watch`; where it answers True, `Integration.passed_over` becomes True instead.
+    """
+    return _marker((target,), kind=Kind.PLUG, unless=unless)
+
+
+def imported(module: str) -> Callable[[HookFunction], HookFunction]:
+    """Mark a method, `method(self, module)`, as called once that module is imported, if it ever is."""
+    return _marker((module,), kind=Kind.IMPORTED)
+
+
+def _marker(targets: tuple[str, ...], **how: Any) -> Callable[[HookFunction], HookFunction]:
     def mark(function: HookFunction) -> HookFunction:
         function.__autotrack_hook__ = Hook(function, targets, **how)  # type: ignore[attr-defined]
         return function
 
     return mark
+
+
+class TrainingRuns(Protocol):
+    """The runs as an integration of loops sees them."""
+
+    def is_off(self) -> bool:
+        """Whether what goes on here is not to be recorded by itself: it is ours, or told by another hook."""
+
+    def run_of_loop(self, name: str | None) -> tuple[ActiveRun, bool] | None:
+        """The run of a loop that makes its first step, begun, and whether it is the loop's own to end.
+
+        name: of a new run; default is the script's. None where it is not to be recorded.
+        """
+
+    def is_recorded(self, run: ActiveRun) -> bool:
+        """Whether the run is of this process and of the store that is in use now."""
+
+    def active(self) -> ActiveRun | None:
+        """The run that the user's `autotrack.log` goes to here, if one has begun."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +284,18 @@ class Integration:
 
     Options: ClassVar[type] = NoOptions
 
+    passed_over = False
+    """Whether a library's hook was not told, by its `unless`: what a compiler traces sets it at each call."""
+
+    runs: TrainingRuns
+    """Opens the runs of trainings that no call encloses; there once the integration is switched on."""
+
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()
+
+    def subject(self, call: Call) -> Any:
+        """What the call trains or evaluates: its class names the run. None: what a function returns."""
+        return call.instance
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """What the call is set to, cheap to get: the params of its `fit` span when it is nested."""

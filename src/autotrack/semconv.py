@@ -443,7 +443,7 @@ RANDOM_NUMPY: Final = _key(
     optional=_SETTINGS,
 )
 RANDOM_TORCH: Final = _key(
-    "ml.random.torch", "int", "`torch`'s seed when the run began.", 42, optional=_SETTINGS
+    "ml.random.torch", "string", "`torch`'s seed when the run began.", "42", optional=_SETTINGS
 )
 FACTS: Final = frozenset(tuple(ATTRIBUTES)[_FIRST_FACT:])
 """On `update` these too are facts of the run, as every name that does not begin with `PREFIX`."""

@@ -19,6 +19,7 @@ from ..recording.run import current
 from .frames import Frame, frames, is_instance_in, silence, silent
 from .guarding import GuardedHook, Steps
 from .resting import RestingRun, resting_runs
+from .runs import TrainingRuns
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
@@ -34,15 +35,16 @@ class Driver:
         integration: Integration,
         hook: Hook,
         recorder: Callable[[], Recorder],
-        experiment: Callable[[], str],
+        runs: TrainingRuns,
     ) -> None:
         self.hook = GuardedHook(integration, hook, recorder)
         self.stays_open = hook.stays_open
         self.seals = hook.seals
+        self.evaluates = hook.evaluates
         self._is_nested = hook.nested
         self._integration = integration
         self.recorder = recorder
-        self._experiment = experiment
+        self._runs = runs
 
     def __call__(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -75,7 +77,7 @@ class Driver:
         outer = frames.get()
         if silent.get() or (outer and outer[-1].is_sealed) or is_instance_in(instance, outer):
             return None  # not the user's; or super().fit, or fit calling partial_fit: one call
-        if not outer and self._is_no_concern():
+        if not outer and self._runs.is_no_concern():
             return None
         session = _Session(self, Call(wrapped, instance, args, kwargs), outer)
         try:
@@ -89,25 +91,12 @@ class Driver:
             return None
         return session
 
-    def _is_no_concern(self) -> bool:
-        """Whether this process records for the runs of another one, of which none goes on here."""
-        recorder = self.recorder()
-        return recorder.joined.only and recorder.active_run() is None
-
     def run_of(self, call: Call, name: str) -> tuple[ActiveRun, bool]:
         """The run an outermost call belongs to, and whether it is the integration's own to end."""
-        run = self.recorder().active_run()
-        if run is None:
-            return self._new_run(name, self._experiment()), True
-        run.begin_if_new()
-        if run.inherited and not self.stays_open:
-            return run, False  # a worker of many, perhaps: their params and models would be mixed
-        # A transformer is a `fit` span of it; its steps might be too many for that.
-        is_its_own = run.claim() if _is_predictor(call) else not self.stays_open
-        return (run, False) if is_its_own else (self._new_run(name, run.experiment), True)
-
-    def _new_run(self, name: str, experiment: str) -> ActiveRun:
-        return self.recorder().new_run(name, experiment, explicit=False, ambient=not self.stays_open)
+        if self.evaluates and (run := self.recorder().active_run()) is not None:
+            run.begin_if_new()
+            return run, False
+        return self._runs.run_of(name, _is_predictor(call), self.stays_open)
 
     def hooks_into(self, outer: tuple[Frame, ...]) -> bool:
         """Whether the hook runs for a call at this depth, or the call is only a `fit` span.
@@ -116,6 +105,18 @@ class Driver:
         their metrics would mix.
         """
         return not outer or (self._is_nested and len(outer) == 1)
+
+    def trained_in(self, subject: Any) -> ActiveRun | None:
+        """The run that an evaluating call's subject was trained in, if it is recorded here."""
+        run = lineage.run_of(subject) if self.evaluates and subject is not None else None
+        return run if run is not None and run.is_of(self.recorder()) else None
+
+    def subject(self, call: Call) -> Any:
+        """What is trained; what the call is bound to where the arguments do not tell."""
+        try:
+            return self._integration.subject(call)
+        except Exception:  # noqa: BLE001  of a call with wrong arguments the library complains
+            return call.instance
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """The params of a `fit` span; none if the integration fails to tell."""
@@ -133,6 +134,7 @@ class _Session:
         self.call = call
         self.call.is_nested = bool(outer)
         self.value: Any = None
+        self._subject = driver.subject(call)
         self._driver = driver
         self._outer = outer
         self._steps: Steps | None = None
@@ -143,7 +145,7 @@ class _Session:
         self._run: ActiveRun
 
     def open(self) -> None:
-        name, kind = _names(self.call)
+        name, kind = _names(self.call, self._subject, self._driver.evaluates)
         if not self._driver.stays_open:
             resting_runs.end(self.call.instance)
         if self._outer:
@@ -152,6 +154,8 @@ class _Session:
             self._held_by = inner_fits(self.call) if inner_fits is not None else None
         elif self._driver.stays_open:
             self._open_step(name)
+        elif (run := self._driver.trained_in(self._subject)) is not None:
+            self._run, self.call.was_trained = run, True
         else:
             self._run, self._owns_run = self._driver.run_of(self.call, name)
         if self._owns_run:
@@ -182,8 +186,8 @@ class _Session:
         duration = time.perf_counter() - self._started
         frames.set(self._outer)
         try:
-            if error is None:
-                lineage.trained(self.value if self.call.instance is None else self.call.instance, self._run)
+            if error is None and not self._driver.evaluates:
+                lineage.trained(self.value if self._subject is None else self._subject, self._run)
             if self._steps is not None:
                 with silence():
                     self._driver.hook.finish(self._steps, Outcome(self.value, error, duration))
@@ -219,12 +223,13 @@ def _is_predictor(call: Call) -> bool:
         return True
 
 
-def _names(call: Call) -> tuple[str, str]:
-    """What the call is named, short and qualified: the estimator's class, else the function."""
-    if call.instance is not None and not isinstance(call.instance, type):
-        kind = type(call.instance)
-        return kind.__name__, qualified_name(kind)
+def _names(call: Call, subject: Any, evaluates: bool) -> tuple[str, str]:
+    """What the call is named, short and qualified: the class of its subject, else the function."""
     function = call.function
+    if subject is not None and not isinstance(subject, type):
+        kind = type(subject)
+        name = f"{kind.__name__}.{function.__name__}" if evaluates else kind.__name__
+        return name, qualified_name(kind)
     module = getattr(function, "__module__", "") or ""
     qualname = getattr(function, "__qualname__", "call")
     return f"{module.partition('.')[0]}.{qualname}", f"{module}.{qualname}"

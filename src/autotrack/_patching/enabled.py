@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..integration import Hook, Integration
+from ..integration import Hook, Integration, Kind
 from .driver import Driver
+from .follower import Follower
+from .guarding import GuardedHook
 from .imports import when_imported
 from .observer import Observer
 from .patcher import Patcher
-from .targets import patch_target
+from .runs import TrainingRuns
+from .targets import found, patch_target
+from .watcher import Watcher, plugged
 from .wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -24,20 +28,22 @@ log = logging.getLogger("autotrack")
 
 
 class EnabledIntegration:
-    """Switched on by being made; `recorder` and `experiment` are asked at each call."""
+    """Switched on by being made; `recorder`, `experiment` and `script` are asked at each call."""
 
     def __init__(
-        self, integration: Integration, recorder: Callable[[], Recorder], experiment: Callable[[], str]
+        self,
+        integration: Integration,
+        recorder: Callable[[], Recorder],
+        experiment: Callable[[], str],
+        script: Callable[[], str],
     ) -> None:
         self._integration = integration
         self._recorder = recorder
-        self._experiment = experiment
+        self._runs = integration.runs = TrainingRuns(recorder, experiment, script)
         self._patcher = Patcher()
         self._cancel: list[Callable[[], None]] = []
         for hook in integration.hooks():
-            wrapper = self._wrapper(hook)
-            for target in hook.targets:
-                self._patch_when_imported(target, hook, wrapper)
+            self._switch_on(hook)
 
     @property
     def options(self) -> Any:
@@ -54,17 +60,41 @@ class EnabledIntegration:
             cancel()
         self._patcher.unpatch()
 
+    def _switch_on(self, hook: Hook) -> None:
+        if hook.kind in (Kind.PLUG, Kind.IMPORTED):
+            guarded = GuardedHook(self._integration, hook, self._recorder)
+            [target] = hook.targets
+            if hook.kind is Kind.IMPORTED:
+                self._when_imported(target, guarded.tell)
+            else:
+                self._when_imported(target, lambda _: self._plug_in(hook, guarded))
+            return
+        wrapper = self._wrapper(hook)
+        for target in hook.targets:
+            self._patch_when_imported(target, hook, wrapper)
+
+    def _plug_in(self, hook: Hook, guarded: GuardedHook) -> None:
+        register = found(hook.targets[0])
+        self._cancel.append(register(plugged(self._integration, guarded, hook.unless)).remove)
+
     def _wrapper(self, hook: Hook) -> Wrapper:
-        if hook.observes:
+        if hook.kind is Kind.OBSERVE:
             return Observer(self._integration, hook, self._recorder)
-        return Driver(self._integration, hook, self._recorder, self._experiment)
+        if hook.kind is Kind.WATCH:
+            return Watcher(self._integration, hook, self._recorder)
+        if hook.kind is Kind.FOLLOW:
+            return Follower(self._integration, hook, self._recorder)
+        return Driver(self._integration, hook, self._recorder, self._runs)
 
     def _patch_when_imported(self, target: str, hook: Hook, wrapper: Wrapper) -> None:
-        def patch(module: ModuleType) -> None:
+        self._when_imported(target, lambda module: patch_target(self._patcher, module, target, hook, wrapper))
+
+    def _when_imported(self, target: str, act: Callable[[ModuleType], None]) -> None:
+        def guarded(module: ModuleType) -> None:
             try:
-                patch_target(self._patcher, module, target, hook, wrapper)
+                act(module)
             except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
                 name = self._integration.name
                 log.warning("autotrack: %s: %s is not recorded: %s", name, target, error)
 
-        self._cancel.append(when_imported(target.partition(":")[0], patch))
+        self._cancel.append(when_imported(target.partition(":")[0], guarded))

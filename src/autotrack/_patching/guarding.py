@@ -6,6 +6,7 @@ it count.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,25 +34,25 @@ class GuardedHook:
 
     def __init__(self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder]) -> None:
         self._integration = integration
-        self._hook = hook
         self._recorder = recorder
         self._failures = 0
+        self._method = functools.partial(hook.function, integration)
 
     def tell(self, *arguments: Any) -> None:
-        """Run a hook that only observes, to its end."""
+        """Run a hook that only observes or follows, to its end."""
         if self._failures < FAILURES_BEFORE_OFF:
             try:
-                self._hook.function(self._integration, *arguments)
+                self._method(*arguments)
                 self._failures = 0
             except Exception as error:  # noqa: BLE001
-                self._failed("its hook failed after the call", error)
+                self._failed("its hook failed", error)
 
     def start(self, *arguments: Any) -> Steps | None:
         """Run the hook up to its yield; None if it is switched off or has none."""
         if self._failures >= FAILURES_BEFORE_OFF:
             return None
         try:
-            generator = self._hook.function(self._integration, *arguments)
+            generator = self._method(*arguments)
             next(generator)
         except StopIteration:
             self._failures = 0

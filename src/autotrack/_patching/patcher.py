@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from .wrappers import ABSENT, Inherited, Patch, PatchedFunction, Wrapper, patch_of
+from .wrappers import ABSENT, Inherited, Patch, Wrapper, patch_of, put_in_place
 
 log = logging.getLogger("autotrack")
 
@@ -31,7 +31,7 @@ class Patcher:
     """
 
     def __init__(self) -> None:
-        self._functions: dict[int, weakref.ref[PatchedFunction]] = {}
+        self._functions: dict[int, weakref.ref[Any]] = {}
         self._warned: set[str] = set()
 
     def patch(self, owner: type | ModuleType, attribute: str, wrapper: Wrapper) -> None:
@@ -73,19 +73,19 @@ class Patcher:
         ) -> Any:
             result = wrapped(*args, **kwargs)
             with _lock:
-                if patch.on:  # another thread may just have taken it off
+                if patch is not None and patch.on:  # another thread may just have taken it off
                     cls = getattr(wrapped, "__self__", None)
                     self._patch_member(cls, base, attribute, wrapper, mixins)
             return result
 
         with _lock:
-            patch = self._put_on(base, "__init_subclass__", init_subclass)._self_patch
+            patch = patch_of(self._put_on(base, "__init_subclass__", init_subclass))
             for cls in family(base):
                 self._patch_member(cls, base, attribute, wrapper, mixins)
 
     def patches(self) -> list[Patch]:
         """Those that it put on."""
-        return [f._self_patch for ref in list(self._functions.values()) if (f := ref()) is not None]
+        return [patch for _, patch in self._patched()]
 
     def unpatch(self) -> None:
         """Take everything off.
@@ -93,12 +93,16 @@ class Patcher:
         What somebody else wrapped in the meantime stays under his wrapper, switched off.
         """
         with _lock:
-            functions = [f for ref in list(self._functions.values()) if (f := ref()) is not None]
+            patched = self._patched()
             self._functions.clear()
-            for function in functions:
-                self._take_off(function)
-            of_modules = [f for f in functions if isinstance(f._self_patch.owner, ModuleType)]
+            for _, patch in patched:
+                self._take_off(patch)
+            of_modules = [function for function, patch in patched if isinstance(patch.owner, ModuleType)]
             rebind([(function, function.__wrapped__) for function in of_modules])
+
+    def _patched(self) -> list[tuple[Any, Patch]]:
+        functions = [f for ref in list(self._functions.values()) if (f := ref()) is not None]
+        return [(f, patch) for f in functions if (patch := patch_of(f)) is not None]
 
     def _patch_member(self, cls: Any, base: type, attribute: str, wrapper: Wrapper, mixins: bool) -> None:
         """Never raises: this runs inside the user's class statements."""
@@ -112,16 +116,15 @@ class Patcher:
         except Exception as error:  # noqa: BLE001  metaclasses and descriptors may raise anything
             self._warn("is not tracked", cls, attribute, error)
 
-    def _put_on(self, owner: Any, attribute: str, wrapper: Wrapper) -> PatchedFunction:
+    def _put_on(self, owner: Any, attribute: str, wrapper: Wrapper) -> Any:
         entry = _without_dead(owner, attribute, vars(owner).get(attribute, ABSENT))
-        function = PatchedFunction(Patch(owner, attribute, entry), _wrapped(owner, attribute, entry), wrapper)
+        function = put_in_place(Patch(owner, attribute, entry), _wrapped(owner, attribute, entry), wrapper)
         setattr(owner, attribute, function)
         key, functions = id(function), self._functions
         functions[key] = weakref.ref(function, lambda _: functions.pop(key, None))
         return function
 
-    def _take_off(self, function: PatchedFunction) -> None:
-        patch = function._self_patch
+    def _take_off(self, patch: Patch) -> None:
         patch.on = False
         try:
             if patch_of(vars(patch.owner).get(patch.attribute)) is patch:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import functools
+import sys
 from types import ModuleType
 from typing import Any
 
 from ..integration import Hook
 from .patcher import Patcher
 from .wrappers import Wrapper
+
+
+def found(target: str) -> Any:
+    """What a target leads to, in a module that is imported. Raises KeyError, AttributeError."""
+    module, _, path = target.partition(":")
+    return functools.reduce(getattr, path.split("."), sys.modules[module])
 
 
 def patch_target(

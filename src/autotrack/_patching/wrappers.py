@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import operator
 import sys
 from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import wrapt
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], Mapping[str, Any]], Any]
 """`wrapper(wrapped, instance, args, kwargs)`, as wrapt calls it."""
+
+
+@runtime_checkable
+class PlainWrapper(Protocol):
+    """A wrapper that is a function of Python's own kind where it stands in a function's place."""
+
+    def plain(self, patch: Patch, wrapped: Callable[..., Any]) -> FunctionType:
+        """The function that stands in the place of `wrapped`, and passes for it by `__wrapped__`."""
+
 
 ABSENT: Any = object()
 """The entry of an attribute that its owner did not have itself."""
@@ -124,10 +135,27 @@ class Inherited:
         return getattr(super(self._owner, owner if instance is None else instance), self._attribute)
 
 
+plain_patches: WeakKeyDictionary[Any, Patch] = WeakKeyDictionary()
+"""Of the plain functions: beside them, as `functools.wraps` copies what stands on a function."""
+
+
 def patch_of(value: Any) -> Patch | None:
     """The patch that `value` is the function or a method of."""
+    if type(value) is FunctionType:
+        return plain_patches.get(value)
     function = value._self_parent if isinstance(value, PatchedMethod) else value
     return function._self_patch if isinstance(function, PatchedFunction) else None
+
+
+def put_in_place(patch: Patch, wrapped: Any, wrapper: Any) -> Any:
+    """What is to stand in the place of `wrapped`. Raises TypeError where it must be plain and cannot."""
+    if not isinstance(wrapper, PlainWrapper):
+        return PatchedFunction(patch, wrapped, wrapper)
+    if not inspect.isfunction(wrapped):
+        raise TypeError(f"{patch.attribute} is no plain function: {wrapped!r}")
+    function = wrapper.plain(patch, wrapped)
+    plain_patches[function] = patch
+    return function
 
 
 def _found_by_name(function: Any) -> Any:

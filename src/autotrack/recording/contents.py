@@ -59,12 +59,20 @@ def of(data: Any) -> Contents:
             found = read(data)
             if found is not None:
                 return found
-    return Contents(_shape(data), (), only="shape")
+    return Contents(_shape(data) or _length(data), (), only="shape")
 
 
 def _shape(data: Any) -> tuple[int, ...]:
     shape = getattr(data, "shape", ())
     return tuple(int(n) for n in shape) if isinstance(shape, tuple) else ()
+
+
+def _length(data: Any) -> tuple[int, ...]:
+    """The shape of what only has a length, as a torch `Dataset`."""
+    try:
+        return (len(data),)
+    except Exception:  # noqa: BLE001  a user's class may raise anything
+        return ()
 
 
 # --- arrays and lists -------------------------------------------------------------------------------

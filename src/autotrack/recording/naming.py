@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any
 
@@ -22,7 +22,7 @@ def name_of(thing: Any, frame: FrameType | None) -> str | None:
     for _ in range(MAX_FRAMES):
         if frame is None:
             break
-        found, is_parameter = _name_here(thing, frame)
+        found, is_parameter = name_here(thing, frame)
         name = found or name
         if found and not is_parameter:
             break
@@ -30,8 +30,22 @@ def name_of(thing: Any, frame: FrameType | None) -> str | None:
     return name
 
 
-def _name_here(thing: Any, frame: FrameType) -> tuple[str | None, bool]:
-    """The first name in the order of their making, and whether it is only a parameter's."""
+def variables_near(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
+    """The variables where `frame` is, and of those that called it, from the innermost on."""
+    for _ in range(MAX_FRAMES):
+        if frame is None:
+            return
+        yield _locals(frame)
+        if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a module's are the same
+            yield frame.f_globals
+        frame = frame.f_back
+
+
+def name_here(thing: Any, frame: FrameType) -> tuple[str | None, bool]:
+    """The first name in the order of their making, and whether it is only a parameter's.
+
+    Where there is none, that is None and False.
+    """
     for name in _names(thing, frame.f_globals):
         return name, False
     code = frame.f_code

@@ -8,14 +8,21 @@ from ..states import RunError, State
 
 
 def outcome_of(error: BaseException | None) -> tuple[State, RunError | None]:
-    """The state a run ends in when `error` leaves it."""
+    """The state a run ends in when `error` leaves it.
+
+    Libraries turn a signal into an exit: they leave while they handle Ctrl-C, and what they raise on
+    SIGTERM is a class of their own below SystemExit.
+    """
+    if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+        error = error.__context__
+    is_plain_exit = type(error) is SystemExit
     if (
         error is None
         or isinstance(error, GeneratorExit)
-        or (isinstance(error, SystemExit) and not error.code)
+        or (isinstance(error, SystemExit) and is_plain_exit and not error.code)
     ):
         return State.FINISHED, None
-    state = State.FAILED if isinstance(error, (Exception, SystemExit)) else State.KILLED
+    state = State.FAILED if is_plain_exit or isinstance(error, Exception) else State.KILLED
     return state, RunError(qualified_name(type(error)), message_of(error), _traceback(error))
 
 

@@ -101,6 +101,31 @@ class ProcessHooks:
                 self._closed(self._recorder)
 
 
+class SigtermLeft:
+    """SIGTERM's default stands where our handler did, for a library that is about to put its own there.
+
+    A handler that calls the one before it would have ours end the process, where without us there was
+    none to call: a training that ends its step first, and says goodbye, would be cut off.
+    """
+
+    def __init__(self) -> None:
+        self._ours: Any = None
+
+    def leave(self) -> None:
+        """In the main thread only, as nobody else may put a handler there."""
+        handler = signal.getsignal(signal.SIGTERM)
+        is_ours = isinstance(getattr(handler, "__self__", None), ProcessHooks)
+        if is_ours and threading.current_thread() is threading.main_thread():
+            self._ours = handler
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def take_back(self) -> None:
+        """Unless another stands there by now."""
+        if self._ours is not None and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._ours)
+        self._ours = None
+
+
 def _exit_by_sigint() -> None:
     """CPython dies of SIGINT if the last text it evaluated ended in KeyboardInterrupt.
 

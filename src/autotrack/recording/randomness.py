@@ -32,11 +32,11 @@ def states() -> dict[str, Any]:
 
 
 def digested(states: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Torch's seed as it is, the others' states as the beginning of their sha256."""
+    """Torch's seed as text, as int64 is too small for some; the beginning of the others' states' sha256."""
     import hashlib  # 3 ms to import
 
     return {
-        name: state if isinstance(state, int) else hashlib.sha256(_bytes(state)).hexdigest()[:16]
+        name: str(state) if isinstance(state, int) else hashlib.sha256(_bytes(state)).hexdigest()[:16]
         for name, state in states.items()
     }
 

@@ -81,6 +81,7 @@ class Recorder:
         self._version = version
         self._open: dict[ActiveRun, Segment] = {}  # two may go on with the same run
         self._implicit: ActiveRun | None = None
+        self._loops: dict[int, ActiveRun] = {}
         self._closed = False
         self._start_afresh()
 
@@ -250,6 +251,22 @@ class Recorder:
                 self._implicit = ActiveRun(self, name(), experiment(), explicit=False, ambient=False)
             return self._implicit
 
+    def begun_implicit_run(self) -> ActiveRun | None:
+        """The process's run for what is logged outside any, if something was and it is open."""
+        run = self._implicit
+        return run if run is not None and run.segment is not None and not run.ended else None
+
+    def loop_began(self, run: ActiveRun) -> None:
+        """From now on this is the run of the loop that this thread is in, until another begins or it ends."""
+        self._loops[threading.get_ident()] = run
+
+    def loop_run(self) -> ActiveRun | None:
+        """The run of this thread's loop; where it has none, the process's if that is the only one."""
+        runs = {thread: run for thread, run in list(self._loops.items()) if not run.ended}
+        if len(runs) == 1:
+            return next(iter(runs.values()))
+        return runs.get(threading.get_ident())
+
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         self._open[segment.run] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
@@ -269,6 +286,8 @@ class Recorder:
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         self._open.pop(segment.run, None)
+        for loop in [run for run in list(self._loops.values()) if run.parent_id == segment.run.id]:
+            loop.finish(State.FINISHED)  # nobody else would end it
         self._tell(lambda companion: companion.ended(segment))
         if segment.run.is_muted:
             self.ranks.ends(state, error)

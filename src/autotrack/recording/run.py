@@ -103,6 +103,8 @@ class ActiveRun:
         self._claimed = False
         self._inherited = False
         self._rests_since: int | None = None
+        self.active_until: int | None = None
+        """perf_counter_ns of the last step of a training that no call encloses: it ends with that."""
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
@@ -185,6 +187,23 @@ class ActiveRun:
             inside = "" if file == source else f"/{file.relative_to(source).as_posix()}"
             if self._segment:
                 self._recorder.store_artifact(self._segment, file, target + inside)
+
+    @never_raises
+    def keep_file(self, path: Path, name: str, is_the_same: Callable[[], bool]) -> None:
+        """Keep a copy of a file as the run's `name`, a moment later if it is the same by then.
+
+        One larger than `model_max_bytes` is one line in the log.
+        """
+
+        def copy(segment: Segment) -> None:
+            if not is_the_same():
+                return
+            if path.stat().st_size > self._recorder.options.model_max_bytes:
+                self.omit(f"artifact {name!r}: it has more bytes than model_max_bytes")
+            else:
+                self._recorder.store_artifact(segment, path, name)
+
+        self.later(copy)
 
     @never_raises
     def log_text(self, text: str, name: str) -> None:
@@ -316,6 +335,8 @@ class ActiveRun:
             self.ended = True
             if self._rests_since is not None:
                 state, error, at = State.FINISHED, None, self._rests_since
+            elif state is State.FINISHED and at is None and self.active_until is not None:
+                at = self.active_until + segment.clock_offset
         if self._ambient:
             self._leave_context(segment)
         if not self._inherited:
@@ -415,6 +436,14 @@ class ActiveRun:
     def inherited(self) -> bool:
         """Whether the run belongs to another process: the one that forked this one, or had it join."""
         return self._inherited
+
+    def log_row(self, row: dict[str, float], step: int, at: int) -> None:
+        """Record values that are final, in a dict that nobody changes any more; `at`: perf_counter_ns.
+
+        It is what `log` comes to, without a look at each value.
+        """
+        if self._segment and row:
+            self._recorder.push_row((self._segment, row, step, at))
 
     def log_past(self, metrics: dict[str, float], step: int, at: int) -> None:
         """Record values of a moment that has passed, `at` unix ns."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..semconv import Scalar
+from .devices import OnDevice
 
 LONGEST_TEXT = 1 << 16
 """Characters of a param or tag that is kept whole."""
@@ -25,13 +26,15 @@ class Refused(ValueError):
 def number(name: str, value: Any) -> float:
     """`value` as float64: numbers, bools, numpy scalars, one-element arrays and tensors.
 
-    Raises `Refused` for anything else.
+    A tensor on an accelerator is read later, see `devices`. Raises `Refused` for anything else.
     """
     kind = type(value)
     if kind is float:
         return value  # type: ignore[no-any-return]
     try:
         if hasattr(value, "item") and not isinstance(value, (float, int)):
+            if not getattr(value, "is_cpu", True) and value.numel() == 1 and not value.is_complex():
+                return OnDevice(value)  # type: ignore[return-value]  # a float to whoever asks it
             value = value.item()  # arrays and tensors alias their memory: read it now
         if isinstance(value, complex):
             raise Refused(f"metric {name!r} is complex; log its real and imaginary part")

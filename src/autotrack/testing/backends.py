@@ -176,7 +176,9 @@ class BackendConformance:
         assert [dataset.name for dataset in backend.datasets(RUNS[0])] == ["train"]
         assert [model.path for model in backend.models(RUNS[0])] == ["model"]
         assert [line.text for line in backend.logs(RUNS[0])] == ["hello", "world"]
-        assert [(fit.name, dict(fit.params)) for fit in backend.fits(RUNS[0])] == [("fit", {"depth": 2})]
+        assert [(fit.name, repr(sorted(fit.params.items()))) for fit in backend.fits(RUNS[0])] == [
+            ("fit", "[('depth', 2), ('missing', nan)]")
+        ]
         backend.close()
 
     def test_a_run_that_is_not_there(self, new_url: Callable[[], str]) -> None:
@@ -441,7 +443,11 @@ def _a_whole_run(first_seq: int = 1) -> list[SpanRecord]:
             sc.DATASET_DIGEST: "1",
             sc.DATASET_SHAPE: (1, 2),
         },
-        "fit": {sc.FIT_CLASS: "m.C", f"{sc.PARAM_PREFIX}depth": 2},
+        "fit": {
+            sc.FIT_CLASS: "m.C",
+            f"{sc.PARAM_PREFIX}depth": 2,
+            f"{sc.PARAM_PREFIX}missing": math.nan,  # which equals nothing, and is the same all the same
+        },
         "artifact": {
             sc.ARTIFACT_PATH: "plot.png",
             sc.ARTIFACT_SHA256: "1" * 64,

@@ -9,20 +9,29 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def fingerprint(value: Any) -> Any:
+def fingerprint(value: Any, seen: dict[int, Any] | None = None) -> Any:
     """Equal for values that are the same bit by bit.
 
-    By the pickle where there is one, else piece by piece, and of what has no pieces only its class.
+    By the pickle where there is one, else piece by piece, and of what has no pieces only its class; so
+    too of what was `seen` already, as objects may hold each other.
     """
+    seen = {} if seen is None else seen
+    if id(value) in seen:
+        return type(value)
     if isinstance(value, (list, tuple)):
-        return type(value), [fingerprint(item) for item in value]
+        seen[id(value)] = value
+        return type(value), [fingerprint(item, seen) for item in value]
     if isinstance(value, dict):
-        return type(value), [(fingerprint(key), fingerprint(item)) for key, item in value.items()]
+        seen[id(value)] = value
+        items = value.items()
+        return type(value), [(fingerprint(key, seen), fingerprint(item, seen)) for key, item in items]
     try:
         return pickle.dumps(value)
     except Exception:  # noqa: BLE001  what may not be pickled says so in any way
+        seen[id(value)] = value
         state = getattr(value, "__dict__", None)
-        return type(value), fingerprint(dict(state)) if isinstance(state, Mapping) and state else None
+        pieces = dict(state) if isinstance(state, Mapping) else {}
+        return type(value), fingerprint(pieces, seen) if pieces else None
 
 
 def random_states() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from .. import semconv as sc
 from ..backend import Backend, RunRow
-from ..records import Rank, SpanRecord
+from ..records import Fit, Rank, SpanRecord
 from ..states import State
 
 RUNS = ("0" * 31 + "1", "0" * 31 + "2")
@@ -225,7 +225,7 @@ def said(backend: Backend) -> dict[str, Any]:
         told[row.id] = (
             {name: _curve(backend, row.id, name) for name in row.metrics},
             backend.artifacts(row.id),
-            backend.fits(row.id),
+            [_fit(fit) for fit in backend.fits(row.id)],
             backend.attributes(row.id),
             backend.datasets(row.id),
             backend.models(row.id),
@@ -239,6 +239,11 @@ def said(backend: Backend) -> dict[str, Any]:
 def _comparable(row: RunRow) -> str:
     """All but when it came: that is not what the spans say."""
     return repr(replace(row, received=None)).replace("-nan", "nan")
+
+
+def _fit(fit: Fit) -> str:
+    """A param that is NaN equals itself only where it is the same object."""
+    return repr(replace(fit, params=dict(sorted(fit.params.items()))))
 
 
 def _comparable_rank(rank: Rank) -> Rank:

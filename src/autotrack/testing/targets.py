@@ -13,8 +13,8 @@ from typing import Any
 
 from .._patching.patcher import Patcher
 from .._patching.targets import patch_target
-from .._patching.wrappers import Patch, PatchedFunction, Wrapper, patch_of
-from ..integration import Call, Hook, Integration
+from .._patching.wrappers import Patch, Wrapper, patch_of
+from ..integration import Call, Hook, Integration, Kind
 from .fingerprint import fingerprint
 
 Place = tuple[Any, str]
@@ -22,8 +22,9 @@ Place = tuple[Any, str]
 
 
 def targets(integration: type[Integration]) -> list[tuple[Hook, str]]:
-    """Each target with its hook."""
-    return [(hook, target) for hook in integration.hooks() for target in hook.targets]
+    """Each target that is patched, with its hook."""
+    hooks = [hook for hook in integration.hooks() if hook.kind not in (Kind.PLUG, Kind.IMPORTED)]
+    return [(hook, target) for hook in hooks for target in hook.targets]
 
 
 def places_of(target: str, hook: Hook) -> list[Place]:
@@ -102,7 +103,7 @@ class Spy:
         """Around what autotrack does, where it is enabled inside this context."""
         put_on = Patcher._put_on
 
-        def put_on_spied(patcher: Patcher, owner: Any, attribute: str, wrapper: Wrapper) -> PatchedFunction:
+        def put_on_spied(patcher: Patcher, owner: Any, attribute: str, wrapper: Wrapper) -> Any:
             is_target = attribute != "__init_subclass__"
             return put_on(patcher, owner, attribute, self._around(wrapper) if is_target else wrapper)
 

@@ -1,0 +1,75 @@
+"""Which run a training belongs to that begins now: the user's own one, once, or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .frames import frames, silent
+
+if TYPE_CHECKING:
+    from ..recording.recorder import Recorder
+    from ..recording.run import ActiveRun
+
+
+class TrainingRuns:
+    """All three are asked each time, as they may change; `script` names what has no name."""
+
+    def __init__(
+        self, recorder: Callable[[], Recorder], experiment: Callable[[], str], script: Callable[[], str]
+    ) -> None:
+        self._recorder = recorder
+        self._experiment = experiment
+        self._script = script
+
+    def is_off(self) -> bool:
+        """See `integration.TrainingRuns`."""
+        outer = frames.get()
+        return outer[-1].is_sealed if outer else silent.get()
+
+    def is_no_concern(self) -> bool:
+        """Whether this process records for the runs of another one, of which none goes on here."""
+        recorder = self._recorder()
+        return recorder.joined.only and recorder.active_run() is None
+
+    def run_of(self, name: str, is_predictor: bool, stays_open: bool = False) -> tuple[ActiveRun, bool]:
+        """The run an outermost training belongs to, and whether it is the integration's own to end."""
+        run = self._recorder().active_run()
+        if run is None:
+            return self._new_run(name, self._experiment(), stays_open), True
+        run.begin_if_new()
+        if run.inherited and not stays_open:
+            return run, False  # a worker of many, perhaps: their params and models would be mixed
+        # A transformer is a `fit` span of it; its steps might be too many for that.
+        is_its_own = run.claim() if is_predictor else not stays_open
+        return (run, False) if is_its_own else (self._new_run(name, run.experiment, stays_open), True)
+
+    def run_of_loop(self, name: str | None) -> tuple[ActiveRun, bool] | None:
+        """See `integration.TrainingRuns`."""
+        if self.is_no_concern():
+            return None
+        outer = frames.get()
+        if outer:
+            return outer[-1].run, False  # of an estimator whose fit is a loop
+        recorder = self._recorder()
+        implicit = recorder.begun_implicit_run()
+        if implicit is not None and recorder.active_run() is None and implicit.claim():
+            return implicit, False  # what the script logged before its loop is of the same run
+        # It is nobody's current run: where the loop is over nothing tells, and what comes later is not of it.
+        run, is_ours = self.run_of(name or self._script(), is_predictor=True, stays_open=True)
+        if is_ours:
+            run.begin()
+            recorder.loop_began(run)
+        return None if run.inherited else (run, is_ours)
+
+    def is_recorded(self, run: ActiveRun) -> bool:
+        """See `integration.TrainingRuns`."""
+        return run.is_of(self._recorder()) and not run.inherited
+
+    def active(self) -> ActiveRun | None:
+        """See `integration.TrainingRuns`."""
+        recorder = self._recorder()
+        return recorder.active_run() or recorder.loop_run() or recorder.begun_implicit_run()
+
+    def _new_run(self, name: str, experiment: str, stays_open: bool) -> ActiveRun:
+        return self._recorder().new_run(name, experiment, explicit=False, ambient=not stays_open)

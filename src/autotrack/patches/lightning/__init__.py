@@ -1,0 +1,149 @@
+"""Lightning: `Trainer.fit`, `validate` and `test`, of `lightning` and of `pytorch_lightning` alike.
+
+A fit is followed where Lightning itself feeds its loggers, so nothing is added to the user's callbacks
+or loggers, and nothing to what is pickled into checkpoints. `points.py` takes the metrics, `settings.py`
+and `summary.py` read what is trained and how, `data.py` on what, `results.py` what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...integration import Call, Hook, Integration, Outcome, follow, hook
+from .settings import hyper_parameters, trainer_settings
+
+if TYPE_CHECKING:
+    from ...recording.run import ActiveRun
+    from .following import Following
+
+CONNECTOR = "{package}.trainer.connectors.logger_connector.logger_connector:_LoggerConnector"
+LOOPS = "{package}.loops"
+
+
+@dataclass(frozen=True)
+class LightningOptions:
+    """Options of the Lightning integration.
+
+    every: record what is logged at every n-th step, and at the last; what is logged of an epoch always is.
+    log_dataset: record class, length and batch size of the data.
+    log_model: keep the best checkpoint.
+    checkpoint_max_bytes: a checkpoint that is larger is named, not kept.
+    """
+
+    every: int = 1
+    log_dataset: bool = True
+    log_model: bool = True
+    checkpoint_max_bytes: int = 512 << 20
+
+
+class Lightning(Integration):
+    """Hyper-parameters, settings, every logged metric at its step, learning rates, what came of it."""
+
+    name = "lightning"
+    requires = "lightning>=2.4"
+    Options = LightningOptions
+    package: ClassVar[str] = "lightning.pytorch"
+    """Where the targets are: `{package}` in their text."""
+
+    @hook("{package}:Trainer.fit", nested=True, seals=True)
+    def fit(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
+        """One training."""
+        from .following import Following
+
+        run.log_params(self.settings(call))
+        fit = call.follower = Following(run, call.instance, self.options)
+        yield
+        fit.finish()
+
+    @hook("{package}:Trainer.validate", "{package}:Trainer.test", evaluates=True, seals=True)
+    def evaluate(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
+        """One evaluation: of a model that a run trained its metrics are that run's."""
+        from .following import Following
+
+        if not call.was_trained:
+            run.log_params(self.settings(call))
+        evaluation = call.follower = Following(run, call.instance, self.options)
+        yield
+        evaluation.finish_evaluation()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    @follow("{package}.trainer.connectors.signal_connector:_SignalConnector.register_signal_handlers")
+    def signals_are_handled(self, call: Following, connector: Any, *_: Any) -> None:
+        """Lightning ends a step before it obeys a SIGTERM, and calls the handler that it finds."""
+        call.sigterm.leave()
+
+    @follow(LOOPS + ".fit_loop:_FitLoop.run")
+    def begin(self, fit: Following, loop: Any, *_: Any) -> None:
+        """Everything is set up, nothing trained."""
+        if loop.trainer is fit.trainer:
+            fit.begin()
+
+    @follow(LOOPS + ".fit_loop:_FitLoop.advance")
+    def epoch_begins(self, fit: Following, loop: Any, *_: Any) -> None:
+        if loop.trainer is fit.trainer:
+            fit.log_data()
+
+    @follow(
+        LOOPS + ".optimization.automatic:_AutomaticOptimization.run",
+        LOOPS + ".optimization.manual:_ManualOptimization.run",
+    )
+    def step_begins(self, fit: Following, loop: Any, *_: Any) -> None:
+        if loop.trainer is fit.trainer:
+            fit.points.take_rates()
+
+    @follow(CONNECTOR + ".update_train_step_metrics")
+    def step_ends(self, fit: Following, connector: Any, *_: Any) -> None:
+        if connector.trainer is fit.trainer:
+            fit.points.log_step()
+
+    @follow(CONNECTOR + ".update_train_epoch_metrics")
+    def epoch_ends(self, fit: Following, connector: Any, *_: Any) -> None:
+        if connector.trainer is fit.trainer:
+            fit.points.log_epoch(connector.metrics["log"])
+
+    @follow(CONNECTOR + ".update_eval_step_metrics")
+    def evaluation_step_ends(self, fit: Following, connector: Any, step: int) -> None:
+        if connector.trainer is fit.trainer:
+            fit.points.log_evaluation_step(step)
+
+    @follow(CONNECTOR + ".log_eval_end_metrics")
+    def evaluation_ends(self, fit: Following, connector: Any, metrics: Mapping[str, Any]) -> None:
+        if connector.trainer is fit.trainer and not connector.trainer.sanity_checking:
+            fit.points.log_epoch(metrics)
+
+    # --- what the driver asks ---------------------------------------------------------------------
+
+    def subject(self, call: Call) -> Any:
+        """The module, without what `torch.compile` put around it."""
+        model = call.arguments["model"]
+        if model is None:
+            model = call.instance.lightning_module
+        return getattr(model, "_orig_mod", model)
+
+    def settings(self, call: Call) -> Mapping[str, Any]:
+        """The trainer's settings, and the hyper-parameters that module and data module saved."""
+        data = call.arguments["datamodule"]
+        if data is None:
+            data = call.arguments.get("train_dataloaders", call.arguments.get("dataloaders"))
+        path = call.arguments["ckpt_path"]
+        resumed = {"ckpt_path": path} if path is not None else {}
+        return {**trainer_settings(call.instance), **resumed, **hyper_parameters(self.subject(call), data)}
+
+    @classmethod
+    def hooks(cls) -> list[Hook]:
+        """With the targets in this class's package."""
+        return [
+            replace(hook, targets=tuple(target.format(package=cls.package) for target in hook.targets))
+            for hook in super().hooks()
+        ]
+
+
+class PytorchLightning(Lightning):
+    """The same library under its older name, which may be installed beside the other."""
+
+    name = "pytorch_lightning"
+    requires = "pytorch-lightning>=2.4"
+    package = "pytorch_lightning"

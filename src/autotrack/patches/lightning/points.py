@@ -1,0 +1,118 @@
+"""What is logged, at its own step: as a logger with `log_every_n_steps=1` would get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...recording.run import ActiveRun
+
+DATALOADER = "/dataloader_idx_{}"
+"""What Lightning appends to the names of a metric where there are several data loaders."""
+
+
+class Points:
+    """Logs the steps and epochs of one trainer in its run."""
+
+    def __init__(self, run: ActiveRun, trainer: Any, every: int) -> None:
+        self._run = run
+        self._trainer = trainer
+        self._epoch_loop = trainer.fit_loop.epoch_loop
+        self._every = every
+        self._names: dict[str, str] = {}
+        self._seen: dict[str, Any] = {}
+        self._rate_names: list[str] = []
+        self._rates: dict[str, Any] = {}
+        self._held: tuple[dict[str, Any], int] | None = None
+
+    def take_rates(self) -> None:
+        """The learning rates that the coming step is made with: a scheduler changes them after it."""
+        optimizers = self._trainer.optimizers
+        rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+        if len(rates) != len(self._rate_names):
+            self._rate_names = list(_rate_names(optimizers))
+        self._rates = {name: _final(rate) for name, rate in zip(self._rate_names, rates, strict=True)}
+
+    def log_step(self) -> None:
+        """What was logged of this training step; accumulated gradients make one step of several batches."""
+        trainer, loop = self._trainer, self._epoch_loop
+        if (
+            trainer.accumulate_grad_batches != 1
+            and trainer.lightning_module.automatic_optimization
+            and loop._should_accumulate()
+        ):
+            return
+        row = {**self._rates, "epoch": float(trainer.current_epoch), **self._fresh(loop._results)}
+        step = row.pop("step", loop._batches_that_stepped)
+        if self._every == 1 or step % self._every == 0:
+            self._held = None
+            self._run.log(row, step)
+        else:
+            self._held = row, step
+
+    def log_epoch(self, metrics: Mapping[str, Any]) -> None:
+        """What was reduced over an epoch of training or over an evaluation."""
+        row = dict(metrics)
+        if row:
+            self._run.log(row, row.pop("step", self._epoch_loop._batches_that_stepped))
+
+    def log_evaluation_step(self, step: int) -> None:
+        """What was logged with `on_step=True` in an evaluation, which counts its own steps."""
+        row = self._fresh(self._trainer._results)
+        if row and step % self._every == 0:
+            self._run.log(row, row.pop("step", step))
+
+    def finish(self) -> None:
+        """Log the last step."""
+        if self._held is not None:
+            self._run.log(*self._held)
+            self._held = None
+
+    def _fresh(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """The values logged since: Lightning makes a tensor of its own of each, and keeps the latest."""
+        row = {}
+        seen = self._seen
+        for key, metric in results.items():
+            value = metric._forward_cache
+            if value is None or value is seen.get(key):
+                continue
+            seen[key] = value
+            name = self._names.get(key)
+            if name is None:
+                name = self._names[key] = _step_name(metric.meta)
+            if name:
+                row[name] = value.item() if value.is_cpu else value
+        return row
+
+
+def _step_name(meta: Any) -> str:
+    """The name of a step's value as loggers get it; "" if they do not."""
+    if not (meta.on_step and meta.logger):
+        return ""
+    has_suffix = meta.add_dataloader_idx and meta.dataloader_idx is not None
+    name: str = meta.forked_name(on_step=True)
+    return name + (DATALOADER.format(meta.dataloader_idx) if has_suffix else "")
+
+
+def _rate_names(optimizers: Sequence[Any]) -> Iterator[str]:
+    """ "lr"; of several optimizers and groups "lr-Adam-1/pg2", as Lightning's monitor names them."""
+    if len(optimizers) == 1 and len(optimizers[0].param_groups) == 1:
+        yield "lr"
+        return
+    counts: dict[str, int] = {}
+    for optimizer in optimizers:
+        name = f"lr-{type(optimizer).__name__}"
+        number = counts[name] = counts.get(name, -1) + 1
+        name += f"-{number}" if number else ""
+        groups = len(optimizer.param_groups)
+        yield from [name] if groups == 1 else [f"{name}/pg{n}" for n in range(1, groups + 1)]
+
+
+def _final(rate: Any) -> Any:
+    """A number, or a tensor that nobody changes any more."""
+    if type(rate) is float:
+        return rate
+    if hasattr(rate, "is_cpu"):
+        return rate.item() if rate.is_cpu else rate.detach().clone()
+    return float(rate)

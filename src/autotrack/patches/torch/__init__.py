@@ -1,0 +1,160 @@
+"""PyTorch without a trainer: a run is put together from `backward()`, `optimizer.step()` and the loaders.
+
+There is no call around a loop. So every method here only takes note of one call in it: `gathering.py`
+keeps what a thread has seen since its last step, `loops.py` says which run a step belongs to, and at
+each step what was gathered becomes one row of that run. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...integration import Integration, Seen, imported, plug, watch
+from .amp import Amp
+from .checkpoints import keep_checkpoint
+from .compiling import COMPILING, leave_ours_alone
+from .gathering import Threads
+from .loaders import Loaders
+from .loops import Loops
+from .losses import Losses
+from .tensorboard import log_hparams, log_scalar
+
+
+@dataclass(frozen=True)
+class TorchOptions:
+    """Options of the PyTorch integration.
+
+    every: record the values of every n-th step of an optimizer.
+    checkpoints: keep the files that `torch.save` writes while a loop goes on.
+    statistics_every: every n steps, the mean, deviation, histogram and number of non-finite values of
+    each layer's gradients and weights, and the GPU's memory; takes time in those steps. 0 is never.
+    """
+
+    every: int = 1
+    checkpoints: bool = True
+    statistics_every: int = 0
+
+
+class Torch(Integration):
+    """Loss, learning rates, gradient norm and times of every step; epochs; facts of model and data."""
+
+    name = "torch"
+    requires = "torch>=2.1"
+    Options = TorchOptions
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._threads = Threads()
+        self._loaders = Loaders()
+        self._losses = Losses()
+        self._amp = Amp()
+        self._loops = Loops()
+
+    @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
+    def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """An optimizer has made a step: what was gathered for it is a row of its run."""
+        gathering = self._threads.gathering
+        if self.runs.is_off():
+            gathering.clear()
+        else:
+            self._loops.step(optimizer, gathering, self.runs, self.options)
+
+    def _step_compiled(self) -> None:
+        """A step has been made in compiled code, where no hook is told; it is noticed at what comes next."""
+        self.passed_over = False
+        self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
+
+    @watch("torch.optim.optimizer:Optimizer.__init__")
+    def built(self, seen: Seen) -> None:
+        """Optimizers that are built before a run's first step belong to it."""
+        if seen.error is None and not self.runs.is_off():
+            self._loops.built(seen.args[0])
+
+    @watch(
+        "torch.optim.lr_scheduler:LRScheduler.__init__",
+        "torch.optim.lr_scheduler:ReduceLROnPlateau.__init__",
+    )
+    def scheduled(self, seen: Seen) -> None:
+        """The scheduler is a setting of its optimizer's run."""
+        if seen.error is None and not self.runs.is_off():
+            self._loops.scheduled(seen.args[0])
+
+    @watch("torch.autograd:backward", unless=COMPILING)
+    def went_backward(self, seen: Seen) -> None:
+        """What `backward()` is called on is the loss."""
+        if seen.error is None and not self.runs.is_off():
+            if self.passed_over:
+                self._step_compiled()
+            self._losses.note(seen, self._threads.gathering, self._amp)
+
+    @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
+    def clipped(self, seen: Seen) -> None:
+        """The norm of all gradients, where the user has it computed."""
+        if seen.error is None:
+            self._threads.gathering.note("grad_norm", seen.value)
+
+    @watch("torch.amp.grad_scaler:GradScaler.scale", unless=COMPILING)
+    def scaled(self, seen: Seen) -> None:
+        """The loss before it was scaled is the one to record."""
+        if seen.error is None:
+            self._amp.scaled(seen, self._threads.gathering)
+
+    @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
+    def scaler_stepped(self, seen: Seen) -> None:
+        """A step that the scaler has skipped, as the gradients were not finite."""
+        if seen.error is None and not self.runs.is_off():
+            self._loops.skipped(seen, self._threads.gathering)
+
+    @watch("torch.utils.data.dataloader:DataLoader.__iter__")
+    def iterated(self, seen: Seen) -> None:
+        """A pass over the data begins."""
+        if seen.error is None:
+            self._loaders.begin(seen.args[0], seen.value)
+
+    @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__")
+    def fetched(self, seen: Seen) -> None:
+        """A batch was waited for; or the pass is over."""
+        passage = self._loaders.of(seen.args[0])
+        if passage is None or self.runs.is_off():
+            return
+        if self.passed_over:
+            self._step_compiled()
+        if seen.error is None:
+            self._threads.gathering.fetched(passage, seen)
+        elif isinstance(seen.error, StopIteration):
+            self._loops.passed(passage, self._threads.gathering)
+
+    @watch("torch.nn.modules.module:Module.eval")
+    def evaluates(self, seen: Seen) -> None:
+        """Time from here on is not the step's."""
+        if self.passed_over and not self.runs.is_off():
+            self._step_compiled()
+        self._threads.gathering.evaluates()
+
+    @imported("torch._dynamo.eval_frame")
+    def compiles(self, eval_frame: Any) -> None:
+        """torch.compile is there."""
+        leave_ours_alone(eval_frame)
+
+    @watch("torch:save")
+    def saved(self, seen: Seen) -> None:
+        """A file that is written while a loop goes on is a checkpoint of its run."""
+        run = self.runs.active()
+        if seen.error is None and run is not None and self.options.checkpoints and not self.runs.is_off():
+            keep_checkpoint(run, seen)
+
+    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalar")
+    def scalar_added(self, seen: Seen) -> None:
+        """What TensorBoard is told is told to the run."""
+        run = self.runs.active()
+        if run is not None and not self.runs.is_off():
+            log_scalar(run, seen)
+
+    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_hparams")
+    def hparams_added(self, seen: Seen) -> None:
+        """The same for settings and their results."""
+        run = self.runs.active()
+        if run is not None and not self.runs.is_off():
+            log_hparams(run, seen)

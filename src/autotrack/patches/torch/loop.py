@@ -1,0 +1,125 @@
+"""One training that goes on without a call around it, and what each of its steps adds to its run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from ...states import State
+from .optimizers import Stepper, parameters
+
+if TYPE_CHECKING:
+    from ...integration import TrainingRuns
+    from ...recording.run import ActiveRun
+    from .gathering import Gathering
+    from .loaders import Pass
+
+
+class Loop:
+    """One training that goes on: `run` is where it is recorded, `is_ours` whether it may end that.
+
+    began: its first step, in the order of all events. epochs: passes it was trained on.
+    """
+
+    def __init__(self, run: ActiveRun, is_ours: bool, began: int) -> None:
+        self.run = run
+        self.is_ours = is_ours
+        self.began = began
+        self.epochs = 0
+        self.first: Stepper | None = None
+        self.steppers = 0  # optimizers that live
+        self._goes_on_beside = False  # another began meanwhile, and it went on
+        self._prefixes: set[str] = set()
+        self._parameters: dict[int, ref[Any]] = {}
+        self._losses: dict[str, Stepper] = {}
+
+    def add(self, optimizer: Any, prefix: str) -> Stepper:
+        """An optimizer is part of it from now on."""
+        stepper = Stepper(self, prefix)
+        self.first = self.first or stepper
+        self.steppers += 1
+        self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
+        return stepper
+
+    def succeed(self, optimizer: Any) -> Stepper:
+        """A later optimizer over the same parameters goes on where the first was, as in fine-tuning."""
+        before = self.first
+        stepper = self.add(optimizer, "")
+        if before is not None:
+            self.first, stepper.steps = stepper, before.steps
+            self._losses |= {name: stepper for name, owner in self._losses.items() if owner is before}
+        return stepper
+
+    def shares_parameters(self, optimizer: Any) -> bool:
+        """Whether the optimizer works on what this loop trains."""
+        known = self._parameters
+        return any((r := known.get(id(p))) is not None and r() is p for p in parameters(optimizer))
+
+    def record(self, stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
+        """What was gathered for a step, as one row of the run; `now` is perf_counter_ns."""
+        row = self.losses(stepper, gathering, now)
+        if gathering.noted:
+            row |= gathering.noted
+        stepper.add_rates(row, optimizer)
+        if stepper is self.first:
+            if gathering.passage is not None:
+                row["epoch"] = float(self._epoch_of(gathering.passage))
+                row["data_seconds"] = gathering.waited / 1e9
+            if gathering.since is not None:
+                row["step_seconds"] = (now - gathering.since) / 1e9
+        self.run.log_row(row, stepper.steps, now)
+
+    def losses(self, stepper: Stepper, gathering: Gathering, now: int) -> dict[str, float]:
+        """The last value of each; earlier ones of the step, as of micro-batches, are rows of their own.
+
+        A name belongs to the optimizer that had it first; another's is told from it by its prefix.
+        """
+        row: dict[str, float] = {}
+        for name, value in gathering.losses:
+            if self._losses.setdefault(name, stepper) is not stepper:
+                name = f"{stepper.prefix}{name}"
+            if name in row:
+                self.run.log_row({name: row[name]}, stepper.steps, now)
+            row[name] = value
+        return row
+
+    def _epoch_of(self, passage: Pass) -> int:
+        """The number of a pass that it is trained on."""
+        if passage.epoch is None:
+            passage.epoch = self.epochs
+            self.epochs += 1
+        return passage.epoch
+
+    def end(self) -> None:
+        """Another one has begun."""
+        if self.is_ours and not self._goes_on_beside:
+            self.run.finish(State.FINISHED)
+
+    def is_open(self, runs: TrainingRuns, wakes: bool = True) -> bool:
+        """Whether its run can be told of a step, which wakes it if another loop's beginning has ended it.
+
+        It is then a new segment, and from now on goes on beside the other.
+        """
+        run = self.run
+        if not run.ended and not run.inherited:
+            return True
+        if not (wakes and self.is_ours and runs.is_recorded(run)):
+            return False
+        self._goes_on_beside = True
+        run.wake()
+        return True
+
+    def new_prefix(self, name: str) -> str:
+        """What stands before the names of a further optimizer."""
+        prefix, number = f"{name}/", 1
+        while prefix in self._prefixes:
+            number += 1
+            prefix = f"{name}{number}/"
+        self._prefixes.add(prefix)
+        return prefix
+
+    def lost_an_optimizer(self) -> None:
+        """One was collected; after the last nothing goes on here any more."""
+        self.steppers -= 1
+        if self.is_ours and not self.steppers and not self.run.ended:
+            self.run.rest()

@@ -1,0 +1,174 @@
+"""Loops: which optimizers belong together, and to which run.
+
+Optimizers that were built before a run's first step belong to it, as a GAN's two do; so do those that
+share parameters with it. A later one over other parameters is another training: it ends the run before
+it. Nothing is set on the user's objects; all tables here hold them weakly.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+from ...recording.naming import name_of
+from . import modules
+from .callers import users_frame
+from .loop import Loop
+from .optimizers import Stepper, parameters, scheduler_settings, settings
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from ...integration import Seen, TrainingRuns
+    from . import TorchOptions
+    from .gathering import Gathering
+    from .loaders import Pass
+
+
+class Built(NamedTuple):
+    """When an optimizer was built, in the order of all events, and its model, weakly."""
+
+    order: int
+    model: Any
+
+
+class Loops:
+    """All loops of the process; the one that a thread is in stands in its `Gathering`."""
+
+    def __init__(self) -> None:
+        self._events = count()
+        self._built: WeakKeyDictionary[Any, Built] = WeakKeyDictionary()
+        self._schedulers: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+        self._steppers: dict[int, tuple[ref[Any], Stepper]] = {}
+
+    # --- told by the hooks -----------------------------------------------------------------------
+
+    def built(self, optimizer: Any) -> None:
+        """An optimizer was built."""
+        ids = {id(parameter) for parameter in parameters(optimizer)}
+        model = modules.model_of(ids, users_frame())
+        self._built[optimizer] = Built(next(self._events), model and ref(model))
+
+    def scheduled(self, scheduler: Any) -> None:
+        """A scheduler was built."""
+        optimizer = scheduler.optimizer
+        found = self._schedulers[optimizer] = scheduler_settings(scheduler)
+        stepper = self._known(optimizer)
+        if stepper is not None:
+            stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
+
+    def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
+        """An optimizer has made a step."""
+        now = perf_counter_ns()
+        stepper = self._known(optimizer)
+        if stepper is None or not stepper.loop.is_open(runs):
+            stepper = self._begin(optimizer, gathering, runs)
+        if stepper is not None:
+            loop = gathering.loop = stepper.loop
+            if stepper.steps % options.every == 0:
+                loop.record(stepper, optimizer, gathering, now)
+            if options.statistics_every and stepper.steps % options.statistics_every == 0:
+                stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
+            stepper.steps += 1
+            if stepper is loop.first:
+                gathering.since = now
+            if loop.is_ours:
+                loop.run.active_until = now
+        gathering.clear()
+
+    def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
+        """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
+        built = {known.order: optimizer for optimizer, known in list(self._built.items())}
+        if built and gathering.losses:
+            self.step(built[max(built)], gathering, runs, options)
+
+    def skipped(self, seen: Seen, gathering: Gathering) -> None:
+        """A GradScaler was asked for a step; if what was gathered for it is still there, it made none."""
+        optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
+        stepper = self._known(optimizer)
+        if stepper is not None and gathering.losses:
+            now = perf_counter_ns()
+            row = stepper.loop.losses(stepper, gathering, now) | gathering.noted
+            row[f"{stepper.prefix}skipped_step"] = 1.0
+            stepper.loop.run.log_row(row, stepper.steps, now)
+            gathering.clear()
+
+    def passed(self, passage: Pass, gathering: Gathering) -> None:
+        """A pass over the data is over: an epoch, or an evaluation."""
+        gathering.passage = gathering.since = None
+        loop = gathering.loop
+        if loop is None or loop.first is None or loop.run.ended:
+            return
+        seconds = passage.seconds()
+        if passage.epoch is None:
+            row = {"eval_seconds": seconds}
+        else:
+            row = {"epoch_seconds": seconds, "samples_per_second": passage.samples / max(seconds, 1e-9)}
+        loop.run.log(row, max(loop.first.steps - 1, 0))
+
+    # --- which loop ------------------------------------------------------------------------------
+
+    def _known(self, optimizer: Any) -> Stepper | None:
+        entry = self._steppers.get(id(optimizer))
+        return entry[1] if entry is not None and entry[0]() is optimizer else None
+
+    def _begin(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
+        """The first step of an optimizer: it joins a loop, or begins one."""
+        frame = users_frame()
+        known = self._built.get(optimizer)
+        model = known.model() if known is not None and known.model is not None else None
+        if model is None:
+            model = modules.model_of({id(p) for p in parameters(optimizer)}, frame)
+        loop = self._loop_of(optimizer, known, gathering, runs)
+        if loop is None:
+            if gathering.loop is not None:
+                gathering.loop.end()
+            found = runs.run_of_loop(modules.name_of_its_own(model))
+            if found is None:
+                return None
+            loop = Loop(*found, next(self._events))
+            stepper = loop.add(optimizer, "")
+        elif known is not None and known.order > loop.began:
+            stepper = loop.succeed(optimizer)
+        else:
+            stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
+        stepper.statistics = Statistics(model)
+        key = id(optimizer)
+        self._steppers[key] = ref(optimizer, lambda gone: self._forget(key, gone)), stepper
+        self._describe(stepper, optimizer, model, gathering)
+        return stepper
+
+    def _loop_of(
+        self, optimizer: Any, built: Built | None, gathering: Gathering, runs: TrainingRuns
+    ) -> Loop | None:
+        """The loop that an optimizer joins at its first step."""
+        here = gathering.loop
+        of_all = (stepper.loop for _, stepper in list(self._steppers.values()))
+        for loop in {*filter(None, (here,)), *of_all}:
+            if loop.is_open(runs, wakes=False) and loop.shares_parameters(optimizer):
+                return loop
+        if here is None or not here.is_open(runs, wakes=False):
+            return None
+        return here if built is None or built.order < here.began else None
+
+    def _describe(self, stepper: Stepper, optimizer: Any, model: Any, gathering: Gathering) -> None:
+        run, prefix = stepper.loop.run, stepper.prefix
+        found = settings(optimizer)
+        found |= self._schedulers.get(optimizer, {})
+        if model is not None:
+            found |= modules.facts(model)
+            run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
+        if gathering.passage is not None and not prefix:
+            found |= gathering.passage.settings
+        run.log_params(_prefixed(found, prefix))
+
+    def _forget(self, key: int, gone: ref[Any]) -> None:
+        entry = self._steppers.get(key)
+        if entry is not None and entry[0] is gone:
+            del self._steppers[key]
+            entry[1].loop.lost_an_optimizer()
+
+
+def _prefixed(found: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in found.items()}

@@ -1,0 +1,90 @@
+"""An optimizer in its loop: how many steps it has made, and what it is set to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...recording import values
+
+if TYPE_CHECKING:
+    from .loop import Loop
+    from .statistics import Statistics
+
+NOT_SETTINGS = {
+    *("params", "param_names", "initial_lr"),
+    *("capturable", "differentiable", "foreach", "fused"),
+}
+"""Entries of a parameter group that are no hyper-parameters: a scheduler's, and how the same is computed."""
+NOT_SCHEDULED = {"optimizer", "last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs"}
+"""Attributes of a scheduler that say how far it is; all others that are plain are its settings."""
+
+
+class Stepper:
+    """One optimizer of a loop.
+
+    prefix: stands before its names, "" for the loop's first. steps: those it has made.
+    """
+
+    __slots__ = ("loop", "prefix", "rates", "statistics", "steps")
+
+    statistics: Statistics
+
+    def __init__(self, loop: Loop, prefix: str) -> None:
+        self.loop = loop
+        self.prefix = prefix
+        self.steps = 0
+        self.rates: list[str] = []
+
+    def add_rates(self, row: dict[str, float], optimizer: Any) -> None:
+        """The learning rate of each group, as the step had it."""
+        groups = optimizer.param_groups
+        if len(self.rates) < len(groups):
+            self.rates = [
+                f"{self.prefix}lr" + f"/group{number}" * (number > 0) for number in range(len(groups))
+            ]
+        for name, group in zip(self.rates, groups, strict=False):
+            rate = group.get("lr")
+            if type(rate) is float:
+                row[name] = rate
+            elif rate is not None:
+                row[name] = values.number(name, rate)
+
+
+def settings(optimizer: Any) -> dict[str, Any]:
+    """Its class and the hyper-parameters of each group; those of later groups where they differ."""
+    first = dict(_hyper_parameters(optimizer.param_groups[0]))
+    found: dict[str, Any] = {"optimizer": type(optimizer).__name__, **first}
+    for number, group in enumerate(optimizer.param_groups[1:], 1):
+        for name, value in _hyper_parameters(group):
+            if name not in first or first[name] != value:
+                found[f"group{number}.{name}"] = value
+    return found
+
+
+def scheduler_settings(scheduler: Any) -> dict[str, Any]:
+    """Its class and what it was made with, as far as its plain attributes tell."""
+    found: dict[str, Any] = {"scheduler": type(scheduler).__name__}
+    for name, value in vars(scheduler).items():
+        if not name.startswith("_") and name not in NOT_SCHEDULED and _is_plain(value):
+            found[f"scheduler.{name}"] = value
+    return found
+
+
+def parameters(optimizer: Any) -> Iterator[Any]:
+    """The tensors that it optimizes."""
+    for group in optimizer.param_groups:
+        yield from group["params"]
+
+
+def _hyper_parameters(group: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """None means the optimizer's own choice, and a tensor's value is on its device."""
+    for name, value in group.items():
+        if name not in NOT_SETTINGS and value is not None and getattr(value, "is_cpu", True):
+            yield name, value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) <= 100 and all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str))

@@ -1,0 +1,625 @@
+"""Plain PyTorch loops: no trainer, no callback."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import autotrack
+from autotrack.states import State
+from autotrack.store import Run
+
+from ..tracking import Tracking
+from .torch_loops import Net, data, fit, loader, train
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def values(run: Run, name: str) -> list[float]:
+    return run.points(name).value.tolist()
+
+
+def steps(run: Run, name: str) -> list[int]:
+    return run.points(name).step.tolist()
+
+
+# --- what is recorded ---------------------------------------------------------------------------------
+
+
+def test_each_step_of_a_loop(tracking: Tracking) -> None:
+    tracking.enable()
+    losses = train(5)
+    run = tracking.run()
+    assert (run.name, run.parent) == ("Net", None)
+    assert values(run, "loss") == losses
+    assert steps(run, "loss") == [0, 1, 2, 3, 4]
+    assert values(run, "lr") == [0.1] * 5
+    assert run.params["optimizer"] == "SGD"
+    assert (run.params["lr"], run.params["momentum"]) == (0.1, 0)
+    assert run.params["model"].endswith("torch_loops.Net")
+    assert (run.params["parameters"], run.params["trainable_parameters"]) == (19, 19)
+    assert (run.params["device"], run.params["dtype"]) == ("cpu", "float32")
+    assert len(values(run, "step_seconds")) == 4  # where the first began, nobody has seen
+
+
+def test_the_tree_of_modules(tracking: Tracking) -> None:
+    tracking.enable()
+    train()
+    lines = [line.split() for line in tracking.run().artifact("model.txt").read_text().splitlines()]
+    assert lines == [
+        ["module", "parameters"],
+        ["Net", "19"],
+        ["first:", "Linear", "15"],
+        ["second:", "Linear", "4"],
+    ]
+
+
+class Grumpy:
+    """Nothing of it may be touched."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} was asked for")
+
+
+def test_the_model_is_found_where_the_users_code_has_it(tracking: Tracking) -> None:
+    """In an attribute, beside what does not like to be looked at."""
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.model = Net()
+            self.grumpy = Grumpy()
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+
+        def run(self) -> None:
+            fit(self.model, self.optimizer, 1)
+
+    grumpy = Grumpy()
+    tracking.enable()
+    Trainer().run()
+    del grumpy
+    assert tracking.run().name == "Net"
+
+
+def test_epochs_batches_and_evaluations(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches, held_out = loader(10), loader(6)
+    for epoch in range(3):
+        model.train()
+        for x, y in batches:
+            loss = nn.functional.mse_loss(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            total = sum(nn.functional.mse_loss(model(x), y, reduction="sum") for x, y in held_out)
+        autotrack.log({"val_loss": total / 6}, step=epoch)
+    run = tracking.run()
+    assert values(run, "epoch") == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert steps(run, "epoch_seconds") == [2, 5, 8]
+    assert steps(run, "eval_seconds") == [2, 5, 8]
+    seconds = np.array(values(run, "epoch_seconds"))
+    assert values(run, "samples_per_second") == pytest.approx((10 / seconds).tolist())
+    assert len(values(run, "step_seconds")) == len(values(run, "data_seconds")) == 9
+    assert sum(values(run, "step_seconds")) < sum(seconds)
+    assert all(d < s for d, s in zip(values(run, "data_seconds"), values(run, "step_seconds"), strict=True))
+    assert steps(run, "val_loss") == [0, 1, 2]
+    assert run.params["batch_size"] == 4
+    assert (run.params["dataset"], run.params["dataset_length"]) == ("TensorDataset", 10)
+
+
+def test_a_scheduler(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.8)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    for _ in range(3):
+        fit(model, optimizer, 1)
+        scheduler.step()
+    run = tracking.run()
+    assert values(run, "lr") == [0.8, 0.4, 0.2]
+    assert (run.params["scheduler"], run.params["scheduler.gamma"]) == ("StepLR", 0.5)
+    assert run.params["lr"] == 0.8
+
+
+def test_a_scheduler_that_waits_for_a_plateau(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.8)
+    torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3)
+    fit(model, optimizer)
+    run = tracking.run()
+    assert (run.params["scheduler"], run.params["scheduler.factor"]) == ("ReduceLROnPlateau", 0.3)
+
+
+def test_groups_of_parameters(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    groups = [{"params": model.first.parameters()}, {"params": model.second.parameters(), "lr": 0.01}]
+    fit(model, torch.optim.SGD(groups, lr=0.1, momentum=0.5), 2)
+    run = tracking.run()
+    assert values(run, "lr") == [0.1, 0.1]
+    assert values(run, "lr/group1") == [0.01, 0.01]
+    assert run.params["group1.lr"] == 0.01
+    assert "group1.momentum" not in run.params
+    assert run.params["parameters"] == 19
+
+
+def test_the_norm_of_gradients_where_it_is_computed(tracking: Tracking) -> None:
+    tracking.enable()
+    model, norms = Net(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        model(data()[0]).mean().backward()
+        norms.append(nn.utils.clip_grad_norm_(model.parameters(), 1.0).item())
+        optimizer.step()
+    run = tracking.run()
+    assert values(run, "grad_norm") == norms
+    assert len(values(run, "loss")) == 3  # of a loss that is in no variable
+
+
+def test_a_loss_has_the_name_of_its_variable(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        out = model(data()[0])
+        mse, penalty = out.square().mean(), out.abs().mean()
+        mse.backward(retain_graph=True)
+        torch.autograd.backward([penalty])
+        optimizer.step()
+    run = tracking.run()
+    assert steps(run, "mse") == steps(run, "penalty") == [0, 1]
+
+
+def test_gradients_that_are_accumulated(tracking: Tracking) -> None:
+    tracking.enable()
+    model, losses = Net(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for number, (x, y) in enumerate(loader(16)):
+        loss = nn.functional.mse_loss(model(x), y) / 2
+        loss.backward()
+        losses.append(loss.item())
+        if number % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+    run = tracking.run()
+    assert values(run, "loss") == losses
+    assert steps(run, "loss") == [0, 0, 1, 1]
+    assert steps(run, "lr") == [0, 1]
+
+
+def test_a_closure(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    x, y = data()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    seen = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        seen.append(loss.item())
+        return loss
+
+    for _ in range(2):
+        optimizer.step(closure)
+    run = tracking.run()
+    assert values(run, "loss") == seen
+    assert steps(run, "lr") == [0, 1]
+    assert run.params["optimizer"] == "LBFGS"
+
+
+def test_every_nth_step(tracking: Tracking) -> None:
+    tracking.enable(torch={"every": 3})
+    losses = train(7)
+    run = tracking.run()
+    assert steps(run, "loss") == [0, 3, 6]
+    assert values(run, "loss") == losses[::3]
+
+
+def test_statistics_of_layers(tracking: Tracking) -> None:
+    tracking.enable(torch={"statistics_every": 2})
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 4)
+    with torch.no_grad():
+        model.second.weight[0, 1] = float("nan")
+    fit(model, optimizer, 1)
+    run = tracking.run()
+    assert steps(run, "gradient/first.weight/mean") == [0, 2, 4]
+    assert values(run, "weight/second.weight/non_finite") == [0, 0, 3]
+    assert run.params["first_non_finite"] == "gradient/first.weight at step 4"
+    table = json.loads(run.artifact("statistics/00000002.json").read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["of"] for row in rows if row["layer"] == "first.bias"] == ["gradient", "weight"]
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    assert all(sum(row[f"bin{i}"] for i in range(30)) == sizes[row["layer"]] for row in rows)
+    assert all(row["low"] <= row["high"] for row in rows)
+
+
+def test_statistics_change_nothing(tracking: Tracking) -> None:
+    losses, weights, state = trained()
+    tracking.enable(torch={"statistics_every": 1})
+    losses_on, weights_on, state_on = trained()
+    assert losses == losses_on
+    assert all(torch.equal(weights[name], weights_on[name]) for name in weights)
+    assert torch.equal(state, state_on)
+
+
+# --- which run ----------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_as_many_runs(tracking: Tracking) -> None:
+    tracking.enable()
+    losses = {lr: train(lr=lr) for lr in np.linspace(0.01, 0.1, 10).tolist()}
+    runs = tracking.runs()
+    assert {run.params["lr"]: values(run, "loss") for run in runs} == losses
+    assert all(run.parent is None for run in runs)
+    assert [run.state for run in runs] == [State.RUNNING] + [State.FINISHED] * 9
+
+
+def test_two_optimizers_of_one_training(tracking: Tracking) -> None:
+    """A GAN's: both are built before the first step."""
+    tracking.enable()
+    maker, judge = Net(), Net()
+    optimizer_g = torch.optim.Adam(maker.parameters(), lr=0.01)
+    optimizer_d = torch.optim.SGD(judge.parameters(), lr=0.1)
+    for _ in range(3):
+        loss = judge(data()[0]).mean()
+        loss.backward()
+        optimizer_d.step()
+        loss = maker(data()[0]).mean()
+        loss.backward()
+        optimizer_g.step()
+    run = tracking.run()
+    assert values(run, "lr") == [0.1] * 3
+    assert values(run, "optimizer_g/lr") == [0.01] * 3
+    assert len(values(run, "loss")) == len(values(run, "optimizer_g/loss")) == 3
+    assert (run.params["optimizer"], run.params["optimizer_g/optimizer"]) == ("SGD", "Adam")
+
+
+def test_optimizers_in_a_list(tracking: Tracking) -> None:
+    tracking.enable()
+    models = [Net(), Net(), Net()]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+    for _ in range(2):
+        for model, optimizer in zip(models, optimizers, strict=True):
+            model(data()[0]).mean().backward()
+            optimizer.step()
+    names = {name for name in tracking.run().metrics if name.endswith("lr")}
+    assert names == {"lr", "optimizer/lr", "optimizer2/lr"}
+
+
+def test_a_later_optimizer_over_the_same_parameters(tracking: Tracking) -> None:
+    """Fine-tuning in two phases is one training."""
+    tracking.enable()
+    model = Net()
+    losses = fit(model, torch.optim.SGD(model.second.parameters(), lr=0.1))
+    losses += fit(model, torch.optim.SGD(model.parameters(), lr=0.01))
+    run = tracking.run()
+    assert values(run, "loss") == losses
+    assert steps(run, "loss") == [0, 1, 2, 3, 4, 5]
+    assert values(run, "lr") == [0.1] * 3 + [0.01] * 3
+
+
+def test_a_training_that_goes_on_after_another_began(tracking: Tracking) -> None:
+    tracking.enable()
+    one, two = Net(), Net()
+    first = torch.optim.SGD(one.parameters(), lr=0.1)
+    fit(one, first, 2)
+    second = torch.optim.SGD(two.parameters(), lr=0.2)
+    for _ in range(20):
+        fit(two, second, 1)
+        fit(one, first, 1)
+    runs = {run.params["lr"]: run for run in tracking.runs()}
+    assert len(values(runs[0.1], "loss")) == 22
+    assert len(values(runs[0.2], "loss")) == 20
+
+
+def test_without_an_optimizer_nothing_is_recorded(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    for _ in range(3):
+        model(data()[0]).mean().backward()
+    list(loader())
+    assert tracking.runs() == []
+
+
+def test_in_a_run_of_the_users(tracking: Tracking) -> None:
+    tracking.enable()
+    with autotrack.run("mine") as mine:
+        train(2)
+        train(3)
+    runs = {run.name: run for run in tracking.runs()}
+    assert runs["mine"].id == mine.id
+    assert steps(runs["mine"], "loss") == [0, 1]
+    assert runs["Net"].parent == mine.id
+    assert steps(runs["Net"], "loss") == [0, 1, 2]
+    assert runs["Net"].state is State.FINISHED
+
+
+def test_what_was_logged_before_the_loop_is_of_its_run(tracking: Tracking) -> None:
+    tracking.enable()
+    autotrack.log_params({"seed": 0})
+    train(2)
+    autotrack.log({"test_accuracy": 0.5})
+    run = tracking.run()
+    assert run.params["seed"] == 0
+    assert steps(run, "loss") == [0, 1]
+    assert run.metrics["test_accuracy"] == 0.5
+
+
+def test_what_is_logged_after_the_loop_is_of_its_run(tracking: Tracking) -> None:
+    tracking.enable()
+    train(2)
+    assert autotrack.active_run() is not None
+    autotrack.log({"test_accuracy": 0.5})
+    assert tracking.run().metrics["test_accuracy"] == 0.5
+
+
+def test_another_training_after_the_loop_is_a_run_of_its_own(tracking: Tracking) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    tracking.enable()
+    train()
+    LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+    assert {run.name: run.parent for run in tracking.runs()} == {"Net": None, "LinearRegression": None}
+
+
+def test_threads_are_separate_runs(tracking: Tracking) -> None:
+    tracking.enable()
+    both = threading.Barrier(2)
+
+    def work() -> None:
+        both.wait(30)
+        train(20)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(values(run, "loss")) for run in tracking.runs()] == [20, 20]
+
+
+def test_a_script_of_two_loops_after_disable(tracking: Tracking) -> None:
+    tracking.enable()
+    train()
+    tracking.disable()
+    train()
+    assert len(tracking.runs()) == 1
+
+
+# --- what the user must not notice --------------------------------------------------------------------
+
+
+def trained() -> tuple[list[float], dict[str, Any], Any]:
+    torch.manual_seed(1)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    losses = []
+    for x, y in loader(shuffle=True):
+        loss = nn.functional.mse_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.state_dict(), torch.get_rng_state()
+
+
+def test_losses_weights_and_random_states_are_the_same(tracking: Tracking) -> None:
+    losses, weights, state = trained()
+    tracking.enable()
+    losses_on, weights_on, state_on = trained()
+    assert losses == losses_on
+    assert all(torch.equal(weights[name], weights_on[name]) for name in weights)
+    assert torch.equal(state, state_on)
+
+
+def test_an_optimizer_that_is_copied_and_pickled_amid_a_run(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    twin, its_optimizer = copy.deepcopy((model, optimizer))
+    back = pickle.loads(pickle.dumps(optimizer))
+    assert b"autotrack" not in pickle.dumps(optimizer)
+    assert type(back) is torch.optim.SGD
+    assert back.param_groups[0]["lr"] == 0.1
+    fit(model, optimizer, 1)
+    fit(twin, its_optimizer, 1)
+    assert steps(tracking.run(), "loss") == [0, 1, 2]
+
+
+def test_a_loss_that_is_changed_in_place_afterwards(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    seen = []
+    for _ in range(3):
+        loss = model(data()[0]).mean()
+        loss.backward()
+        seen.append(loss.item())
+        optimizer.step()
+        with torch.no_grad():
+            loss.mul_(100)
+    assert values(tracking.run(), "loss") == seen
+
+
+def test_backward_of_what_is_no_scalar(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    out = model(data()[0])
+    out.backward(torch.ones_like(out))
+    optimizer.step()
+    run = tracking.run()
+    assert steps(run, "lr") == [0]
+    assert "loss" not in run.metrics
+    assert "out" not in run.metrics
+
+
+def test_a_loss_that_is_nan(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        loss = model(data()[0]).mean() * float("nan")
+        loss.backward()
+        optimizer.step()
+    assert np.isnan(values(tracking.run(), "loss")).all()
+
+
+def test_an_error_in_backward_is_the_users(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loss = model(data()[0]).mean()
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+    optimizer.step()
+    assert steps(tracking.run(), "loss") == [0]
+
+
+def test_automatic_mixed_precision(tracking: Tracking) -> None:
+    """The loss is told unscaled, and a step that the scaler skips as skipped."""
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=100)
+    losses = []
+    for number in range(4):
+        loss = model(data()[0]).mean() * (float("inf") if number == 2 else 1)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    run = tracking.run()
+    assert values(run, "loss") == losses
+    assert steps(run, "loss") == [0, 1, 2, 2]
+    assert values(run, "amp_scale") == [1024.0, 1024.0, 1024.0, 512.0]
+    assert steps(run, "skipped_step") == [2]
+
+
+def test_losses_without_steps_take_no_memory(tracking: Tracking) -> None:
+    from autotrack.patches.torch import gathering
+
+    tracking.enable()
+    weight = torch.ones((), requires_grad=True)
+    for _ in range(gathering.MOST_LOSSES + 10):
+        (weight * 2).backward()
+    model = Net()
+    fit(model, torch.optim.SGD(model.parameters(), lr=0.1), 1)
+    assert len(values(tracking.run(), "loss")) <= gathering.MOST_LOSSES
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def test_checkpoints(tracking: Tracking, tmp_path: Path) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(2):
+        fit(model, optimizer, 1)
+        torch.save({"model": model.state_dict(), "epoch": epoch}, tmp_path / f"epoch{epoch}.pt")
+        autotrack.flush()
+    run = tracking.run()
+    kept = {a.path for a in run.artifacts if a.path.startswith("checkpoints/")}
+    assert kept == {"checkpoints/epoch0.pt", "checkpoints/epoch1.pt"}
+    assert torch.load(run.artifact("checkpoints/epoch1.pt"))["epoch"] == 1
+
+
+def test_what_is_saved_outside_a_training_is_not_kept(tracking: Tracking, tmp_path: Path) -> None:
+    tracking.enable()
+    torch.save({}, tmp_path / "empty.pt")
+    assert tracking.runs() == []
+
+
+def test_a_summary_writer(tracking: Tracking, tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    writer = SummaryWriter(tmp_path / "tb")
+    for step in range(2):
+        fit(model, optimizer, 1)
+        writer.add_scalar("val/acc", torch.tensor(0.5) + step, step)
+    writer.add_hparams({"depth": 2}, {"final": 0.25})
+    writer.close()
+    run = tracking.run()
+    assert values(run, "val/acc") == [0.5, 1.5]
+    assert run.params["depth"] == 2
+    assert run.metrics["final"] == 0.25
+
+
+# --- torch.compile ------------------------------------------------------------------------------------
+
+
+def breaks_of_a_compiled_step() -> tuple[int, int]:
+    """Graph breaks, and graphs."""
+    import torch._dynamo.utils
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    @torch.compile(backend="eager")
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss
+
+    for _ in range(3):
+        step(*data())
+    model.eval()
+    counters = torch._dynamo.utils.counters
+    return sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"]
+
+
+def test_compiling_a_step_breaks_no_graph(tracking: Tracking) -> None:
+    off = breaks_of_a_compiled_step()
+    tracking.enable()
+    assert breaks_of_a_compiled_step() == off
+
+
+def test_steps_that_are_compiled_are_recorded(tracking: Tracking) -> None:
+    """By what comes after them."""
+    tracking.enable()
+    breaks_of_a_compiled_step()
+    run = tracking.run()
+    assert steps(run, "loss") == steps(run, "lr") == [0, 1, 2]
+
+
+def test_a_compiled_model(tracking: Tracking) -> None:
+    tracking.enable()
+    model = torch.compile(Net(), backend="eager")
+    fit(model, torch.optim.SGD(model.parameters(), lr=0.1), 2)
+    run = tracking.run()
+    assert run.name == "Net"
+    assert run.params["compiled"] is True
+    assert steps(run, "loss") == [0, 1]

@@ -1,0 +1,157 @@
+"""Plain PyTorch loops in processes of their own: their ends, their workers, and the order of imports."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+
+from autotrack.states import State
+
+from ..scripts import Place, end_of, wait_for
+
+LOOP = """
+    import os, signal, sys, time
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.set_num_threads(1)
+    data = TensorDataset(torch.arange(40.0).reshape(10, 4), torch.ones(10, 1))
+
+    def train(epochs=2, at_end=lambda epoch: None, **options):
+        model = nn.Linear(4, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+        loader = DataLoader(data, batch_size=5, **options)
+        for epoch in range(epochs):
+            for x, y in loader:
+                loss = nn.functional.mse_loss(model(x), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            at_end(epoch)
+"""
+ENABLED = f"import autotrack\n    autotrack.enable()\n    {LOOP}"
+
+
+@pytest.mark.parametrize("first", ["autotrack", "torch"])
+def test_whichever_is_imported_first(store: Place, first: str) -> None:
+    enable = "import autotrack; autotrack.enable()"
+    source = f"    {enable}\n{LOOP}" if first == "autotrack" else f"{LOOP}\n    {enable}\n"
+    ended = store.run(f"{source}\n    train()")
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert (run.name, run.state) == ("script", State.FINISHED)
+    assert run.points("loss").step.tolist() == [0, 1, 2, 3]
+    assert run.points("epoch").value.tolist() == [0, 0, 1, 1]
+    assert "recorded 1 run (1 finished)" in ended.err
+
+
+def test_it_ends_with_its_last_step(store: Place) -> None:
+    store.run(f"{LOOP}\n    import autotrack; autotrack.enable()\n    train(); time.sleep(2)")
+    run = store.only_run()
+    assert run.ended is not None
+    assert abs(run.ended.timestamp() - run.points("loss").time[-1] / 1e9) < 1
+
+
+def test_an_error_in_the_loop(store: Place) -> None:
+    ended = store.run(f"{LOOP}\n    import autotrack; autotrack.enable()\n    train(at_end=lambda e: 1 / 0)")
+    assert ended.returncode == 1
+    run = store.only_run()
+    assert run.state is State.FAILED
+    assert run.error is not None
+    assert run.error.type == "ZeroDivisionError"
+    assert len(run.points("loss")) == 2
+
+
+def test_an_error_after_the_loop(store: Place) -> None:
+    ended = store.run(f"{LOOP}\n    import autotrack; autotrack.enable()\n    train()\n    1 / 0")
+    assert ended.returncode == 1
+    assert store.only_run().state is State.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [(signal.SIGINT, State.KILLED), (signal.SIGTERM, State.KILLED), (signal.SIGKILL, State.LOST)],
+)
+def test_a_signal_in_an_epoch(store: Place, number: signal.Signals, state: State) -> None:
+    script = store.start(
+        f"""{LOOP}
+    import autotrack; autotrack.enable(beat_interval=0.5)
+
+    def wait(epoch):
+        autotrack.flush(); print("ready", flush=True); time.sleep(60)
+
+    train(at_end=wait)
+    """
+    )
+    wait_for(script, "ready")
+    script.send_signal(number)
+    assert end_of(script).returncode == -number
+    run = store.only_run()
+    assert run.state is state
+    assert len(run.points("loss")) == 2
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_of_a_loader(store: Place, context: str) -> None:
+    """They record nothing and break nothing; with persistent ones, the iterator is always the same."""
+    ended = store.run(
+        f"""{LOOP}
+    if __name__ == "__main__":
+        import autotrack; autotrack.enable()
+        train(3, num_workers=2, persistent_workers=True, multiprocessing_context="{context}")
+    """
+    )
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert run.points("epoch").value.tolist() == [0, 0, 1, 1, 2, 2]
+    assert run.params["num_workers"] == 2
+    assert len(run.points("epoch_seconds")) == 3
+
+
+def test_a_child_that_trains_its_own(store: Place) -> None:
+    ended = store.run(
+        f"""{LOOP}
+    import autotrack; autotrack.enable()
+    train()
+    if (pid := os.fork()) == 0:
+        train(3)
+        autotrack.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    """
+    )
+    assert ended.returncode == 0, ended.err
+    assert sorted(len(run.points("loss")) for run in store.open().runs()) == [4, 6]
+
+
+def test_many_values_at_many_steps(store: Place) -> None:
+    """Nothing is lost, and what waits to be written stays small."""
+    ended = store.run(
+        f"""{LOOP}
+    import resource
+    import autotrack; autotrack.enable()
+    weight = nn.Parameter(torch.ones(()))
+    optimizer = torch.optim.SGD([weight], lr=0.0)
+
+    def go(steps):
+        for step in steps:
+            loss = weight * 1.0
+            loss.backward()
+            optimizer.step()
+            autotrack.log({{f"value{{i}}": float(step) for i in range(18)}}, step)
+
+    go(range(-1000, 0))
+    autotrack.flush()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    go(range(20_000))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+    """
+    )
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert len(run.points("loss")) == len(run.points("lr")) == 21_000
+    assert np.array_equal(run.points("value17").value, np.arange(-1000.0, 20_000.0))
+    assert int(ended.out) < 100, "MiB that the recorder has grown by"
