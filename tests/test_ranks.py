@@ -208,8 +208,10 @@ def test_torchrun_where_only_rank_0_has_a_run(store: Place) -> None:
 @pytest.mark.parametrize("when", ["first", "late", "without"])
 def test_spawn(store: Place, when: str) -> None:
     """A process group from the start; only after the first point was logged; with the script's own run."""
-    ended = store.run(BY_SPAWN, when, f"tcp://127.0.0.1:{free_port()}", "outside", env=QUICK)
+    address = f"file://{store.folder}/ranks" if when == "without" else f"tcp://127.0.0.1:{free_port()}"
+    ended = store.run(BY_SPAWN, when, address, "outside", env=QUICK)
     assert ended.returncode == 0, ended.err
+    assert not (store.folder / "ranks").exists(), "the last to leave takes it away"
     run = store.only_run()
     assert run.name == ("train" if when == "first" else "script")
     if when == "late":
@@ -217,6 +219,35 @@ def test_spawn(store: Place, when: str) -> None:
         assert len(curve(run, "loss")) == 11
         assert len(curve(run, "rank_1/step_seconds")) == 10
     else:
+        assert_two_ranks(run)
+
+
+def test_a_group_after_another(store: Place) -> None:
+    """The first one's port is free again: nothing of ours holds its store."""
+    source = (
+        TRAIN
+        + """
+    import torch.distributed as dist
+    import torch.multiprocessing as mp
+
+    def train(rank, address):
+        autotrack.enable(quiet=True)
+        for name in ("first", "second"):
+            dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+            with autotrack.run(name):
+                steps(rank, 0.5)
+                dist.barrier()
+            dist.destroy_process_group()
+
+    if __name__ == "__main__":
+        mp.spawn(train, sys.argv[1:], nprocs=2)
+    """
+    )
+    ended = store.run(source, f"tcp://127.0.0.1:{free_port()}", env=QUICK)
+    assert ended.returncode == 0, ended.err
+    runs = store.runs()
+    assert runs.keys() == {"first", "second"}
+    for run in runs.values():
         assert_two_ranks(run)
 
 

@@ -13,6 +13,7 @@ import os
 import sys
 from datetime import timedelta
 from typing import Any
+from weakref import ref
 
 from .recording.ranks import Peers
 
@@ -27,7 +28,6 @@ class TorchRanks:
     """Called for the peers of this process, None if it has none."""
 
     def __init__(self) -> None:
-        self._store: Any = None
         self._board: _StoreBoard | None = None
 
     def __call__(self) -> Peers | None:
@@ -42,30 +42,36 @@ class TorchRanks:
         if distributed is None or not distributed.is_available() or not distributed.is_initialized():
             return None
         store = distributed.distributed_c10d._get_default_store()
-        if store is not self._store:
-            self._store, self._board = store, _StoreBoard(store)
+        if self._board is None or not self._board.is_of(store):
+            self._board = _StoreBoard(store)
         rank, size = distributed.get_rank(), distributed.get_world_size()
         return Peers(rank, size, self._board) if size > 1 else None
 
 
 class _StoreBoard:
-    """A key of the store, over a connection of its own where the store can have one.
+    """A key of the store, over a connection of its own where the store is a TCPStore.
 
-    The training may wait in the store for minutes, and who waits there keeps all others out.
+    The training may wait in the store for minutes, and who waits there keeps all others out. (A FileStore
+    counts who leaves it, and would count another one too.) The store itself is not held: it lets go of its
+    port or file when the training destroys the group.
     """
 
     def __init__(self, store: Any) -> None:
-        self._shared = store
+        self._shared = ref(store)
         self._own: Any = None
 
+    def is_of(self, store: Any) -> bool:
+        """Whether it is a key of this one."""
+        return self._shared() is store
+
     def _store(self) -> Any:
-        if self._own is None:
-            try:
-                self._own = self._shared.clone()
-                self._own.set_timeout(_PATIENCE)
-            except (AttributeError, RuntimeError):  # an older torch; a store that is no TCPStore
-                self._own = self._shared
-        return self._own
+        shared = self._shared()
+        if shared is None:
+            raise ConnectionError("the process group was destroyed")
+        if self._own is None and _is_tcp(shared) and hasattr(shared, "clone"):  # an older torch has none
+            self._own = shared.clone()
+            self._own.set_timeout(_PATIENCE)
+        return self._own or shared
 
     def put(self, text: str) -> None:
         self._store().set(_KEY, text)
@@ -76,6 +82,12 @@ class _StoreBoard:
             return None
         found: bytes = store.get(_KEY)
         return found.decode()
+
+
+def _is_tcp(store: Any) -> bool:
+    while (inner := getattr(store, "underlying_store", None)) is not None:
+        store = inner
+    return type(store).__name__ == "TCPStore"
 
 
 def _of_launcher() -> Peers | None:

@@ -38,6 +38,8 @@ log = logging.getLogger("autotrack")
 
 MOST_WAITING = 100_000
 """Values that wait for rank 0's run to be known; the oldest are dropped."""
+PATIENCE = 5.0
+"""Seconds after which what belongs to no run of rank 0's is of the one that goes on."""
 HOLD = 30.0
 """Seconds that a process which may become another rank keeps back what it records."""
 REMEMBERED = 20
@@ -278,17 +280,21 @@ class Ranks(Companion):
         """Of what waits, that whose run is known by now."""
         for _ in range(len(self._waiting)):
             table = self._waiting.popleft()
-            segment = self._place(table.segment)
+            segment = self._place(table)
             if segment is None:
                 self._waiting.append(table)
             else:
                 yield replace(table, segment=segment)
 
-    def _place(self, segment: Segment) -> Segment | None:
-        key = self._keys.get(segment)
-        if key is None or all(key.name != known.name for known in self._runs):
+    def _place(self, table: Table) -> Segment | None:
+        """The run that a table belongs to; None as long as rank 0 may be about to begin it."""
+        key = self._keys.get(table.segment)
+        if key is None:
             return self._following
-        return self._runs.get(key)
+        if any(key.name == known.name for known in self._runs):
+            return self._runs.get(key)
+        age = (table.segment.now() - int(table.time[-1])) / 1e9
+        return self._following if age > PATIENCE else None
 
     def _shared(self) -> Segment | None:
         """Of rank 0's open runs the one that the others belong to: its own outermost, else another's."""
