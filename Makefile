@@ -18,6 +18,7 @@ demo: $(INSTALLED)  ## train on real data, then show what was recorded
 	@$(DEMO) $(BIN)/autotrack runs
 
 test: $(INSTALLED)  ## every test, the slow ones too
+	@$(BIN)/python -m compileall -q src  # a thousand processes import it, and may be told to keep no bytecode
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
