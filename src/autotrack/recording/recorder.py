@@ -258,7 +258,8 @@ class Recorder:
 
     def loop_began(self, run: ActiveRun) -> None:
         """From now on this is the run of the loop that this thread is in, until another begins or it ends."""
-        self._loops[threading.get_ident()] = run
+        going_on = {thread: other for thread, other in list(self._loops.items()) if not other.ended}
+        self._loops = {**going_on, threading.get_ident(): run}
 
     def loop_run(self) -> ActiveRun | None:
         """The run of this thread's loop; where it has none, the process's if that is the only one."""

@@ -336,7 +336,7 @@ class ActiveRun:
             if self._rests_since is not None:
                 state, error, at = State.FINISHED, None, self._rests_since
             elif state is State.FINISHED and at is None and self.active_until is not None:
-                at = self.active_until + segment.clock_offset
+                at = self._last_step()
         if self._ambient:
             self._leave_context(segment)
         if not self._inherited:
@@ -365,9 +365,15 @@ class ActiveRun:
             self._recorder.push(functools.partial(action, self._segment))
 
     def rest(self) -> None:
-        """Nothing goes on in it until it wakes: if it never does, it ended now, and well."""
+        """Nothing goes on in it until it wakes: if it never does, it ended well, now or at its last step."""
         if self._segment:
-            self._rests_since = self._segment.now()
+            self._rests_since = self._segment.now() if self.active_until is None else self._last_step()
+
+    def _last_step(self) -> int | None:
+        """Unix ns."""
+        if self.active_until is None or self._segment is None:
+            return None
+        return self.active_until + self._segment.clock_offset
 
     def wake(self) -> None:
         """Go on, in a new segment if it has ended meanwhile."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...integration import Integration, Seen, imported, plug, watch
-from .amp import Amp
+from .amp import note_scaled
 from .checkpoints import keep_checkpoint
 from .compiling import COMPILING, leave_ours_alone
 from .gathering import Threads
@@ -49,7 +49,6 @@ class Torch(Integration):
         self._threads = Threads()
         self._loaders = Loaders()
         self._losses = Losses()
-        self._amp = Amp()
         self._loops = Loops()
 
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
@@ -87,7 +86,7 @@ class Torch(Integration):
         if seen.error is None and not self.runs.is_off():
             if self.passed_over:
                 self._step_compiled()
-            self._losses.note(seen, self._threads.gathering, self._amp)
+            self._losses.note(seen, self._threads.gathering)
 
     @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:
@@ -99,7 +98,7 @@ class Torch(Integration):
     def scaled(self, seen: Seen) -> None:
         """The loss before it was scaled is the one to record."""
         if seen.error is None:
-            self._amp.scaled(seen, self._threads.gathering)
+            note_scaled(seen, self._threads.gathering)
 
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
