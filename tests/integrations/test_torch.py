@@ -623,3 +623,32 @@ def test_a_compiled_model(tracking: Tracking) -> None:
     assert run.name == "Net"
     assert run.params["compiled"] is True
     assert steps(run, "loss") == [0, 1]
+
+
+# --- devices ------------------------------------------------------------------------------------------
+
+
+class Far(torch.Tensor):
+    """A tensor that says it is elsewhere: there is no accelerator here."""
+
+    is_cpu = False
+
+    def item(self) -> Any:
+        assert threading.current_thread() is not threading.main_thread(), "the training waits for the device"
+        return self.as_subclass(torch.Tensor).item()
+
+
+def test_a_value_on_a_device_is_read_later(tracking: Tracking) -> None:
+    """It is copied when it is logged, and read where nobody waits for it."""
+    from autotrack.recording.devices import OnDevice
+
+    copied = OnDevice(torch.tensor(0.5))
+    assert float(copied) == 0.5
+    tracking.enable()
+    with autotrack.run("far") as run:
+        for step in range(3):
+            value = torch.tensor(float(step))
+            far = value.as_subclass(Far)
+            run.log({"far": far}, step)
+            value.fill_(99.0)
+    assert values(tracking.run(), "far") == [0.0, 1.0, 2.0]
