@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# One for each processor, and one for scikit-learn's own tests, which take what the others leave.
+WORKERS := 3
 DEMO := AUTOTRACK_STORE=sqlite:///.demo/runs.db AUTOTRACK_EXPERIMENT=demo
 
 .PHONY: demo test lint bench docs clean
 
 demo: $(INSTALLED)  ## train on real data, then show what was recorded
-	@for script in digits breast_cancer diabetes; do \
+	@for script in digits breast_cancer diabetes torch_loop lightning_digits; do \
 		echo "--- examples/$$script.py"; \
 		$(DEMO) $(BIN)/python examples/$$script.py || exit 1; \
 	done
@@ -16,7 +18,8 @@ demo: $(INSTALLED)  ## train on real data, then show what was recorded
 	@$(DEMO) $(BIN)/autotrack runs
 
 test: $(INSTALLED)  ## every test, the slow ones too
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m compileall -q src  # a thousand processes import it, and may be told to keep no bytecode
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

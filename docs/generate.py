@@ -24,8 +24,8 @@ OTEL = {
     "registry_path": "https://github.com/open-telemetry/semantic-conventions@v1.44.0[model]",
 }
 DEVELOPMENT = {"stability": "development"}
-COMMON = [attribute for attribute in ATTRIBUTES.values() if set(attribute.required) == set(sc.SPAN_TYPES)]
-"""What stands on every span of ours."""
+COMMON = [a for a in ATTRIBUTES.values() if all(map(a.may_stand_on, sc.SPAN_TYPES))]
+"""What stands on every span of ours, or can."""
 FACTS = [
     attribute
     for attribute in ATTRIBUTES.values()
@@ -70,8 +70,13 @@ def semconv_page() -> str:
 
 def _own(place: str) -> list[Attribute]:
     """What stands there beside what stands everywhere; what must, first."""
-    here = [a for a in ATTRIBUTES.values() if a.may_stand_on(place) and a not in COMMON]
+    required_here = [a for a in COMMON if place in a.required and not _is_required_everywhere(a)]
+    here = [a for a in ATTRIBUTES.values() if a.may_stand_on(place) and a not in COMMON] + required_here
     return sorted(here, key=lambda attribute: place not in attribute.required)
+
+
+def _is_required_everywhere(attribute: Attribute) -> bool:
+    return set(attribute.required) >= set(sc.SPAN_TYPES)
 
 
 def _section(title: str, brief: str, attributes: Iterable[Attribute], place: str) -> str:
@@ -85,7 +90,10 @@ def _section(title: str, brief: str, attributes: Iterable[Attribute], place: str
 
 def _metrics() -> str:
     rows = [f"| `{name}` | {unit} | {brief} |" for name, (unit, brief) in sc.METRICS.items()]
-    brief = "Columns of `metrics` as any other, sampled while a run is open."
+    brief = (
+        "Columns of `metrics` as any other, sampled while a run is open. Another rank than 0 calls them, "
+        f"and the other metrics that it tells of itself, `{sc.RANK_NAME}<number>/…`."
+    )
     head = ["## Metrics of the machine", "", brief, "", "| metric | unit | |", "|---|---|---|"]
     return "\n".join([*head, *rows, ""])
 
@@ -133,7 +141,7 @@ def spans() -> dict[str, Any]:
         "id": "attributes.ml.common",
         "type": "attribute_group",
         "brief": "What every span of a training run carries.",
-        "attributes": [_reference(a, is_required=True) for a in COMMON],
+        "attributes": [_reference(a, _is_required_everywhere(a)) for a in COMMON],
     }
     resource = {
         "id": "attributes.ml.resource",

@@ -20,6 +20,8 @@ from autotrack import semconv as sc
 from autotrack.otlp.decode import decode_resource_spans
 from autotrack.records import SpanRecord
 
+from .scripts import TIMEOUT
+
 Behaviour = Callable[["Handler"], bool]
 """Answers a request in a way of its own, True if it did."""
 
@@ -83,7 +85,7 @@ class Receiver:
             seen[key] = [*span.attributes.get(sc.METRICS_VALUE_PREFIX + name, ())]
         return sorted(value for values in seen.values() for value in values)
 
-    def wait_for(self, done: Callable[[], Any], timeout: float = 30.0) -> None:
+    def wait_for(self, done: Callable[[], Any], timeout: float = TIMEOUT) -> None:
         end = time.monotonic() + timeout
         while not done():
             assert time.monotonic() < end, f"{len(self.spans)} spans, {len(self.whole)} files arrived"

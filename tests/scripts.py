@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import secrets
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,8 +19,8 @@ import numpy as np
 from autotrack.store import Run, Store
 from autotrack.testing.tracking import problems_seen
 
-TIMEOUT = 60.0
-"""Seconds after which a script counts as hung."""
+TIMEOUT = 300.0
+"""Seconds after which a script counts as hung, on a machine however busy: who passes waits for none."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,20 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"the script ended without {line!r}: {process.communicate()[1]}")
 
 
-def wait_until(true: Callable[[], bool], timeout: float = 20.0) -> None:
+def wait_until(true: Callable[[], bool], timeout: float = TIMEOUT) -> None:
     """Wait for what other processes do; whether it came true is for the caller to assert."""
     end = time.monotonic() + timeout
     while not true() and time.monotonic() < end:
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port to listen at, now and again: one that no system gives to a client meanwhile."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def end_line(states: str, points: int, skipped: str = "") -> str:
@@ -142,7 +153,6 @@ def shared_numbers(path: Path, size: int, kind: str = "int64") -> Any:
 def alive(pid: int) -> bool:
     """Whether the process runs."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes while it is read
         return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

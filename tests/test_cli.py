@@ -34,7 +34,7 @@ from autotrack.display import text
 from autotrack.display.tree import branches
 from autotrack.records import Points
 
-from .scripts import Place, end_of, wait_for
+from .scripts import TIMEOUT, Place, end_of, wait_for
 
 AUTOTRACK = str(Path(sys.executable).with_name("autotrack"))
 
@@ -475,7 +475,7 @@ def autotrack_exec(store: Place, *command: str, **env: str) -> subprocess.Comple
         env=surroundings,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
     )
 
 
@@ -534,7 +534,7 @@ def test_exec_hands_signals_to_the_command(store: Place) -> None:
     )
     wait_for(process, "ready")
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == -signal.SIGTERM
     assert store.only_run().state == "killed"
 

@@ -30,11 +30,11 @@ from autotrack.records import SpanRecord
 from autotrack.spool import SpoolReader
 from autotrack.testing.histories import said
 
-from .scripts import Place
+from .scripts import Place, free_port
 from .test_docs import ROOT, code_blocks
 
 PAGE = ROOT / "docs" / "collectors.md"
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds that a collector may take."""
 SCRIPT = """
     import math
@@ -116,7 +116,7 @@ def receiver() -> Iterator[Receiver]:
 def collector(receiver: Receiver, tmp_path: Path) -> Iterator[int]:
     """rotel, as the page says to start it; the port where it listens."""
     [block] = [block for block in code_blocks(PAGE, "sh") if "rotel-agent" in block]
-    http_port, grpc_port = _free_ports(2)
+    http_port, grpc_port = free_port(), free_port()
     for theirs, ours in {
         "0.0.0.0:4318": f"127.0.0.1:{http_port}",
         "0.0.0.0:4317": f"127.0.0.1:{grpc_port}",
@@ -181,14 +181,6 @@ def _post(port: int, frame: bytes) -> None:
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
     connection.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def _listens(port: int) -> bool:

@@ -22,7 +22,7 @@ TRAINING = """
     except ValueError:
         pass
 """
-CONSOLE = {"AUTOTRACK_EXPORTERS": "console"}
+CONSOLE = {"AUTOTRACK_EXPORTERS": "console", "AUTOTRACK_SYSTEM_METRICS": "1"}
 
 
 def test_a_line_for_each_thing_that_happened(store: Place) -> None:

@@ -22,11 +22,10 @@ from autotrack.errors import ModelError
 from autotrack.loading import load_model
 from autotrack.store import Run
 
-from .scripts import Place, alive, end_of, wait_for
+from .scripts import TIMEOUT, Place, alive, end_of, wait_for, wait_until
 from .tracking import Tracking, tracking  # noqa: F401
 
 X, Y = load_iris(return_X_y=True)
-PATIENCE = 60.0
 TRAINS = """
     import os, signal, sys, time
     import autotrack
@@ -49,7 +48,7 @@ def only_model(store: Place, path: str = "model") -> Any:
 
 def settled(store: Place, path: str = "model") -> Run:
     """The only run, once its model is kept or refused."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         run = store.only_run()
         found = {model.path: model for model in run.models}
@@ -76,6 +75,12 @@ def helpers(store: Place) -> list[int]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _helpers_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are niced, and the machine runs other tests."""
+    monkeypatch.setattr("autotrack.loading.HELPER_STARTS", TIMEOUT)
+
+
 @pytest.fixture
 def place(store: Place) -> Iterator[Place]:
     """A store whose scripts' helpers are gone, by themselves, when the test is over."""
@@ -84,7 +89,7 @@ def place(store: Place) -> Iterator[Place]:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while helpers(store) and time.monotonic() < end:
         time.sleep(0.05)
     left = helpers(store)
@@ -197,11 +202,12 @@ def test_a_large_model(place: Place) -> None:
 
 
 def killed_helper(place: Place, before: set[int]) -> int:
-    """Kill the next helper that is seen."""
-    end = time.monotonic() + PATIENCE
+    """Kill the next helper that is seen: until it is dead it may be sent what nobody gets then."""
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         for pid in set(helpers(place)) - before:
             os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not alive(pid))  # type: ignore[misc]
             return pid
         time.sleep(0.005)
     raise AssertionError("no helper was seen")

@@ -33,7 +33,7 @@ from autotrack.recording.report import Report
 from autotrack.recording.resource import process_resource
 from autotrack.records import SpanRecord
 
-from .scripts import Place, end_of
+from .scripts import TIMEOUT, Place, end_of
 from .tracking import Tracking, tracking  # noqa: F401
 
 # --- a provider that is there already --------------------------------------------------------------
@@ -509,7 +509,7 @@ def test_opentelemetry_instrument_records_runs(store: Place, exporter: str) -> N
         env=store.env | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
     )
     assert ended.returncode == 0, ended.stderr
     assert ('"name": "request"' in ended.stdout) == (exporter == "console")

@@ -19,7 +19,7 @@ from autotrack.otlp.requests import halves, merged
 from autotrack.records import SpanRecord
 
 from .receiver import Receiver
-from .scripts import Place
+from .scripts import TIMEOUT, Place, free_port
 from .test_shipping import POINTS, assert_arrived, spooled, sync
 
 TRAIN = """
@@ -134,20 +134,13 @@ def test_tls_is_checked_against_the_named_certificate(store: Place, certificate:
 # --- a collector between --------------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A real collector that passes spans on to the receiver: its addresses for HTTP and gRPC."""
     spec = importlib.util.find_spec("rotel")
     assert spec is not None
     assert spec.origin is not None
-    http, grpc = _free_port(), _free_port()
+    http, grpc = free_port(), free_port()
     log = (tmp_path / "rotel.log").open("w")
     process = subprocess.Popen(
         [
@@ -159,7 +152,7 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
         stdout=log,
         stderr=log,
     )
-    end = time.monotonic() + 30
+    end = time.monotonic() + TIMEOUT
     for port in (http, grpc):
         while True:
             with socket.socket() as probe:
@@ -170,7 +163,7 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
             time.sleep(0.05)
     yield f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
     process.terminate()
-    process.wait(10)
+    process.wait(TIMEOUT)
     log.close()
 
 

@@ -34,6 +34,8 @@ from autotrack._patching.imports import when_imported
 from autotrack._patching.patcher import Patcher
 from autotrack._patching.wrappers import PatchedFunction, PatchedMethod
 
+from .scripts import TIMEOUT
+
 Write = Callable[[str, str], None]
 
 
@@ -846,7 +848,7 @@ def test_loky_and_spawned_processes_get_the_functions_themselves(
 ) -> None:
     write("script.py", WORKERS)
     command = [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT)
     assert (done.stdout.strip(), done.returncode) == ("ok", 0), done.stderr
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from autotrack.states import State
 
-from .scripts import Place, curve
+from .scripts import TIMEOUT, Place, curve, free_port
 from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
 
 
@@ -23,7 +23,7 @@ class Server:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.port = 0
+        self.port = free_port()
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
@@ -41,7 +41,7 @@ class Server:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(TIMEOUT)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_server_that_restarts_with_another_token(store: Place, server: Server) -
     server.stop()
     time.sleep(1.5)
     server.start()
-    process.communicate("\n", timeout=60)
+    process.communicate("\n", timeout=TIMEOUT)
     assert sync(store).returncode == 0
     server.stop()
     assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]

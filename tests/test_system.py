@@ -12,6 +12,8 @@ from autotrack.recording import system
 
 from .scripts import Place
 
+SAMPLED = {"AUTOTRACK_SYSTEM_METRICS": "1"}
+
 MACHINE = {
     "system/cpu_percent",
     "system/memory_bytes",
@@ -27,11 +29,11 @@ MACHINE = {
 LASTING = """
     import time
     import autotrack
-    autotrack.enable(flush_interval=0.05, system_metrics_interval=0.2)
+    autotrack.enable(flush_interval=0.05, system_metrics_interval=0.5)
     with autotrack.run("long"):
         with autotrack.run("short"):
             autotrack.log({"x": 1.0})
-        end = time.monotonic() + 1.5
+        end = time.monotonic() + 3
         while time.monotonic() < end:  # busy, so that there is a load
             with open("file", "ab") as file:
                 file.write(bytes(1 << 16))
@@ -41,7 +43,7 @@ LASTING = """
 
 
 def test_runs_that_last_are_sampled(store: Place) -> None:
-    ended = store.run(LASTING)
+    ended = store.run(LASTING, env=SAMPLED)
     assert ended.returncode == 0, ended.err
     runs = store.runs()
     assert runs["short"].metrics == runs["late"].metrics == {"x": 1.0}
@@ -62,19 +64,23 @@ def test_runs_that_last_are_sampled(store: Place) -> None:
 
 @pytest.mark.parametrize("option", ["system_metrics=False", "system_metrics_interval=60"])
 def test_none_where_they_are_off_or_the_run_is_short(store: Place, option: str) -> None:
-    ended = store.run(f"""
+    ended = store.run(
+        f"""
         import time
         import autotrack
         autotrack.enable(flush_interval=0.05, {option})
         with autotrack.run("r"):
             time.sleep(1.5)
-    """)
+    """,
+        env=SAMPLED,
+    )
     assert ended.returncode == 0, ended.err
     assert store.only_run().metrics == {}
 
 
 def test_a_forked_child_samples_its_own_runs_only(store: Place) -> None:
-    ended = store.run("""
+    ended = store.run(
+        """
         import os, time
         import autotrack
         autotrack.enable(flush_interval=0.05, system_metrics_interval=0.2)
@@ -89,7 +95,9 @@ def test_a_forked_child_samples_its_own_runs_only(store: Place) -> None:
                 autotrack.flush()
                 os._exit(0)
             os.waitpid(pid, 0)
-    """)
+    """,
+        env=SAMPLED,
+    )
     assert ended.returncode == 0, ended.err
     runs = store.runs()
     assert runs["child"].metrics.keys() >= MACHINE
@@ -99,7 +107,8 @@ def test_a_forked_child_samples_its_own_runs_only(store: Place) -> None:
 
 def test_sampling_is_no_sign_of_activity(store: Place) -> None:
     """A notebook that rests is idle, however busy the machine is."""
-    ended = store.run("""
+    ended = store.run(
+        """
         import sys, time, types
         sys.modules["ipykernel"] = types.ModuleType("ipykernel")
         import autotrack
@@ -108,7 +117,9 @@ def test_sampling_is_no_sign_of_activity(store: Place) -> None:
         autotrack.enable(flush_interval=0.05, system_metrics_interval=0.1, beat_interval=0.2)
         run = autotrack.run("r")
         run.begin()
-        time.sleep(2)
+        end = time.monotonic() + 60
+        while autotrack.runs()[0].state != "idle" and time.monotonic() < end:
+            time.sleep(0.1)
         autotrack.flush()
         (found,) = autotrack.runs()
         before = len(found.points("system/cpu_percent"))
@@ -116,7 +127,9 @@ def test_sampling_is_no_sign_of_activity(store: Place) -> None:
         autotrack.flush()
         (found,) = autotrack.runs()
         print(found.state, len(found.points("system/cpu_percent")) == before)
-    """)
+    """,
+        env=SAMPLED,
+    )
     assert ended.out == "idle True\n", ended.err
 
 

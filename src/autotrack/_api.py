@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _enable
 from ._surroundings import script_name
+from .errors import OptionError
+from .recording.origin import run_id_of
 from .recording.run import ActiveRun, begun_run, current
 
 if TYPE_CHECKING:
@@ -20,19 +22,39 @@ def run(
     experiment: str | None = None,
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
+    resume: str | None = None,
 ) -> ActiveRun:
     """A run of your own: a context manager, a decorator, or a handle to `end()`.
 
     name: default is the script's. experiment: default as `enable()` has it. Inside another run it
     is that one's child, of its experiment by default. The first model trained inside is this run, later
     ones are its children.
+
+    resume: the whole id of a run that goes on here, in a new segment, whether it ended or not; its parent
+    stays, and so do name and experiment unless they are given. What is logged without a step is counted
+    from 0 anew: this process does not know how far the run was. An id that the store does not know is that
+    of a new run. Raises `OptionError` for what is no whole id.
     """
     recorder = _enable.recorder()
     outer = begun_run()
     home = experiment or (outer.experiment if outer else _enable.experiment())
-    handle = recorder.new_run(name or script_name(), home, params=params, tags=tags)
+    told = [what for what, given in (("name", name), ("experiment", experiment)) if given]
+    resumed = None if resume is None else _whole_id(resume)
+    handle = recorder.new_run(
+        name or script_name(), home, params=params, tags=tags, resume=resumed, told=told
+    )
     handle.offer()
     return handle
+
+
+def _whole_id(resume: str) -> str:
+    """The id of a run that is to go on: an abbreviation would have to be looked up in the store."""
+    try:
+        return run_id_of(str(resume))
+    except ValueError as error:
+        raise OptionError(
+            f"resume: {error}; autotrack.get_run({str(resume)!r}).id is the whole one"
+        ) from None
 
 
 def log(metrics: Mapping[str, Any], step: int | None = None) -> None:

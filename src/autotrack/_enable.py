@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import exporting, plugins
 from . import options as opts
+from ._distributed import TorchRanks
 from ._patching.imports import when_imported
 from ._patching.submission import SubmissionPoints
 from ._settings import general_options, records_as_told, targets
@@ -28,8 +29,8 @@ from .locations import Home, default_store, homes
 from .recording.console import Console
 from .recording.environment import Environment
 from .recording.exporter import Exporter
-from .recording.origin import origin_in
-from .recording.process import ProcessHooks
+from .recording.origin import origin_in, resumed_in
+from .recording.process import ProcessHooks, is_multiprocessing_child
 from .recording.recorder import Recorder
 from .recording.report import Report
 from .recording.resource import process_resource
@@ -212,11 +213,16 @@ _submission = SubmissionPoints(recorder, _told_config, join)
 
 
 def _join_by_environment(made: Recorder) -> None:
-    """Belong to the run that the variables of `recording.origin` name, if it is recorded where this is."""
+    """Belong to the run that the variables of `recording.origin` name, if it is recorded where this is.
+
+    Or go on with it. What multiprocessing starts has its parent's variables, and is not started again.
+    """
     try:
         origin = origin_in(os.environ, made.options.experiment or experiment_from_folders())
         if origin is not None and records_as_told(made.options):
             made.join_for_good(origin)
+        if not is_multiprocessing_child():
+            made.resumed_id = resumed_in(os.environ)
     except ValueError as error:
         made.report.warn(f"{error}; this process joins no run")
 
@@ -248,7 +254,7 @@ def _moved(old: Recorder, new: opts.Options) -> Recorder:
         raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
     old.close()
     made = _make_recorder(new, old.report)
-    made.joined.only = old.joined.only
+    made.joined.only, made.resumed_id = old.joined.only, old.resumed_id
     return made
 
 
@@ -268,7 +274,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         options = replace(options, quiet=True)
     resource = process_resource(__version__, report)
     artifacts = [] if is_off else [home.artifacts for home in places]
-    made = Recorder(options, exporters, artifacts, resource, __version__, report)
+    made = Recorder(options, exporters, artifacts, resource, __version__, report, TorchRanks())
     if not is_off:
         keeper = Keeper(made, _helper_context(options, places, resource))
         made.keep_model = keeper.keep
@@ -276,9 +282,10 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
         _user_spans.recorder = made
         made.companions = (
             *(_tap.console, Environment(made, main_path), SystemMetrics(made), keeper),
-            *(_submission, _user_spans),
+            *(_submission, _user_spans, made.ranks),
         )
     _process_hooks.watch_over(made)
+    made.ranks.look()
     return made
 
 
@@ -309,11 +316,13 @@ def _helper_context(options: opts.Options, places: Sequence[Home], resource: Map
 
 def _say_goodbye(closed: Recorder) -> None:
     """The line at the end of a script; none where autotrack was neither enabled nor used."""
+    rank = closed.ranks.said()
     watches = bool(_enabled or _awaited) and not closed.joined
-    if closed.options.quiet or not (closed.report.runs or watches):
+    has_news = closed.report.skipped if rank else watches
+    if closed.options.quiet or not (closed.report.runs or has_news):
         return
     with contextlib.suppress(Exception):  # stderr may be gone, or be the one a signal interrupted
-        line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}))
+        line = closed.report.line(_see_command(closed.options.store), sorted({*_enabled, *_awaited}), rank)
         sys.stderr.write(f"{line}\n")
 
 

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .query import Search
-from .records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, Points, SpanRecord
+from .records import (
+    Artifact,
+    Dataset,
+    Experiment,
+    Fit,
+    LogLine,
+    MetricSummary,
+    Model,
+    Points,
+    Rank,
+    SpanRecord,
+)
 from .semconv import Scalar
 from .states import RunError, State
 
@@ -177,6 +188,10 @@ class Backend(ABC):
     @abstractmethod
     def fits(self, run_id: str) -> list[Fit]:
         """The training calls inside the run, by start."""
+
+    @abstractmethod
+    def ranks(self, run_id: str) -> list[Rank]:
+        """The processes that trained the latest segment together, by rank; none where there was one."""
 
     @abstractmethod
     def spans(self, run_id: str) -> list[SpanRecord]:

@@ -8,8 +8,8 @@
     ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
     └── RunNotFound      no run, or more than one, has that id (also a LookupError)
 
-Only calls that read (`runs`, `get_run`, `load_model`, the commands) and `enable()` with a wrong argument
-raise.
+Only calls that read (`runs`, `get_run`, `load_model`, the commands), and `enable()` and `run(resume=…)` with
+a wrong argument, raise.
 Recording never does: what goes wrong there is one line in the log.
 """
 

@@ -230,7 +230,7 @@ def plug(target: str, unless: str | None = None) -> Callable[[HookFunction], Hoo
     """Mark a method as one for the library's own hooks: `target` is its function that registers one.
 
     The method gets what the library gives its hooks. What `target` returns has a `remove()`.
-    unless: as for `watch`.
+    unless: as for `watch`; where it answers True, `Integration.passed_over` becomes True instead.
     """
     return _marker((target,), kind=Kind.PLUG, unless=unless)
 
@@ -283,6 +283,9 @@ class Integration:
     requires: ClassVar[str]
 
     Options: ClassVar[type] = NoOptions
+
+    passed_over = False
+    """Whether a library's hook was not told, by its `unless`: what a compiler traces sets it at each call."""
 
     runs: TrainingRuns
     """Opens the runs of trainings that no call encloses; there once the integration is switched on."""

@@ -22,8 +22,8 @@ log = logging.getLogger("autotrack")
 _URI = re.compile(r"runs:/([^/]+)/(.+)")
 HELPER_STARTS = 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
-HELPER_WORKS = 120.0
-"""Seconds that a conversion may take before a reader waits no longer."""
+HELPER_WORKS = 600.0
+"""Seconds that a conversion may take before a reader waits no longer: it yields to all that trains."""
 
 
 def load_model(store: Store, uri: str, trusted: Collection[str] = ()) -> Any:

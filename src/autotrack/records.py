@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .semconv import Scalar
+from .states import State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +147,25 @@ class LogLine:
     text: str
     level: str | None = None
     logger: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One of the processes that train one model together: `rank` of `count` (0: nobody said how many).
+
+    `state` is what became of it, told by itself or by its silence; None is for the reader to say, who knows
+    which writers live. `last_seen` is its latest span, by its own clock; `received` when that came over the
+    network, if it did. `error` is the class and text of the exception that ended it.
+    """
+
+    rank: int
+    count: int
+    host: str
+    writer: str
+    state: State | None
+    last_seen: datetime
+    received: datetime | None
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,13 @@ class SpanType:
     MODEL: Final = _span("model", "A model; its files are artifacts below its path.")
     LOG: Final = _span("log", "Lines of standard output, standard error or logging.")
     EDIT: Final = _span("edit", "A person's change to a run: the latest one of each field holds.")
+    RANK: Final = _span(
+        "rank", "A process of those that train one model together: it takes part, or has ended."
+    )
 
 
 _OURS = tuple(SPAN_TYPES)
+_RANK = (SpanType.RANK,)
 _SETTINGS = (SpanType.RUN_START, SpanType.UPDATE)
 _RUN_START = (SpanType.RUN_START,)
 _RUN = (SpanType.RUN,)
@@ -126,6 +130,14 @@ SEQ: Final = _key(
     (7,),
     required=_OURS,
 )
+RANK: Final = _key(
+    "ml.rank",
+    "int",
+    "Which of the processes that train one model together wrote it; absent where there is one.",
+    1,
+    required=_RANK,
+    optional=tuple(kind for kind in _OURS if kind not in _RANK),
+)
 
 # --- run.start -------------------------------------------------------------------------------
 RUN_NAME: Final = _key("ml.run.name", "string", "What people call the run.", "baseline", required=_RUN_START)
@@ -142,6 +154,16 @@ RUN_PARENT: Final = _key(
     "0198c8f0a2ff7d02a3c51f7b90e4d6c8",
     optional=_RUN_START,
 )
+RUN_IDENTITY: Final = ("name", "experiment", "parent")
+"""What `RUN_KEEPS` can hold."""
+RUN_KEEPS: Final = _key(
+    "ml.run.keeps",
+    "string[]",
+    "Of a run that goes on: which of name, experiment and parent stay as an earlier segment told them, "
+    "if there is one.",
+    RUN_IDENTITY,
+    optional=_RUN_START,
+)
 PARAM_PREFIX: Final = _key(
     "ml.param.", "any", "A param: a string, boolean, int or double.", 0.1, optional=(*_SETTINGS, SpanType.FIT)
 )
@@ -151,9 +173,9 @@ TAG_PREFIX: Final = _key("ml.tag.", "string", "A tag.", "vision", optional=_SETT
 RUN_STATE: Final = _key(
     "ml.run.state",
     ("finished", "failed", "killed", "idle"),
-    "How the run ended; idle only on a `beat`, whose next may be long in coming.",
+    "How the run ended, or a rank of it; idle only on a `beat`, whose next may be long in coming.",
     required=_RUN,
-    optional=(SpanType.BEAT,),
+    optional=(SpanType.BEAT, SpanType.RANK),
 )
 METRIC_PREFIX: Final = _key(
     "ml.metric.",
@@ -167,9 +189,15 @@ ERROR_TYPE: Final = _key(
     "string",
     "Class of the exception that ended the run or the call.",
     "ValueError",
-    optional=(SpanType.RUN, SpanType.FIT),
+    optional=(SpanType.RUN, SpanType.FIT, SpanType.RANK),
 )
-ERROR_MESSAGE: Final = _key("exception.message", "string", "Its text.", "Input contains NaN.", optional=_RUN)
+ERROR_MESSAGE: Final = _key(
+    "exception.message",
+    "string",
+    "Its text.",
+    "Input contains NaN.",
+    optional=(SpanType.RUN, SpanType.RANK),
+)
 ERROR_STACKTRACE: Final = _key(
     "exception.stacktrace", "string", "Its traceback.", "Traceback (most recent call last): …", optional=_RUN
 )
@@ -189,6 +217,14 @@ METRICS_ROWS: Final = _key(
 METRICS_VALUE_PREFIX: Final = _key(
     "ml.metrics.value.", "double[]", "A metric's value in each row.", (0.7, 0.4), required=_METRICS
 )
+
+# --- rank ------------------------------------------------------------------------------------
+WORLD_SIZE: Final = _key(
+    "ml.world_size", "int", "How many processes train together; 0 where that is not known.", 8, required=_RANK
+)
+RANK_NAME: Final = "rank_"  # + its number + "/" + the name: what another rank than 0 calls its metrics
+RANK_METRICS: Final = frozenset({"step_seconds", "data_seconds"})
+"""Of what is logged these are kept of every rank; all else is the same in each, and rank 0's is kept."""
 
 # --- fit -------------------------------------------------------------------------------------
 FIT_CLASS: Final = _key(

@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from .otlp.decode import decode_resource_spans
 from .otlp.endpoint import Endpoint
 from .query import Compare, Entity, Key, Not, OneOf, Order, Present, Search, all_of
 from .recording.report import Report
-from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points
+from .records import Artifact, Dataset, Fit, LogLine, MetricSummary, Model, Points, Rank
 from .reduction import reduced
 from .semconv import Scalar
 from .spool import Backlog, Batch, SpoolReader
@@ -98,6 +99,11 @@ class Run:
     def fits(self) -> list[Fit]:
         """The training calls inside the run, by start."""
         return self._store.backend.fits(self.id)
+
+    @property
+    def ranks(self) -> list[Rank]:
+        """The processes that train it together, by rank, each in its state; none where there is one."""
+        return self._store.ranks(self.id)
 
     def points(self, name: str, max_points: int | None = None) -> Points:
         """A metric's curve: every point that was logged.
@@ -236,6 +242,17 @@ class Store:
         assert row is not None
         return row
 
+    def ranks(self, run_id: str) -> list[Rank]:
+        """Those of a run; the state of rank 0 is the run's. Raises `StoreError`."""
+        found, row = self.backend.ranks(run_id), self.backend.run(run_id)
+        if not found or row is None:
+            return []
+        liveness = self.liveness()
+        return [
+            replace(rank, state=state_of(row if rank.rank == 0 else _as_run(row, rank), liveness))
+            for rank in found
+        ]
+
     def roots(self, *, experiment: str | None = None, limit: int | None = None) -> RunList:
         """The runs that are below no other, the latest start first. Raises `StoreError`."""
         search = search_of("", experiment=experiment, roots=True)
@@ -366,6 +383,22 @@ def search_of(
     ]
     wanted = [condition for condition in conditions if condition]
     return Search(all_of(wanted) if wanted else None, parse_order(order_by))
+
+
+def _as_run(row: RunRow, rank: Rank) -> RunRow:
+    """What tells whether the rank lives, where a run has it."""
+    return replace(
+        row,
+        state=rank.state,
+        writer=rank.writer,
+        host=rank.host,
+        last_seen=_ns(rank.last_seen),
+        received=None if rank.received is None else _ns(rank.received),
+    )
+
+
+def _ns(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)
 
 
 def _datetime(ns: int) -> datetime:

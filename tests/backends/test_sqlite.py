@@ -177,6 +177,20 @@ def test_a_connection_that_is_kept_loses_no_lock_to_others_of_its_process(fresh:
     backend.close()
 
 
+def test_a_store_that_somebody_is_making_is_none_yet(tmp_path: Path) -> None:
+    """Its file is there a good while before its tables are."""
+    path = tmp_path / "runs.db"
+    backend = backend_at(path)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+    assert path.stat().st_size > 0
+    assert not backend.exists()
+    backend.write([])
+    assert backend.exists()
+    assert backend.runs() == []
+    backend.close()
+
+
 def test_another_applications_database_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as db, db:

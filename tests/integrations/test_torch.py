@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import threading
 from pathlib import Path
@@ -63,6 +64,32 @@ def test_the_tree_of_modules(tracking: Tracking) -> None:
         ["first:", "Linear", "15"],
         ["second:", "Linear", "4"],
     ]
+
+
+class Grumpy:
+    """Nothing of it may be touched."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} was asked for")
+
+
+def test_the_model_is_found_where_the_users_code_has_it(tracking: Tracking) -> None:
+    """In an attribute, beside what does not like to be looked at."""
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.model = Net()
+            self.grumpy = Grumpy()
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+
+        def run(self) -> None:
+            fit(self.model, self.optimizer, 1)
+
+    grumpy = Grumpy()
+    tracking.enable()
+    Trainer().run()
+    del grumpy
+    assert tracking.run().name == "Net"
 
 
 def test_epochs_batches_and_evaluations(tracking: Tracking) -> None:
@@ -204,6 +231,35 @@ def test_every_nth_step(tracking: Tracking) -> None:
     run = tracking.run()
     assert steps(run, "loss") == [0, 3, 6]
     assert values(run, "loss") == losses[::3]
+
+
+def test_statistics_of_layers(tracking: Tracking) -> None:
+    tracking.enable(torch={"statistics_every": 2})
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 4)
+    with torch.no_grad():
+        model.second.weight[0, 1] = float("nan")
+    fit(model, optimizer, 1)
+    run = tracking.run()
+    assert steps(run, "gradient/first.weight/mean") == [0, 2, 4]
+    assert values(run, "weight/second.weight/non_finite") == [0, 0, 3]
+    assert run.params["first_non_finite"] == "gradient/first.weight at step 4"
+    table = json.loads(run.artifact("statistics/00000002.json").read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["of"] for row in rows if row["layer"] == "first.bias"] == ["gradient", "weight"]
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    assert all(sum(row[f"bin{i}"] for i in range(30)) == sizes[row["layer"]] for row in rows)
+    assert all(row["low"] <= row["high"] for row in rows)
+
+
+def test_statistics_change_nothing(tracking: Tracking) -> None:
+    losses, weights, state = trained()
+    tracking.enable(torch={"statistics_every": 1})
+    losses_on, weights_on, state_on = trained()
+    assert losses == losses_on
+    assert all(torch.equal(weights[name], weights_on[name]) for name in weights)
+    assert torch.equal(state, state_on)
 
 
 # --- which run ----------------------------------------------------------------------------------------
@@ -540,15 +596,23 @@ def breaks_of_a_compiled_step() -> tuple[int, int]:
 
     for _ in range(3):
         step(*data())
+    model.eval()
     counters = torch._dynamo.utils.counters
     return sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_compiling_a_step_breaks_no_graph(tracking: Tracking) -> None:
     off = breaks_of_a_compiled_step()
     tracking.enable()
     assert breaks_of_a_compiled_step() == off
+
+
+def test_steps_that_are_compiled_are_recorded(tracking: Tracking) -> None:
+    """By what comes after them."""
+    tracking.enable()
+    breaks_of_a_compiled_step()
+    run = tracking.run()
+    assert steps(run, "loss") == steps(run, "lr") == [0, 1, 2]
 
 
 def test_a_compiled_model(tracking: Tracking) -> None:

@@ -1,6 +1,7 @@
 """A pytest plugin: how every test ended, with autotrack on where `AUTOTRACK_ARM` is "on".
 
-Loaded by `-p`, in the process that was started and in its xdist workers.
+Loaded by `-p`, in the process that was started and in its xdist workers. Where a file `passed.json` lists
+tests, these are collected and not run.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._ended: dict[str, tuple[str, str]] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        file = FOLDER / "passed.json"
+        passed = set(json.loads(file.read_text())) if file.exists() else set()
+        self._ended |= {item.nodeid: ("not run", "") for item in items if item.nodeid in passed}
+        items[:] = [item for item in items if item.nodeid not in passed]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:

@@ -6,6 +6,8 @@ import importlib
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +47,8 @@ from autotrack.errors import ModelError
 from autotrack.flavor import NotKept
 from autotrack.models.sklearn import FILE, PICKLED, SklearnFlavor
 from autotrack.models.trusted import TYPES
+
+from ..scripts import TIMEOUT
 
 X, Y = make_classification(80, 6, random_state=0)
 FRAME = pd.DataFrame({"n": X[:, 0], "c": np.where(X[:, 1] > 0, "x", "y")})
@@ -199,6 +203,22 @@ def test_what_is_frozen_does_not_change_with_the_model() -> None:
     model.coef_[:] = 0
     loaded = flavor.load(flavor.convert(bytes(frozen.data)), "any", ())
     assert (loaded.coef_ == before).all()
+
+
+def test_to_convert_takes_no_library_that_no_estimator_needs() -> None:
+    """skops looks for all estimators, and what it walks through imports torch and others where they are."""
+    program = """if True:
+        import sys
+        from sklearn.linear_model import Ridge
+        from autotrack.models.sklearn import SklearnFlavor
+        flavor = SklearnFlavor()
+        frozen = flavor.freeze(Ridge().fit([[0.0]], [0.0]), 1 << 20)
+        assert flavor.convert(bytes(frozen.data))
+        print(*{"torch", "dask", "cupy"} & {*sys.modules})
+        print(*[name for name, module in sys.modules.items() if "array_api" in name and module is None])
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT)
+    assert (done.returncode, done.stdout) == (0, "\n\n"), done.stderr
 
 
 def test_what_skops_cannot_hold_says_so() -> None:

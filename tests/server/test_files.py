@@ -19,6 +19,7 @@ from autotrack.server import files
 from autotrack.store import Store
 from autotrack.testing.histories import ours
 
+from ..scripts import TIMEOUT
 from .live import Threaded
 from .test_otlp_in import PROTOBUF, body_of
 
@@ -53,7 +54,7 @@ def test_an_upload_goes_on_where_it_broke_off(server: Threaded) -> None:
 
 
 def test_what_a_broken_connection_brought_stays(server: Threaded) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as client:
         head = (
             f"PATCH {BLOB} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
             f"Upload-Offset: 0\r\nUpload-Complete: ?1\r\nContent-Length: {len(DATA)}\r\n\r\n"
@@ -74,7 +75,7 @@ def test_a_sender_that_falls_silent_keeps_nobody_out(
     server: Threaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("autotrack.server.bodies.SILENCE", 0.2)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as client:
         head = (
             f"PATCH {BLOB} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
             f"Upload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,15 +19,11 @@ from autotrack.server.access import Access
 from autotrack.server.app import Server
 from autotrack.server.serving import Serving, serve
 
+from ..scripts import TIMEOUT, free_port
 from .live import Threaded
 from .test_otlp_in import body_of, curve, points
 
 TOKEN = [("authorization", "Bearer secret")]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,7 @@ def test_spans_are_committed_before_the_answer(server: Threaded, stub: TraceServ
     run, span = points("loss", [1.0, 2.0])
     request = ExportTraceServiceRequest.FromString(body_of(span))
     for compression in (None, grpc.Compression.Gzip):
-        answer = stub.Export(request, metadata=TOKEN, compression=compression, timeout=20)
+        answer = stub.Export(request, metadata=TOKEN, compression=compression, timeout=TIMEOUT)
         assert answer == ExportTraceServiceResponse()
     assert curve(server, run, "loss") == [1.0, 2.0]
 
@@ -62,7 +57,7 @@ def test_spans_that_are_none_are_told_of(server: Threaded, stub: TraceServiceStu
     run, span = points("loss", [3.0])
     request = ExportTraceServiceRequest.FromString(body_of(span))
     request.resource_spans[0].scope_spans[0].spans.add(name="no ids")
-    answer = stub.Export(request, metadata=TOKEN, timeout=20)
+    answer = stub.Export(request, metadata=TOKEN, timeout=TIMEOUT)
     assert answer.partial_success.rejected_spans == 1
     assert curve(server, run, "loss") == [3.0]
 
@@ -70,7 +65,7 @@ def test_spans_that_are_none_are_told_of(server: Threaded, stub: TraceServiceStu
 @pytest.mark.parametrize("metadata", [[], [("authorization", "Bearer wrong")], [("authorization", "secret")]])
 def test_nobody_without_the_token(stub: TraceServiceStub, metadata: list[tuple[str, str]]) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        stub.Export(ExportTraceServiceRequest(), metadata=metadata, timeout=20)
+        stub.Export(ExportTraceServiceRequest(), metadata=metadata, timeout=TIMEOUT)
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -78,7 +73,7 @@ def test_bytes_that_are_no_request(server: Threaded, port: int) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
         with pytest.raises(grpc.RpcError) as raised:
-            export(b"nonsense", metadata=TOKEN, timeout=20)
+            export(b"nonsense", metadata=TOKEN, timeout=TIMEOUT)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 

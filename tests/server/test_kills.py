@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -15,13 +14,15 @@ import pytest
 from autotrack.states import State
 from autotrack.store import Run
 
-from ..scripts import TIMEOUT, Place, shared_numbers, wait_until
+from ..scripts import TIMEOUT, Place, free_port, shared_numbers, wait_until
 from ..test_shipping import kept, spooled, sync
 from .live import Process
 
 KILLS = 50
 LONGEST_LIFE = 2.0
 """Seconds between two kills, at most; to start takes a good half second, so some die before they work."""
+STARTS = 3
+"""Or as long as this many starts take, on a machine where they take longer."""
 FILE_BYTES = 300_000
 
 TRAIN = f"""
@@ -92,12 +93,6 @@ class Servers:
         assert self._process.wait(TIMEOUT) == -9, self._said.read_text()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    return port
-
-
 @pytest.mark.slow
 def test_what_was_acknowledged_is_in_the_store_once(store: Place) -> None:
     seed = int(os.environ.get("KILLS_SEED", time.time_ns() % 2**32))
@@ -106,9 +101,12 @@ def test_what_was_acknowledged_is_in_the_store_once(store: Place) -> None:
     port = free_port()
     servers = Servers(store, port)
     trainings = Trainings(store, f"http://127.0.0.1:{port}")
+    began = time.monotonic()
     try:
+        wait_until(lambda: bool(trainings.flushed[0]))
+        longest_life = max(LONGEST_LIFE, STARTS * (time.monotonic() - began))
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0, LONGEST_LIFE))
+            time.sleep(chance.uniform(0, longest_life))
             victim = chance.choice([servers, trainings])
             victim.kill()
             victim.start()

@@ -32,6 +32,7 @@ from autotrack.records import SpanRecord
 from autotrack.server import bodies, intake
 from autotrack.testing.histories import histories, ours
 
+from ..scripts import TIMEOUT
 from .live import Threaded
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -160,7 +161,7 @@ def test_a_small_body_that_unpacks_into_a_huge_one(server: Threaded, encoding: s
 
 
 def test_a_body_that_says_it_is_too_large_is_not_even_read(server: Threaded) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as client:
         client.sendall(
             b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
             b"Content-Type: application/x-protobuf\r\nContent-Length: 99999999999\r\n\r\n"
@@ -171,7 +172,7 @@ def test_a_body_that_says_it_is_too_large_is_not_even_read(server: Threaded) -> 
 def test_a_body_that_ends_early_leaves_nothing(server: Threaded) -> None:
     run, span = points("loss", [6.0])
     body = body_of(span)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as client:
         head = (
             "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
             f"Content-Type: application/x-protobuf\r\nContent-Length: {len(body)}\r\n\r\n"

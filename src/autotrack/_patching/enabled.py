@@ -67,14 +67,15 @@ class EnabledIntegration:
             if hook.kind is Kind.IMPORTED:
                 self._when_imported(target, guarded.tell)
             else:
-                self._when_imported(target, lambda _: self._plug_in(target, plugged(guarded, hook.unless)))
+                self._when_imported(target, lambda _: self._plug_in(hook, guarded))
             return
         wrapper = self._wrapper(hook)
         for target in hook.targets:
             self._patch_when_imported(target, hook, wrapper)
 
-    def _plug_in(self, target: str, function: Callable[..., None]) -> None:
-        self._cancel.append(found(target)(function).remove)
+    def _plug_in(self, hook: Hook, guarded: GuardedHook) -> None:
+        register = found(hook.targets[0])
+        self._cancel.append(register(plugged(self._integration, guarded, hook.unless)).remove)
 
     def _wrapper(self, hook: Hook) -> Wrapper:
         if hook.kind is Kind.OBSERVE:

@@ -60,13 +60,11 @@ def origin_here(recorder: Recorder) -> Origin | None:
     if run is None:
         return None
     run.begin_if_new()
-    if run.segment is None:
+    origin = run.origin()
+    if origin is None or run.is_muted:
         return None
-    span = run.segment.span.get_span_context()
     fits = [frame.fit.span_id for frame in calls if frame.fit is not None]
-    return Origin(
-        run.id, run.segment.number, span.trace_id, [span.span_id, *fits][-1], run.experiment, bool(calls)
-    )
+    return origin._replace(span_id=[origin.span_id, *fits][-1], is_in_call=bool(calls))
 
 
 def carried(function: Any, handover: Handover | None = None) -> Any:

@@ -46,9 +46,9 @@ class Watcher:
         return value
 
 
-def plugged(hook: GuardedHook, unless: str | None) -> Callable[..., None]:
+def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> Callable[..., None]:
     """What is given to a library as a hook of its own kind."""
-    return _plugged(hook.tell, _question(unless))
+    return _plugged(integration, hook.tell, _question(unless))
 
 
 def our_codes() -> list[CodeType]:
@@ -75,9 +75,13 @@ def _watched(
     return watched  # type: ignore[return-value]
 
 
-def _plugged(tell: Callable[..., None], is_off: Callable[[], bool]) -> Callable[..., None]:
+def _plugged(
+    integration: Integration, tell: Callable[..., None], is_off: Callable[[], bool]
+) -> Callable[..., None]:
     def hook(*args: Any) -> None:
-        if not is_off():
+        if is_off():
+            integration.passed_over = True
+        else:
             tell(*args)
 
     return hook

@@ -151,7 +151,7 @@ class Gathering:
 
 ERROR_COLUMNS = ("error_type", "error_message", "error_traceback")
 _SEGMENT_FACTS = {
-    "start_seq": ("name", "experiment", "parent", "host", "beat_interval", "trace_id", "span_id"),
+    "start_seq": ("name", "experiment", "parent", "keeps", "host", "beat_interval", "trace_id", "span_id"),
     "end_seq": ("ended", "state", *ERROR_COLUMNS),
     "idle": (),
 }
@@ -173,6 +173,7 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
         "name": required_text(attributes, sc.RUN_NAME),
         "experiment": required_text(attributes, sc.EXPERIMENT_NAME),
         "parent": text(attributes, sc.RUN_PARENT),
+        "keeps": _names_kept(attributes.get(sc.RUN_KEEPS)),
         "trace_id": span.trace_id,
         "span_id": span.parent_id,  # the start is told by a child of the run's own span
         "host": host if isinstance(host, str) else None,
@@ -180,6 +181,12 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
         if isinstance(interval, (int, float)) and isfinite(interval)
         else None,
     }
+
+
+def _names_kept(told: Any) -> str | None:
+    """Those that a run has, with spaces between them."""
+    names = told if isinstance(told, (tuple, list)) else ()
+    return " ".join(name for name in sc.RUN_IDENTITY if name in names) or None
 
 
 def _end_facts(span: SpanRecord) -> dict[str, Any]:

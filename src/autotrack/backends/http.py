@@ -23,7 +23,7 @@ from ..otlp.records import encode_records
 from ..otlp.requests import joined
 from ..otlp.transport import HttpClient, HttpTransport, network_problem
 from ..query import Search
-from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, SpanRecord
+from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
 from ..semconv import RUN_ID, Scalar
 from . import wire
 
@@ -117,6 +117,10 @@ class HttpBackend(Backend):
 
     def fits(self, run_id: str) -> list[Fit]:
         return [wire.record_from_json(Fit, one) for one in self._list(run_id, "fits")]
+
+    def ranks(self, run_id: str) -> list[Rank]:
+        """In the states that the server shows."""
+        return [wire.record_from_json(Rank, one) for one in self._list(run_id, "ranks")]
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         return [wire.record_from_json(SpanRecord, one) for one in self._list(run_id, "spans")]

@@ -23,6 +23,7 @@ from ..records import (
     MetricSummary,
     Model,
     Points,
+    Rank,
     SpanEvent,
     SpanRecord,
 )
@@ -190,6 +191,28 @@ def fits(db: Connection, run_id: str) -> list[Fit]:
     return [_fit(row) for row in _spans(db, run_id, sc.SpanType.FIT)]
 
 
+def ranks(db: Connection, run_id: str) -> list[Rank]:
+    """The processes of the latest segment; of what each says the latest counts."""
+    run, writer = schema.run, schema.writer
+    latest = db.scalar(select(run.c.segment).where(run.c.id == run_id))
+    said: dict[int, tuple[Row[Any], dict[str, Any]]] = {}
+    for row in sorted(_spans(db, run_id, sc.SpanType.RANK), key=lambda row: (row.start, row.span_id)):
+        attributes = json.loads(row.attributes)
+        rank = attributes.get(sc.RANK)
+        if type(rank) is int and attributes.get(sc.SEGMENT) == latest:
+            said[rank] = row, attributes
+    writers = {attributes[sc.WRITER] for _, attributes in said.values()}
+    seen = {
+        row.writer: row
+        for some in in_parts(writers)
+        for row in db.execute(select(writer).where(writer.c.writer.in_(some)))
+    }
+    return [
+        _rank(rank, row, attributes, seen[attributes[sc.WRITER]])
+        for rank, (row, attributes) in sorted(said.items())
+    ]
+
+
 def spans(db: Connection, run_id: str) -> list[SpanRecord]:
     """The spans inside the run: its own, those that name it, and the foreign ones below either."""
     span, run, segment = schema.span, schema.run, schema.segment
@@ -272,6 +295,25 @@ def _fit(row: Row[Any]) -> Fit:
         params=prefixed(attributes, sc.PARAM_PREFIX),
         error=attributes.get(sc.ERROR_TYPE),
     )
+
+
+def _rank(rank: int, row: Row[Any], attributes: dict[str, Any], seen: Row[Any]) -> Rank:
+    count, state = attributes.get(sc.WORLD_SIZE), attributes.get(sc.RUN_STATE)
+    told = [attributes.get(name) for name in (sc.ERROR_TYPE, sc.ERROR_MESSAGE)]
+    return Rank(
+        rank=rank,
+        count=count if type(count) is int else 0,
+        host=str(json.loads(row.resource).get(sc.HOST_NAME, "")),
+        writer=seen.writer,
+        state=State(state) if state in list(State) else None,
+        last_seen=_moment(seen.last_seen),
+        received=None if seen.received is None else _moment(seen.received),
+        error=": ".join(str(part) for part in told if part) or None,
+    )
+
+
+def _moment(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns / 1e9, UTC)
 
 
 def _span_record(row: Row[Any]) -> SpanRecord:

@@ -69,6 +69,7 @@ segment = Table(
     Column("name", Text),
     Column("experiment", Text),
     Column("parent", Text),
+    Column("keeps", Text),  # which of the three above stay as an earlier segment told them
     Column("host", Text),
     Column("beat_interval", Float),
     Column("idle", BigInteger),  # when it last said that it rests

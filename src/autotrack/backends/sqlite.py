@@ -20,7 +20,7 @@ from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import NewerStore, StoreError
 from ..locations import database_path
 from ..query import Search
-from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, SpanRecord
+from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
 from ..semconv import Scalar
 from . import compaction, reading, schema, searching
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
@@ -46,14 +46,23 @@ class SqliteBackend(Backend):
         self._engine = _engine(self._path)
         self._to_compact: set[str] = set()  # runs written to since
         self._writer: tuple[Connection, int] | None = None  # kept, and the inode of its file
+        self._made = -1  # the inode of a file that was seen to hold something
 
     def exists(self) -> bool:
+        """A file that holds no table is about to be a store: somebody makes it at this moment."""
         try:
-            return self._path.stat().st_size > 0
+            file = self._path.stat()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StoreError(f"cannot open {self._path}: {error.strerror}") from error
+        if file.st_size and file.st_ino != self._made and self._holds_tables():
+            self._made = file.st_ino
+        return file.st_size > 0 and file.st_ino == self._made
+
+    def _holds_tables(self) -> bool:
+        with self._connected() as db:
+            return bool(db.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").scalar())
 
     def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
         with self._writing() as db:
@@ -133,6 +142,10 @@ class SqliteBackend(Backend):
     def fits(self, run_id: str) -> list[Fit]:
         with self._reading() as db:
             return reading.fits(db, run_id)
+
+    def ranks(self, run_id: str) -> list[Rank]:
+        with self._reading() as db:
+            return reading.ranks(db, run_id)
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         with self._reading() as db:

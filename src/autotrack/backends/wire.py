@@ -31,12 +31,23 @@ from ..query import (
     Present,
     Search,
 )
-from ..records import Artifact, Dataset, Experiment, Fit, LogLine, MetricSummary, Model, SpanEvent, SpanRecord
+from ..records import (
+    Artifact,
+    Dataset,
+    Experiment,
+    Fit,
+    LogLine,
+    MetricSummary,
+    Model,
+    Rank,
+    SpanEvent,
+    SpanRecord,
+)
 from ..semconv import Scalar
 from ..states import RunError, State
 from ..vocabulary import Kind, kind_of
 
-T = TypeVar("T", Artifact, Dataset, Experiment, Fit, LogLine, Model, SpanRecord)
+T = TypeVar("T", Artifact, Dataset, Experiment, Fit, LogLine, Model, Rank, SpanRecord)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -135,7 +146,7 @@ def _scalar_from_json(told: Any) -> Any:
 
 
 def record_to_json(record: Any) -> dict[str, Any]:
-    """A record of a run: artifact, dataset, model, line, training call, span, or an experiment."""
+    """A record of a run: artifact, dataset, model, line, training call, rank, span, or an experiment."""
     return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
 
 
@@ -183,9 +194,16 @@ def _event(told: Mapping[str, Any]) -> SpanEvent:
     return SpanEvent(told["name"], told["time"], _frozen(told["attributes"]))
 
 
+def _moment(ns: int) -> datetime:
+    return _EPOCH + ns // 1000 * _MICROSECOND
+
+
 _REVIVED: dict[str, Callable[[Any], Any]] = {
-    "time": lambda ns: _EPOCH + ns // 1000 * _MICROSECOND,
-    "started": lambda ns: _EPOCH + ns // 1000 * _MICROSECOND,
+    "time": _moment,
+    "started": _moment,
+    "last_seen": _moment,
+    "received": lambda ns: None if ns is None else _moment(ns),
+    "state": State,
     "shape": tuple,
     "params": scalars_from_json,
     "facts": _from_plain,

@@ -76,8 +76,14 @@ def _merge_segments(db: Connection, segments: dict[SegmentKey, dict[str, Any]], 
 
 
 def _derive_runs(db: Connection, segments: dict[tuple[int, int, str], dict[str, Any]]) -> None:
-    """A run is what its latest segment says."""
-    latest = {run: segments[run, segment, writer] for run, segment, writer in sorted(segments)}
+    """A run is what its latest segment says, and what that keeps of those before."""
+    latest: dict[int, dict[str, Any]] = {}
+    begun: dict[int, dict[str, Any]] = {}
+    for run, segment, writer in sorted(segments):
+        row = segments[run, segment, writer]
+        latest[run] = row | _kept(row, begun.get(run, {}))
+        if row["start_seq"] is not None:
+            begun[run] = latest[run]
     experiments = intern(db, schema.experiment, {row["experiment"] for row in latest.values()} - {None})
     if not latest:
         return
@@ -96,6 +102,11 @@ def _derive_runs(db: Connection, segments: dict[tuple[int, int, str], dict[str, 
             for run, row in latest.items()
         ],
     )
+
+
+def _kept(row: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What a segment that goes on with a run leaves as the one before it said."""
+    return {name: before[name] for name in (row["keeps"] or "").split() if name in before}
 
 
 def _rename(db: Connection, gathered: Gathering, runs: dict[str, int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,13 +14,14 @@ from ..display import text
 from ..display.headline import headline
 from ..display.telling import NOT_SET, SYSTEM, Metric, measured, ranking
 from ..display.tree import calls
-from ..records import Artifact, Dataset, MetricSummary, Model
+from ..records import Artifact, Dataset, MetricSummary, Model, Rank
 from ..semconv import Scalar
+from ..states import State
 from ..store import Run, Store
 from . import candidate_table, header, logs, run_table
 from .drawing import sparkline
 from .pairs import params, side_by_side
-from .terminal import grid, heading, titled
+from .terminal import grid, heading, state_text, titled
 from .waterfall import waterfall
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ def as_dict(run: Run) -> dict[str, Any]:
         "datasets": [asdict(dataset) for dataset in run.datasets],
         "models": [asdict(model) for model in run.models],
         "fits": [asdict(fit) for fit in run.fits],
+        "ranks": [asdict(rank) for rank in run.ranks],
         "artifacts": [asdict(artifact) for artifact in run.artifacts],
         "logs": [asdict(line) for line in run.logs],
     }
@@ -70,6 +72,7 @@ def parts(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
         lambda lines: waterfall(lines, run.duration, width),
         len(fits),
     )
+    yield from _section("Ranks", run.ranks, MOST_ROWS, _ranks)
     yield from _section("Artifacts", run.artifacts, MOST_ROWS, _artifacts)
     yield from _section("Tags", _pairs(run.tags), MOST_ROWS, values)
     yield from _section("System", system, MOST_SAMPLES, lambda some: _metrics(run, some, width))
@@ -171,6 +174,22 @@ def _models(models: Sequence[Model]) -> Table:
         kind = text.plain(model.kind.rpartition(".")[2])
         flavor = Text(text.plain(model.flavor), "dim")
         table.add_row(Text(text.plain(model.path), "cyan"), kind, flavor, text.kept(model))
+    return table
+
+
+def _ranks(ranks: Sequence[Rank]) -> RenderableType:
+    table = grid("><<<<")
+    for rank in ranks:
+        table.add_row(
+            Text(str(rank.rank), "cyan"),
+            state_text(rank.state or State.RUNNING),
+            Text(text.plain(rank.host), "dim"),
+            Text(f"last heard of {text.ago(rank.received or rank.last_seen)}", "dim"),
+            Text(text.plain(rank.error or ""), "red"),
+        )
+    count = max(rank.count for rank in ranks)
+    if count > len(ranks):
+        return Group(table, Text(f"{count - len(ranks):,} of {count:,} were not heard of", "yellow"))
     return table
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ..records import Artifact, Dataset, LogLine, MetricSummary, Model
+from ..records import Artifact, Dataset, LogLine, MetricSummary, Model, Rank
 from ..semconv import Scalar
-from ..states import RunError
+from ..states import RunError, State
 from . import text
 from .headline import headline
 from .html import Html, Title, code, dim, element, joined, page, pairs, section, state_mark, table
@@ -44,6 +44,7 @@ def run_html(run: Run, children: Sequence[Run]) -> str:
         *_section("Datasets", run.datasets, _datasets),
         *_section("Models", run.models, _models),
         *_section("Training calls", calls(run.started, fits), lambda some: _calls(some, run.duration), True),
+        *_section("Ranks", run.ranks, _ranks, True),
         *_section("Artifacts", run.artifacts, _artifacts, True),
         *_section("Tags", list(run.tags.items()), _values, True),
         *_section("System", system, lambda some: _metrics(run, some), True),
@@ -164,6 +165,20 @@ def _models(models: Sequence[Model]) -> Html:
 def _artifacts(artifacts: Sequence[Artifact]) -> Html:
     rows = ((artifact.path, text.size(artifact.size), dim(artifact.media_type)) for artifact in artifacts)
     return table(_titles("path", "size>", "kind"), rows)
+
+
+def _ranks(ranks: Sequence[Rank]) -> Html:
+    rows = (
+        (
+            str(rank.rank),
+            state_mark(rank.state or State.RUNNING),
+            rank.host,
+            text.ago(rank.received or rank.last_seen),
+            rank.error or "",
+        )
+        for rank in ranks
+    )
+    return table(_titles("rank>", "state", "host", "last heard of", "error"), rows)
 
 
 def _calls(lines: Sequence[Calls], duration: float) -> Html:

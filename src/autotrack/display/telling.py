@@ -17,8 +17,10 @@ NOT_SET = "None"
 """The text of a param that was left at None: as good as absent."""
 SYSTEM = "system/"
 """What the names of samples of the machine begin with: they tell little of a model."""
+_OF_MACHINE = re.compile(rf"(rank_\d+/.*|{SYSTEM}.*)", re.DOTALL)
+"""So do the times of one of many ranks."""
 _SPEED = ("_seconds", "_per_second")
-"""How the names of measures of speed end: nor do they."""
+"""How the names of measures of speed end: nor do they tell much."""
 
 _UP = frozenset(("acc", "accuracy", "auc", "aucpr", "f1", "map", "ndcg", "precision", "r2", "recall"))
 _DOWN = frozenset(
@@ -64,7 +66,7 @@ def ranked(values: Sequence[Mapping[str, Scalar]], *, metrics: bool = False) -> 
     given: defaultdict[str, list[Scalar]] = defaultdict(list)
     for mapping in values:
         for name, value in mapping.items():
-            if value != NOT_SET and not name.startswith(SYSTEM) and not (metrics and name.endswith(_SPEED)):
+            if value != NOT_SET and not (_OF_MACHINE.fullmatch(name) or (metrics and name.endswith(_SPEED))):
                 given[name].append(value)
     differ = {name for name, found in given.items() if len(set(found)) > 1}
     shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
@@ -78,10 +80,10 @@ def ranked(values: Sequence[Mapping[str, Scalar]], *, metrics: bool = False) -> 
 
 
 def measured(summaries: Mapping[str, MetricSummary]) -> tuple[list[Metric], list[Metric]]:
-    """What was measured of the model, scores and losses first, speeds last; and of the machine."""
+    """What was measured of the model, scores and losses first, speeds last; of the machine and its ranks."""
     found = sorted(summaries.items(), key=lambda m: (m[0].endswith(_SPEED), direction(m[0]) is None))
-    model = [metric for metric in found if not metric[0].startswith(SYSTEM)]
-    return model, [metric for metric in found if metric[0].startswith(SYSTEM)]
+    model = [metric for metric in found if not _OF_MACHINE.fullmatch(metric[0])]
+    return model, [metric for metric in found if _OF_MACHINE.fullmatch(metric[0])]
 
 
 def families(params: Mapping[str, Scalar]) -> dict[str, dict[str, Scalar]]:

@@ -107,7 +107,7 @@ class Helper:
 def _segment(job: Job) -> Segment:
     """What spans need of the run's segment: its span, its number and the run's id."""
     context = SpanContext(job.trace_id, job.span_id, True, TraceFlags(TraceFlags.SAMPLED))
-    run = cast("ActiveRun", SimpleNamespace(id=job.run))
+    run = cast("ActiveRun", SimpleNamespace(id=job.run, is_muted=False))
     return Segment(run, job.segment, NonRecordingSpan(context), 0)
 
 

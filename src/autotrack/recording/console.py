@@ -43,7 +43,7 @@ class Console(Companion):
     def take(self, stream: str, text: str, level: str | None = None, logger: str | None = None) -> None:
         """Called for every write in the user's program: little more than an append."""
         segment = self._recorder.segment_here()
-        if segment is None:
+        if segment is None or segment.run.is_muted:
             return
         self._pending.append((segment, stream, text, perf_counter_ns(), level, logger))
         if not self._is_scheduled:  # set before it is pushed, reset before it is read: none is left behind

@@ -46,7 +46,8 @@ class Environment(Companion):
         self._waiting: list[Segment] = []
 
     def began(self, segment: Segment) -> None:
-        if self._recorder.options.environment and not segment.run.is_reported:
+        run = segment.run
+        if self._recorder.options.environment and not (run.is_reported or run.is_muted):
             tell = functools.partial(self._tell, segment, randomness.states())
             self._recorder.push(lambda: self._recorder.push(tell))  # once the run's start is on disk
 

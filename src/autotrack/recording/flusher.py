@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from .ranks import Ranks
     from .report import Report
     from .spans import SpanFactory
 
@@ -46,6 +47,7 @@ class Flusher:
         report: Report,
         interval: float,
         tick: Callable[[float], None],
+        ranks: Ranks,
     ) -> None:
         self._rows = rows
         self._actions = actions
@@ -55,6 +57,7 @@ class Flusher:
         self._report = report
         self._interval = interval
         self._tick = tick
+        self._ranks = ranks
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._last_activity = time.monotonic()
@@ -120,6 +123,8 @@ class Flusher:
 
     def _take_waiting(self) -> bool:
         """True if there were actions: what those queued belongs to the same flush."""
+        if self._ranks.is_holding:
+            return False
         acting, waiting = len(self._actions), len(self._rows)  # what comes meanwhile is for the next time
         if acting or waiting:
             self._last_activity = time.monotonic()
@@ -148,11 +153,12 @@ class Flusher:
         for table in tables(rows):
             self._guarded(self._take_table, table)
 
-    def _take_table(self, table: Table) -> None:
-        self._spans.metrics(table)
-        self._report.points += table.values.size
-        last = zip(table.names, table.values[-1].tolist(), strict=True)
-        table.segment.run.last_values.update(last)
+    def _take_table(self, logged: Table) -> None:
+        for table in self._ranks.kept(logged):
+            self._spans.metrics(table)
+            self._report.points += table.values.size
+            last = zip(table.names, table.values[-1].tolist(), strict=True)
+            table.segment.run.last_values.update(last)
 
     def _guarded(self, action: Callable[..., object], *arguments: Any) -> None:
         try:

@@ -2,7 +2,8 @@
 
 By environment variables a whole process joins a run: `TRACEPARENT` as W3C and OpenTelemetry have it, the
 run's id and segment under names of ours, experiment and targets under those of the options. Tasks that a pool
-takes carry an `Origin` each, since the pool's processes outlive the run.
+takes carry an `Origin` each, since the pool's processes outlive the run. The id alone says something else:
+the run does not go on elsewhere, it goes on here, in a new segment.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RUN_ID = "AUTOTRACK_RUN_ID"
 SEGMENT = "AUTOTRACK_RUN_SEGMENT"
 TRACEPARENT = "TRACEPARENT"
 
-_RUN_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_HEX_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.ASCII)
 _UNIX_NS = re.compile(r"[1-8][0-9]{18}", re.ASCII)  # an int64
 
@@ -68,14 +69,12 @@ class Origin(NamedTuple):
 def origin_in(environment: Mapping[str, str], experiment: str) -> Origin | None:
     """The run that this process is to join; None if it is to join none.
 
-    Only the run's id is needed: without `TRACEPARENT` its spans are a trace of their own. Raises
-    ValueError for an id that is none.
+    It is one that goes on elsewhere: its segment or its span is told too. Without `TRACEPARENT` the
+    spans are a trace of their own. Raises ValueError for an id that is none.
     """
-    run_id = environment.get(RUN_ID, "").strip().lower()
-    if not run_id:
+    run_id = _run_id_in(environment)
+    if run_id is None or not _goes_on_elsewhere(environment):
         return None
-    if not _RUN_ID.fullmatch(run_id):
-        raise ValueError(f"{RUN_ID}={run_id!r} is no run's id (32 hex digits)")
     segment = environment.get(SEGMENT, "")
     found = _TRACEPARENT.fullmatch(environment.get(TRACEPARENT, "").strip().lower())
     trace_id, span_id = (int(found[1], 16), int(found[2], 16)) if found else (0, 0)
@@ -86,3 +85,32 @@ def origin_in(environment: Mapping[str, str], experiment: str) -> Origin | None:
         span_id or int.from_bytes(os.urandom(8), "big"),
         experiment,
     )
+
+
+def resumed_in(environment: Mapping[str, str]) -> str | None:
+    """The id of the run that the first one of this process goes on with: it is told alone.
+
+    So a scheduler that starts a job again has it go on with its run. Raises ValueError for an id that is
+    none.
+    """
+    return None if _goes_on_elsewhere(environment) else _run_id_in(environment)
+
+
+def run_id_of(text: str) -> str:
+    """A run's whole id. Raises ValueError for what is none."""
+    found = text.strip().lower()
+    if not _HEX_ID.fullmatch(found):
+        raise ValueError(f"{text!r} is no run's id (32 hex digits)")
+    return found
+
+
+def _run_id_in(environment: Mapping[str, str]) -> str | None:
+    text = environment.get(RUN_ID, "")
+    try:
+        return run_id_of(text) if text.strip() else None
+    except ValueError as error:
+        raise ValueError(f"{RUN_ID}={error}") from None
+
+
+def _goes_on_elsewhere(environment: Mapping[str, str]) -> bool:
+    return any(environment.get(name, "").strip() for name in (SEGMENT, TRACEPARENT))

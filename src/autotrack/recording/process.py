@@ -83,7 +83,7 @@ class ProcessHooks:
         Registered when the child first records: those it inherited by fork are cleared.
         """
         self._chain_sigterm()
-        if _is_multiprocessing_child():
+        if is_multiprocessing_child():
             from multiprocessing.util import Finalize
 
             Finalize(None, self._at_exit, exitpriority=100)
@@ -97,7 +97,7 @@ class ProcessHooks:
     def _close(self, state: State, error: RunError | None) -> None:
         if self._recorder is not None:
             self._recorder.close(state, error)
-            if self._recorder.pid == os.getpid() and not _is_multiprocessing_child():
+            if self._recorder.pid == os.getpid() and not is_multiprocessing_child():
                 self._closed(self._recorder)
 
 
@@ -135,7 +135,8 @@ def _exit_by_sigint() -> None:
         exec("raise KeyboardInterrupt")
 
 
-def _is_multiprocessing_child() -> bool:
+def is_multiprocessing_child() -> bool:
+    """Whether multiprocessing, or joblib, started this process."""
     if "multiprocessing.process" not in sys.modules:  # such a child has it; importing it takes 16 ms
         return False
     from multiprocessing import current_process, parent_process

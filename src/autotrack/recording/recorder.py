@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
 from .origin import Origin
+from .ranks import Peers, Ranks
 from .report import Report
 from .run import ActiveRun, begun_run, open_run
 from .segments import Fit, Segment
@@ -49,7 +50,8 @@ IDLE_AFTER = 600.0
 class Recorder:
     """Takes what runs log, keeps it in order, and has it exported.
 
-    `exporters` gives the exporters of a process: it is called again in a forked child.
+    `exporters` gives the exporters of a process: it is called again in a forked child. `peers` tells whether
+    the process is one of several that train together.
     `artifact_folders` are tried in turn for files; where there are none, none is kept.
     """
 
@@ -61,19 +63,23 @@ class Recorder:
         resource: Mapping[str, Any],
         version: str,
         report: Report,
+        peers: Callable[[], Peers | None] = lambda: None,
     ) -> None:
         self.options = options
         self.report = report
         self.pid = os.getpid()
         self.joined = JoinedRuns(self._join, self._leave)
         self.on_first_record: Callable[[], None] = lambda: None
-        self.companions: Sequence[Companion] = ()
+        self.ranks = Ranks(self, peers)
+        self.companions: Sequence[Companion] = (self.ranks,)
+        self.resumed_id: str | None = None
+        """Of the run that the environment says the first one of this process goes on with."""
         self.keep_model: Callable[[Segment, Any, str], None] = lambda segment, model, path: None
         self._make_exporters = exporters
         self._artifact_folders = artifact_folders
         self._resource = resource
         self._version = version
-        self._open: dict[str, Segment] = {}
+        self._open: dict[ActiveRun, Segment] = {}  # two may go on with the same run
         self._implicit: ActiveRun | None = None
         self._loops: dict[int, ActiveRun] = {}
         self._closed = False
@@ -100,6 +106,7 @@ class Recorder:
             self.report,
             self.options.flush_interval,
             self._tick,
+            self.ranks,
         )
         self._lock = threading.RLock()  # a signal handler may come back in
         self._beats, self._is_idle = 0, False
@@ -115,10 +122,16 @@ class Recorder:
     def _begin_recording(self) -> None:
         """The first record of a process starts its flusher; from then on pushing is one step in C."""
         with self._lock:
-            if self.push == self._push_first:
-                self._flusher.start()
-                self.on_first_record()
-                self.push, self.push_row = self.actions.append, self.rows.extend
+            if self.push != self._push_first:
+                return
+            self._flusher.start()
+            self.on_first_record()
+            self.push, self.push_row = self.actions.append, self.rows.extend
+        self.ranks.look()
+
+    def start(self) -> None:
+        """Start the flusher, though nothing is recorded yet."""
+        self._begin_recording()
 
     def _push_late(self, action: Action) -> None:
         """After `close`, from an exit handler that runs later: written at once.
@@ -145,10 +158,14 @@ class Recorder:
         explicit: bool = True,
         ambient: bool = True,
         parent: ActiveRun | None = None,
+        resume: str | None = None,
+        told: Collection[str] = (),
     ) -> ActiveRun:
         """A run that has not begun; `explicit` ones are found by threads without a context.
 
         ambient: it becomes the context's current run. parent: default is the run that is current then.
+        resume: the id of the run that it goes on with, whose name and experiment stay what they were
+        unless they are `told`.
         """
         return ActiveRun(
             self,
@@ -159,7 +176,17 @@ class Recorder:
             explicit=explicit,
             ambient=ambient,
             parent=parent,
+            resume=resume,
+            told=told,
         )
+
+    def take_resumed_id(self) -> str | None:
+        """`resumed_id`, for the first run that asks."""
+        with self._lock:
+            if self.ranks.rank > 0:
+                return None
+            found, self.resumed_id = self.resumed_id, None
+        return found
 
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
@@ -197,7 +224,7 @@ class Recorder:
 
     def _leave(self, run: ActiveRun) -> None:
         segment = run.segment
-        if segment is not None and run.id not in self._open:
+        if segment is not None and all(run.id != other.id for other in self._open):
             self._tell(lambda companion: companion.left(segment))
 
     def _tell_joined(self, run: ActiveRun) -> None:
@@ -209,7 +236,8 @@ class Recorder:
         """This process belongs to another's run: what is in no run of its own is that one's."""
         run = self.joined.of(origin)
         if run.segment is not None:
-            self._open[run.id] = run.segment
+            self._open[run] = run.segment
+            self.ranks.belong(run.segment)
             run.enter_for_good()
 
     def open_segments(self) -> Sequence[Segment]:
@@ -230,7 +258,8 @@ class Recorder:
 
     def loop_began(self, run: ActiveRun) -> None:
         """From now on this is the run of the loop that this thread is in, until another begins or it ends."""
-        self._loops[threading.get_ident()] = run
+        going_on = {thread: other for thread, other in list(self._loops.items()) if not other.ended}
+        self._loops = {**going_on, threading.get_ident(): run}
 
     def loop_run(self) -> ActiveRun | None:
         """The run of this thread's loop; where it has none, the process's if that is the only one."""
@@ -240,7 +269,7 @@ class Recorder:
         return runs.get(threading.get_ident())
 
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
-        self._open[segment.run.id] = segment
+        self._open[segment.run] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
         self._tell(lambda companion: companion.began(segment))
         if self._closed and not segment.run.is_reported:  # an exit handler's: nobody will end it
@@ -257,11 +286,14 @@ class Recorder:
         self.push(functools.partial(self.spans.update, segment, params, tags, attributes, time))
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
-        self._open.pop(segment.run.id, None)
+        self._open.pop(segment.run, None)
         for loop in [run for run in list(self._loops.values()) if run.parent_id == segment.run.id]:
             loop.finish(State.FINISHED)  # nobody else would end it
         self._tell(lambda companion: companion.ended(segment))
-        self.report.runs[state] += 1
+        if segment.run.is_muted:
+            self.ranks.ends(state, error)
+        else:
+            self.report.runs[state] += 1
         self.push(functools.partial(self.spans.run_end, segment, state, error, time))
 
     def fit_ended(self, fit: Fit) -> None:
@@ -278,7 +310,7 @@ class Recorder:
 
         media_type: default is what the names tell.
         """
-        if not self._artifact_folders:
+        if not self._artifact_folders or segment.run.is_muted:
             return None
         from .. import artifacts  # hashlib takes 3 ms to import
 
@@ -302,7 +334,8 @@ class Recorder:
     def sampled(self, segments: Sequence[Segment], sample: dict[Any, float]) -> None:
         """In the flusher: a row for each of these, which is no activity of the program's."""
         now = time.perf_counter_ns()
-        rows: Iterable[Row] = [(segment, sample, None, now) for segment in segments]
+        named = self.ranks.named(sample)
+        rows: Iterable[Row] = [(segment, named, None, now) for segment in segments]
         self._flusher.convert([*chain.from_iterable(rows)])
 
     def _tell(self, tell: Callable[[Companion], T]) -> list[T]:
@@ -320,6 +353,7 @@ class Recorder:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Everything logged before this call is exported when it returns True."""
+        self.ranks.decide()
         if not self._flusher.flush(timeout):
             return False
         patience = SETTLE_TIMEOUT if timeout is None else min(timeout, SETTLE_TIMEOUT)
@@ -332,6 +366,7 @@ class Recorder:
         if self._process != os.getpid():
             return  # a signal came amid a fork: what is here is the parent's
         self._closed = True
+        self.ranks.ends(state, error)
         for segment in reversed(tuple(self._open.values())):
             segment.run.finish(state, error)
         self._tell(lambda companion: companion.closing())
@@ -385,6 +420,7 @@ class Recorder:
     def after_fork_in_child(self) -> None:
         """Drop what the parent will write; keep its runs usable, under a writer of this process."""
         self._start_afresh()
+        self.resumed_id = None  # the run is the parent's to go on with
         self.report.renew_lock()
         joined = self.joined.renewed()
         for run in (*(segment.run for segment in self._open.values()), *joined):
@@ -395,10 +431,15 @@ class Recorder:
 
     def _tick(self, silence: float) -> None:
         """What the flusher does each time beside taking what waits."""
-        own = [segment for segment in tuple(self._open.values()) if not segment.run.inherited]
+        if self.ranks.is_holding:
+            self.ranks.tick(())
+            return
+        runs = tuple(self._open.values())
+        own = [segment for segment in runs if not (segment.run.inherited or segment.run.is_muted)]
         self._beat(silence, own)
         if not self._is_idle:
-            self._tell(lambda companion: companion.tick(own))
+            sampled = [*own, *self.ranks.followed()]
+            self._tell(lambda companion: companion.tick(sampled))
 
     def _beat(self, silence: float, own: Sequence[Segment]) -> None:
         """After each interval without activity, one sign of life for each open run."""

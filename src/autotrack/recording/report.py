@@ -51,12 +51,17 @@ class Report:
         if len(self._said) == MOST_LINES:
             log.warning("autotrack: more of this is only counted")
 
-    def line(self, see: str, watched: Sequence[str]) -> str:
-        """The line that ends a script; `see` is what shows the runs, `watched` are the integrations."""
+    def line(self, see: str, watched: Sequence[str], rank: str = "") -> str:
+        """The line that ends a script; `see` is what shows the runs, `watched` are the integrations.
+
+        rank: what this process is where it is another than the first.
+        """
         total = self.runs.total()
         if total:
             states = ", ".join(f"{n} {state}" for state, n in self.runs.items())
             line = f"autotrack: recorded {_plural(total, 'run')} ({states}), {_plural(self.points, 'point')}"
+        elif rank:
+            line = f"autotrack: {rank}: recorded {_plural(self.points, 'point')}"
         else:
             line = f"autotrack: saw no training (watching {', '.join(watched) or 'no library'})"
         if self.skipped:

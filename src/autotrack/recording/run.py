@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter_ns
@@ -61,7 +61,8 @@ class ActiveRun:
     Use it as a context manager, as a decorator, or end it with `end()`. It begins when it is
     entered or when something is first asked of it; nothing it does raises into the caller.
 
-    Attributes: `id` (32 hex characters), `name`, `experiment`, `parent_id` (or None).
+    Attributes: `id` (32 hex characters), `name`, `experiment`, `parent_id` (or None); of a run that was
+    resumed, what this process was told of it.
     """
 
     def __init__(
@@ -75,19 +76,26 @@ class ActiveRun:
         explicit: bool = True,
         ambient: bool = True,
         parent: ActiveRun | None = None,
+        resume: str | None = None,
+        told: Collection[str] = (),
     ) -> None:
-        self.id = uuid7_hex()
         self.name = name
         self.experiment = experiment
         self.parent_id: str | None = parent.id if parent else None
         self.explicit = explicit
         self.beat_interval = recorder.options.beat_interval
+        self.keeps: tuple[str, ...] = ()
+        """Of a run that goes on: what an earlier segment says, and is not told anew."""
         self.ended = False
+        self.is_muted = False
+        """Whether nothing of it is recorded: another rank of the training does that."""
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}
 
         self._recorder = recorder
+        self._told = tuple(told)  # of name and experiment those that somebody chose for this run
+        self._id: str | None = None
         self._first = (self._settings("params", params), self._settings("tags", tags))
         self._segment: Segment | None = None
         self._ambient = ambient  # whether it becomes the context's current run
@@ -100,12 +108,37 @@ class ActiveRun:
         self._outer: ActiveRun | None = None
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
+        if resume is not None:
+            self._go_on_with(resume)
+
+    @property
+    def id(self) -> str:
+        """32 hex characters, settled when they are first asked for, at the latest when it begins."""
+        return self._id or self._settled_id()
+
+    @id.setter
+    def id(self, value: str) -> None:
+        self._id = value
+
+    def _settled_id(self) -> str:
+        """A new one, or the environment's."""
+        with self._lock:
+            resumed = self._recorder.take_resumed_id() if self._id is None else None
+            if resumed is not None:
+                self._go_on_with(resumed)
+            self._id = self._id or uuid7_hex()
+            return self._id
+
+    def _go_on_with(self, run_id: str) -> None:
+        self._id = run_id
+        self.keeps = tuple(name for name in sc.RUN_IDENTITY if name not in self._told)
 
     @classmethod
     def joined(cls, recorder: Recorder, origin: Origin) -> ActiveRun:
         """A run of another process, nameless in this one: usable, but the other's to claim and to end."""
         run = cls(recorder, "", origin.experiment)
         run.id = origin.run_id
+        run.is_muted = recorder.ranks.rank > 0
         run.inherit()
         clock_offset = time.time_ns() - time.perf_counter_ns()
         run._segment = Segment(run, origin.segment, origin.span, clock_offset)
@@ -198,7 +231,7 @@ class ActiveRun:
         in the log, and its reason stands with the run.
         """
         self.begin_if_new()
-        if self._segment:
+        if self._segment and not self.is_muted:
             self._recorder.keep_model(self._segment, model, values.text(name))
 
     @never_raises
@@ -210,6 +243,9 @@ class ActiveRun:
         """
         from . import datasets
 
+        self.begin_if_new()
+        if self.is_muted:
+            return
         found = datasets.described(data, y)
         self.later(
             lambda segment: self._recorder.told(
@@ -225,11 +261,8 @@ class ActiveRun:
         What `subprocess` starts inside the run has them by itself, as long as autotrack is enabled.
         """
         self.begin_if_new()
-        if self._segment is None:
-            return {}
-        span = self._segment.span.get_span_context()
-        origin = Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
-        return origin.environment(self._recorder.options)
+        origin = self.origin()
+        return {} if origin is None or self.is_muted else origin.environment(self._recorder.options)
 
     def end(self, error: BaseException | None = None) -> None:
         """The run is over; `error` is what ended it, if something did. A second call does nothing."""
@@ -249,8 +282,11 @@ class ActiveRun:
         """As a decorator: every call of `function` is a run like this one."""
         self.discard()
         params, tags = self._first
-        new = functools.partial(self._recorder.new_run, self.name, self.experiment, params=params, tags=tags)
-        return decorated(function, new)
+        again = functools.partial(
+            self._recorder.new_run, self.name, self.experiment, params=params, tags=tags
+        )
+        resume = self._id if self.keeps else None
+        return decorated(function, functools.partial(again, resume=resume, told=self._told))
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} {self.id} {'ended' if self.ended else 'open'}>"
@@ -273,11 +309,15 @@ class ActiveRun:
         with self._lock:
             if self._segment is not None and not self.ended:
                 return
+            self._recorder.ranks.look()
+            self.is_muted = self._recorder.ranks.rank > 0
+            self._settled_id()
             if self._parent is not None:
                 self._outer = self._parent
             elif current.get() is not self:
                 self._outer = begun_run() or self._outer
-            self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
+            if "parent" not in self.keeps:
+                self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
             self._segment = self._start_segment(time.time_ns() if at is None else at)
             self.ended = False
         params, tags = self._first
@@ -296,7 +336,7 @@ class ActiveRun:
             if self._rests_since is not None:
                 state, error, at = State.FINISHED, None, self._rests_since
             elif state is State.FINISHED and at is None and self.active_until is not None:
-                at = self.active_until + segment.clock_offset
+                at = self._last_step()
         if self._ambient:
             self._leave_context(segment)
         if not self._inherited:
@@ -321,13 +361,19 @@ class ActiveRun:
         It gets the segment that is current now. `flush()` waits for it.
         """
         self.begin_if_new()
-        if self._segment:
+        if self._segment and not self.is_muted:
             self._recorder.push(functools.partial(action, self._segment))
 
     def rest(self) -> None:
-        """Nothing goes on in it until it wakes: if it never does, it ended now, and well."""
+        """Nothing goes on in it until it wakes: if it never does, it ended well, now or at its last step."""
         if self._segment:
-            self._rests_since = self._segment.now()
+            self._rests_since = self._segment.now() if self.active_until is None else self._last_step()
+
+    def _last_step(self) -> int | None:
+        """Unix ns."""
+        if self.active_until is None or self._segment is None:
+            return None
+        return self.active_until + self._segment.clock_offset
 
     def wake(self) -> None:
         """Go on, in a new segment if it has ended meanwhile."""
@@ -362,6 +408,13 @@ class ActiveRun:
         if self._segment is not None:
             otel_context.attach(trace.set_span_in_context(self._segment.span))
             current.set(self)
+
+    def origin(self) -> Origin | None:
+        """What belonging to it takes elsewhere; None before it begins."""
+        if self._segment is None:
+            return None
+        span = self._segment.span.get_span_context()
+        return Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
 
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""

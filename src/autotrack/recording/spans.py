@@ -49,7 +49,7 @@ def new_writer() -> str:
 
 
 class SpanFactory:
-    """Spans of one writer; each gets the writer's next number."""
+    """Spans of one writer; each gets the writer's next number. Of muted runs there are none."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class SpanFactory:
         writer: str | None = None,
     ) -> None:
         self.writer = writer or new_writer()
+        self.rank: int | None = None
         self._numbers = itertools.count(1)
         self._ids = _UrandomIds()
         self._ended = ended
@@ -89,6 +90,7 @@ class SpanFactory:
             sc.EXPERIMENT_NAME: segment.run.experiment,
             sc.RUN_BEAT_INTERVAL: segment.run.beat_interval,
             **({sc.RUN_PARENT: segment.run.parent_id} if segment.run.parent_id else {}),
+            **({sc.RUN_KEEPS: segment.run.keeps} if segment.run.keeps else {}),
             **_prefixed(sc.PARAM_PREFIX, params),
             **_prefixed(sc.TAG_PREFIX, tags),
         }
@@ -112,6 +114,8 @@ class SpanFactory:
 
     def lines(self, segment: Segment, facts: Mapping[str, Any], times: Sequence[int]) -> None:
         """Lines of text. Built directly, as `metrics` is."""
+        if segment.run.is_muted:
+            return
         numpy = sys.modules.get("numpy")  # encodes many numbers faster; not worth an import of ours
         attributes = {
             **self._common(segment, sc.SpanType.LOG, next(self._numbers)),
@@ -141,6 +145,8 @@ class SpanFactory:
 
     def fit(self, fit: Fit) -> None:
         """A training call inside a run."""
+        if fit.segment.run.is_muted:
+            return
         attributes = {
             **self._common(fit.segment, sc.SpanType.FIT, next(self._numbers)),
             sc.FIT_CLASS: fit.kind,
@@ -163,6 +169,8 @@ class SpanFactory:
 
     def run_end(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         """A run's segment is over: its span ends."""
+        if segment.run.is_muted:
+            return
         span = segment.span
         attributes = self._common(segment, sc.SpanType.RUN, next(self._numbers))
         attributes[sc.RUN_STATE] = str(state)
@@ -177,6 +185,8 @@ class SpanFactory:
         span.end(time)
 
     def _emit(self, segment: Segment, span_type: str, facts: Mapping[str, Any], time: int) -> None:
+        if segment.run.is_muted:
+            return
         attributes = {**self._common(segment, span_type, next(self._numbers)), **facts}
         parent = trace.set_span_in_context(segment.span, otel_context.Context())
         self._tracer.start_span(span_type, parent, attributes=attributes, start_time=time).end(time)
@@ -189,6 +199,7 @@ class SpanFactory:
             sc.SEGMENT: segment.number,
             sc.WRITER: self.writer,
             sc.SEQ: (number,),
+            **({sc.RANK: self.rank} if self.rank is not None else {}),
         }
 
     def _readable(

@@ -77,7 +77,8 @@ class UserSpans(Companion, SpanProcessor):
     # --- of the runs -----------------------------------------------------------------------------
 
     def began(self, segment: Segment) -> None:
-        self._inside.add(_key(segment.span.get_span_context()))
+        if not segment.run.is_muted:
+            self._inside.add(_key(segment.span.get_span_context()))
 
     def ended(self, segment: Segment) -> None:
         self._inside.discard(_key(segment.span.get_span_context()))

@@ -47,6 +47,7 @@ class Api:
             self.models,
             self.logs,
             self.fits,
+            self.ranks,
             self.spans,
             self.artifacts,
         ]
@@ -193,6 +194,10 @@ class Api:
     def fits(self, run_id: str) -> dict[str, Any]:
         """The training calls inside the run, by start."""
         return self._listed("fits", run_id, self._backend.fits)
+
+    def ranks(self, run_id: str) -> dict[str, Any]:
+        """The processes that train it together, each in its state; none where there is one."""
+        return self._listed("ranks", run_id, self._store.ranks)
 
     def spans(self, run_id: str) -> dict[str, Any]:
         """The spans inside the run, ours and foreign, by start."""

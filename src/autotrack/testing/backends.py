@@ -176,7 +176,9 @@ class BackendConformance:
         assert [dataset.name for dataset in backend.datasets(RUNS[0])] == ["train"]
         assert [model.path for model in backend.models(RUNS[0])] == ["model"]
         assert [line.text for line in backend.logs(RUNS[0])] == ["hello", "world"]
-        assert [(fit.name, dict(fit.params)) for fit in backend.fits(RUNS[0])] == [("fit", {"depth": 2})]
+        assert [(fit.name, repr(sorted(fit.params.items()))) for fit in backend.fits(RUNS[0])] == [
+            ("fit", "[('depth', 2), ('missing', nan)]")
+        ]
         backend.close()
 
     def test_a_run_that_is_not_there(self, new_url: Callable[[], str]) -> None:
@@ -290,6 +292,24 @@ class BackendConformance:
         assert row is not None
         assert (row.name, row.note, row.archived, row.tags) == ("as given", "mine", True, {"team": "b"})
         assert row.started == 1
+
+    def test_ranks_are_of_the_latest_segment(self, new_url: Callable[[], str]) -> None:
+        url, start = new_url(), {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
+
+        def rank(seq: int, number: int, segment: int = 2, facts: Any = None) -> SpanRecord:
+            told = {sc.RANK: number, sc.WORLD_SIZE: 3, **(facts or {})}
+            return ours("rank", RUNS[0], segment, WRITERS[number], (seq,), told, seq)
+
+        failed = {sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E", sc.ERROR_MESSAGE: "m"}
+        self.write(
+            url,
+            ours("run.start", RUNS[0], 1, WRITERS[0], (1,), start, 1),
+            ours("run.start", RUNS[0], 2, WRITERS[0], (2,), start, 2),
+            *(rank(3, 0, segment=1), rank(4, 0), rank(6, 1, facts=failed), rank(5, 1)),
+        )
+        zero, one = self._with(url, lambda backend: backend.ranks(RUNS[0]))
+        assert (zero.rank, zero.count, zero.host, zero.writer, zero.error) == (0, 3, "h", WRITERS[0], None)
+        assert (one.rank, one.state, one.error, one.writer) == (1, State.FAILED, "E: m", WRITERS[1])
 
     def test_experiments_are_those_that_have_runs(self, new_url: Callable[[], str]) -> None:
         url = new_url()
@@ -423,7 +443,11 @@ def _a_whole_run(first_seq: int = 1) -> list[SpanRecord]:
             sc.DATASET_DIGEST: "1",
             sc.DATASET_SHAPE: (1, 2),
         },
-        "fit": {sc.FIT_CLASS: "m.C", f"{sc.PARAM_PREFIX}depth": 2},
+        "fit": {
+            sc.FIT_CLASS: "m.C",
+            f"{sc.PARAM_PREFIX}depth": 2,
+            f"{sc.PARAM_PREFIX}missing": math.nan,  # which equals nothing, and is the same all the same
+        },
         "artifact": {
             sc.ARTIFACT_PATH: "plot.png",
             sc.ARTIFACT_SHA256: "1" * 64,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from .. import semconv as sc
 from ..backend import Backend, RunRow
-from ..records import SpanRecord
+from ..records import Fit, Rank, SpanRecord
+from ..states import State
 
 RUNS = ("0" * 31 + "1", "0" * 31 + "2")
 TRACE = "1" * 32
@@ -67,15 +68,17 @@ _tags = _settings(sc.TAG_PREFIX, st.text(max_size=3))
 _attributes = _settings("vcs.", st.one_of(st.text(max_size=3), st.integers(-3, 3)))
 _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "run.start": st.builds(
-        lambda name, experiment, params, tags: {
+        lambda name, experiment, keeps, params, tags: {
             sc.RUN_NAME: name,
             sc.EXPERIMENT_NAME: experiment,
+            sc.RUN_KEEPS: keeps,
             sc.RUN_BEAT_INTERVAL: 10.0,
             **params,
             **tags,
         },
         st.sampled_from(["x", "y"]),
         st.sampled_from(["e", "f"]),
+        st.sampled_from([(), ("name",), ("name", "experiment", "parent"), ("state", 1), "no names"]),
         _params,
         _tags,
     ),
@@ -125,6 +128,16 @@ _FACTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "log": st.just({sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TIMES: (1, 2), sc.LOG_TEXT: "a\nb"}),
     "fit": st.builds(lambda params: {sc.FIT_CLASS: "m.C", **params}, _params),
+    "rank": st.builds(
+        lambda rank, count, state: {
+            sc.RANK: rank,
+            sc.WORLD_SIZE: count,
+            **({sc.RUN_STATE: state, sc.ERROR_TYPE: "E", sc.ERROR_MESSAGE: "m"} if state else {}),
+        },
+        st.sampled_from([0, 1, "none"]),
+        st.sampled_from([0, 2]),
+        st.sampled_from(["", "finished", "failed", "gone astray"]),
+    ),
     "from the future": st.just({"ml.unheard.of": (1, 2)}),
 }
 
@@ -212,11 +225,12 @@ def said(backend: Backend) -> dict[str, Any]:
         told[row.id] = (
             {name: _curve(backend, row.id, name) for name in row.metrics},
             backend.artifacts(row.id),
-            backend.fits(row.id),
+            [_fit(fit) for fit in backend.fits(row.id)],
             backend.attributes(row.id),
             backend.datasets(row.id),
             backend.models(row.id),
             backend.logs(row.id),
+            list(map(_comparable_rank, backend.ranks(row.id))),
             repr(backend.spans(row.id)),
         )
     return told
@@ -225,6 +239,17 @@ def said(backend: Backend) -> dict[str, Any]:
 def _comparable(row: RunRow) -> str:
     """All but when it came: that is not what the spans say."""
     return repr(replace(row, received=None)).replace("-nan", "nan")
+
+
+def _fit(fit: Fit) -> str:
+    """A param that is NaN equals itself only where it is the same object."""
+    return repr(replace(fit, params=dict(sorted(fit.params.items()))))
+
+
+def _comparable_rank(rank: Rank) -> Rank:
+    """The same, and who lives is no more what they say."""
+    ended = rank.state in (State.FINISHED, State.FAILED, State.KILLED)
+    return replace(rank, received=None, state=rank.state if ended else None)
 
 
 def _curve(backend: Backend, run: str, name: str) -> tuple[bytes, bytes, bytes]:

@@ -25,8 +25,8 @@ class Tracking:
         self.problems = problems_seen(self.store)
 
     def enable(self, *names: str, **options: Any) -> None:
-        """`autotrack.enable` with this store, and without the environment's facts, the same in each test."""
-        given = {"environment": False, **options}
+        """`autotrack.enable` with this store, and without facts of the environment and the machine's load."""
+        given = {"environment": False, "system_metrics": False, **options}
         _enable.enable(*names, store=self._url, experiment="tests", quiet=True, **given)
 
     def disable(self) -> None:

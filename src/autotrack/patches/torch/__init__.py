@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...integration import Integration, Seen, imported, plug, watch
-from .amp import Amp
+from .amp import note_scaled
 from .checkpoints import keep_checkpoint
 from .compiling import COMPILING, leave_ours_alone
 from .gathering import Threads
@@ -28,10 +28,13 @@ class TorchOptions:
 
     every: record the values of every n-th step of an optimizer.
     checkpoints: keep the files that `torch.save` writes while a loop goes on.
+    statistics_every: every n steps, the mean, deviation, histogram and number of non-finite values of
+    each layer's gradients and weights, and the GPU's memory; takes time in those steps. 0 is never.
     """
 
     every: int = 1
     checkpoints: bool = True
+    statistics_every: int = 0
 
 
 class Torch(Integration):
@@ -46,7 +49,6 @@ class Torch(Integration):
         self._threads = Threads()
         self._loaders = Loaders()
         self._losses = Losses()
-        self._amp = Amp()
         self._loops = Loops()
 
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
@@ -56,7 +58,12 @@ class Torch(Integration):
         if self.runs.is_off():
             gathering.clear()
         else:
-            self._loops.step(optimizer, gathering, self.runs, self.options.every)
+            self._loops.step(optimizer, gathering, self.runs, self.options)
+
+    def _step_compiled(self) -> None:
+        """A step has been made in compiled code, where no hook is told; it is noticed at what comes next."""
+        self.passed_over = False
+        self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
 
     @watch("torch.optim.optimizer:Optimizer.__init__")
     def built(self, seen: Seen) -> None:
@@ -77,7 +84,9 @@ class Torch(Integration):
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
         if seen.error is None and not self.runs.is_off():
-            self._losses.note(seen, self._threads.gathering, self._amp)
+            if self.passed_over:
+                self._step_compiled()
+            self._losses.note(seen, self._threads.gathering)
 
     @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:
@@ -89,7 +98,7 @@ class Torch(Integration):
     def scaled(self, seen: Seen) -> None:
         """The loss before it was scaled is the one to record."""
         if seen.error is None:
-            self._amp.scaled(seen, self._threads.gathering)
+            note_scaled(seen, self._threads.gathering)
 
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
@@ -109,6 +118,8 @@ class Torch(Integration):
         passage = self._loaders.of(seen.args[0])
         if passage is None or self.runs.is_off():
             return
+        if self.passed_over:
+            self._step_compiled()
         if seen.error is None:
             self._threads.gathering.fetched(passage, seen)
         elif isinstance(seen.error, StopIteration):
@@ -117,6 +128,8 @@ class Torch(Integration):
     @watch("torch.nn.modules.module:Module.eval")
     def evaluates(self, seen: Seen) -> None:
         """Time from here on is not the step's."""
+        if self.passed_over and not self.runs.is_off():
+            self._step_compiled()
         self._threads.gathering.evaluates()
 
     @imported("torch._dynamo.eval_frame")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ...recording import values
 
@@ -20,11 +21,12 @@ class Gathering:
     """One thread's: its losses, values noted by the way, and where its time went.
 
     loop: the one that it made its last step in. losses: name and value of each `backward()`. noted:
-    values by name. passage: the pass over data that the last batch came from. waited: ns in which data
-    was waited for. since: perf_counter_ns from which on time is the step's, None where that is unknown.
+    values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
+    over data that the last batch came from. waited: ns in which data was waited for. since:
+    perf_counter_ns from which on time is the step's, None where that is unknown.
     """
 
-    __slots__ = ("loop", "losses", "noted", "passage", "since", "waited")
+    __slots__ = ("loop", "losses", "noted", "passage", "scaled", "since", "waited")
 
     def __init__(self) -> None:
         self.loop: Loop | None = None
@@ -32,6 +34,7 @@ class Gathering:
         self.since: int | None = None
         self.losses: list[tuple[str, float]] = []
         self.noted: dict[str, float] = {}
+        self.scaled: list[tuple[ref[Any], ref[Any], float]] = []
         self.waited = 0
 
     def clear(self) -> None:

@@ -17,9 +17,11 @@ from . import modules
 from .callers import users_frame
 from .loop import Loop
 from .optimizers import Stepper, parameters, scheduler_settings, settings
+from .statistics import Statistics
 
 if TYPE_CHECKING:
     from ...integration import Seen, TrainingRuns
+    from . import TorchOptions
     from .gathering import Gathering
     from .loaders import Pass
 
@@ -56,7 +58,7 @@ class Loops:
         if stepper is not None:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
-    def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, every: int) -> None:
+    def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """An optimizer has made a step."""
         now = perf_counter_ns()
         stepper = self._known(optimizer)
@@ -64,14 +66,22 @@ class Loops:
             stepper = self._begin(optimizer, gathering, runs)
         if stepper is not None:
             loop = gathering.loop = stepper.loop
-            if stepper.steps % every == 0:
+            if stepper.steps % options.every == 0:
                 loop.record(stepper, optimizer, gathering, now)
+            if options.statistics_every and stepper.steps % options.statistics_every == 0:
+                stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
             stepper.steps += 1
             if stepper is loop.first:
                 gathering.since = now
             if loop.is_ours:
                 loop.run.active_until = now
         gathering.clear()
+
+    def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
+        """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
+        built = {known.order: optimizer for optimizer, known in list(self._built.items())}
+        if built and gathering.losses:
+            self.step(built[max(built)], gathering, runs, options)
 
     def skipped(self, seen: Seen, gathering: Gathering) -> None:
         """A GradScaler was asked for a step; if what was gathered for it is still there, it made none."""
@@ -123,6 +133,7 @@ class Loops:
             stepper = loop.succeed(optimizer)
         else:
             stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
+        stepper.statistics = Statistics(model)
         key = id(optimizer)
         self._steppers[key] = ref(optimizer, lambda gone: self._forget(key, gone)), stepper
         self._describe(stepper, optimizer, model, gathering)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...recording import values
 from ...recording.naming import name_here, name_of
+from .amp import unscaled
 from .callers import is_users
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from ...integration import Seen
-    from .amp import Amp
     from .gathering import Gathering
 
 NAME = "loss"
@@ -24,20 +24,27 @@ DEPTH = 5
 """Frames between here and what called the library's function: ours."""
 
 
+Known = tuple[str | None, tuple["CodeType", ...]]
+"""The name at a place, None where it depends on the caller, and the codes by whose ids it is known."""
+
+
 class Losses:
-    """Names are found once for each place in the code that calls `backward()`."""
+    """Names are found once for each place in the code that calls `backward()`.
+
+    Code is known by its id, as its hash takes long; what stands in the tables keeps the id from others.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[Any, str | None] = {}
-        self._not_users: set[CodeType] = set()
+        self._names: dict[tuple[int, ...], Known] = {}
+        self._not_users: dict[int, CodeType] = {}
 
-    def note(self, seen: Seen, gathering: Gathering, amp: Amp) -> None:
+    def note(self, seen: Seen, gathering: Gathering) -> None:
         """The roots of a `backward()`: each scalar is a loss."""
         args = seen.args
         roots = args[0] if args else seen.kwargs["tensors"]
         for root in roots if isinstance(roots, (list, tuple)) else (roots,):
             if root.numel() == 1:
-                tensor, value = amp.unscaled(root) if amp.is_used else (root, None)
+                tensor, value = unscaled(root, gathering) if gathering.scaled else (root, None)
                 name = self._name(tensor)
                 if value is None:
                     value = root.item() if root.is_cpu else values.number(name, root)
@@ -46,31 +53,37 @@ class Losses:
     def _name(self, tensor: Any) -> str:
         """By the place in the code, which costs a look at one frame; more are looked at the first time."""
         frame: FrameType | None = sys._getframe(DEPTH)
-        while frame is not None and frame.f_code in self._not_users:
+        while frame is not None and id(frame.f_code) in self._not_users:
             frame = frame.f_back
         while frame is not None:
-            name = self._names.get((frame.f_code, frame.f_lasti))
-            if name is not None:
-                return name
+            known = self._names.get((id(frame.f_code), frame.f_lasti))
+            if known is not None and known[0] is not None:
+                return known[0]
             if is_users(frame):
                 return self._name_by_caller(tensor, frame)
-            self._not_users.add(frame.f_code)
+            self._not_users[id(frame.f_code)] = frame.f_code
             frame = frame.f_back
         return NAME
 
     def _name_by_caller(self, tensor: Any, frame: FrameType) -> str:
         """Where the loss is a parameter, as in a helper `step(loss)`, its name is the caller's."""
-        here: Any = (frame.f_code, frame.f_lasti)
+        here = (id(frame.f_code), frame.f_lasti)
         if here not in self._names:
-            if len(self._names) >= MOST_PLACES:
-                self._names.clear()
             name, is_parameter = name_here(tensor, frame)
-            self._names[here] = None if is_parameter else name or NAME
+            self._remember(here, None if is_parameter else name or NAME, frame.f_code)
             if not is_parameter:
                 return name or NAME
         caller = frame.f_back
-        place = (*here, caller and caller.f_code, caller and caller.f_lasti)
+        if caller is None:
+            return NAME
+        place = (*here, id(caller.f_code), caller.f_lasti)
         known = self._names.get(place)
         if known is None:
-            known = self._names[place] = name_of(tensor, frame) or NAME
+            known = self._remember(place, name_of(tensor, frame) or NAME, frame.f_code, caller.f_code)
+        return known[0] or NAME
+
+    def _remember(self, place: tuple[int, ...], name: str | None, *codes: CodeType) -> Known:
+        if len(self._names) >= MOST_PLACES:
+            self._names.clear()
+        known = self._names[place] = name, codes
         return known

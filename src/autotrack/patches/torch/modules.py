@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ...recording.naming import variables_near
@@ -86,14 +87,25 @@ def tree(model: Any) -> str:
 
 
 def _modules_near(frame: FrameType | None) -> Iterator[Any]:
-    """Those in variables, and in attributes of what is there, as of a trainer that the user wrote."""
+    """Those in variables, and in attributes of what is there, as of a trainer that the user wrote.
+
+    Only types are looked at: an attribute of anybody's object may warn, compute or fail.
+    """
     kind = sys.modules["torch"].nn.Module
     seen: set[int] = set()
     for variables in variables_near(frame):
         for value in list(variables.values()):
-            attributes = getattr(value, "__dict__", None) if type(type(value)) is type else None
-            inside = list(attributes.values()) if type(attributes) is dict else []
-            for thing in (value, *inside):
-                if isinstance(thing, kind) and not isinstance(value, type) and id(thing) not in seen:
+            for thing in (value, *_attributes(value)):
+                if issubclass(type(thing), kind) and id(thing) not in seen:
                     seen.add(id(thing))
                     yield thing
+
+
+def _attributes(value: Any) -> list[Any]:
+    """Of an instance, but of no class and no module: those are full of what is not the user's."""
+    if issubclass(type(value), (type, ModuleType)):
+        return []
+    try:
+        return list(object.__getattribute__(value, "__dict__").values())
+    except AttributeError:
+        return []

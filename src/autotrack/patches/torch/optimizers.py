@@ -9,6 +9,7 @@ from ...recording import values
 
 if TYPE_CHECKING:
     from .loop import Loop
+    from .statistics import Statistics
 
 NOT_SETTINGS = {
     *("params", "param_names", "initial_lr"),
@@ -25,7 +26,9 @@ class Stepper:
     prefix: stands before its names, "" for the loop's first. steps: those it has made.
     """
 
-    __slots__ = ("loop", "prefix", "rates", "steps")
+    __slots__ = ("loop", "prefix", "rates", "statistics", "steps")
+
+    statistics: Statistics
 
     def __init__(self, loop: Loop, prefix: str) -> None:
         self.loop = loop
@@ -40,8 +43,8 @@ class Stepper:
             self.rates = [
                 f"{self.prefix}lr" + f"/group{number}" * (number > 0) for number in range(len(groups))
             ]
-        for name, group in zip(self.rates, groups, strict=False):
-            rate = group.get("lr")
+        for number, name in enumerate(self.rates):
+            rate = groups[number].get("lr")
             if type(rate) is float:
                 row[name] = rate
             elif rate is not None:

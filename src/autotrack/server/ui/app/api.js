@@ -29,6 +29,7 @@
  * @typedef {{path: string, flavor: string, kind: string, facts: Record<string, any>}} Model
  * @typedef {{time: number, stream: string, number: number, text: string, level: string | null, logger: string | null}} LogLine
  * @typedef {{id: string, parent: string | null, name: string, started: number, duration: number, params: Record<string, Scalar>, error: string | null}} Fit
+ * @typedef {{rank: number, count: number, host: string, writer: string, state: State, last_seen: number, received: number | null, error: string | null}} Rank
  * @typedef {{step: Float64Array, time: Float64Array, value: Float64Array}} Points times in ns
  */
 

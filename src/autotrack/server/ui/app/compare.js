@@ -6,7 +6,7 @@ import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Problem, StateMark } from "./parts.js";
 import { Scales, useScales } from "./run.js";
-import { SYSTEM, direction } from "./telling.js";
+import { direction, isOfMachine } from "./telling.js";
 import { count, float, number, plain, scalar } from "./text.js";
 import { change, follow, link, toggled } from "./view.js";
 
@@ -35,7 +35,7 @@ function Sides({ runs }) {
   const { over, log } = useScales();
   const seen = looks(runs.map(({ id }) => id));
   const series = runs.map((run) => ({ run, look: seen.get(run.id), label: run.name }));
-  const names = [...new Set(runs.flatMap((run) => Object.keys(run.metrics)))].filter((name) => !name.startsWith(SYSTEM));
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.metrics)))].filter((name) => !isOfMachine(name));
   const curves = names.filter((name) => runs.some((run) => run.metrics[name]?.count > 1)).sort(byTelling);
   const params = [...new Set(runs.flatMap((run) => Object.keys(run.params)))];
   const differ = params.filter((name) => new Set(runs.map((run) => scalar(run.params[name], 17))).size > 1);

@@ -1,5 +1,5 @@
 // Small pieces that several views have.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { clock, connection } from "./live.js";
 import { SIGNS, ago, moment, plain } from "./text.js";
@@ -94,7 +94,7 @@ const FIRST_ROOM = 900; // px, until the height is known
 export function useKeys(act) {
   const latest = useRef(act);
   latest.current = act;
-  useEffect(() => {
+  useLayoutEffect(() => { // once something is seen, its keys work: not a frame later
     const press = (/** @type {KeyboardEvent} */ event) => {
       const target = /** @type {HTMLElement} */ (event.target);
       const types = target.matches?.("input:not([type=checkbox]), textarea, select");

@@ -7,7 +7,7 @@ import { html } from "./html.js";
 import { useLoaded } from "./live.js";
 import { Logs } from "./logs.js";
 import { Ago, Problem, StateMark } from "./parts.js";
-import { NOT_SET, SYSTEM, direction, ranked } from "./telling.js";
+import { NOT_SET, direction, isOfMachine, ranked } from "./telling.js";
 import { aligned, count, digest, duration, float, moment, number, plain, printed, scalar, shape, shortId, size } from "./text.js";
 import { change, follow, link, view } from "./view.js";
 import { Waterfall } from "./waterfall.js";
@@ -62,14 +62,15 @@ function Header({ run }) {
 /** @param {{run: Run}} props */
 function Parts({ run }) {
   const names = Object.keys(run.metrics).sort(byTelling);
-  const own = names.filter((name) => !name.startsWith(SYSTEM));
-  const system = names.filter((name) => name.startsWith(SYSTEM));
+  const own = names.filter((name) => !isOfMachine(name));
+  const system = names.filter(isOfMachine);
   const curves = own.filter((name) => run.metrics[name].count > 1);
   const ms = PACE.parts;
   const part = (/** @type {string} */ name, pace = ms) =>
     useLoaded(`${run.id} ${name}`, (signal) => partOf(run.id, name, signal), { id: run.id, ms: pace });
   const fits = part("fits"), datasets = part("datasets"), models = part("models");
   const artifacts = part("artifacts"), attributes = part("attributes"), logs = part("logs", PACE.logs);
+  const ranks = part("ranks");
   const facts = Object.entries(attributes.value ?? {});
   /** @param {string} title @param {number} n @param {() => any} body @param {{error?: Error}} [from] @returns {Part} */
   const section = (title, n, body, from) => ({ title, n, body, error: from?.error });
@@ -87,6 +88,7 @@ function Parts({ run }) {
   const others = [
     section("Children", run.children.length, () => html`<${Children} run=${run} />`),
     section("Training calls", fits.value?.length ?? 0, () => html`<${Waterfall} run=${run} fits=${fits.value} />`, fits),
+    section("Ranks", ranks.value?.length ?? 0, () => html`<${Ranks} ranks=${ranks.value} />`, ranks),
     section("Artifacts", artifacts.value?.length ?? 0, () => html`<${Artifacts} run=${run} artifacts=${artifacts.value} />`, artifacts),
     section("Logs", logs.value?.length ?? 0, () => html`<${Logs} logs=${logs.value} />`, logs),
     section("System", system.length, () => html`<${System} run=${run} names=${system} />`),
@@ -244,6 +246,16 @@ function Models({ models }) {
     facts.reason ? `not kept: ${plain(String(facts.reason))}` : plain(String(facts.state ?? "")),
   ]);
   return html`<${Plain} label="Models" titles=${["model", "flavor", "kind", "size", "state"]} rows=${rows} />`;
+}
+
+/** @param {{ranks: import("./api.js").Rank[]}} props */
+function Ranks({ ranks }) {
+  const rows = ranks.map(({ rank, state, host, received, last_seen, error }) => [
+    String(rank), html`<${StateMark} state=${state} />`, plain(host), html`<${Ago} ns=${received ?? last_seen} />`, plain(error ?? ""),
+  ]);
+  const missing = Math.max(...ranks.map((one) => one.count)) - ranks.length;
+  return html`<${Plain} label="Ranks" titles=${["rank", "state", "host", "last heard of", "error"]} rows=${rows} />
+    ${missing > 0 && html`<p class="dim">${count(missing, "rank")} not heard of</p>`}`;
 }
 
 /** @param {{run: Run, artifacts: import("./api.js").Artifact[]}} props */

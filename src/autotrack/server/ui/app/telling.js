@@ -3,8 +3,8 @@ import { scalar } from "./text.js";
 
 /** The text of a param that was left at None. */
 export const NOT_SET = "None";
-/** What the names of samples of the machine begin with. */
-export const SYSTEM = "system/";
+/** Whether it is a sample of the machine, or a time of one of many ranks. @param {string} name */
+export const isOfMachine = (name) => /^(system|rank_\d+)\//.test(name);
 
 const UP = new Set("acc accuracy auc aucpr f1 map ndcg precision r2 recall".split(" "));
 const DOWN = new Set("loss logloss mlogloss err error merror mae mape mphe mse rmse rmsle".split(" "));
@@ -31,7 +31,7 @@ export function ranked(runs, areMetrics = false) {
   for (const values of runs) {
     for (const [name, value] of Object.entries(values)) {
       const text = areMetrics ? String(value.last) : scalar(value, 17);
-      if (text === NOT_SET || text === "" || name.startsWith(SYSTEM)) continue;
+      if (text === NOT_SET || text === "" || isOfMachine(name)) continue;
       const found = given.get(name);
       if (found) found.push(text);
       else given.set(name, [text]);
