@@ -14,8 +14,8 @@ from typing import Any
 
 from _common import in_fresh_home, interval, report
 
-BLOCK = 20  # steps in a row with autotrack on, or off
-PAIRS = 600  # of blocks: 12,000 steps each way
+BLOCK = 250  # steps in a row with autotrack on, or off
+PAIRS = 48  # of blocks: 12,000 steps each way
 TARGET_STEP = 20.0  # µs of CPU time
 RUN_STEPS = 1000
 RUNS = 8  # pairs of fits

@@ -218,8 +218,8 @@ def watch(*targets: str, unless: str | None = None) -> Callable[[HookFunction], 
     """Mark a method, `method(self, seen)`, as told of every call of the targets, whoever makes it.
 
     It is for trainings that no call encloses: what goes on is put together from the calls that a loop
-    makes, and `Integration.runs` gives their run. The wrapper is a plain Python function, which
-    compilers can trace.
+    makes, and `Integration.runs` gives their run. Inside a sealed call nothing is told. The wrapper is a
+    plain Python function, which compilers can trace.
     unless: "module:function", asked before each call: where it answers True, the library's function is
     called alone.
     """

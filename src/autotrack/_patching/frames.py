@@ -29,6 +29,12 @@ silent: ContextVar[bool] = ContextVar("autotrack_silent", default=False)
 """Whether calls are not the user's here: they are ours, or part of one that is observed."""
 
 
+def is_sealed() -> bool:
+    """Whether the training call that goes on here tells all that goes on inside."""
+    outer = frames.get()
+    return bool(outer) and outer[-1].is_sealed
+
+
 class silence:
     """No hook runs within: for calls of the library that are not the user's own."""
 

@@ -9,6 +9,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Seen
+from .frames import is_sealed
 from .guarding import GuardedHook
 from .targets import found
 from .wrappers import Patch
@@ -61,7 +62,7 @@ def _watched(
 ) -> FunctionType:
     @functools.wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        if is_off() or not patch.on:
+        if is_off() or not patch.on or is_sealed():
             return wrapped(*args, **kwargs)
         started = perf_counter_ns()
         try:
@@ -81,7 +82,7 @@ def _plugged(
     def hook(*args: Any) -> None:
         if is_off():
             integration.passed_over = True
-        else:
+        elif not is_sealed():
             tell(*args)
 
     return hook

@@ -84,6 +84,7 @@ class Lightning(Integration):
     @follow(LOOPS + ".fit_loop:_FitLoop.advance")
     def epoch_begins(self, fit: Following, loop: Any, *_: Any) -> None:
         if loop.trainer is fit.trainer:
+            fit.points.epoch_begins()
             fit.log_data()
 
     @follow(

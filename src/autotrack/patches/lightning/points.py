@@ -20,19 +20,22 @@ class Points:
         self._trainer = trainer
         self._epoch_loop = trainer.fit_loop.epoch_loop
         self._every = every
-        self._names: dict[str, str] = {}
-        self._seen: dict[str, Any] = {}
+        self._epoch = 0.0
+        self._optimizers: Sequence[Any] = ()
         self._rate_names: list[str] = []
-        self._rates: dict[str, Any] = {}
+        self._rates: list[Any] = []
+        self._known: dict[str, _Known] = {}
         self._held: tuple[dict[str, Any], int] | None = None
+
+    # Of the first two it counts how much they do: they come by at every step, and find a cold cache.
 
     def take_rates(self) -> None:
         """The learning rates that the coming step is made with: a scheduler changes them after it."""
-        optimizers = self._trainer.optimizers
-        rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-        if len(rates) != len(self._rate_names):
-            self._rate_names = list(_rate_names(optimizers))
-        self._rates = {name: _final(rate) for name, rate in zip(self._rate_names, rates, strict=True)}
+        self._rates = rates = []
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                rate = group["lr"]
+                rates.append(rate if type(rate) is float else _final(rate))
 
     def log_step(self) -> None:
         """What was logged of this training step; accumulated gradients make one step of several batches."""
@@ -43,13 +46,22 @@ class Points:
             and loop._should_accumulate()
         ):
             return
-        row = {**self._rates, "epoch": float(trainer.current_epoch), **self._fresh(loop._results)}
+        if len(self._rates) != len(self._rate_names):
+            self._rate_names = list(_rate_names(self._optimizers))
+        row = dict(zip(self._rate_names, self._rates, strict=False))
+        row["epoch"] = self._epoch
+        self._add_fresh(loop._results, row)
         step = row.pop("step", loop._batches_that_stepped)
         if self._every == 1 or step % self._every == 0:
             self._held = None
             self._run.log(row, step)
         else:
             self._held = row, step
+
+    def epoch_begins(self) -> None:
+        """What stays the same for an epoch."""
+        self._epoch = float(self._trainer.current_epoch)
+        self._optimizers = self._trainer.optimizers
 
     def log_epoch(self, metrics: Mapping[str, Any]) -> None:
         """What was reduced over an epoch of training or over an evaluation."""
@@ -59,7 +71,8 @@ class Points:
 
     def log_evaluation_step(self, step: int) -> None:
         """What was logged with `on_step=True` in an evaluation, which counts its own steps."""
-        row = self._fresh(self._trainer._results)
+        row: dict[str, Any] = {}
+        self._add_fresh(self._trainer._results, row)
         if row and step % self._every == 0:
             self._run.log(row, row.pop("step", step))
 
@@ -69,21 +82,27 @@ class Points:
             self._run.log(*self._held)
             self._held = None
 
-    def _fresh(self, results: Mapping[str, Any]) -> dict[str, Any]:
+    def _add_fresh(self, results: Mapping[str, Any], row: dict[str, Any]) -> None:
         """The values logged since: Lightning makes a tensor of its own of each, and keeps the latest."""
-        row = {}
-        seen = self._seen
         for key, metric in results.items():
             value = metric._forward_cache
-            if value is None or value is seen.get(key):
-                continue
-            seen[key] = value
-            name = self._names.get(key)
-            if name is None:
-                name = self._names[key] = _step_name(metric.meta)
-            if name:
-                row[name] = value.item() if value.is_cpu else value
-        return row
+            known = self._known.get(key)
+            if known is None:
+                known = self._known[key] = _Known(_step_name(metric.meta))
+            if value is not known.value:
+                known.value = value
+                if value is not None and known.name:
+                    row[known.name] = value.item() if value.is_cpu else value
+
+
+class _Known:
+    """A metric's name by step, and its latest value that was seen."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.value: Any = None
 
 
 def _step_name(meta: Any) -> str:

@@ -68,7 +68,7 @@ class Torch(Integration):
     @watch("torch.optim.optimizer:Optimizer.__init__")
     def built(self, seen: Seen) -> None:
         """Optimizers that are built before a run's first step belong to it."""
-        if seen.error is None and not self.runs.is_off():
+        if seen.error is None:
             self._loops.built(seen.args[0])
 
     @watch(
@@ -77,7 +77,7 @@ class Torch(Integration):
     )
     def scheduled(self, seen: Seen) -> None:
         """The scheduler is a setting of its optimizer's run."""
-        if seen.error is None and not self.runs.is_off():
+        if seen.error is None:
             self._loops.scheduled(seen.args[0])
 
     @watch("torch.autograd:backward", unless=COMPILING)
