@@ -318,6 +318,38 @@ def test_lightning(store: Place) -> None:
     assert_two_ranks(store.only_run())
 
 
+def test_a_plain_loop(store: Place) -> None:
+    """Nothing in the script says what is recorded; each rank has data of its own."""
+    source = """
+    import autotrack
+    autotrack.enable()
+    import torch
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+    from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+    dist.init_process_group("gloo")
+    data = TensorDataset(torch.zeros(40, 4), torch.zeros(40, 1))
+    model = DistributedDataParallel(torch.nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x, y in DataLoader(data, batch_size=4, sampler=DistributedSampler(data)):
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    dist.destroy_process_group()
+    """
+    ended = end_of(start(store, source))
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert (run.state, run.params["optimizer"]) == (State.FINISHED, "SGD")
+    assert states(run) == {0: State.FINISHED, 1: State.FINISHED}
+    names = ("loss", "step_seconds", "rank_1/step_seconds", "rank_1/data_seconds")
+    assert [len(run.points(name)) for name in names] == [5] * 4
+    assert [artifact.path for artifact in run.artifacts] == ["model.txt"]
+    assert any("rank 1 of 2: recorded 10 points; skipped" in line for line in ended.said), ended.err
+
+
 # --- how they end -----------------------------------------------------------------------------------------
 
 

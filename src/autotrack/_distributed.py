@@ -65,13 +65,16 @@ class _StoreBoard:
         return self._shared() is store
 
     def _store(self) -> Any:
+        if self._own is not None:
+            return self._own
         shared = self._shared()
         if shared is None:
             raise ConnectionError("the process group was destroyed")
-        if self._own is None and _is_tcp(shared) and hasattr(shared, "clone"):  # an older torch has none
-            self._own = shared.clone()
-            self._own.set_timeout(_PATIENCE)
-        return self._own or shared
+        if not (_is_tcp(shared) and hasattr(shared, "clone")):  # an older torch has none
+            return shared
+        self._own = shared.clone()
+        self._own.set_timeout(_PATIENCE)
+        return self._own
 
     def put(self, text: str) -> None:
         self._store().set(_KEY, text)

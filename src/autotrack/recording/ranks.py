@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -222,8 +222,7 @@ class Ranks(Companion):
                 self._introduce(self._shared())
             return
         self._follow()
-        for table in self._arrived():
-            self._recorder.spans.metrics(table)
+        self._write(self._arrived())
         beat_interval = self._recorder.options.beat_interval
         if self._following and self._ended is None and time.monotonic() - self._last_beat >= beat_interval:
             self._last_beat = time.monotonic()
@@ -339,11 +338,16 @@ class Ranks(Companion):
     def _leave(self) -> None:
         """The process ends; what belongs to no known run is of the last one."""
         self._follow()
-        for table in self._arrived():
-            self._recorder.spans.metrics(table)
-        while self._waiting and self._following is not None:
-            self._recorder.spans.metrics(replace(self._waiting.popleft(), segment=self._following))
+        self._write(self._arrived())
+        following = self._following
+        if following is not None:
+            self._write(replace(table, segment=following) for table in self._waiting)
         self._be_over()
+
+    def _write(self, tables: Iterable[Table]) -> None:
+        for table in tables:
+            self._recorder.spans.metrics(table)
+            self._recorder.report.points += table.values.size
 
     def _be_over(self) -> None:
         """Take no more part in the run; if this rank failed after it, say so all the same."""
@@ -385,17 +389,17 @@ class _Exchange:
 
     def _loop(self) -> None:
         goes_on, pause = True, SOONEST
-        while goes_on:
-            try:
-                goes_on = self._requests.get(timeout=min(pause, self._interval))
-                pause = SOONEST
-            except Empty:
-                pause *= 1.5
-            try:
+        try:
+            while goes_on:
                 self._pass_on()
-            except Exception as error:  # noqa: BLE001  the peers are gone, or their store's library changed
-                log.debug("autotrack: ranks no longer hear of each other: %r", error)
-                return
+                try:
+                    goes_on = self._requests.get(timeout=min(pause, self._interval))
+                    pause = SOONEST
+                except Empty:
+                    pause *= 1.5
+            self._pass_on()
+        except Exception as error:  # noqa: BLE001  the peers are gone, or their store's library changed
+            log.debug("autotrack: ranks no longer hear of each other: %r", error)
 
     def _pass_on(self) -> None:
         board = self._peers.board
