@@ -990,6 +990,35 @@ def test_sigterm_before_a_forked_child_has_come_to_itself(store: Place) -> None:
     assert curve(store.only_run(), "i") == [(i, float(i)) for i in range(200)]
 
 
+def test_sigterm_while_a_forked_child_comes_to_itself(store: Place) -> None:
+    """Some of what it has is still its parent's: under that name it must not write."""
+    ended = store.run(
+        """
+        import os, signal
+        import autotrack
+        autotrack.enable()
+        with autotrack.run("parent"):
+            autotrack.log({"i": 0.0})
+            recorder = autotrack._enable.recorder()
+            make = recorder._make_exporters
+            def amid_it(*arguments):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return make(*arguments)
+            recorder._make_exporters = amid_it
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            autotrack.log({"i": 1.0})
+    """,
+        env={"AUTOTRACK_FLUSH_INTERVAL": "60"},  # the parent has written nothing either
+    )
+    assert (ended.returncode, ended.out) == (0, "-15\n")
+    assert ended.err == end_line("1 finished", 2) + "\n"
+    run = store.only_run()
+    assert (run.state, curve(run, "i")) == (State.FINISHED, [(0, 0.0), (1, 1.0)])
+
+
 def test_a_worker_that_raises(store: Place) -> None:
     ended = store.run("""
         import multiprocessing

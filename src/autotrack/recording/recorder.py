@@ -84,10 +84,10 @@ class Recorder:
         self._loops: dict[int, ActiveRun] = {}
         self._closed = False
         self._start_afresh()
+        self._process = os.getpid()  # all that is here is this process's
 
     def _start_afresh(self) -> None:
         """A writer of its own for this process, with nothing waiting and no thread yet."""
-        self._process = os.getpid()
         self.rows: list[Any] = []
         self.actions: deque[Action] = deque()
         self.push: Callable[[Action], None] = self._push_first
@@ -364,7 +364,7 @@ class Recorder:
     def close(self, state: State = State.FINISHED, error: RunError | None = None) -> None:
         """End what is open in this state and let go of the spool."""
         if self._process != os.getpid():
-            return  # a signal came amid a fork: what is here is the parent's
+            return  # a signal came amid a fork: some of what is here is the parent's still
         self._closed = True
         self.ranks.ends(state, error)
         for segment in reversed(tuple(self._open.values())):
@@ -428,6 +428,7 @@ class Recorder:
         self._tell(lambda companion: companion.forked())
         for run in joined:
             self._tell_joined(run)
+        self._process = os.getpid()  # only now: see `close`
 
     def _tick(self, silence: float) -> None:
         """What the flusher does each time beside taking what waits."""
