@@ -150,38 +150,6 @@ def test_torchrun(store: Place) -> None:
     assert len(ended.said) == 2
 
 
-def test_a_plain_loop(store: Place) -> None:
-    """Rank 0's values, once, and every rank's times."""
-    run = by_torchrun(
-        store,
-        """
-        import autotrack
-        autotrack.enable()
-        import torch
-        import torch.distributed as dist
-
-        dist.init_process_group("gloo")
-        torch.manual_seed(0)
-        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 1))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-        data = torch.utils.data.TensorDataset(torch.ones(24, 4) * (dist.get_rank() + 1))
-        for _ in range(2):
-            for (x,) in torch.utils.data.DataLoader(data, batch_size=4):
-                loss = model(x).square().mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-        dist.destroy_process_group()
-        """,
-    )
-    assert (run.name, run.state) == ("train", State.FINISHED)
-    assert run.points("loss").step.tolist() == list(range(12))
-    assert run.params["optimizer"] == "SGD"
-    assert len(run.points("step_seconds")) == len(run.points("rank_1/step_seconds")) == 12
-    assert "rank_1/loss" not in run.metrics
-    assert states(run) == {0: State.FINISHED, 1: State.FINISHED}
-
-
 def test_torchrun_where_only_rank_0_has_a_run(store: Place) -> None:
     source = (
         TRAIN
