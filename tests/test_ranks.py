@@ -21,8 +21,8 @@ from .server.live import Threaded
 QUICK = {
     "AUTOTRACK_FLUSH_INTERVAL": "0.1",
     "AUTOTRACK_ENVIRONMENT": "0",
+    "AUTOTRACK_SYSTEM_METRICS": "1",
     "AUTOTRACK_SYSTEM_METRICS_INTERVAL": "0.3",
-    "OMP_NUM_THREADS": "1",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "GLOO_SOCKET_IFNAME": "lo",
 }
@@ -154,9 +154,10 @@ def test_torchrun_where_only_rank_0_has_a_run(store: Place) -> None:
     source = (
         TRAIN
         + """
+    autotrack.enable(quiet=True)
     import contextlib
     import torch.distributed as dist
-    autotrack.enable(quiet=True)
+
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     with autotrack.run("train") if rank == 0 else contextlib.nullcontext():
