@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
+from _pytest.pytester import SysModulesSnapshot
 
-import autotrack
-from autotrack.testing import Tracking
+AUTHORS = {"conftest", *(path.stem for path in (Path(__file__).parent / "toys").glob("*.py"))}
+"""The modules that each inner run has its own of."""
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _everything_is_imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """pytester drops what an inner run was the first to import, and not all of it can be imported twice."""
-    with Tracking(f"sqlite:///{tmp_path_factory.mktemp('first')}/runs.db") as tracking:
-        tracking.enable()
-        with autotrack.run():
-            autotrack.log({"x": 1.0})
-        assert tracking.run().metrics == {"x": 1.0}
+@pytest.fixture(autouse=True)
+def _only_the_authors_modules_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytester drops all that an inner run is the first to import; not all can be imported twice."""
+
+    def snapshot(preserve: Callable[[str], bool]) -> SysModulesSnapshot:
+        return SysModulesSnapshot(lambda name: name not in AUTHORS)
+
+    monkeypatch.setattr("_pytest.pytester.SysModulesSnapshot", snapshot)
