@@ -64,8 +64,8 @@ _config: str | None = None
 def enable(*names: str, tracer_provider: TracerProvider | None = None, **arguments: Any) -> None:
     """Record the training calls of the installed libraries, those imported later too.
 
-    These are `fit` of every scikit-learn estimator and `xgboost.train`, and
-    `Trainer.fit`, `validate` and `test` of Lightning.
+    These are `fit` of every scikit-learn estimator, `xgboost.train`, `Trainer.fit`, `validate` and `test`
+    of Lightning, and plain PyTorch loops, from their optimizers' steps.
 
     names: integrations to switch on; default: all that are installed.
     tracer_provider: one of the OpenTelemetry SDK; the runs' spans go through its processors as well, and
