@@ -88,7 +88,8 @@ def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
 def active_run() -> ActiveRun | None:
     """The innermost open run of this thread or task; where there is none, the process's only one, or None."""
     recorder = _enable.recorder()
-    return recorder.active_run() or recorder.loop_run()
+    loop = recorder.loop_run()
+    return recorder.active_run() or (None if loop is None or loop.ended else loop)
 
 
 def flush(timeout: float | None = None) -> bool:

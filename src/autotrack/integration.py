@@ -260,6 +260,9 @@ class TrainingRuns(Protocol):
         name: of a new run; default is the script's. None where it is not to be recorded.
         """
 
+    def home(self) -> ActiveRun | None:
+        """The run that is current here, of the user's own ones."""
+
     def is_recorded(self, run: ActiveRun) -> bool:
         """Whether the run is of this process and of the store that is in use now."""
 

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,30 @@ def test_epochs_batches_and_evaluations(tracking: Tracking) -> None:
     assert steps(run, "val_loss") == [0, 1, 2]
     assert run.params["batch_size"] == 4
     assert (run.params["dataset"], run.params["dataset_length"]) == ("TensorDataset", 10)
+
+
+def test_two_loaders_in_one_epoch(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    labelled, unlabelled, held_out = loader(8), loader(8), loader(4)
+    for _ in range(2):
+        for (x, y), (z, _) in zip(labelled, unlabelled, strict=True):
+            next(iter(held_out))
+            loss = nn.functional.mse_loss(model(x), y) + model(z).square().mean()
+            loss.backward()
+            optimizer.step()
+    run = tracking.run()
+    assert values(run, "epoch") == [0, 0, 1, 1]
+    assert "eval_seconds" not in run.metrics
+
+
+def test_batches_of_odd_shapes() -> None:
+    from autotrack.patches.torch.loaders import rows_of
+
+    x = torch.zeros(3, 2)
+    assert [rows_of(batch) for batch in (x, [x], (["a", "b"], x), {"id": ["a"], "x": {"y": x}})] == [3] * 4
+    assert [rows_of(batch) for batch in (None, [], {}, "text", object())] == [0] * 5
 
 
 def test_a_scheduler(tracking: Tracking) -> None:
@@ -294,6 +319,19 @@ def test_two_optimizers_of_one_training(tracking: Tracking) -> None:
     assert (run.params["optimizer"], run.params["optimizer_g/optimizer"]) == ("SGD", "Adam")
 
 
+def test_norms_of_two_optimizers(tracking: Tracking) -> None:
+    tracking.enable()
+    models = Net(), Net()
+    one, other = (torch.optim.SGD(model.parameters(), lr=0.1) for model in models)
+    for _ in range(2):
+        for model, optimizer in zip(models, (one, other), strict=True):
+            model(data()[0]).mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+    run = tracking.run()
+    assert steps(run, "grad_norm") == steps(run, "other/grad_norm") == [0, 1]
+
+
 def test_optimizers_in_a_list(tracking: Tracking) -> None:
     tracking.enable()
     models = [Net(), Net(), Net()]
@@ -352,6 +390,67 @@ def test_in_a_run_of_the_users(tracking: Tracking) -> None:
     assert runs["Net"].parent == mine.id
     assert steps(runs["Net"], "loss") == [0, 1, 2]
     assert runs["Net"].state is State.FINISHED
+
+
+def test_a_run_of_the_users_that_begins_after_the_first_step(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 1)
+    with autotrack.run("mine"):
+        fit(model, optimizer, 3)
+    assert {run.name: len(values(run, "loss")) for run in tracking.runs()} == {"Net": 1, "mine": 3}
+
+
+def test_copies_are_trainings_of_their_own(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        fit(*copy.deepcopy((model, optimizer)), 2)
+    assert [steps(run, "loss") for run in tracking.runs()] == [[0, 1]] * 3
+
+
+def test_switched_off_and_on_in_a_loop(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    tracking.disable()
+    fit(model, optimizer, 2)
+    assert tracking.run().state is State.FINISHED
+    tracking.enable()
+    fit(model, optimizer, 1)
+    assert sorted(len(values(run, "loss")) for run in tracking.runs()) == [1, 2]
+
+
+def test_names_that_the_user_logs_are_the_users(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    for epoch in range(3):
+        autotrack.log({"loss": 7.0}, epoch)
+        fit(model, optimizer, 1)
+    run = tracking.run()
+    assert values(run, "loss")[-3:].count(7.0) >= 1
+    assert values(run, "loss").count(7.0) == 3
+    assert steps(run, "step/loss") == [2, 3, 4]
+
+
+def test_a_run_is_over_when_its_optimizers_are_gone(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is logged then is still of it."""
+    monkeypatch.setattr("autotrack.recording.recorder.REST", 0.0)
+    tracking.enable(flush_interval=0.05)
+    train(2)
+    end = time.monotonic() + 60
+    while tracking.run().state is not State.FINISHED and time.monotonic() < end:
+        time.sleep(0.05)
+    autotrack.log({"test_accuracy": 0.5})
+    run = tracking.run()
+    assert (run.state, run.metrics["test_accuracy"]) == (State.FINISHED, 0.5)
 
 
 def test_what_was_logged_before_the_loop_is_of_its_run(tracking: Tracking) -> None:
@@ -445,7 +544,7 @@ def test_an_optimizer_that_is_copied_and_pickled_amid_a_run(tracking: Tracking) 
     assert back.param_groups[0]["lr"] == 0.1
     fit(model, optimizer, 1)
     fit(twin, its_optimizer, 1)
-    assert steps(tracking.run(), "loss") == [0, 1, 2]
+    assert [steps(run, "loss") for run in tracking.runs()] == [[0], [0, 1, 2]]
 
 
 def test_a_loss_that_is_changed_in_place_afterwards(tracking: Tracking) -> None:
@@ -487,6 +586,32 @@ def test_a_loss_that_is_nan(tracking: Tracking) -> None:
     assert np.isnan(values(tracking.run(), "loss")).all()
 
 
+def test_what_else_backward_is_called_on(tracking: Tracking) -> None:
+    """Edges of the graph; and scalars that a gradient flows into from elsewhere."""
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(5):
+        out = model(data()[0]).mean()
+        torch.autograd.backward(torch.autograd.graph.get_gradient_edge(out), torch.tensor(1.0))
+        inner = model(data()[0]).mean()
+        inner.backward(torch.tensor(2.0))
+        loss = model(data()[0]).mean()
+        loss.backward()
+        optimizer.step()
+    run = tracking.run()
+    assert steps(run, "loss") == [0, 1, 2, 3, 4]
+    assert run.metrics.keys().isdisjoint({"out", "inner"})
+
+
+def test_functions_that_are_watched_can_be_pickled(tracking: Tracking) -> None:
+    functions = torch.save, torch.nn.utils.clip_grad_norm_, torch.autograd.backward
+    tracking.enable()
+    pickled = [pickle.dumps(f) for f in (torch.save, nn.utils.clip_grad_norm_, torch.autograd.backward)]
+    tracking.disable()
+    assert tuple(map(pickle.loads, pickled)) == functions
+
+
 def test_an_error_in_backward_is_the_users(tracking: Tracking) -> None:
     tracking.enable()
     model = Net()
@@ -518,6 +643,26 @@ def test_automatic_mixed_precision(tracking: Tracking) -> None:
     assert steps(run, "loss") == [0, 1, 2, 2]
     assert values(run, "amp_scale") == [1024.0, 1024.0, 1024.0, 512.0]
     assert steps(run, "skipped_step") == [2]
+
+
+def test_a_scaled_loss_that_is_in_no_variable(tracking: Tracking) -> None:
+    """Nor is it in one that is None."""
+    tracking.enable()
+    nothing = None
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for number in range(3):
+        loss = model(data()[0]).mean() * (float("inf") if number == 0 else 1)
+        scaler.scale(loss / 2).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+    assert nothing is None
+    run = tracking.run()
+    assert steps(run, "loss") == [0, 0, 1]
+    assert steps(run, "skipped_step") == [0]
+    assert "nothing" not in run.metrics
 
 
 def test_losses_without_steps_take_no_memory(tracking: Tracking) -> None:
@@ -570,7 +715,7 @@ def test_a_summary_writer(tracking: Tracking, tmp_path: Path) -> None:
     run = tracking.run()
     assert values(run, "val/acc") == [0.5, 1.5]
     assert run.params["depth"] == 2
-    assert run.metrics["final"] == 0.25
+    assert values(run, "final") == [0.25]
 
 
 # --- torch.compile ------------------------------------------------------------------------------------
@@ -596,7 +741,7 @@ def breaks_of_a_compiled_step() -> tuple[int, int]:
 
     for _ in range(3):
         step(*data())
-    model.eval()
+    list(loader())
     counters = torch._dynamo.utils.counters
     return sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"]
 

@@ -111,6 +111,46 @@ def test_workers_of_a_loader(store: Place, context: str) -> None:
     assert len(run.points("epoch_seconds")) == 3
 
 
+def test_what_a_dataset_saves_is_no_checkpoint(store: Place) -> None:
+    ended = store.run(
+        f"""{LOOP}
+    class Cached(torch.utils.data.Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            torch.save({{"x": torch.ones(4)}}, f"sample{{index}}.pt")
+            return torch.ones(4), torch.ones(1)
+
+    data = Cached()
+    import autotrack; autotrack.enable()
+    train(num_workers=2)
+    """
+    )
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert len(run.points("loss")) == 2
+    assert not [a for a in run.artifacts if a.path.startswith("checkpoints/")]
+
+
+def test_a_checkpoint_that_is_renamed(store: Place) -> None:
+    ended = store.run(
+        f"""{LOOP}
+    import autotrack; autotrack.enable()
+
+    def save(epoch):
+        os.makedirs(f"epoch{{epoch}}", exist_ok=True)
+        torch.save({{"epoch": epoch}}, f"epoch{{epoch}}/model.pt")
+        os.replace(f"epoch{{epoch}}/model.pt", "last.pt")
+
+    train(at_end=save)
+    """
+    )
+    assert ended.returncode == 0, ended.err
+    kept = {a.path for a in store.only_run().artifacts if a.path.startswith("checkpoints/")}
+    assert kept == {"checkpoints/epoch0/model.pt", "checkpoints/epoch1/model.pt"}
+
+
 def test_a_child_that_trains_its_own(store: Place) -> None:
     ended = store.run(
         f"""{LOOP}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..recording.run import current
 from .frames import frames, silent
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class TrainingRuns:
             run.begin()
             recorder.loop_began(run)
         return None if run.inherited else (run, is_ours)
+
+    def home(self) -> ActiveRun | None:
+        """See `integration.TrainingRuns`."""
+        return current.get()
 
     def is_recorded(self, run: ActiveRun) -> bool:
         """See `integration.TrainingRuns`."""

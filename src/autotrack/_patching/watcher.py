@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Seen
@@ -73,6 +73,8 @@ def _watched(
         tell(Seen(args, kwargs, value, None, started))
         return value
 
+    if isinstance(patch.owner, ModuleType):  # a pickle looks for it here: where it is defined the original is
+        watched.__module__ = patch.owner.__name__
     return watched  # type: ignore[return-value]
 
 

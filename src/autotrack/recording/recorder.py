@@ -43,6 +43,8 @@ PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
 SETTLE_TIMEOUT = 1.0
 """Seconds that `flush()` waits for what its companions do in threads of their own."""
+REST = 5.0
+"""Seconds after which the run of a loop whose optimizers are gone is over: another may follow at once."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
 
@@ -81,7 +83,8 @@ class Recorder:
         self._version = version
         self._open: dict[ActiveRun, Segment] = {}  # two may go on with the same run
         self._implicit: ActiveRun | None = None
-        self._loops: dict[int, ActiveRun] = {}
+        self._loops: list[ActiveRun] = []
+        self._loop_here = threading.local()
         self._closed = False
         self._start_afresh()
         self._process = os.getpid()  # all that is here is this process's
@@ -257,16 +260,28 @@ class Recorder:
         return run if run is not None and run.segment is not None and not run.ended else None
 
     def loop_began(self, run: ActiveRun) -> None:
-        """From now on this is the run of the loop that this thread is in, until another begins or it ends."""
-        going_on = {thread: other for thread, other in list(self._loops.items()) if not other.ended}
-        self._loops = {**going_on, threading.get_ident(): run}
+        """From now on this is the run of the loop that this thread is in, until another begins."""
+        self._loop_here.run = run
+        self._loops = [*(known for known in self._loops if not known.ended), run]
 
     def loop_run(self) -> ActiveRun | None:
-        """The run of this thread's loop; where it has none, the process's if that is the only one."""
-        runs = {thread: run for thread, run in list(self._loops.items()) if not run.ended}
-        if len(runs) == 1:
-            return next(iter(runs.values()))
-        return runs.get(threading.get_ident())
+        """The run of this thread's loop, ended or not; where it has had none, the only one that is open."""
+        here: ActiveRun | None = getattr(self._loop_here, "run", None)
+        if here is not None:
+            return here
+        open_ones = [run for run in self._loops if not run.ended]
+        return open_ones[0] if len(open_ones) == 1 else None
+
+    def end_loops(self) -> None:
+        """Nobody tells of their steps any more."""
+        for run in self._loops:
+            run.finish(State.FINISHED)
+        self._loops, self._loop_here = [], threading.local()
+
+    def _end_rested_loops(self) -> None:
+        for run in self._loops:
+            if run.rests_for > REST:
+                run.finish(State.FINISHED)
 
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         self._open[segment.run] = segment
@@ -287,7 +302,7 @@ class Recorder:
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         self._open.pop(segment.run, None)
-        for loop in [run for run in list(self._loops.values()) if run.parent_id == segment.run.id]:
+        for loop in [run for run in self._loops if run.parent_id == segment.run.id]:
             loop.finish(State.FINISHED)  # nobody else would end it
         self._tell(lambda companion: companion.ended(segment))
         if segment.run.is_muted:
@@ -435,6 +450,7 @@ class Recorder:
         if self.ranks.is_holding:
             self.ranks.tick(())
             return
+        self._end_rested_loops()
         runs = tuple(self._open.values())
         own = [segment for segment in runs if not (segment.run.inherited or segment.run.is_muted)]
         self._beat(silence, own)

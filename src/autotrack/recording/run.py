@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -103,6 +103,8 @@ class ActiveRun:
         self._claimed = False
         self._inherited = False
         self._rests_since: int | None = None
+        self.users_names: set[Any] | None = None
+        """Names that the user logs, where a loop logs to the run by itself: his come first."""
         self.active_until: int | None = None
         """perf_counter_ns of the last step of a training that no call encloses: it ends with that."""
         self._outer: ActiveRun | None = None
@@ -150,6 +152,8 @@ class ActiveRun:
         """Record one value for each name, at `step` (a whole number; default: the name's count)."""
         now = perf_counter_ns()
         if type(metrics) is dict:
+            if self.users_names is not None:
+                self.users_names.update(metrics)
             row = metrics.copy()  # the caller's dict may change, in another thread even now
             for value in row.values():
                 if type(value) is not float:
@@ -189,19 +193,22 @@ class ActiveRun:
                 self._recorder.store_artifact(self._segment, file, target + inside)
 
     @never_raises
-    def keep_file(self, path: Path, name: str, is_the_same: Callable[[], bool]) -> None:
-        """Keep a copy of a file as the run's `name`, a moment later if it is the same by then.
+    def keep_file(self, file: BinaryIO, name: str) -> None:
+        """Keep what an open file holds as the run's `name`, a moment later if it is the same by then.
 
-        One larger than `model_max_bytes` is one line in the log.
+        More than `model_max_bytes` is one line in the log. The file is closed.
         """
+        before = _written(file)
 
         def copy(segment: Segment) -> None:
-            if not is_the_same():
-                return
-            if path.stat().st_size > self._recorder.options.model_max_bytes:
-                self.omit(f"artifact {name!r}: it has more bytes than model_max_bytes")
-            else:
-                self._recorder.store_artifact(segment, path, name)
+            with file:
+                if _written(file) != before:
+                    return
+                if before[1] > self._recorder.options.model_max_bytes:
+                    self.omit(f"artifact {name!r}: it has more bytes than model_max_bytes")
+                else:
+                    source = Path(f"/dev/fd/{file.fileno()}")
+                    self._recorder.store_artifact(segment, source, name, "application/octet-stream")
 
         self.later(copy)
 
@@ -384,6 +391,13 @@ class ActiveRun:
     def rests(self) -> bool:
         """Whether nothing goes on in it."""
         return self._rests_since is not None
+
+    @property
+    def rests_for(self) -> float:
+        """Seconds; 0 where something goes on."""
+        if self._rests_since is None or self._segment is None:
+            return 0.0
+        return (self._segment.now() - self._rests_since) / 1e9
 
     def new_child(
         self,
@@ -593,3 +607,9 @@ def begun_run() -> ActiveRun | None:
     while run is not None and (run.ended or run._segment is None):
         run = run._outer
     return run
+
+
+def _written(file: BinaryIO) -> tuple[int, int]:
+    """When, and how much."""
+    found = os.fstat(file.fileno())
+    return found.st_mtime_ns, found.st_size

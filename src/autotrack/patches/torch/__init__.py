@@ -41,7 +41,7 @@ class Torch(Integration):
     """Loss, learning rates, gradient norm and times of every step; epochs; facts of model and data."""
 
     name = "torch"
-    requires = "torch>=2.1"
+    requires = "torch>=2.7"
     Options = TorchOptions
 
     def __init__(self, options: Any = None) -> None:
@@ -65,15 +65,20 @@ class Torch(Integration):
         self.passed_over = False
         self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
 
-    @watch("torch.optim.optimizer:Optimizer.__init__")
+    @watch(
+        "torch.optim.optimizer:Optimizer.__init__",
+        "torch.optim.optimizer:Optimizer.__setstate__",
+        unless=COMPILING,
+    )
     def built(self, seen: Seen) -> None:
-        """Optimizers that are built before a run's first step belong to it."""
+        """Optimizers that are built, or copied, before a run's first step belong to it."""
         if seen.error is None:
-            self._loops.built(seen.args[0])
+            self._loops.built(seen.args[0], self._threads.gathering)
 
     @watch(
         "torch.optim.lr_scheduler:LRScheduler.__init__",
         "torch.optim.lr_scheduler:ReduceLROnPlateau.__init__",
+        unless=COMPILING,
     )
     def scheduled(self, seen: Seen) -> None:
         """The scheduler is a setting of its optimizer's run."""
@@ -104,15 +109,15 @@ class Torch(Integration):
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
         if seen.error is None and not self.runs.is_off():
-            self._loops.skipped(seen, self._threads.gathering)
+            self._loops.skipped(seen, self._threads.gathering, self.runs)
 
-    @watch("torch.utils.data.dataloader:DataLoader.__iter__")
+    @watch("torch.utils.data.dataloader:DataLoader.__iter__", unless=COMPILING)
     def iterated(self, seen: Seen) -> None:
         """A pass over the data begins."""
         if seen.error is None:
             self._loaders.begin(seen.args[0], seen.value)
 
-    @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__")
+    @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__", unless=COMPILING)
     def fetched(self, seen: Seen) -> None:
         """A batch was waited for; or the pass is over."""
         passage = self._loaders.of(seen.args[0])
@@ -125,35 +130,28 @@ class Torch(Integration):
         elif isinstance(seen.error, StopIteration):
             self._loops.passed(passage, self._threads.gathering)
 
-    @watch("torch.nn.modules.module:Module.eval")
-    def evaluates(self, seen: Seen) -> None:
-        """Time from here on is not the step's."""
-        if self.passed_over and not self.runs.is_off():
-            self._step_compiled()
-        self._threads.gathering.evaluates()
-
     @imported("torch._dynamo.eval_frame")
     def compiles(self, eval_frame: Any) -> None:
         """torch.compile is there."""
         leave_ours_alone(eval_frame)
 
-    @watch("torch:save")
+    @watch("torch:save", unless=COMPILING)
     def saved(self, seen: Seen) -> None:
         """A file that is written while a loop goes on is a checkpoint of its run."""
         run = self.runs.active()
         if seen.error is None and run is not None and self.options.checkpoints and not self.runs.is_off():
             keep_checkpoint(run, seen)
 
-    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalar")
+    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalar", unless=COMPILING)
     def scalar_added(self, seen: Seen) -> None:
         """What TensorBoard is told is told to the run."""
         run = self.runs.active()
-        if run is not None and not self.runs.is_off():
+        if seen.error is None and run is not None and not self.runs.is_off():
             log_scalar(run, seen)
 
-    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_hparams")
+    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_hparams", unless=COMPILING)
     def hparams_added(self, seen: Seen) -> None:
         """The same for settings and their results."""
         run = self.runs.active()
-        if run is not None and not self.runs.is_off():
+        if seen.error is None and run is not None and not self.runs.is_off():
             log_hparams(run, seen)

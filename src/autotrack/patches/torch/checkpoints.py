@@ -1,33 +1,58 @@
-"""Files that `torch.save` writes while a loop goes on: kept as the run's checkpoints."""
+"""State dicts that `torch.save` writes while a loop goes on: kept as the run's checkpoints."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from ...integration import Seen
     from ...recording.run import ActiveRun
 
 FOLDER = "checkpoints"
+MOST_BYTES = 4 << 30
+"""Of all checkpoints of a run; further ones are named, not kept."""
+
+_kept: WeakKeyDictionary[ActiveRun, int] = WeakKeyDictionary()
 
 
 def keep_checkpoint(run: ActiveRun, seen: Seen) -> None:
-    """Have the file copied in the flusher, unless it is another one by then: that has told of itself."""
-    file: Any = seen.args[1] if len(seen.args) > 1 else seen.kwargs.get("f")
-    if not isinstance(file, (str, os.PathLike)):
-        return  # a buffer of the user's
-    path = Path(os.path.abspath(os.fspath(file)))
-    written = _state(path)
-    if written is not None:
-        run.keep_file(path, f"{FOLDER}/{path.name}", lambda: _state(path) == written)
+    """Have the file copied in the flusher, unless it is written anew before that: that tells of itself.
+
+    The file is opened at once: it may be renamed, as who writes carefully does.
+    """
+    what: Any = seen.args[0] if seen.args else seen.kwargs["obj"]
+    target: Any = seen.args[1] if len(seen.args) > 1 else seen.kwargs.get("f")
+    if not _is_checkpoint(what) or not isinstance(target, (str, os.PathLike)) or _is_worker():
+        return
+    path = Path(os.path.abspath(os.fspath(target)))
+    name = f"{FOLDER}/{_named(path)}"
+    size = path.stat().st_size
+    if _kept.get(run, 0) + size > MOST_BYTES:
+        run.omit(f"artifact {name!r}: the run has {MOST_BYTES >> 30} GiB of checkpoints")
+        return
+    _kept[run] = _kept.get(run, 0) + size
+    run.keep_file(path.open("rb"), name)
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written again; None where there is none."""
+def _is_checkpoint(what: Any) -> bool:
+    """A state dict, or what may hold one; and a whole module. Not the samples that a dataset keeps."""
+    return isinstance(what, Mapping) or hasattr(type(what), "state_dict")
+
+
+def _is_worker() -> bool:
+    """Whether this is a process of a DataLoader."""
+    worker = sys.modules.get("torch.utils.data._utils.worker")
+    return worker is not None and worker.get_worker_info() is not None
+
+
+def _named(path: Path) -> str:
+    """As seen from the working directory; of one elsewhere only the file's name."""
     try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        return path.relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return path.name

@@ -22,20 +22,22 @@ class Gathering:
 
     loop: the one that it made its last step in. losses: name and value of each `backward()`. noted:
     values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
-    over data that the last batch came from. waited: ns in which data was waited for. since:
-    perf_counter_ns from which on time is the step's, None where that is unknown.
+    over data that the last batch came from; other: the one over data that is not trained on. waited: ns
+    in which data was waited for. since: perf_counter_ns from which on time is the step's, None where that
+    is unknown. steps: all that the thread has made.
     """
 
-    __slots__ = ("loop", "losses", "noted", "passage", "scaled", "since", "waited")
+    __slots__ = ("loop", "losses", "noted", "other", "passage", "scaled", "since", "steps", "waited")
 
     def __init__(self) -> None:
         self.loop: Loop | None = None
         self.passage: Pass | None = None
+        self.other: Pass | None = None
         self.since: int | None = None
         self.losses: list[tuple[str, float]] = []
         self.noted: dict[str, float] = {}
         self.scaled: list[tuple[ref[Any], ref[Any], float]] = []
-        self.waited = 0
+        self.waited = self.steps = 0
 
     def clear(self) -> None:
         """Begin anew: the step is over, or was not to be recorded."""
@@ -53,15 +55,37 @@ class Gathering:
         self.noted[name] = values.number(name, value)
 
     def fetched(self, passage: Pass, seen: Seen) -> None:
-        """A batch has come; the first one of another pass begins the step's time."""
-        now = passage.took(seen.value)
-        if passage is not self.passage:
+        """A batch has come; the first one of another pass over what is trained on begins the step's time."""
+        now = passage.took(seen.value, self.steps)
+        if self._is_other(passage):
+            self.other = passage
+        elif passage is not self.passage or self.since is None:
             self.passage, self.since, self.waited = passage, seen.started, 0
         self.waited += now - seen.started
 
-    def evaluates(self) -> None:
-        """What comes now is no training; where it ends is only known if a loader tells."""
-        self.since = None
+    def _is_other(self, passage: Pass) -> bool:
+        """Whether its data is not trained on; before the first step, whether another began before it."""
+        if self.loop is not None and self.loop.data is not None:
+            return passage.data != self.loop.data
+        return self.passage is not None and passage is not self.passage and self.passage.lives
+
+    def training_pass(self) -> Pass | None:
+        """The pass that a step belongs to: over other data than before, if those are over."""
+        is_over = self.passage is None or not self.passage.lives
+        if is_over and self.other is not None and self.other.lives:
+            self.passage, self.other = self.other, None
+        return self.passage
+
+    def passed(self, passage: Pass) -> bool:
+        """A pass is over. Whether it was an evaluation: no step was made in it."""
+        if passage is self.other:
+            self.other = None
+        else:
+            self.passage = None
+        is_evaluation = passage.epoch is None and passage.steps_before == self.steps
+        if is_evaluation or self.passage is None:
+            self.since, self.waited = None, 0
+        return is_evaluation
 
 
 class Threads(threading.local):

@@ -5,28 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
+
+MOST_PARTS = 10
+"""Parts of a batch among which a tensor is looked for."""
 
 
 class Pass:
     """One iteration over a loader: its batches so far, and whether they were trained on.
 
-    settings: what the loader is set to. epoch: the number of this pass among those its loop was
-    trained on; None while it is none of them.
+    settings: what the loader is set to. data: the id of its dataset. epoch: the number of this pass
+    among those its loop was trained on; None while it is none of them.
     """
 
-    __slots__ = ("began", "epoch", "samples", "settings")
+    __slots__ = ("began", "data", "epoch", "iterator", "samples", "settings", "steps_before")
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Any, iterator: Any) -> None:
+        self.iterator = ref(iterator)
         self.settings = _settings(loader)  # of the loader nobody may hold more than this, later
+        self.data = id(getattr(loader, "dataset", loader))
+        self.steps_before: int | None = None  # its first batch
         self.began = perf_counter_ns()
         self.samples = 0
         self.epoch: int | None = None
 
-    def took(self, batch: Any) -> int:
-        """A batch came; gives the time, perf_counter_ns."""
+    def took(self, batch: Any, steps: int) -> int:
+        """A batch came, after so many steps; gives the time, perf_counter_ns."""
+        if self.steps_before is None:
+            self.steps_before = steps
         self.samples += rows_of(batch)
         return perf_counter_ns()
+
+    @property
+    def lives(self) -> bool:
+        """Whether its iterator is there: that of `next(iter(loader))` is gone at once."""
+        return self.iterator() is not None
 
     def seconds(self) -> float:
         """How long it has gone on."""
@@ -41,7 +54,7 @@ class Loaders:
 
     def begin(self, loader: Any, iterator: Any) -> None:
         """A loader was asked for an iterator; with persistent workers it is the same each time."""
-        self._passes[iterator] = Pass(loader)
+        self._passes[iterator] = Pass(loader, iterator)
 
     def of(self, iterator: Any) -> Pass | None:
         """The pass; None for one that began before autotrack."""
@@ -50,16 +63,13 @@ class Loaders:
 
 def rows_of(batch: Any) -> int:
     """How many samples a batch has: the length of the first tensor in it; 0 if there is none."""
-    for _ in range(4):  # as deep as batches are nested
-        shape = getattr(batch, "shape", None)
-        if shape is not None:
-            return int(shape[0]) if len(shape) else 1
-        if isinstance(batch, Mapping):
-            batch = next(iter(batch.values()), None)
-        elif isinstance(batch, (list, tuple)) and batch:
-            batch = batch[0]
-        else:
-            break
+    shape = getattr(batch, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if len(shape) else 1
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, (list, tuple)):
+        return next((rows for part in batch[:MOST_PARTS] if (rows := rows_of(part))), 0)
     return 0
 
 

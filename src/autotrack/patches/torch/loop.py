@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 class Loop:
     """One training that goes on: `run` is where it is recorded, `is_ours` whether it may end that.
 
-    began: its first step, in the order of all events. epochs: passes it was trained on.
+    began: its first step, in the order of all events. home: the user's run that was current then.
     """
 
-    def __init__(self, run: ActiveRun, is_ours: bool, began: int) -> None:
+    def __init__(self, run: ActiveRun, is_ours: bool, began: int, home: ActiveRun | None) -> None:
         self.run = run
         self.is_ours = is_ours
         self.began = began
-        self.epochs = 0
+        self.home = home
+        self.data: int | None = None  # the id of the dataset that it trains on
+        run.users_names = run.users_names or set()
+        self._users_names = run.users_names
+        self._epochs = 0  # passes it was trained on
         self.first: Stepper | None = None
         self.steppers = 0  # optimizers that live
         self._goes_on_beside = False  # another began meanwhile, and it went on
@@ -58,36 +62,42 @@ class Loop:
     def record(self, stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
         """What was gathered for a step, as one row of the run; `now` is perf_counter_ns."""
         row = self.losses(stepper, gathering, now)
-        if gathering.noted:
-            row |= gathering.noted
         stepper.add_rates(row, optimizer)
         if stepper is self.first:
-            if gathering.passage is not None:
-                row["epoch"] = float(self._epoch_of(gathering.passage))
+            passage = gathering.training_pass()
+            if passage is not None:
+                row["epoch"] = float(self._epoch_of(passage))
                 row["data_seconds"] = gathering.waited / 1e9
             if gathering.since is not None:
                 row["step_seconds"] = (now - gathering.since) / 1e9
-        self.run.log_row(row, stepper.steps, now)
+        self.log(row, stepper.steps, now)
+
+    def log(self, row: dict[str, float], step: int, now: int) -> None:
+        """Names that the user logs to this run are his: ours are told from them."""
+        if self._users_names and not self._users_names.isdisjoint(row):
+            row = {f"step/{name}" if name in self._users_names else name: v for name, v in row.items()}
+        self.run.log_row(row, step, now)
 
     def losses(self, stepper: Stepper, gathering: Gathering, now: int) -> dict[str, float]:
-        """The last value of each; earlier ones of the step, as of micro-batches, are rows of their own.
+        """What was noted, and the last value of each loss; earlier ones, of micro-batches, are rows before.
 
         A name belongs to the optimizer that had it first; another's is told from it by its prefix.
         """
-        row: dict[str, float] = {}
+        row = {f"{stepper.prefix}{name}": value for name, value in gathering.noted.items()}
         for name, value in gathering.losses:
             if self._losses.setdefault(name, stepper) is not stepper:
                 name = f"{stepper.prefix}{name}"
             if name in row:
-                self.run.log_row({name: row[name]}, stepper.steps, now)
+                self.log({name: row[name]}, stepper.steps, now)
             row[name] = value
         return row
 
     def _epoch_of(self, passage: Pass) -> int:
         """The number of a pass that it is trained on."""
         if passage.epoch is None:
-            passage.epoch = self.epochs
-            self.epochs += 1
+            passage.epoch = self._epochs
+            self._epochs += 1
+            self.data = passage.data
         return passage.epoch
 
     def end(self) -> None:
@@ -95,7 +105,11 @@ class Loop:
         if self.is_ours and not self._goes_on_beside:
             self.run.finish(State.FINISHED)
 
-    def is_open(self, runs: TrainingRuns, wakes: bool = True) -> bool:
+    def goes_on(self, runs: TrainingRuns) -> bool:
+        """Whether an optimizer that makes its first step here may join it."""
+        return self.home is runs.home() and not self.run.ended and not self.run.inherited
+
+    def is_open(self, runs: TrainingRuns) -> bool:
         """Whether its run can be told of a step, which wakes it if another loop's beginning has ended it.
 
         It is then a new segment, and from now on goes on beside the other.
@@ -103,7 +117,7 @@ class Loop:
         run = self.run
         if not run.ended and not run.inherited:
             return True
-        if not (wakes and self.is_ours and runs.is_recorded(run)):
+        if not (self.is_ours and runs.is_recorded(run)):
             return False
         self._goes_on_beside = True
         run.wake()

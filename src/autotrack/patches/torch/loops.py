@@ -44,8 +44,11 @@ class Loops:
 
     # --- told by the hooks -----------------------------------------------------------------------
 
-    def built(self, optimizer: Any) -> None:
-        """An optimizer was built."""
+    def built(self, optimizer: Any, gathering: Gathering) -> None:
+        """An optimizer was built, or copied; one that is given back its state is known already."""
+        if optimizer in self._built or self._known(optimizer) is not None:
+            return
+        gathering.losses.clear()  # of no step's: gradients were asked for
         ids = {id(parameter) for parameter in parameters(optimizer)}
         model = modules.model_of(ids, users_frame())
         self._built[optimizer] = Built(next(self._events), model and ref(model))
@@ -61,21 +64,16 @@ class Loops:
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """An optimizer has made a step."""
         now = perf_counter_ns()
-        stepper = self._known(optimizer)
-        if stepper is None or not stepper.loop.is_open(runs):
-            stepper = self._begin(optimizer, gathering, runs)
-        if stepper is not None:
-            loop = gathering.loop = stepper.loop
-            if stepper.steps % options.every == 0:
-                loop.record(stepper, optimizer, gathering, now)
-            if options.statistics_every and stepper.steps % options.statistics_every == 0:
-                stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
-            stepper.steps += 1
-            if stepper is loop.first:
-                gathering.since = now
-            if loop.is_ours:
-                loop.run.active_until = now
-        gathering.clear()
+        stepper = None
+        try:
+            stepper = self._stepper(optimizer, gathering, runs)
+            if stepper is not None:
+                _record(stepper, optimizer, gathering, options, now)
+        finally:
+            if stepper is not None:
+                stepper.steps += 1
+            gathering.steps += 1
+            gathering.clear()
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
@@ -83,35 +81,47 @@ class Loops:
         if built and gathering.losses:
             self.step(built[max(built)], gathering, runs, options)
 
-    def skipped(self, seen: Seen, gathering: Gathering) -> None:
+    def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:
         """A GradScaler was asked for a step; if what was gathered for it is still there, it made none."""
         optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
-        stepper = self._known(optimizer)
-        if stepper is not None and gathering.losses:
+        stepper = self._stepper(optimizer, gathering, runs) if gathering.losses else None
+        if stepper is not None:
             now = perf_counter_ns()
-            row = stepper.loop.losses(stepper, gathering, now) | gathering.noted
+            row = stepper.loop.losses(stepper, gathering, now)
             row[f"{stepper.prefix}skipped_step"] = 1.0
-            stepper.loop.run.log_row(row, stepper.steps, now)
+            stepper.loop.log(row, stepper.steps, now)
             gathering.clear()
 
     def passed(self, passage: Pass, gathering: Gathering) -> None:
         """A pass over the data is over: an epoch, or an evaluation."""
-        gathering.passage = gathering.since = None
+        is_evaluation = gathering.passed(passage)
         loop = gathering.loop
         if loop is None or loop.first is None or loop.run.ended:
             return
         seconds = passage.seconds()
-        if passage.epoch is None:
-            row = {"eval_seconds": seconds}
-        else:
-            row = {"epoch_seconds": seconds, "samples_per_second": passage.samples / max(seconds, 1e-9)}
-        loop.run.log(row, max(loop.first.steps - 1, 0))
+        row = {}
+        if is_evaluation:
+            row["eval_seconds"] = seconds
+        elif passage.epoch is not None:
+            row["epoch_seconds"] = seconds
+            if passage.samples:
+                row["samples_per_second"] = passage.samples / max(seconds, 1e-9)
+        loop.log(row, max(loop.first.steps - 1, 0), perf_counter_ns())
 
     # --- which loop ------------------------------------------------------------------------------
 
     def _known(self, optimizer: Any) -> Stepper | None:
         entry = self._steppers.get(id(optimizer))
         return entry[1] if entry is not None and entry[0]() is optimizer else None
+
+    def _stepper(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
+        """The optimizer in the loop that it makes its step in; None where that is not recorded."""
+        stepper = self._known(optimizer)
+        if stepper is None or stepper.loop.home is not runs.home() or not stepper.loop.is_open(runs):
+            stepper = self._begin(optimizer, gathering, runs)
+        if stepper is not None:
+            gathering.loop = stepper.loop
+        return stepper
 
     def _begin(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
         """The first step of an optimizer: it joins a loop, or begins one."""
@@ -127,7 +137,7 @@ class Loops:
             found = runs.run_of_loop(modules.name_of_its_own(model))
             if found is None:
                 return None
-            loop = Loop(*found, next(self._events))
+            loop = Loop(*found, next(self._events), runs.home())
             stepper = loop.add(optimizer, "")
         elif known is not None and known.order > loop.began:
             stepper = loop.succeed(optimizer)
@@ -146,9 +156,9 @@ class Loops:
         here = gathering.loop
         of_all = (stepper.loop for _, stepper in list(self._steppers.values()))
         for loop in {*filter(None, (here,)), *of_all}:
-            if loop.is_open(runs, wakes=False) and loop.shares_parameters(optimizer):
+            if loop.goes_on(runs) and loop.shares_parameters(optimizer):
                 return loop
-        if here is None or not here.is_open(runs, wakes=False):
+        if here is None or not here.goes_on(runs):
             return None
         return here if built is None or built.order < here.began else None
 
@@ -168,6 +178,18 @@ class Loops:
         if entry is not None and entry[0] is gone:
             del self._steppers[key]
             entry[1].loop.lost_an_optimizer()
+
+
+def _record(stepper: Stepper, optimizer: Any, gathering: Gathering, options: TorchOptions, now: int) -> None:
+    loop = stepper.loop
+    if stepper.steps % options.every == 0:
+        loop.record(stepper, optimizer, gathering, now)
+    if options.statistics_every and stepper.steps % options.statistics_every == 0:
+        stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
+    if stepper is loop.first:
+        gathering.since = now
+    if loop.is_ours:
+        loop.run.active_until = now
 
 
 def _prefixed(found: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -39,11 +39,14 @@ class Losses:
         self._not_users: dict[int, CodeType] = {}
 
     def note(self, seen: Seen, gathering: Gathering) -> None:
-        """The roots of a `backward()`: each scalar is a loss."""
+        """The roots of a `backward()`: each scalar is a loss, unless its gradient comes from elsewhere."""
         args = seen.args
         roots = args[0] if args else seen.kwargs["tensors"]
-        for root in roots if isinstance(roots, (list, tuple)) else (roots,):
-            if root.numel() == 1:
+        gradients = args[1] if len(args) > 1 else seen.kwargs.get("grad_tensors")
+        if gradients is not None and (type(gradients) is not list or any(g is not None for g in gradients)):
+            return
+        for root in roots if type(roots) in (list, tuple) else (roots,):
+            if hasattr(root, "numel") and root.numel() == 1:
                 tensor, value = unscaled(root, gathering) if gathering.scaled else (root, None)
                 name = self._name(tensor)
                 if value is None:
@@ -51,7 +54,12 @@ class Losses:
                 gathering.lost(name, value)
 
     def _name(self, tensor: Any) -> str:
-        """By the place in the code, which costs a look at one frame; more are looked at the first time."""
+        """By the place in the code, which costs a look at one frame; more are looked at the first time.
+
+        tensor: None for one that is gone, which no variable has.
+        """
+        if tensor is None:
+            return NAME
         frame: FrameType | None = sys._getframe(DEPTH)
         while frame is not None and id(frame.f_code) in self._not_users:
             frame = frame.f_back

@@ -26,7 +26,10 @@ def model_of(parameters: set[int], frame: FrameType | None) -> Any:
     """
     best, best_key = None, (0, 0)
     for module in _modules_near(frame):
-        own = {id(parameter) for parameter in module.parameters()}
+        try:
+            own = {id(parameter) for parameter in module.parameters()}
+        except Exception:  # noqa: BLE001  a module of the user's that is not ready, or no longer
+            continue
         key = (len(own & parameters), -len(own))
         if key[0] and key > best_key:
             best, best_key = module, key

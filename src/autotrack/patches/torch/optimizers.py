@@ -43,8 +43,8 @@ class Stepper:
             self.rates = [
                 f"{self.prefix}lr" + f"/group{number}" * (number > 0) for number in range(len(groups))
             ]
-        for number, name in enumerate(self.rates):
-            rate = groups[number].get("lr")
+        for name, group in zip(self.rates, groups, strict=False):
+            rate = group.get("lr")
             if type(rate) is float:
                 row[name] = rate
             elif rate is not None:

@@ -54,7 +54,7 @@ class Statistics:
         for number, parameter in enumerate(parameters(optimizer)):
             layer = self._names.get(id(parameter), f"parameter{number}")
             for kind, tensor in (("gradient", parameter.grad), ("weight", parameter)):
-                if tensor is not None and tensor.numel() and not tensor.is_sparse:
+                if tensor is not None and _is_usable(tensor):
                     yield layer, kind, tensor.detach().float()
 
     def _look_for_non_finite(self, run: ActiveRun, row: dict[str, float], step: int) -> None:
@@ -63,6 +63,10 @@ class Statistics:
             if statistic == "non_finite" and float(value) and self._is_finite:
                 self._is_finite = False
                 run.log_params({FIRST_NON_FINITE: f"{what} at step {step}"})
+
+
+def _is_usable(tensor: Any) -> bool:
+    return bool(tensor.numel() and tensor.is_floating_point() and not tensor.is_sparse)
 
 
 def _histogram(tensor: Any) -> tuple[Any, Any, Any]:

@@ -16,10 +16,8 @@ def log_scalar(run: ActiveRun, seen: Seen) -> None:
 
 
 def log_hparams(run: ActiveRun, seen: Seen) -> None:
-    """`add_hparams(settings, results)`."""
-    given = _arguments(seen, "hparam_dict", "metric_dict")
-    run.log_params(given["hparam_dict"])
-    run.log(given["metric_dict"])
+    """`add_hparams(settings, results)`, which adds the results as scalars itself."""
+    run.log_params(_arguments(seen, "hparam_dict")["hparam_dict"])
 
 
 def _arguments(seen: Seen, *names: str) -> dict[str, Any]:
