@@ -356,6 +356,23 @@ def test_a_later_optimizer_over_the_same_parameters(tracking: Tracking) -> None:
     assert values(run, "lr") == [0.1] * 3 + [0.01] * 3
 
 
+def test_an_optimizer_that_is_built_anew_at_each_epoch(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotrack.recording.recorder.REST", 0.2)
+    tracking.enable(flush_interval=0.05)
+    model, losses = Net(), []
+    for _ in range(3):
+        losses += fit(model, torch.optim.SGD(model.parameters(), lr=0.1), 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(5):
+        losses += fit(model, optimizer, 1)
+        time.sleep(0.1)
+    run = tracking.run()
+    assert values(run, "loss") == losses
+    assert run.state is State.RUNNING
+
+
 def test_a_training_that_goes_on_after_another_began(tracking: Tracking) -> None:
     tracking.enable()
     one, two = Net(), Net()

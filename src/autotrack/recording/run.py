@@ -387,6 +387,12 @@ class ActiveRun:
         self._rests_since = None
         self.begin()
 
+    def told_by_loop(self) -> set[Any]:
+        """A loop logs here by itself: the names that the user logs, from now on, are not to be its own."""
+        if self.users_names is None:
+            self.users_names = set()
+        return self.users_names
+
     @property
     def rests(self) -> bool:
         """Whether nothing goes on in it."""

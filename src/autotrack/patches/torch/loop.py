@@ -27,8 +27,7 @@ class Loop:
         self.began = began
         self.home = home
         self.data: int | None = None  # the id of the dataset that it trains on
-        run.users_names = run.users_names or set()
-        self._users_names = run.users_names
+        self._users_names = run.told_by_loop()
         self._epochs = 0  # passes it was trained on
         self.first: Stepper | None = None
         self.steppers = 0  # optimizers that live
@@ -39,6 +38,8 @@ class Loop:
 
     def add(self, optimizer: Any, prefix: str) -> Stepper:
         """An optimizer is part of it from now on."""
+        if self.is_ours:
+            self.run.wake()  # all before it may be gone
         stepper = Stepper(self, prefix)
         self.first = self.first or stepper
         self.steppers += 1
