@@ -508,13 +508,16 @@ IS_ENABLED = "from autotrack import _enable; print([*_enable._enabled, *_enable.
 
 def test_exec_runs_a_script_with_this_python(store: Place) -> None:
     ended = autotrack_exec(store, script(store, IS_ENABLED), PATH="/nowhere")
-    assert ended.stdout == "['sklearn', 'xgboost']\n"
+    assert ended.stdout == "['lightning', 'pytorch_lightning', 'sklearn', 'torch', 'xgboost']\n"
 
 
 def test_exec_reaches_every_python_below(store: Place) -> None:
     path = store.folder / script(store, IS_ENABLED)
     ended = autotrack_exec(store, "sh", "-c", f"cd / && {sys.executable} {path}; exit 7")
-    assert (ended.returncode, ended.stdout) == (7, "['sklearn', 'xgboost']\n")
+    assert (ended.returncode, ended.stdout) == (
+        7,
+        "['lightning', 'pytorch_lightning', 'sklearn', 'torch', 'xgboost']\n",
+    )
 
 
 @pytest.mark.parametrize(("command", "status"), [("no-such-program", 127), ("missing.py", 127), ("/", 126)])

@@ -152,7 +152,7 @@ def test_runs_through_a_collector_are_the_runs(store: Place, receiver: Receiver,
     sent = [span for frame in frames for span in decode_resource_spans(frame)]
     _wait_for(lambda: len(receiver.spans) >= len(sent), lambda: f"{len(receiver.spans)} of {len(sent)} came")
 
-    assert {span.attributes[sc.SPAN_TYPE] for span in sent} >= set(sc.SPAN_TYPES) - {"beat", "edit"}
+    assert {span.attributes[sc.SPAN_TYPE] for span in sent} >= set(sc.SPAN_TYPES) - {"beat", "edit", "rank"}
     assert receiver.requests == {("/v1/traces", "Bearer secret")}
     assert [problem for span in receiver.spans for problem in problems(span)] == []
     through = SqliteBackend(f"sqlite:///{store.folder}/through.db")

@@ -22,7 +22,7 @@ def test_the_readmes_python_runs_from_top_to_bottom(store: Place) -> None:
     ended = store.run("\n".join(code_blocks(ROOT / "README.md", "python")))
     assert ended.returncode == 0, ended.err
     assert ended.err == "autotrack: recorded 4 runs (4 finished), 265 points; see: autotrack runs\n"
-    assert set(store.runs()) == {"Pipeline", "by hand", "nightly"}
+    assert set(store.runs()) == {"Pipeline", "by hand", "nightly", "script"}
 
 
 def test_the_readmes_commands_exist(store: Place) -> None:

@@ -263,6 +263,9 @@ class TrainingRuns(Protocol):
     def home(self) -> ActiveRun | None:
         """The run that is current here, of the user's own ones."""
 
+    def go_on(self, run: ActiveRun) -> None:
+        """The loop that this thread is in from now on is of this run."""
+
     def is_recorded(self, run: ActiveRun) -> bool:
         """Whether the run is of this process and of the store that is in use now."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import autotrack
 from autotrack.states import State
@@ -144,6 +147,7 @@ def test_batches_of_odd_shapes() -> None:
 
     x = torch.zeros(3, 2)
     assert [rows_of(batch) for batch in (x, [x], (["a", "b"], x), {"id": ["a"], "x": {"y": x}})] == [3] * 4
+    assert rows_of([(x, x, x, x), ({"boxes": x},)]) == 4  # images of several sizes
     assert [rows_of(batch) for batch in (None, [], {}, "text", object())] == [0] * 5
 
 
@@ -209,6 +213,105 @@ def test_a_loss_has_the_name_of_its_variable(tracking: Tracking) -> None:
         optimizer.step()
     run = tracking.run()
     assert steps(run, "mse") == steps(run, "penalty") == [0, 1]
+
+
+def test_names_are_those_in_the_code(tracking: Tracking) -> None:
+    """Of the variable or attribute that `backward` is called on, whatever else has the same tensor."""
+
+    class Holder:
+        pass
+
+    tracking.enable()
+    model, holder = Net(), Holder()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(4):
+        entropy = model(data()[0]).mean()
+        total = entropy if step < 2 else entropy + 100
+        total.backward(retain_graph=True)
+        holder.loss_a = model(data()[0]).mean()
+        holder.loss_b = holder.loss_a * 2
+        holder.loss_a.backward(retain_graph=True)
+        holder.loss_b.backward()
+        optimizer.step()
+    run = tracking.run()
+    for name in ("total", "loss_a", "loss_b"):
+        assert steps(run, name) == [0, 1, 2, 3]
+    assert "entropy" not in run.metrics
+
+
+def test_a_model_that_is_false(tracking: Tracking) -> None:
+    """An agent with an empty memory, say: nobody may call it, and it dies as without us."""
+
+    class Agent(Net):
+        calls = 0
+
+        def __len__(self) -> int:
+            return 0
+
+        def forward(self, x: Any = None) -> Any:
+            Agent.calls += 1
+            return super().forward(x)
+
+    tracking.enable()
+    agent = Agent()
+    optimizer = torch.optim.SGD(agent.parameters(), lr=0.1)
+    fit(agent, optimizer, 2)
+    assert Agent.calls == 2
+    gone = weakref.ref(agent)
+    del agent
+    gc.collect()
+    assert gone() is None
+    assert tracking.run().name == "Agent"
+
+
+class Stream(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
+    """Whose length is found by reading it."""
+
+    read = 0
+
+    def __iter__(self) -> Any:
+        for row in zip(*data(8), strict=True):
+            Stream.read += 1
+            yield row
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_stream_is_not_asked_for_its_length(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    Stream.read = 0
+    for x, y in DataLoader(Stream(), batch_size=4):
+        nn.functional.mse_loss(model(x), y).backward()
+        optimizer.step()
+    assert Stream.read == 8
+    run = tracking.run()
+    assert run.params["dataset"] == "Stream"
+    assert values(run, "epoch") == [0, 0]
+
+
+def test_odd_optimizers(tracking: Tracking) -> None:
+    """One without a hash, one without learning rates, one whose rate is a function."""
+
+    class Odd(torch.optim.SGD):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    tracking.enable()
+    model = Net()
+    optimizer = Odd(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    del optimizer.param_groups[0]["lr"]
+    model(data()[0]).mean().backward()
+    with pytest.raises(KeyError):
+        optimizer.step()
+    run = tracking.run()
+    assert steps(run, "loss") == [0, 1]
 
 
 def test_gradients_that_are_accumulated(tracking: Tracking) -> None:
@@ -383,6 +486,9 @@ def test_a_training_that_goes_on_after_another_began(tracking: Tracking) -> None
         fit(two, second, 1)
         fit(one, first, 1)
     runs = {run.params["lr"]: run for run in tracking.runs()}
+    autotrack.log({"of_the_last_step": 1.0})
+    runs = {run.params["lr"]: run for run in tracking.runs()}
+    assert "of_the_last_step" in runs[0.1].metrics
     assert len(values(runs[0.1], "loss")) == 22
     assert len(values(runs[0.2], "loss")) == 20
 

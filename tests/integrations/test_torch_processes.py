@@ -48,6 +48,31 @@ def test_whichever_is_imported_first(store: Place, first: str) -> None:
     assert "recorded 1 run (1 finished)" in ended.err
 
 
+def test_by_name_before_the_import(store: Place) -> None:
+    """Its parts are imported one after the other, some before what our hooks ask."""
+    ended = store.run(f"    import autotrack; autotrack.enable(torch={{'every': 2}})\n{LOOP}\n    train()")
+    assert ended.returncode == 0, ended.err
+    assert "not recorded" not in ended.err
+    assert store.only_run().points("loss").step.tolist() == [0, 2]
+
+
+def test_what_is_saved_into_a_pipe_is_not_read(store: Place) -> None:
+    ended = store.run(
+        f"""{LOOP}
+    import io
+    import autotrack; autotrack.enable()
+    reading, writing = os.pipe()
+    train(1, at_end=lambda epoch: torch.save({{}}, f"/dev/fd/{{writing}}"))
+    os.close(writing)
+    whole = b""
+    while part := os.read(reading, 1 << 16):
+        whole += part
+    assert torch.load(io.BytesIO(whole)) == {{}}
+    """
+    )
+    assert ended.returncode == 0, ended.err
+
+
 def test_it_ends_with_its_last_step(store: Place) -> None:
     store.run(f"{LOOP}\n    import autotrack; autotrack.enable()\n    train(); time.sleep(2)")
     run = store.only_run()

@@ -66,9 +66,9 @@ class EnabledIntegration:
             guarded = GuardedHook(self._integration, hook, self._recorder)
             [target] = hook.targets
             if hook.kind is Kind.IMPORTED:
-                self._when_imported(target, guarded.tell)
+                self._when_imported(target, None, guarded.tell)
             else:
-                self._when_imported(target, lambda _: self._plug_in(hook, guarded))
+                self._when_imported(target, hook.unless, lambda _: self._plug_in(hook, guarded))
             return
         wrapper = self._wrapper(hook)
         for target in hook.targets:
@@ -88,9 +88,11 @@ class EnabledIntegration:
         return Driver(self._integration, hook, self._recorder, self._runs)
 
     def _patch_when_imported(self, target: str, hook: Hook, wrapper: Wrapper) -> None:
-        self._when_imported(target, lambda module: patch_target(self._patcher, module, target, hook, wrapper))
+        self._when_imported(
+            target, hook.unless, lambda module: patch_target(self._patcher, module, target, hook, wrapper)
+        )
 
-    def _when_imported(self, target: str, act: Callable[[ModuleType], None]) -> None:
+    def _when_imported(self, target: str, unless: str | None, act: Callable[[ModuleType], None]) -> None:
         def guarded(module: ModuleType) -> None:
             try:
                 act(module)
@@ -98,4 +100,13 @@ class EnabledIntegration:
                 name = self._integration.name
                 log.warning("autotrack: %s: %s is not recorded: %s", name, target, error)
 
-        self._cancel.append(when_imported(target.partition(":")[0], guarded))
+        # What the hook asks must be there too: a library's parts are imported one after the other.
+        module = target.partition(":")[0]
+        if unless is None:
+            self._cancel.append(when_imported(module, guarded))
+        else:
+            self._cancel.append(
+                when_imported(
+                    unless.partition(":")[0], lambda _: self._cancel.append(when_imported(module, guarded))
+                )
+            )

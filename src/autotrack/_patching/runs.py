@@ -60,12 +60,16 @@ class TrainingRuns:
         run, is_ours = self.run_of(name or self._script(), is_predictor=True, stays_open=True)
         if is_ours:
             run.begin()
-            recorder.loop_began(run)
         return None if run.inherited else (run, is_ours)
 
     def home(self) -> ActiveRun | None:
         """See `integration.TrainingRuns`."""
         return current.get()
+
+    def go_on(self, run: ActiveRun) -> None:
+        """See `integration.TrainingRuns`."""
+        if not run.explicit:
+            self._recorder().loop_began(run)
 
     def is_recorded(self, run: ActiveRun) -> bool:
         """See `integration.TrainingRuns`."""

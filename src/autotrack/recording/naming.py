@@ -30,6 +30,26 @@ def name_of(thing: Any, frame: FrameType | None) -> str | None:
     return name
 
 
+def name_before(frame: FrameType, method: str) -> tuple[str, bool] | None:
+    """As `name_here`, of what the code calls a method on: the variable or attribute that stands before it.
+
+    None where it is something else, such as another call's value.
+    """
+    before: dis.Instruction | None = None
+    found: dis.Instruction | None = None
+    for step in dis.get_instructions(frame.f_code):
+        if step.offset > frame.f_lasti:
+            break
+        if step.opname in ("LOAD_METHOD", "LOAD_ATTR") and step.argval == method:
+            found = before
+        before = step
+    if found is None or not found.opname.startswith("LOAD_") or not isinstance(found.argval, str):
+        return None
+    code = frame.f_code
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return found.argval, found.opname == "LOAD_FAST" and found.argval in parameters
+
+
 def variables_near(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
     """The variables where `frame` is, and of those that called it, from the innermost on."""
     for _ in range(MAX_FRAMES):

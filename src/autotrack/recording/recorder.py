@@ -262,7 +262,7 @@ class Recorder:
     def loop_began(self, run: ActiveRun) -> None:
         """From now on this is the run of the loop that this thread is in, until another begins."""
         self._loop_here.run = run
-        self._loops = [*(known for known in self._loops if not known.ended), run]
+        self._loops = [*(known for known in self._loops if not known.ended and known is not run), run]
 
     def loop_run(self) -> ActiveRun | None:
         """The run of this thread's loop, ended or not; where it has had none, the only one that is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,14 @@ def log_data(run: ActiveRun, trainer: Any, told: set[str]) -> None:
 
 def _log_loader(run: ActiveRun, name: str, loader: Any, role: str) -> None:
     dataset = getattr(loader, "dataset", loader)
-    run.log_dataset(dataset, name, role=role)
+    is_stream = issubclass(type(dataset), sys.modules["torch"].utils.data.IterableDataset)
+    if not is_stream:  # it may count by iterating
+        run.log_dataset(dataset, name, role=role)
     facts = {
         "dataset": type(dataset).__name__,
-        "samples": _length(dataset),
+        "samples": None if is_stream else _length(dataset),
         "batch_size": _batch_size(loader),
-        "batches": _length(loader),
+        "batches": None if is_stream else _length(loader),
     }
     run.log_params({f"{name}_{fact}": value for fact, value in facts.items() if value is not None})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Points:
         self._rates = rates = []
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                rate = group["lr"]
+                rate = group.get("lr", nan)
                 rates.append(rate if type(rate) is float else _final(rate))
 
     def log_step(self) -> None:
@@ -134,4 +135,4 @@ def _final(rate: Any) -> Any:
         return rate
     if hasattr(rate, "is_cpu"):
         return rate.item() if rate.is_cpu else rate.detach().clone()
-    return float(rate)
+    return float(rate) if isinstance(rate, (int, float)) else nan

@@ -73,6 +73,8 @@ class Torch(Integration):
     def built(self, seen: Seen) -> None:
         """Optimizers that are built, or copied, before a run's first step belong to it."""
         if seen.error is None:
+            if self.passed_over:
+                self._step_compiled()
             self._loops.built(seen.args[0], self._threads.gathering)
 
     @watch(

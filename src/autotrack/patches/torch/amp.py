@@ -16,14 +16,16 @@ def note_scaled(seen: Seen, gathering: Gathering) -> None:
     """`GradScaler.scale` has made a tensor of another: the value of that is the loss."""
     scaler: Any = seen.args[0]
     original: Any = seen.args[1] if len(seen.args) > 1 else seen.kwargs["outputs"]
-    if seen.value is original or not hasattr(original, "numel") or original.numel() != 1:
-        return  # it is disabled, or it was given several
+    if seen.value is original:
+        return  # it is disabled
     scale = getattr(scaler, "_scale", None)
     if scale is not None:
         gathering.note("amp_scale", scale)  # asked for by get_scale(), the device would be waited for
-    value = values.number("loss", original)
-    alive = [entry for entry in gathering.scaled if entry[0]() is not None]
-    gathering.scaled = [*alive, (weakref.ref(seen.value), weakref.ref(original), value)]
+    gathering.scaled = [entry for entry in gathering.scaled if entry[0]() is not None]
+    both = [(original, seen.value)] if hasattr(original, "numel") else zip(original, seen.value, strict=False)
+    for loss, made in both:
+        if hasattr(loss, "numel") and loss.numel() == 1:
+            gathering.scaled.append((weakref.ref(made), weakref.ref(loss), values.number("loss", loss)))
 
 
 def unscaled(root: Any, gathering: Gathering) -> tuple[Any, float | None]:

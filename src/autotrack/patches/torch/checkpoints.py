@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,10 @@ def keep_checkpoint(run: ActiveRun, seen: Seen) -> None:
         return
     path = Path(os.path.abspath(os.fspath(target)))
     name = f"{FOLDER}/{_named(path)}"
-    size = path.stat().st_size
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        return  # a pipe: what is in it is somebody else's to read
+    size = found.st_size
     if _kept.get(run, 0) + size > MOST_BYTES:
         run.omit(f"artifact {name!r}: the run has {MOST_BYTES >> 30} GiB of checkpoints")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
@@ -61,16 +62,21 @@ class Loaders:
         return self._passes.get(iterator)
 
 
-def rows_of(batch: Any) -> int:
-    """How many samples a batch has: the length of the first tensor in it; 0 if there is none."""
+def rows_of(batch: Any, is_part: bool = False) -> int:
+    """How many samples a batch has: the length of the first tensor in it; 0 if there is none.
+
+    A list of tensors inside of it has one for each sample, as where images are of different sizes.
+    """
     shape = getattr(batch, "shape", None)
     if shape is not None:
         return int(shape[0]) if len(shape) else 1
     if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if isinstance(batch, (list, tuple)):
-        return next((rows for part in batch[:MOST_PARTS] if (rows := rows_of(part))), 0)
-    return 0
+        batch, is_part = list(batch.values()), False
+    if not isinstance(batch, (list, tuple)):
+        return 0
+    if is_part and batch and hasattr(batch[0], "shape"):
+        return len(batch)
+    return next((rows for part in batch[:MOST_PARTS] if (rows := rows_of(part, True))), 0)
 
 
 def _settings(loader: Any) -> dict[str, Any]:
@@ -85,6 +91,8 @@ def _settings(loader: Any) -> dict[str, Any]:
 
 
 def _length(dataset: Any) -> int | None:
+    if issubclass(type(dataset), sys.modules["torch"].utils.data.IterableDataset):
+        return None  # it may count by iterating
     try:
         return len(dataset)
     except Exception:  # noqa: BLE001  iterable ones have none, and it is the user's method

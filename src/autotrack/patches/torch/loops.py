@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import count
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from ...recording.naming import name_of
 from . import modules
@@ -18,6 +18,7 @@ from .callers import users_frame
 from .loop import Loop
 from .optimizers import Stepper, parameters, scheduler_settings, settings
 from .statistics import Statistics
+from .weak import Table
 
 if TYPE_CHECKING:
     from ...integration import Seen, TrainingRuns
@@ -38,26 +39,28 @@ class Loops:
 
     def __init__(self) -> None:
         self._events = count()
-        self._built: WeakKeyDictionary[Any, Built] = WeakKeyDictionary()
-        self._schedulers: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
-        self._steppers: dict[int, tuple[ref[Any], Stepper]] = {}
+        self._built: Table[Built] = Table()
+        self._schedulers: Table[dict[str, Any]] = Table()
+        self._steppers: Table[Stepper] = Table(gone=lambda stepper: stepper.loop.lost_an_optimizer())
 
     # --- told by the hooks -----------------------------------------------------------------------
 
     def built(self, optimizer: Any, gathering: Gathering) -> None:
         """An optimizer was built, or copied; one that is given back its state is known already."""
-        if optimizer in self._built or self._known(optimizer) is not None:
+        if self._built.get(optimizer) is not None or self._steppers.get(optimizer) is not None:
             return
         gathering.losses.clear()  # of no step's: gradients were asked for
         ids = {id(parameter) for parameter in parameters(optimizer)}
         model = modules.model_of(ids, users_frame())
-        self._built[optimizer] = Built(next(self._events), model and ref(model))
+        known = ref(model) if model is not None else None  # it may be false
+        self._built.set(optimizer, Built(next(self._events), known))
 
     def scheduled(self, scheduler: Any) -> None:
         """A scheduler was built."""
         optimizer = scheduler.optimizer
-        found = self._schedulers[optimizer] = scheduler_settings(scheduler)
-        stepper = self._known(optimizer)
+        found = scheduler_settings(scheduler)
+        self._schedulers.set(optimizer, found)
+        stepper = self._steppers.get(optimizer)
         if stepper is not None:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
@@ -77,7 +80,7 @@ class Loops:
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
-        built = {known.order: optimizer for optimizer, known in list(self._built.items())}
+        built = {known.order: optimizer for optimizer, known in self._built.items()}
         if built and gathering.losses:
             self.step(built[max(built)], gathering, runs, options)
 
@@ -110,17 +113,14 @@ class Loops:
 
     # --- which loop ------------------------------------------------------------------------------
 
-    def _known(self, optimizer: Any) -> Stepper | None:
-        entry = self._steppers.get(id(optimizer))
-        return entry[1] if entry is not None and entry[0]() is optimizer else None
-
     def _stepper(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
         """The optimizer in the loop that it makes its step in; None where that is not recorded."""
-        stepper = self._known(optimizer)
+        stepper = self._steppers.get(optimizer)
         if stepper is None or stepper.loop.home is not runs.home() or not stepper.loop.is_open(runs):
             stepper = self._begin(optimizer, gathering, runs)
-        if stepper is not None:
+        if stepper is not None and gathering.loop is not stepper.loop:
             gathering.loop = stepper.loop
+            runs.go_on(stepper.loop.run)
         return stepper
 
     def _begin(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
@@ -144,8 +144,7 @@ class Loops:
         else:
             stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
         stepper.statistics = Statistics(model)
-        key = id(optimizer)
-        self._steppers[key] = ref(optimizer, lambda gone: self._forget(key, gone)), stepper
+        self._steppers.set(optimizer, stepper)
         self._describe(stepper, optimizer, model, gathering)
         return stepper
 
@@ -154,7 +153,7 @@ class Loops:
     ) -> Loop | None:
         """The loop that an optimizer joins at its first step."""
         here = gathering.loop
-        of_all = (stepper.loop for _, stepper in list(self._steppers.values()))
+        of_all = (stepper.loop for stepper in self._steppers.values())
         for loop in {*filter(None, (here,)), *of_all}:
             if loop.goes_on(runs) and loop.shares_parameters(optimizer):
                 return loop
@@ -165,19 +164,13 @@ class Loops:
     def _describe(self, stepper: Stepper, optimizer: Any, model: Any, gathering: Gathering) -> None:
         run, prefix = stepper.loop.run, stepper.prefix
         found = settings(optimizer)
-        found |= self._schedulers.get(optimizer, {})
+        found |= self._schedulers.get(optimizer) or {}
         if model is not None:
             found |= modules.facts(model)
             run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
         if gathering.passage is not None and not prefix:
             found |= gathering.passage.settings
         run.log_params(_prefixed(found, prefix))
-
-    def _forget(self, key: int, gone: ref[Any]) -> None:
-        entry = self._steppers.get(key)
-        if entry is not None and entry[0] is gone:
-            del self._steppers[key]
-            entry[1].loop.lost_an_optimizer()
 
 
 def _record(stepper: Stepper, optimizer: Any, gathering: Gathering, options: TorchOptions, now: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from ...recording import values
-from ...recording.naming import name_here, name_of
+from ...recording.naming import name_before, name_here, name_of
 from .amp import unscaled
 from .callers import is_users
 
@@ -45,13 +46,17 @@ class Losses:
         gradients = args[1] if len(args) > 1 else seen.kwargs.get("grad_tensors")
         if gradients is not None and (type(gradients) is not list or any(g is not None for g in gradients)):
             return
-        for root in roots if type(roots) in (list, tuple) else (roots,):
+        if hasattr(roots, "numel"):
+            roots = (roots,)
+        elif not isinstance(roots, Collection):
+            return  # used up
+        for root in roots:
             if hasattr(root, "numel") and root.numel() == 1:
                 tensor, value = unscaled(root, gathering) if gathering.scaled else (root, None)
-                name = self._name(tensor)
                 if value is None:
-                    value = root.item() if root.is_cpu else values.number(name, root)
-                gathering.lost(name, value)
+                    value = _value(root)
+                if value is not None:
+                    gathering.lost(self._name(tensor), value)
 
     def _name(self, tensor: Any) -> str:
         """By the place in the code, which costs a look at one frame; more are looked at the first time.
@@ -61,23 +66,25 @@ class Losses:
         if tensor is None:
             return NAME
         frame: FrameType | None = sys._getframe(DEPTH)
+        is_method = False  # `loss.backward()`, which is torch's own code, or `torch.autograd.backward(loss)`
         while frame is not None and id(frame.f_code) in self._not_users:
-            frame = frame.f_back
+            frame, is_method = frame.f_back, True
         while frame is not None:
             known = self._names.get((id(frame.f_code), frame.f_lasti))
             if known is not None and known[0] is not None:
                 return known[0]
             if is_users(frame):
-                return self._name_by_caller(tensor, frame)
+                return self._name_by_caller(tensor, frame, is_method)
             self._not_users[id(frame.f_code)] = frame.f_code
-            frame = frame.f_back
+            frame, is_method = frame.f_back, True
         return NAME
 
-    def _name_by_caller(self, tensor: Any, frame: FrameType) -> str:
+    def _name_by_caller(self, tensor: Any, frame: FrameType, is_method: bool) -> str:
         """Where the loss is a parameter, as in a helper `step(loss)`, its name is the caller's."""
         here = (id(frame.f_code), frame.f_lasti)
         if here not in self._names:
-            name, is_parameter = name_here(tensor, frame)
+            spelled = name_before(frame, "backward") if is_method else None
+            name, is_parameter = spelled or name_here(tensor, frame)
             self._remember(here, None if is_parameter else name or NAME, frame.f_code)
             if not is_parameter:
                 return name or NAME
@@ -95,3 +102,12 @@ class Losses:
             self._names.clear()
         known = self._names[place] = name, codes
         return known
+
+
+def _value(root: Any) -> float | None:
+    """None for what is no number: a complex one, or a tensor that only has a shape."""
+    try:
+        value = root.item() if root.is_cpu else values.number(NAME, root)
+    except Exception:  # noqa: BLE001  kinds of tensors are many
+        return None
+    return None if isinstance(value, complex) else value

@@ -42,8 +42,8 @@ def facts(model: Any) -> dict[str, Any]:
     own = list(model.parameters())
     found: dict[str, Any] = {
         "model": qualified_name(type(bare)),
-        "parameters": sum(p.numel() for p in own),
-        "trainable_parameters": sum(p.numel() for p in own if p.requires_grad),
+        "parameters": sum(map(_size, own)),
+        "trainable_parameters": sum(_size(p) for p in own if p.requires_grad),
     }
     if own:
         found |= {
@@ -85,7 +85,7 @@ def tree(model: Any) -> str:
         title = f"{'  ' * depth}{name.rpartition('.')[2] or type(module).__name__}"
         if name:
             title += f": {type(module).__name__}"
-        lines.append(f"{title:<{WIDEST}}{sum(p.numel() for p in module.parameters()):>16,}")
+        lines.append(f"{title:<{WIDEST}}{sum(map(_size, module.parameters())):>16,}")
     return "\n".join([f"{'module':<{WIDEST}}{'parameters':>16}", *lines, ""])
 
 
@@ -102,6 +102,13 @@ def _modules_near(frame: FrameType | None) -> Iterator[Any]:
                 if issubclass(type(thing), kind) and id(thing) not in seen:
                     seen.add(id(thing))
                     yield thing
+
+
+def _size(parameter: Any) -> int:
+    try:
+        return int(parameter.numel())
+    except Exception:  # noqa: BLE001  a lazy one has none yet
+        return 0
 
 
 def _attributes(value: Any) -> list[Any]:

@@ -47,17 +47,17 @@ class Stepper:
             rate = group.get("lr")
             if type(rate) is float:
                 row[name] = rate
-            elif rate is not None:
+            elif isinstance(rate, (int, float)) or hasattr(rate, "item"):
                 row[name] = values.number(name, rate)
 
 
 def settings(optimizer: Any) -> dict[str, Any]:
     """Its class and the hyper-parameters of each group; those of later groups where they differ."""
-    first = dict(_hyper_parameters(optimizer.param_groups[0]))
+    first, *others = [dict(_hyper_parameters(group)) for group in optimizer.param_groups] or [{}]
     found: dict[str, Any] = {"optimizer": type(optimizer).__name__, **first}
-    for number, group in enumerate(optimizer.param_groups[1:], 1):
-        for name, value in _hyper_parameters(group):
-            if name not in first or first[name] != value:
+    for number, group in enumerate(others, 1):
+        for name, value in group.items():
+            if name not in first or str(first[name]) != str(value):
                 found[f"group{number}.{name}"] = value
     return found
 

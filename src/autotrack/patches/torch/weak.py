@@ -1,0 +1,43 @@
+"""A table of what belongs to objects of the user's, which holds them weakly and asks them nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+from weakref import ref
+
+Value = TypeVar("Value")
+
+
+class Table(Generic[Value]):
+    """By identity: objects may be equal to others, or have no hash. `gone` is told what an object had."""
+
+    def __init__(self, gone: Callable[[Value], None] | None = None) -> None:
+        self._entries: dict[int, tuple[ref[Any], Value]] = {}
+        self._gone = gone
+
+    def get(self, thing: Any) -> Value | None:
+        """What it has; None if nothing."""
+        entry = self._entries.get(id(thing))
+        return entry[1] if entry is not None and entry[0]() is thing else None
+
+    def set(self, thing: Any, value: Value) -> None:
+        """Raises TypeError for what takes no weak reference."""
+        key = id(thing)
+        self._entries[key] = ref(thing, lambda reference: self._forget(key, reference)), value
+
+    def values(self) -> list[Value]:
+        """Of all that live."""
+        return [value for _, value in list(self._entries.values())]
+
+    def items(self) -> list[tuple[Any, Value]]:
+        """All that live, with theirs."""
+        found = [(reference(), value) for reference, value in list(self._entries.values())]
+        return [(thing, value) for thing, value in found if thing is not None]
+
+    def _forget(self, key: int, reference: ref[Any]) -> None:
+        entry = self._entries.get(key)
+        if entry is not None and entry[0] is reference:
+            del self._entries[key]
+            if self._gone is not None:
+                self._gone(entry[1])
