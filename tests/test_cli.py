@@ -506,9 +506,12 @@ def test_exec_records_a_script_as_it_is(store: Place) -> None:
 IS_ENABLED = "from autotrack import _enable; print([*_enable._enabled, *_enable._awaited])"
 
 
+ALL = "['lightning', 'pytorch_lightning', 'sklearn', 'torch', 'xgboost']\n"
+
+
 def test_exec_runs_a_script_with_this_python(store: Place) -> None:
     ended = autotrack_exec(store, script(store, IS_ENABLED), PATH="/nowhere")
-    assert ended.stdout == "['lightning', 'pytorch_lightning', 'sklearn', 'torch', 'xgboost']\n"
+    assert ended.stdout == ALL
 
 
 def test_exec_reaches_every_python_below(store: Place) -> None:

@@ -133,6 +133,23 @@ def test_odd_estimators(tracking: Tracking, kind: type[Centre]) -> None:
     assert tracking.run().state == State.FINISHED
 
 
+def test_random_states_beside_a_progress_bars_thread(tracking: Tracking) -> None:
+    """tqdm's watches over its bars for as long as the process lives, and draws nothing."""
+    from tqdm import TMonitor, tqdm
+
+    monitor = TMonitor(tqdm, 10.0)
+    try:
+        np.random.seed(1)
+        ParamsDraw(2.0).fit(X.copy(), y)
+        plain = np.random.random()
+        tracking.enable()
+        np.random.seed(1)
+        ParamsDraw(2.0).fit(X.copy(), y)
+        assert np.random.random() == plain
+    finally:
+        monitor.exit()
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -105,8 +105,5 @@ class EnabledIntegration:
         if unless is None:
             self._cancel.append(when_imported(module, guarded))
         else:
-            self._cancel.append(
-                when_imported(
-                    unless.partition(":")[0], lambda _: self._cancel.append(when_imported(module, guarded))
-                )
-            )
+            asked, then = unless.partition(":")[0], self._cancel.append
+            then(when_imported(asked, lambda _: then(when_imported(module, guarded))))

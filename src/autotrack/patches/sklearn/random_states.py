@@ -18,7 +18,7 @@ def same_random_states() -> Iterator[None]:
     """
     import numpy as np  # scikit-learn has loaded it
 
-    if len([thread for thread in threading.enumerate() if not thread.name.startswith("autotrack")]) > 1:
+    if len([thread for thread in threading.enumerate() if _may_draw(thread)]) > 1:
         yield
         return
     before, numpy_before = random.getstate(), np.random.get_state(legacy=False)
@@ -29,6 +29,12 @@ def same_random_states() -> Iterator[None]:
             random.setstate(before)
         if not _same(np.random.get_state(legacy=False), numpy_before):
             np.random.set_state(numpy_before)
+
+
+def _may_draw(thread: threading.Thread) -> bool:
+    """Not ours, and not those that progress bars and event writers leave behind."""
+    package = type(thread).__module__.partition(".")[0]
+    return not thread.name.startswith("autotrack") and package not in ("tqdm", "tensorboard")
 
 
 def _same(state: Any, other: Any) -> bool:
