@@ -251,17 +251,14 @@ def _marker(targets: tuple[str, ...], **how: Any) -> Callable[[HookFunction], Ho
 class TrainingRuns(Protocol):
     """The runs as an integration of loops sees them."""
 
-    def is_off(self) -> bool:
-        """Whether what goes on here is not to be recorded by itself: it is ours, or told by another hook."""
+    home: Callable[[], ActiveRun | None]
+    """Gives the run that is current here, of the user's own ones."""
 
     def run_of_loop(self, name: str | None) -> tuple[ActiveRun, bool] | None:
         """The run of a loop that makes its first step, begun, and whether it is the loop's own to end.
 
         name: of a new run; default is the script's. None where it is not to be recorded.
         """
-
-    def home(self) -> ActiveRun | None:
-        """The run that is current here, of the user's own ones."""
 
     def go_on(self, run: ActiveRun) -> None:
         """The loop that this thread is in from now on is of this run."""

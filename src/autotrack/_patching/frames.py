@@ -29,10 +29,10 @@ silent: ContextVar[bool] = ContextVar("autotrack_silent", default=False)
 """Whether calls are not the user's here: they are ours, or part of one that is observed."""
 
 
-def is_sealed() -> bool:
-    """Whether the training call that goes on here tells all that goes on inside."""
+def is_off() -> bool:
+    """Whether what goes on here is told by a training call around it, or is our own doing."""
     outer = frames.get()
-    return bool(outer) and outer[-1].is_sealed
+    return outer[-1].is_sealed if outer else silent.get()
 
 
 class silence:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..recording.run import current
-from .frames import frames, silent
+from .frames import frames
 
 if TYPE_CHECKING:
     from ..recording.recorder import Recorder
@@ -22,11 +22,7 @@ class TrainingRuns:
         self._recorder = recorder
         self._experiment = experiment
         self._script = script
-
-    def is_off(self) -> bool:
-        """See `integration.TrainingRuns`."""
-        outer = frames.get()
-        return outer[-1].is_sealed if outer else silent.get()
+        self.home: Callable[[], ActiveRun | None] = current.get  # at each step: a function in C
 
     def is_no_concern(self) -> bool:
         """Whether this process records for the runs of another one, of which none goes on here."""
@@ -61,10 +57,6 @@ class TrainingRuns:
         if is_ours:
             run.begin()
         return None if run.inherited else (run, is_ours)
-
-    def home(self) -> ActiveRun | None:
-        """See `integration.TrainingRuns`."""
-        return current.get()
 
     def go_on(self, run: ActiveRun) -> None:
         """See `integration.TrainingRuns`."""

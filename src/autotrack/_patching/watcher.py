@@ -9,7 +9,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Seen
-from .frames import is_sealed
+from .frames import is_off
 from .guarding import GuardedHook
 from .targets import found
 from .wrappers import Patch
@@ -58,11 +58,11 @@ def our_codes() -> list[CodeType]:
 
 
 def _watched(
-    wrapped: Callable[..., Any], tell: Callable[[Seen], None], is_off: Callable[[], bool], patch: Patch
+    wrapped: Callable[..., Any], tell: Callable[[Seen], None], passes: Callable[[], bool], patch: Patch
 ) -> FunctionType:
     @functools.wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        if is_off() or not patch.on or is_sealed():
+        if passes() or not patch.on or is_off():
             return wrapped(*args, **kwargs)
         started = perf_counter_ns()
         try:
@@ -79,12 +79,12 @@ def _watched(
 
 
 def _plugged(
-    integration: Integration, tell: Callable[..., None], is_off: Callable[[], bool]
+    integration: Integration, tell: Callable[..., None], passes: Callable[[], bool]
 ) -> Callable[..., None]:
     def hook(*args: Any) -> None:
-        if is_off():
+        if passes():
             integration.passed_over = True
-        elif not is_sealed():
+        elif not is_off():
             tell(*args)
 
     return hook

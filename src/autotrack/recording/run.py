@@ -101,7 +101,8 @@ class ActiveRun:
         self._ambient = ambient  # whether it becomes the context's current run
         self._parent = parent  # None: the run that is current when it begins
         self._claimed = False
-        self._inherited = False
+        self.inherited = False
+        """Whether it belongs to another process: the one that forked this one, or had it join."""
         self._rests_since: int | None = None
         self.users_names: set[Any] | None = None
         """Names that the user logs, where a loop logs to the run by itself: his come first."""
@@ -346,7 +347,7 @@ class ActiveRun:
                 at = self._last_step()
         if self._ambient:
             self._leave_context(segment)
-        if not self._inherited:
+        if not self.inherited:
             self._recorder.run_ended(segment, state, error, segment.now() if at is None else at)
 
     @never_raises
@@ -445,7 +446,7 @@ class ActiveRun:
     def inherit(self) -> None:
         """In a forked child: the run stays usable, but is the parent's to claim and to end."""
         self._lock = threading.RLock()
-        self._claimed = self._inherited = True
+        self._claimed = self.inherited = True
         self.counts, self.last_values = {}, {}
 
     @property
@@ -457,11 +458,6 @@ class ActiveRun:
     def segment(self) -> Segment | None:
         """Its latest start, None before the first."""
         return self._segment
-
-    @property
-    def inherited(self) -> bool:
-        """Whether the run belongs to another process: the one that forked this one, or had it join."""
-        return self._inherited
 
     def log_row(self, row: dict[str, float], step: int, at: int) -> None:
         """Record values that are final, in a dict that nobody changes any more; `at`: perf_counter_ns.

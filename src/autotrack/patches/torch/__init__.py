@@ -54,11 +54,7 @@ class Torch(Integration):
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
-        gathering = self._threads.gathering
-        if self.runs.is_off():
-            gathering.clear()
-        else:
-            self._loops.step(optimizer, gathering, self.runs, self.options)
+        self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
 
     def _step_compiled(self) -> None:
         """A step has been made in compiled code, where no hook is told; it is noticed at what comes next."""
@@ -90,7 +86,7 @@ class Torch(Integration):
     @watch("torch.autograd:backward", unless=COMPILING)
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
-        if seen.error is None and not self.runs.is_off():
+        if seen.error is None:
             if self.passed_over:
                 self._step_compiled()
             self._losses.note(seen, self._threads.gathering)
@@ -110,7 +106,7 @@ class Torch(Integration):
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
-        if seen.error is None and not self.runs.is_off():
+        if seen.error is None:
             self._loops.skipped(seen, self._threads.gathering, self.runs)
 
     @watch("torch.utils.data.dataloader:DataLoader.__iter__", unless=COMPILING)
@@ -123,7 +119,7 @@ class Torch(Integration):
     def fetched(self, seen: Seen) -> None:
         """A batch was waited for; or the pass is over."""
         passage = self._loaders.of(seen.args[0])
-        if passage is None or self.runs.is_off():
+        if passage is None:
             return
         if self.passed_over:
             self._step_compiled()
@@ -141,19 +137,19 @@ class Torch(Integration):
     def saved(self, seen: Seen) -> None:
         """A file that is written while a loop goes on is a checkpoint of its run."""
         run = self.runs.active()
-        if seen.error is None and run is not None and self.options.checkpoints and not self.runs.is_off():
+        if seen.error is None and run is not None and self.options.checkpoints:
             keep_checkpoint(run, seen)
 
     @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalar", unless=COMPILING)
     def scalar_added(self, seen: Seen) -> None:
         """What TensorBoard is told is told to the run."""
         run = self.runs.active()
-        if seen.error is None and run is not None and not self.runs.is_off():
+        if seen.error is None and run is not None:
             log_scalar(run, seen)
 
     @watch("torch.utils.tensorboard.writer:SummaryWriter.add_hparams", unless=COMPILING)
     def hparams_added(self, seen: Seen) -> None:
         """The same for settings and their results."""
         run = self.runs.active()
-        if seen.error is None and run is not None and not self.runs.is_off():
+        if seen.error is None and run is not None:
             log_hparams(run, seen)

@@ -65,18 +65,34 @@ class Loops:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
-        """An optimizer has made a step."""
+        """An optimizer has made a step.
+
+        It is all in one place, as each function costs a step several times what it does in a benchmark:
+        between two steps the training has emptied the processor's caches.
+        """
         now = perf_counter_ns()
-        stepper = None
+        stepper = self._steppers.get(optimizer)
         try:
-            stepper = self._stepper(optimizer, gathering, runs)
-            if stepper is not None:
-                _record(stepper, optimizer, gathering, options, now)
+            if stepper is None or stepper.loop is not gathering.loop or not stepper.loop.goes_on(runs):
+                stepper = self._stepper(optimizer, gathering, runs)
+            if stepper is None:
+                return
+            loop = stepper.loop
+            if stepper.steps % options.every == 0:
+                loop.record(stepper, optimizer, gathering, now)
+            if options.statistics_every and stepper.steps % options.statistics_every == 0:
+                stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
+            if stepper is loop.first:
+                gathering.since = now
+            if loop.is_ours:
+                loop.run.active_until = now
         finally:
             if stepper is not None:
                 stepper.steps += 1
             gathering.steps += 1
-            gathering.clear()
+            gathering.losses.clear()
+            gathering.noted.clear()
+            gathering.waited = 0
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
@@ -171,18 +187,6 @@ class Loops:
         if gathering.passage is not None and not prefix:
             found |= gathering.passage.settings
         run.log_params(_prefixed(found, prefix))
-
-
-def _record(stepper: Stepper, optimizer: Any, gathering: Gathering, options: TorchOptions, now: int) -> None:
-    loop = stepper.loop
-    if stepper.steps % options.every == 0:
-        loop.record(stepper, optimizer, gathering, now)
-    if options.statistics_every and stepper.steps % options.statistics_every == 0:
-        stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
-    if stepper is loop.first:
-        gathering.since = now
-    if loop.is_ours:
-        loop.run.active_until = now
 
 
 def _prefixed(found: dict[str, Any], prefix: str) -> dict[str, Any]:
