@@ -5,6 +5,7 @@ Reading one in the caller would make the training wait for everything that the d
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from math import nan
@@ -41,5 +42,11 @@ class OnDevice:
                 self._copied.synchronize()
             return float(self._copy.item())
         except Exception as error:  # noqa: BLE001  what else was logged must not be lost with it
-            log.warning("autotrack: a value cannot be read from its device: %s", error)
+            _say(type(error).__name__)
             return nan
+
+
+@functools.cache
+def _say(problem: str) -> None:
+    """Once for each: what one value cannot, the next ones cannot either."""
+    log.warning("autotrack: values cannot be read from their device and are NaN: %s", problem)
