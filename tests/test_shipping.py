@@ -129,10 +129,10 @@ def test_training_goes_on_and_the_spool_keeps(
     assert seconds < 30  # of which the network may take 5; the machine is busy
     assert receiver.spans == []
     assert spooled(store)
-    last = ended.said[-1]
-    assert f" bytes wait for {url}: autotrack sync; see: autotrack runs" in last
-    assert any(said in line and url in line for line in ended.said[:-1]) or not said, ended.err
-    assert len(ended.said) <= 2
+    waits = f" bytes wait for {url}: autotrack sync; see: autotrack runs"
+    others = [line for line in ended.said if waits not in line]  # a request may time out just as all ends
+    assert len(others) == len(ended.said) - 1 <= 1, ended.err
+    assert any(said in line and url in line for line in others) or not said, ended.err
 
 
 # --- it comes later -------------------------------------------------------------------------------
