@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from . import _enable
 from ._surroundings import script_name
 from .errors import OptionError
+from .recording.current import begun_run, current
 from .recording.origin import run_id_of
-from .recording.run import ActiveRun, begun_run, current
+from .recording.run import ActiveRun
 
 if TYPE_CHECKING:
     from .store import Run, RunList, Store

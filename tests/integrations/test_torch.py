@@ -287,8 +287,10 @@ def test_a_stream_is_not_asked_for_its_length(tracking: Tracking) -> None:
     for x, y in DataLoader(Stream(), batch_size=4):
         nn.functional.mse_loss(model(x), y).backward()
         optimizer.step()
+    with autotrack.run("by hand") as by_hand:
+        by_hand.log_dataset(Stream())
     assert Stream.read == 8
-    run = tracking.run()
+    [run] = [run for run in tracking.runs() if run.name == "Net"]
     assert run.params["dataset"] == "Stream"
     assert values(run, "epoch") == [0, 0]
 
@@ -815,6 +817,16 @@ def test_checkpoints(tracking: Tracking, tmp_path: Path) -> None:
     kept = {a.path for a in run.artifacts if a.path.startswith("checkpoints/")}
     assert kept == {"checkpoints/epoch0.pt", "checkpoints/epoch1.pt"}
     assert torch.load(run.artifact("checkpoints/epoch1.pt"))["epoch"] == 1
+
+
+def test_a_file_that_is_not_kept_is_let_go(tracking: Tracking, tmp_path: Path) -> None:
+    """By a rank whose run is told by another, say."""
+    (tmp_path / "file").write_bytes(b"bytes")
+    tracking.enable()
+    with autotrack.run("muted") as run, (tmp_path / "file").open("rb") as file:
+        run.is_muted = True
+        run.keep_file(file, "file")
+        assert file.closed
 
 
 def test_what_is_saved_outside_a_training_is_not_kept(tracking: Tracking, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
+from ..recording.current import current
 from ..recording.lineage import lineage
 from ..recording.outcomes import outcome_of, qualified_name
-from ..recording.run import current
 from .frames import Frame, frames, is_instance_in, silence, silent
 from .guarding import GuardedHook, Steps
 from .resting import RestingRun, resting_runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..recording.run import current
+from ..recording.current import current
 from .frames import frames
 
 if TYPE_CHECKING:

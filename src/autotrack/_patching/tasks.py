@@ -16,8 +16,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from ..integration import Call
+from ..recording.current import current
 from ..recording.origin import Origin
-from ..recording.run import current
 from .frames import Frame, frames, silence, silent
 
 if TYPE_CHECKING:

@@ -17,13 +17,14 @@ from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
+from .current import begun_run, open_run
 from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
 from .origin import Origin
 from .ranks import Peers, Ranks
 from .report import Report
-from .run import ActiveRun, begun_run, open_run
+from .run import ActiveRun
 from .segments import Fit, Segment
 from .spans import SpanFactory
 from .values import text

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter_ns
 from types import MappingProxyType
@@ -19,7 +18,8 @@ from opentelemetry import trace
 from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
-from . import tabular, values
+from . import files, tabular, values
+from .current import begun_run, current
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
 from .origin import Origin
@@ -49,10 +49,6 @@ def never_raises(method: Method) -> Method:
             return None
 
     return guarded  # type: ignore[return-value]
-
-
-current: ContextVar[ActiveRun | None] = ContextVar("autotrack_run", default=None)
-"""The run of this context: innermost first, its `outer` ones behind it."""
 
 
 class ActiveRun:
@@ -108,7 +104,8 @@ class ActiveRun:
         """Names that the user logs, where a loop logs to the run by itself: his come first."""
         self.active_until: int | None = None
         """perf_counter_ns of the last step of a training that no call encloses: it ends with that."""
-        self._outer: ActiveRun | None = None
+        self.outer: ActiveRun | None = None
+        """The run of the context that this one began in."""
         self._outer_context: otel_context.Context | None = None
         self._lock = threading.RLock()
         if resume is not None:
@@ -186,12 +183,9 @@ class ActiveRun:
         """
         self.begin_if_new()
         source = Path(path)
-        target = name or source.name
-        files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
-        for file in files:
-            inside = "" if file == source else f"/{file.relative_to(source).as_posix()}"
+        for file, file_name in files.named(source, name or source.name):
             if self._segment:
-                self._recorder.store_artifact(self._segment, file, target + inside)
+                self._recorder.store_artifact(self._segment, file, file_name)
 
     @never_raises
     def keep_file(self, file: BinaryIO, name: str) -> None:
@@ -199,11 +193,15 @@ class ActiveRun:
 
         More than `model_max_bytes` is one line in the log. The file is closed.
         """
-        before = _written(file)
+        self.begin_if_new()
+        if self.is_muted:
+            file.close()
+            return
+        before = files.written(file)
 
         def copy(segment: Segment) -> None:
             with file:
-                if _written(file) != before:
+                if files.written(file) != before:
                     return
                 if before[1] > self._recorder.options.model_max_bytes:
                     self.omit(f"artifact {name!r}: it has more bytes than model_max_bytes")
@@ -303,13 +301,13 @@ class ActiveRun:
 
     def offer(self) -> None:
         """Make this the current run before it begins, so that a bare `autotrack.log` finds it."""
-        self._outer = begun_run()
+        self.outer = begun_run()
         current.set(self)
 
     def discard(self) -> None:
         """Take back an offer."""
         if current.get() is self and self._segment is None:
-            current.set(self._outer)
+            current.set(self.outer)
 
     @never_raises
     def begin(self, at: int | None = None) -> None:
@@ -321,11 +319,11 @@ class ActiveRun:
             self.is_muted = self._recorder.ranks.rank > 0
             self._settled_id()
             if self._parent is not None:
-                self._outer = self._parent
+                self.outer = self._parent
             elif current.get() is not self:
-                self._outer = begun_run() or self._outer
+                self.outer = begun_run() or self.outer
             if "parent" not in self.keeps:
-                self.parent_id = self.parent_id or (self._outer.id if self._outer else None)
+                self.parent_id = self.parent_id or (self.outer.id if self.outer else None)
             self._segment = self._start_segment(time.time_ns() if at is None else at)
             self.ended = False
         params, tags = self._first
@@ -518,7 +516,7 @@ class ActiveRun:
     def _leave_context(self, segment: Segment) -> None:
         """Make what was current before current again, unless something else is by now."""
         if current.get() is self:
-            current.set(self._outer)
+            current.set(self.outer)
         if trace.get_current_span() is segment.span:
             outer_span = trace.get_current_span(self._outer_context)
             otel_context.attach(trace.set_span_in_context(outer_span))
@@ -593,25 +591,3 @@ class ActiveRun:
             return True
         self._recorder.report.skip(f"{method} takes a dict, not {type(given).__name__}")
         return False
-
-
-def open_run() -> ActiveRun | None:
-    """The innermost run of this context that has not ended."""
-    run = current.get()
-    while run is not None and run.ended:
-        run = run._outer
-    return run
-
-
-def begun_run() -> ActiveRun | None:
-    """The innermost run of this context that has begun and not ended: the parent of a new one."""
-    run = current.get()
-    while run is not None and (run.ended or run._segment is None):
-        run = run._outer
-    return run
-
-
-def _written(file: BinaryIO) -> tuple[int, int]:
-    """When, and how much."""
-    found = os.fstat(file.fileno())
-    return found.st_mtime_ns, found.st_size
