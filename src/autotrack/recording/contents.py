@@ -59,7 +59,8 @@ def of(data: Any) -> Contents:
             found = read(data)
             if found is not None:
                 return found
-    return Contents(_shape(data) or _length(data), (), only="shape")
+    size = length(data)
+    return Contents(_shape(data) or (() if size is None else (size,)), (), only="shape")
 
 
 def _shape(data: Any) -> tuple[int, ...]:
@@ -67,12 +68,20 @@ def _shape(data: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in shape) if isinstance(shape, tuple) else ()
 
 
-def _length(data: Any) -> tuple[int, ...]:
-    """The shape of what only has a length, as a torch `Dataset`."""
+def is_stream(data: Any) -> bool:
+    """Whether it is torch's kind of data that is only read from its beginning to its end."""
+    torch_data = sys.modules.get("torch.utils.data")
+    return torch_data is not None and issubclass(type(data), torch_data.IterableDataset)
+
+
+def length(data: Any) -> int | None:
+    """Of what has one, as a torch `Dataset`; None for a stream too, which may count by reading itself."""
+    if is_stream(data):
+        return None
     try:
-        return (len(data),)
+        return len(data)
     except Exception:  # noqa: BLE001  a user's class may raise anything
-        return ()
+        return None
 
 
 # --- arrays and lists -------------------------------------------------------------------------------

@@ -6,22 +6,20 @@ copy or a pickle is another object, and what is collected is forgotten.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .weak import Table
 
 if TYPE_CHECKING:
     from .run import ActiveRun
 
 MAX_PREDICTIONS = 10_000
 """Predictions that are remembered; beyond it, the older half is forgotten."""
-
-
-Entry = tuple[weakref.ref[Any], "ActiveRun", Callable[[], Any]]
-"""Of one object: a reference to it, the run it comes from, a reference to what it was predicted on."""
 
 
 class Origin(NamedTuple):
@@ -32,17 +30,18 @@ class Origin(NamedTuple):
 
 
 class Lineage:
-    """The tables of a process. Every step on them is one operation of a dict: no lock is needed."""
+    """The tables of a process; of what was predicted on they hold a weak reference too."""
 
     def __init__(self) -> None:
-        self._trained: dict[int, Entry] = {}
-        self._predicted: dict[int, Entry] = {}
+        self._trained: Table[ActiveRun] = Table()
+        self._predicted: Table[tuple[ActiveRun, Callable[[], Any]]] = Table()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget_all)  # the runs are the parent's
 
     def trained(self, model: Any, run: ActiveRun) -> None:
         """`model` was trained in `run`; the latest training counts."""
-        _enter(self._trained, model, run, _nothing)
+        with contextlib.suppress(TypeError):  # it takes no weak reference
+            self._trained.set(model, run)
 
     def predicted(self, prediction: Any, run: ActiveRun, data: Any) -> None:
         """A model of `run` made this array or table of `data`."""
@@ -50,19 +49,18 @@ class Lineage:
         if prediction is None or memory is data or (memory is not prediction and memory is _memory(data)):
             return  # a view of its input: other views of it are no predictions
         if len(self._predicted) >= MAX_PREDICTIONS:
-            self._forget_older_half()
-        _enter(self._predicted, memory, run, _weak(data))
+            self._predicted.forget_older_half()
+        with contextlib.suppress(TypeError):
+            self._predicted.set(memory, (run, _weak(data)))
 
     def run_of(self, model: Any) -> ActiveRun | None:
         """The run that trained it."""
-        entry = self._trained.get(id(model))
-        return entry[1] if entry is not None and entry[0]() is model else None
+        return self._trained.get(model)
 
     def origin_of(self, prediction: Any) -> Origin | None:
         """Where an array comes from that is a prediction, or a view of one as `proba[:, 1]` is."""
-        memory = _memory(prediction)
-        entry = self._predicted.get(id(memory))
-        return Origin(entry[1], entry[2]()) if entry is not None and entry[0]() is memory else None
+        found = self._predicted.get(_memory(prediction))
+        return Origin(found[0], found[1]()) if found is not None else None
 
     def run_behind(self, arguments: Sequence[Any]) -> ActiveRun | None:
         """The run of the last argument that has one: a measure is given the truth first."""
@@ -73,23 +71,9 @@ class Lineage:
                 return run
         return None
 
-    def _forget_older_half(self) -> None:
-        for key in list(islice(self._predicted.copy(), MAX_PREDICTIONS // 2)):  # others may be adding
-            self._predicted.pop(key, None)
-
     def _forget_all(self) -> None:
         self._trained.clear()
         self._predicted.clear()
-
-
-def _enter(table: dict[int, Entry], thing: Any, run: ActiveRun, data: Callable[[], Any]) -> None:
-    key = id(thing)
-    try:
-        # As long as the callback has not returned, no other object can have the id.
-        reference = weakref.ref(thing, lambda _: table.pop(key, None))
-    except TypeError:
-        return  # it takes no weak reference
-    table[key] = (reference, run, data)
 
 
 def _weak(data: Any) -> Callable[[], Any]:

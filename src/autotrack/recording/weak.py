@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
@@ -10,7 +11,10 @@ Value = TypeVar("Value")
 
 
 class Table(Generic[Value]):
-    """By identity: objects may be equal to others, or have no hash. `gone` is told what an object had."""
+    """By identity: objects may be equal to others, or have no hash. `gone` is told what an object had.
+
+    Every step on it is one operation of a dict: no lock is needed.
+    """
 
     def __init__(self, gone: Callable[[Value], None] | None = None) -> None:
         self._entries: dict[int, tuple[ref[Any], Value]] = {}
@@ -24,6 +28,7 @@ class Table(Generic[Value]):
     def set(self, thing: Any, value: Value) -> None:
         """Raises TypeError for what takes no weak reference."""
         key = id(thing)
+        # As long as the callback has not returned, no other object can have the id.
         self._entries[key] = ref(thing, lambda reference: self._forget(key, reference)), value
 
     def values(self) -> list[Value]:
@@ -34,6 +39,18 @@ class Table(Generic[Value]):
         """All that live, with theirs."""
         found = [(reference(), value) for reference, value in list(self._entries.values())]
         return [(thing, value) for thing, value in found if thing is not None]
+
+    def forget_older_half(self) -> None:
+        """Where it has become too large."""
+        for key in list(islice(self._entries.copy(), len(self) // 2)):  # others may be adding
+            self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def _forget(self, key: int, reference: ref[Any]) -> None:
         entry = self._entries.get(key)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from ...recording.contents import is_stream, length
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
@@ -28,14 +29,13 @@ def log_data(run: ActiveRun, trainer: Any, told: set[str]) -> None:
 
 def _log_loader(run: ActiveRun, name: str, loader: Any, role: str) -> None:
     dataset = getattr(loader, "dataset", loader)
-    is_stream = issubclass(type(dataset), sys.modules["torch"].utils.data.IterableDataset)
-    if not is_stream:  # it may count by iterating
+    if not is_stream(dataset):  # the loader asks it for its length
         run.log_dataset(dataset, name, role=role)
     facts = {
         "dataset": type(dataset).__name__,
-        "samples": None if is_stream else _length(dataset),
+        "samples": length(dataset),
         "batch_size": _batch_size(loader),
-        "batches": None if is_stream else _length(loader),
+        "batches": None if is_stream(dataset) else length(loader),
     }
     run.log_params({f"{name}_{fact}": value for fact, value in facts.items() if value is not None})
 
@@ -58,11 +58,3 @@ def _batch_size(loader: Any) -> Any:
     """Of the loader, or of a batch sampler of the user's."""
     size = getattr(loader, "batch_size", None)
     return getattr(getattr(loader, "batch_sampler", None), "batch_size", None) if size is None else size
-
-
-def _length(thing: Any) -> int | None:
-    """None for what has none, as a stream."""
-    try:
-        return len(thing)
-    except Exception:  # noqa: BLE001  a user's class may raise anything
-        return None

@@ -27,7 +27,7 @@ class TorchOptions:
     """Options of the PyTorch integration.
 
     every: record the values of every n-th step of an optimizer.
-    checkpoints: keep the files that `torch.save` writes while a loop goes on.
+    checkpoints: keep the state dicts that `torch.save` writes into files while a loop goes on.
     statistics_every: every n steps, the mean, deviation, histogram and number of non-finite values of
     each layer's gradients and weights, and the GPU's memory; takes time in those steps. 0 is never.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import Any
 from weakref import WeakKeyDictionary, ref
+
+from ...recording.contents import length
 
 MOST_PARTS = 10
 """Parts of a batch among which a tensor is looked for."""
@@ -85,15 +86,6 @@ def _settings(loader: Any) -> dict[str, Any]:
         "batch_size": loader.batch_size,
         "num_workers": loader.num_workers or None,
         "dataset": type(dataset).__name__,
-        "dataset_length": _length(dataset),
+        "dataset_length": length(dataset),
     }
     return {name: value for name, value in settings.items() if value is not None}
-
-
-def _length(dataset: Any) -> int | None:
-    if issubclass(type(dataset), sys.modules["torch"].utils.data.IterableDataset):
-        return None  # it may count by iterating
-    try:
-        return len(dataset)
-    except Exception:  # noqa: BLE001  iterable ones have none, and it is the user's method
-        return None

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from ...recording.naming import name_of
+from ...recording.weak import Table
 from . import modules
 from .callers import users_frame
 from .loop import Loop
 from .optimizers import Stepper, parameters, scheduler_settings, settings
 from .statistics import Statistics
-from .weak import Table
 
 if TYPE_CHECKING:
     from ...integration import Seen, TrainingRuns
@@ -65,16 +65,11 @@ class Loops:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
-        """An optimizer has made a step.
-
-        It is all in one place, as each function costs a step several times what it does in a benchmark:
-        between two steps the training has emptied the processor's caches.
-        """
+        """An optimizer has made a step."""
         now = perf_counter_ns()
-        stepper = self._steppers.get(optimizer)
+        stepper = None
         try:
-            if stepper is None or stepper.loop is not gathering.loop or not stepper.loop.goes_on(runs):
-                stepper = self._stepper(optimizer, gathering, runs)
+            stepper = self._stepper(optimizer, gathering, runs)
             if stepper is None:
                 return
             loop = stepper.loop
@@ -90,9 +85,7 @@ class Loops:
             if stepper is not None:
                 stepper.steps += 1
             gathering.steps += 1
-            gathering.losses.clear()
-            gathering.noted.clear()
-            gathering.waited = 0
+            gathering.clear()
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
