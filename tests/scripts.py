@@ -75,6 +75,16 @@ class Place:
         """The same, to its end."""
         return end_of(self.start(source, *arguments, name=name, env=env))
 
+    def said(self, *command: str) -> str:
+        """What a command of ours prints about this store; it must succeed."""
+        return subprocess.run(
+            [sys.executable, "-m", "autotrack", *command],
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
     def open(self) -> Store:
         """A reader of its own; `autotrack.runs()` would enable autotrack in the test process."""
         store = Store(self.url)

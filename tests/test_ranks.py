@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -512,17 +510,8 @@ def test_into_a_server(store: Place) -> None:
 def test_shown(store: Place) -> None:
     run, _ = ranks_of(store, "1", "kill", "waits")
 
-    def said(*command: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "autotrack", *command],
-            env={**os.environ, **store.env},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-
-    shown = json.loads(said("show", run.id, "--json"))
+    shown = json.loads(store.said("show", run.id, "--json"))
     assert [(rank["rank"], rank["state"]) for rank in shown["ranks"]] == [(0, run.state), (1, "lost")]
-    assert "last heard of" in said("show", run.id)
-    assert "rank_1" not in said("runs")
+    assert "last heard of" in store.said("show", run.id)
+    assert "rank_1" not in store.said("runs")
     assert "last heard of" in run._repr_html_()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -300,18 +297,9 @@ def test_shown(store: Place) -> None:
     run_id = killed(store)
     assert store.run(RESUMED, run_id, env=QUICK, name="resumed").returncode == 0
 
-    def said(*command: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "autotrack", *command],
-            env={**os.environ, **store.env},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-
-    [row] = json.loads(said("runs", "--json"))
+    [row] = json.loads(store.said("runs", "--json"))
     assert (row["id"], row["name"], row["state"]) == (run_id, "first", "finished")
     assert row["started"] < row["ended"]
-    shown = json.loads(said("show", run_id, "--json"))
+    shown = json.loads(store.said("show", run_id, "--json"))
     assert shown["summaries"]["loss"]["count"] == 6
-    assert "first" in said("show", run_id)
+    assert "first" in store.said("show", run_id)
