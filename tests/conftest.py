@@ -58,5 +58,5 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         if process.returncode is None:  # not reaped, so the group is still its own
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    shutil.rmtree(short)
+    shutil.rmtree(short, ignore_errors=True)  # a process that ends on its own may just be writing there
     assert not any(place.problems)  # a test that breaks the conventions on purpose clears it

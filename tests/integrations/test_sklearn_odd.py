@@ -28,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from autotrack.states import State
 
+from ..scripts import Place
 from ..tracking import Tracking
 
 X, y = load_iris(return_X_y=True)
@@ -52,13 +53,6 @@ class Centre(ClassifierMixin, BaseEstimator):
 class ParamsRaise(Centre):
     def get_params(self, deep: bool = True) -> Any:
         raise RuntimeError("no")
-
-
-class ParamsDraw(Centre):
-    def get_params(self, deep: bool = True) -> Any:
-        np.random.random()
-        random.random()
-        return super().get_params(deep)
 
 
 class ReprRaises(Centre):
@@ -112,7 +106,7 @@ def cycle() -> Any:
 
 
 KINDS = [
-    *(ParamsRaise, ParamsDraw, ReprRaises, EqRaises, PredictRaises, PredictIsSlow),
+    *(ParamsRaise, ReprRaises, EqRaises, PredictRaises, PredictIsSlow),
     *(PredictDrawsAndMutates, CopiesItself),
 ]
 
@@ -133,21 +127,49 @@ def test_odd_estimators(tracking: Tracking, kind: type[Centre]) -> None:
     assert tracking.run().state == State.FINISHED
 
 
-def test_random_states_beside_a_progress_bars_thread(tracking: Tracking) -> None:
-    """tqdm's watches over its bars for as long as the process lives, and draws nothing."""
-    from tqdm import TMonitor, tqdm
+LEAVES_THREADS = {
+    "nothing": "",
+    "a progress bar's watcher": "from tqdm import TMonitor, tqdm; TMonitor(tqdm, 10.0)",
+    "joblib's executor": "joblib.Parallel(n_jobs=2)([joblib.delayed(abs)(-1), joblib.delayed(abs)(-2)])",
+    "a pool of processes": "pool = multiprocessing.get_context('fork').Pool(1)",
+}
 
-    monitor = TMonitor(tqdm, 10.0)
-    try:
-        np.random.seed(1)
-        ParamsDraw(2.0).fit(X.copy(), y)
-        plain = np.random.random()
-        tracking.enable()
-        np.random.seed(1)
-        ParamsDraw(2.0).fit(X.copy(), y)
-        assert np.random.random() == plain
-    finally:
-        monitor.exit()
+
+@pytest.mark.parametrize("before", LEAVES_THREADS.values(), ids=LEAVES_THREADS)
+def test_params_that_draw_leave_the_random_states(store: Place, before: str) -> None:
+    """Threads that run nothing of the user's do not stand in the way, though they stay for ever.
+
+    In a process of its own: other tests leave other threads.
+    """
+    ended = store.run(
+        f"""
+        import multiprocessing, random
+        import joblib, numpy as np
+        from sklearn.base import BaseEstimator
+        import autotrack
+
+        class ParamsDraw(BaseEstimator):
+            def get_params(self, deep=True):
+                np.random.random(), random.random()
+                return {{}}
+            def fit(self, X, y=None):
+                return self
+
+        def train():
+            np.random.seed(1)
+            random.seed(1)
+            ParamsDraw().fit([[1.0]])
+            return np.random.random(), random.random()
+
+        if __name__ == "__main__":
+            plain = train()
+            {before}
+            autotrack.enable()
+            assert train() == plain
+        """
+    )
+    assert ended.returncode == 0, ended.err
+    assert store.only_run().state == State.FINISHED
 
 
 @pytest.mark.parametrize(

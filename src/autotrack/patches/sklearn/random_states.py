@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +32,18 @@ def same_random_states() -> Iterator[None]:
             np.random.set_state(numpy_before)
 
 
+_RUN_THEIR_OWN = ("concurrent", "joblib", "tensorboard", "tqdm")
+"""Packages whose classes of threads run nothing of the user's, and stay when their work is done."""
+_NAMED_SO = re.compile(
+    r"autotrack.*|QueueFeederThread|asyncio-waitpid-\d+|.*\(_handle_(workers|tasks|results)\)"
+)
+"""Ours, and those by which the standard library feeds processes and waits for them."""
+
+
 def _may_draw(thread: threading.Thread) -> bool:
-    """Not ours, and not those that progress bars and event writers leave behind."""
+    """Whether code of the user's may run in it: many libraries leave threads behind that run none."""
     package = type(thread).__module__.partition(".")[0]
-    return not thread.name.startswith("autotrack") and package not in ("tqdm", "tensorboard")
+    return package not in _RUN_THEIR_OWN and _NAMED_SO.fullmatch(thread.name) is None
 
 
 def _same(state: Any, other: Any) -> bool:
