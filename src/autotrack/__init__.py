@@ -8,7 +8,21 @@ From then on each `fit` and `train` call is kept: `autotrack.runs()`, or `autotr
 
 from __future__ import annotations
 
-from ._api import active_run, flush, get_run, load_model, log, log_artifact, log_params, run, runs, set_tags
+from ._api import (
+    active_run,
+    flush,
+    get_run,
+    load_model,
+    load_predictor,
+    log,
+    log_artifact,
+    log_model,
+    log_params,
+    run,
+    runs,
+    save_model,
+    set_tags,
+)
 from ._enable import disable, enable
 from ._version import __version__
 from .errors import AutotrackError, ModelError, NewerStore, OptionError, RunNotFound, StoreError
@@ -34,10 +48,13 @@ __all__ = [
     "get_run",
     "hook",
     "load_model",
+    "load_predictor",
     "log",
     "log_artifact",
+    "log_model",
     "log_params",
     "run",
     "runs",
+    "save_model",
     "set_tags",
 ]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
 
 from . import _enable
 from ._surroundings import script_name
 from .errors import OptionError
+from .flavor import Permissions
 from .recording.current import begun_run, current
 from .recording.origin import run_id_of
 from .recording.run import ActiveRun
 
 if TYPE_CHECKING:
+    from .predictor import Predictor
+    from .recording.model_details import ModelDetails
     from .store import Run, RunList, Store
 
 
@@ -86,6 +90,11 @@ def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
     _active_or_implicit().log_artifact(path, name)
 
 
+def log_model(model: Any, name: str = "model", **details: Unpack[ModelDetails]) -> None:
+    """Keep a model with the active run, see `ActiveRun.log_model`."""
+    _active_or_implicit().log_model(model, name, **details)
+
+
 def active_run() -> ActiveRun | None:
     """The innermost open run of this thread or task; where there is none, the process's only one, or None."""
     recorder = _enable.recorder()
@@ -130,15 +139,47 @@ def get_run(run_id: str) -> Run:
     return _store().run(run_id)
 
 
-def load_model(uri: str, *, trusted: Collection[str] = ()) -> Any:
-    """The model at `runs:/RUN_ID/model`, to predict with; the id may be abbreviated as for `get_run`.
+def load_model(
+    uri: str, *, trusted: Collection[str] = (), allow_pickle: bool = False, allow_code: bool = False
+) -> Any:
+    """The library's own object of a kept model, to predict with.
 
-    Nothing is unpickled: what a model consists of is made again only from types known to be safe, and
-    from those that you name in `trusted`. Raises `ModelError`, `RunNotFound`, `StoreError`.
+    uri: ``runs:/RUN_ID/model``, the id abbreviated as for `get_run`, or the path of a model's folder; what
+    MLflow wrote is read as well. Each file must be what was recorded.
+
+    Nothing is unpickled and no source is run: what a model consists of is made again only from types known
+    to be safe, and from those that you name in `trusted`. Of a source that you trust, `allow_pickle` lets
+    what is pickled be loaded, and `allow_code` what comes with Python source; both run what their author
+    wrote. Raises `ModelError`, `RunNotFound`, `StoreError`.
     """
-    from .loading import load_model as load
+    permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
+    return _loaded(uri, permissions).model
 
-    return load(_store(), uri, trusted)
+
+def load_predictor(
+    uri: str, *, trusted: Collection[str] = (), allow_pickle: bool = False, allow_code: bool = False
+) -> Predictor:
+    """The same model, asked as all are: `predict` with data that is brought into the model's signature.
+
+    The arguments are those of `load_model`, and so is what it raises.
+    """
+    return _loaded(uri, Permissions(trusted, pickle=allow_pickle, code=allow_code))
+
+
+def _loaded(uri: str, permissions: Permissions) -> Predictor:
+    from . import loading
+
+    return loading.load(loading.model_folder(_store, uri), permissions)
+
+
+def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[ModelDetails]) -> None:
+    """Write a model to a folder that is not there yet, in the form that `load_model` and MLflow read.
+
+    details: see `ActiveRun.log_model`. Raises `ModelError` for what cannot be kept, OSError.
+    """
+    from .saving import save
+
+    save(model, Path(path), details)
 
 
 def _store() -> Store:

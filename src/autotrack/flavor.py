@@ -1,11 +1,13 @@
-"""The contract between a model and its safe form on disk.
+"""The contract between a model and its form on disk.
 
 A flavor knows the models of one library. In the call that trained a model it *freezes* it: fast, in
 memory, so that what the model becomes later does not matter. Off the call it *converts* that into
-files which any loader can read without running what they say; `load` reads them again.
+files which any loader can read without running what they say, and *describes* them in the words of an
+`MLmodel` file; `load` reads them again, and `predict` asks the model as all models are asked.
 
-Flavors are found by entry point (`autotrack.flavors`), whose name is the library's top-level package:
-a model belongs to the first package among its classes, from its own upwards, that has a flavor.
+Flavors are found by entry point (`autotrack.flavors`). An entry point's name is the library's top-level
+package: a model belongs to the first package among its classes, from its own upwards, that has a flavor.
+Where `MLmodel` files name the flavor otherwise, as torch's is ``pytorch``, that name is an entry point too.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-Files = Mapping[str, bytes]
-"""A model's files, by their names below its path."""
+from .mlmodel.document import PYTHON_FUNCTION, Section
+from .mlmodel.folder import Files, ModelFolder
+
+__all__ = ["PYTHON_FUNCTION", "Files", "Flavor", "Frozen", "ModelFolder", "NotKept", "Permissions", "Section"]
 
 
 class NotKept(Exception):
@@ -28,20 +32,43 @@ class Frozen:
     """A model as it was at the end of the call.
 
     `data` belongs to nobody else. `file` is its name where it is in the safe form already; what has
-    none is for `Flavor.convert`, in a process of its own.
+    none is for `Flavor.convert`, in a process of its own. `packages` are the top-level packages whose
+    classes it is made of, where the flavor has seen them all.
     """
 
     data: bytes | bytearray | memoryview
     file: str | None = None
+    packages: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What the caller of a load allows beyond what is known to be safe.
+
+    trusted: types, by their dotted names, that a model may be made of. pickle: unpickle what is pickled,
+    which runs whatever its author wrote. code: run the Python source that is part of a model.
+    """
+
+    trusted: Collection[str] = ()
+    pickle: bool = False
+    code: bool = False
+
+
+NOTHING_MORE = Permissions()
 
 
 class Flavor(ABC):
-    """Freezes, converts and loads the models of one library; makes no use of it before it must.
+    """Freezes, converts, describes, loads and asks the models of one library; uses none before it must.
 
-    libraries: packages whose versions a model depends on, by the name of their module.
+    name: of its section in `MLmodel`.
+    libraries: packages whose versions a model depends on, by the name of their module; of those that a
+    model is not made of (`Frozen.packages`), only `needs` are among its requirements.
+    needs: modules of `libraries` without which no model of the flavor can be loaded.
     """
 
+    name: ClassVar[str]
     libraries: ClassVar[Mapping[str, str]] = {}
+    needs: ClassVar[Collection[str]] = ()
 
     @abstractmethod
     def freeze(self, model: Any, limit: int) -> Frozen:
@@ -54,10 +81,28 @@ class Flavor(ABC):
         """What `freeze` gave without a `file`, as files in the safe form. Raises `NotKept`."""
         raise NotImplementedError
 
-    @abstractmethod
-    def load(self, files: Files, kind: str, trusted: Collection[str]) -> Any:
-        """The model again, as an instance of the class named `kind`.
+    def outputs(self, model: Any) -> Any:
+        """An empty array of the type that the model's predictions have; None where that is not known.
 
-        Nothing is run that the files say: only types that this code knows are made, and those that
-        the caller names in `trusted`. Raises `ModelError`.
+        It is asked in the caller's time: by what the model says of itself, not by a prediction.
         """
+        return None
+
+    @abstractmethod
+    def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
+        """The sections of `MLmodel` for these files of a model whose class is `kind`, by their names.
+
+        That of `PYTHON_FUNCTION` holds what is the flavor's to say: `loader_module` and where the data is.
+        """
+
+    @abstractmethod
+    def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
+        """The model again.
+
+        Nothing is run that the files say, unless the caller permits it: only types that this code knows
+        are made. Raises `ModelError`.
+        """
+
+    def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
+        """The predictions for data that fits the signature. Raises what the library does."""
+        return model.predict(data, **params)

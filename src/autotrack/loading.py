@@ -1,19 +1,20 @@
-"""A model of a run as the live object it was: found, checked, and made again with nothing unpickled."""
+"""A model as the live object it was: found, checked, and made again with nothing unpickled."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
-from typing import Any
+from pathlib import Path
 
-from . import plugins
 from .errors import AutotrackError, ModelError
-from .flavor import Flavor
+from .flavor import Permissions
+from .flavors import flavor_in
 from .keeping.jobs import is_helpers
+from .mlmodel.folder import ModelFile, ModelFolder
+from .predictor import Predictor
 from .records import Model
 from .store import Run, Store
 
@@ -26,23 +27,47 @@ HELPER_WORKS = 600.0
 """Seconds that a conversion may take before a reader waits no longer: it yields to all that trains."""
 
 
-def load_model(store: Store, uri: str, trusted: Collection[str] = ()) -> Any:
-    """See `autotrack.load_model`."""
-    found = _URI.fullmatch(uri)
-    if found is None:
-        raise ModelError(f"{uri!r} is no model's address; write runs:/RUN_ID/model")
-    run, model = _kept(store, *found.groups())
-    flavor: Flavor = plugins.load(plugins.FLAVORS, model.flavor)()
+def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
+    """A model, ready to be asked. Raises `ModelError`."""
+    chosen = flavor_in(folder.flavors, folder.told)
+    versions = _versions(folder)
     try:
-        loaded = flavor.load(_files(run, model), model.kind, trusted)
+        loaded = chosen.load(folder, folder.section(chosen.name), permissions)
     except AutotrackError:
         raise
     except Exception as error:
+        made_with = ", ".join(f"{package} {version}" for package, version in versions.items())
         raise ModelError(
-            f"{uri} does not load ({type(error).__name__}: {error}); it was made with {_made_with(model)}"
+            f"{folder.told} does not load ({type(error).__name__}: {error}); it was made with "
+            f"{made_with or 'unknown versions'}"
         ) from error
-    _warn_of_other_versions(uri, model.facts.get("versions", {}))
-    return loaded
+    _warn_of_other_versions(folder.told, versions)
+    return Predictor(loaded, chosen, folder)
+
+
+def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
+    """The files behind an address: ``runs:/RUN_ID/PATH``, or a folder's path. Raises `ModelError`.
+
+    store: opens it, for an address that is looked up there.
+    """
+    if found := _URI.fullmatch(uri):
+        return _of_run(*_kept(store(), *found.groups()))
+    if Path(uri).is_dir():
+        return ModelFolder.at(Path(uri))
+    raise ModelError(f"{uri!r} is no model's address; write runs:/RUN_ID/model, or the path of its folder")
+
+
+def _of_run(run: Run, model: Model) -> ModelFolder:
+    prefix = f"{model.path}/"
+    files = {}
+    for artifact in run.artifacts:
+        if artifact.path.startswith(prefix):
+            try:
+                path = run.artifact(artifact.path)
+            except (KeyError, OSError) as error:
+                raise ModelError(f"{artifact.path} of run {run.id} is not to be had: {error}") from error
+            files[artifact.path.removeprefix(prefix)] = ModelFile(path, artifact.sha256)
+    return ModelFolder(files, f"runs:/{run.id}/{model.path}")
 
 
 def _kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
@@ -70,27 +95,13 @@ def _kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
         time.sleep(0.1)
 
 
-def _files(run: Run, model: Model) -> Mapping[str, bytes]:
-    """The model's files, each with the digest that was recorded. Raises `ModelError`."""
-    files = {}
-    prefix = f"{model.path}/"
-    for artifact in run.artifacts:
-        if artifact.path.startswith(prefix):
-            try:
-                data = run.artifact(artifact.path).read_bytes()
-            except (KeyError, OSError) as error:
-                raise ModelError(f"{artifact.path} of run {run.id} is not to be had: {error}") from error
-            if hashlib.sha256(data).hexdigest() != artifact.sha256:
-                raise ModelError(
-                    f"{artifact.path} of run {run.id} is not what was recorded: its sha256 differs"
-                )
-            files[artifact.path.removeprefix(prefix)] = data
-    return files
-
-
-def _made_with(model: Model) -> str:
-    versions = model.facts.get("versions", {})
-    return ", ".join(f"{package} {version}" for package, version in versions.items()) or "unknown versions"
+def _versions(folder: ModelFolder) -> Mapping[str, str]:
+    """What the model was made with, by package, as its requirements say."""
+    if "requirements.txt" not in folder.names:
+        return {}
+    lines = folder.read("requirements.txt").decode(errors="replace").splitlines()
+    pins = (line.partition("==") for line in lines)
+    return {name.strip(): version.strip() for name, equals, version in pins if equals}
 
 
 def _warn_of_other_versions(uri: str, versions: Mapping[str, str]) -> None:

@@ -44,11 +44,12 @@ from sklearn.svm import SVC
 from xgboost import XGBClassifier
 
 from autotrack.errors import ModelError
-from autotrack.flavor import NotKept
+from autotrack.flavor import Files, NotKept
 from autotrack.models.sklearn import FILE, PICKLED, SklearnFlavor
 from autotrack.models.trusted import TYPES
 
 from ..scripts import TIMEOUT
+from .folders import loaded
 
 X, Y = make_classification(80, 6, random_state=0)
 FRAME = pd.DataFrame({"n": X[:, 0], "c": np.where(X[:, 1] > 0, "x", "y")})
@@ -56,10 +57,14 @@ LIMIT = 64 << 20
 flavor = SklearnFlavor()
 
 
+def load(files: Files, trusted: tuple[str, ...] = ()) -> Any:
+    return loaded(flavor, files, {"serialization_format": "skops"}, trusted=trusted)
+
+
 def round_trip(model: Any, trusted: tuple[str, ...] = ()) -> Any:
     frozen = flavor.freeze(model, LIMIT)
     assert frozen.file is None
-    return flavor.load(flavor.convert(bytes(frozen.data)), "any", trusted)
+    return load(flavor.convert(bytes(frozen.data)), trusted)
 
 
 LR = LogisticRegression
@@ -201,7 +206,7 @@ def test_what_is_frozen_does_not_change_with_the_model() -> None:
     before = model.coef_.copy()
     frozen = flavor.freeze(model, LIMIT)
     model.coef_[:] = 0
-    loaded = flavor.load(flavor.convert(bytes(frozen.data)), "any", ())
+    loaded = load(flavor.convert(bytes(frozen.data)))
     assert (loaded.coef_ == before).all()
 
 
@@ -280,7 +285,7 @@ def test_a_type_that_is_not_known_is_not_made(forge: Any, module_and_name: str) 
     module, name = module_and_name.split()
     Own.called.clear()
     with pytest.raises(ModelError) as refusal:
-        flavor.load(forged(forge(module, name)), "any", ())
+        load(forged(forge(module, name)))
     assert f"{module}.{name}" in str(refusal.value)
     assert "trusted=" in str(refusal.value)
     assert Own.called == []
@@ -289,7 +294,7 @@ def test_a_type_that_is_not_known_is_not_made(forge: Any, module_and_name: str) 
 
 def test_a_type_that_the_caller_trusts_is_made() -> None:
     files = forged(lambda schema: None)
-    loaded = flavor.load(files, "any", ("somebody.Else",))
+    loaded = load(files, ("somebody.Else",))
     assert (loaded.predict(X) == LR().fit(X, Y).predict(X)).all()
 
 
@@ -299,7 +304,7 @@ def test_a_file_that_names_a_path_reaches_nothing(entry: str) -> None:
         schema["content"]["content"]["coef_"]["file"] = entry
 
     with pytest.raises(Exception, match="etc/passwd"):
-        flavor.load(forged(change), "any", ())
+        load(forged(change))
 
 
 class Bomb:
@@ -317,14 +322,14 @@ def test_a_pickle_instead_of_an_array_is_not_read() -> None:
             bomb = pickle.dumps(Bomb())
             new.writestr(entry.filename, bomb if entry.filename.endswith(".npy") else old.read(entry))
     with pytest.raises(Exception, match=r"allow_pickle|[Pp]ickle"):
-        flavor.load({FILE: target.getvalue()}, "any", ())
+        load({FILE: target.getvalue()})
     assert not Path("pwned").exists()
 
 
 @pytest.mark.parametrize("data", [pickle.dumps(Bomb()), b"", b"PK\x03\x04 no more"])
 def test_what_is_no_skops_file_is_not_read(data: bytes) -> None:
     with pytest.raises(zipfile.BadZipFile):
-        flavor.load({FILE: data}, "any", ())
+        load({FILE: data})
     assert not Path("pwned").exists()
 
 
@@ -333,7 +338,7 @@ def test_a_file_that_unpacks_to_a_flood_is_not_unpacked() -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("schema.json", b" " * (64 << 20))
     with pytest.raises(ModelError, match="100 times"):
-        flavor.load({FILE: target.getvalue()}, "any", ())
+        load({FILE: target.getvalue()})
 
 
 def test_every_trusted_name_is_one_of_the_library_it_stands_in() -> None:

@@ -10,19 +10,25 @@ import xgboost
 from sklearn.datasets import make_classification
 
 from autotrack.errors import ModelError
-from autotrack.flavor import NotKept
+from autotrack.flavor import Files, NotKept
 from autotrack.models.xgboost import CLASSES, FILE, XgboostFlavor
+
+from .folders import loaded
 
 X, Y = make_classification(80, 6, random_state=0)
 LIMIT = 64 << 20
 flavor = XgboostFlavor()
 
 
+def load(files: Files, kind: str) -> Any:
+    return loaded(flavor, files, {"model_class": kind})
+
+
 def round_trip(model: Any) -> Any:
     kind = type(model)
     frozen = flavor.freeze(model, LIMIT)
     assert frozen.file == FILE
-    return flavor.load({FILE: bytes(frozen.data)}, f"{kind.__module__}.{kind.__qualname__}", ())
+    return load({FILE: bytes(frozen.data)}, f"{kind.__module__}.{kind.__qualname__}")
 
 
 ESTIMATORS = [name for name in CLASSES if name not in ("Booster", "XGBRanker")]
@@ -89,15 +95,15 @@ def test_a_model_above_the_limit_is_not_kept() -> None:
 )
 def test_no_other_class_is_made(kind: str) -> None:
     with pytest.raises(ModelError, match="no class of XGBoost's own"):
-        flavor.load({FILE: b""}, kind, ())
+        load({FILE: b""}, kind)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"no model at all", b"\x80\x04."])
 def test_what_is_no_model_is_an_error(data: bytes) -> None:
     with pytest.raises(Exception):  # noqa: B017  XGBoost's own
-        flavor.load({FILE: data}, "xgboost.core.Booster", ())
+        load({FILE: data}, "xgboost.core.Booster")
 
 
 def test_a_file_is_not_taken_for_a_path() -> None:
     with pytest.raises(ModelError, match="has no file"):
-        flavor.load({"/etc/passwd": b""}, "xgboost.core.Booster", ())
+        load({"/etc/passwd": b""}, "xgboost.core.Booster")

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -21,7 +22,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from .. import artifacts, exporting, plugins
 from .. import semconv as sc
 from ..artifacts import Blob
-from ..flavor import NotKept
+from ..flavor import Files, Flavor, NotKept, Section
+from ..mlmodel.composing import Recorded, composed
 from ..options import Options
 from ..recording.recorder import artifact_facts
 from ..recording.report import Report
@@ -61,7 +63,7 @@ class Helper:
         self._spans = SpanFactory(resource, context.version, self._ended.append, writer)
         options = Options(**{**context.options, "exporters": tuple(context.options["exporters"])})
         self._exporters = exporting.exporters(options, writer, Report())
-        self._known: dict[str, Mapping[str, Blob]] = {}
+        self._known: dict[str, _Converted] = {}
 
     def convert(self, job: Job) -> str | None:
         """Store one model. The reason why not, if it could not be."""
@@ -93,15 +95,30 @@ class Helper:
         """The model's files, stored. Raises `NotKept`, OSError or whatever the library does."""
         digest = hashlib.sha256(job.data).hexdigest()
         if digest not in self._known:
-            flavor = plugins.load(plugins.FLAVORS, job.entry.flavor)()
-            files = flavor.convert(job.data)
-            self._known[digest] = {name: artifacts.put(data, self._folders) for name, data in files.items()}
-        return self._known[digest]
+            flavor: Flavor = plugins.load(plugins.FLAVORS, job.entry.flavor)()
+            files = flavor.convert(bytes(job.data))
+            sections = flavor.describe(files, job.entry.kind)
+            self._known[digest] = _Converted(self._stored(files), sections)
+        known = self._known[digest]
+        own = {name: Recorded(blob.sha256, blob.size) for name, blob in known.blobs.items()}
+        beside = composed(own, known.sections, job.identity, job.described, job.packages)
+        return {**known.blobs, **self._stored(beside)}
+
+    def _stored(self, files: Files) -> Mapping[str, Blob]:
+        return {name: artifacts.put(data, self._folders) for name, data in files.items()}
 
     def _export(self) -> None:
         for exporter in self._exporters:
             exporter.export(self._ended)
         self._ended.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """A model's own files, stored, and what its flavor says of them."""
+
+    blobs: Mapping[str, Blob]
+    sections: Mapping[str, Section]
 
 
 def _segment(job: Job) -> Segment:

@@ -7,10 +7,11 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 from .. import semconv as sc
+from ..mlmodel.composing import Described, Identity
 
 MOST_HELPERS = 1 << 16
 """How many helpers a process may have, one after the other."""
@@ -19,8 +20,9 @@ _HEADER = struct.Struct("<Q")  # length of the JSON that tells what follows
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a model as soon as it is frozen."""
+    """What is known of a model as soon as it is frozen; `id` is its own, 32 hex characters."""
 
+    id: str
     path: str
     flavor: str
     kind: str
@@ -28,11 +30,12 @@ class Entry:
 
     def facts(self, state: str, **more: Any) -> dict[str, str]:
         """What a `model` span tells of it; `state` is pending, kept or refused."""
+        told = {"state": state, "id": self.id, "versions": dict(self.versions), **more}
         return {
             sc.MODEL_PATH: self.path,
             sc.MODEL_FLAVOR: self.flavor,
             sc.MODEL_CLASS: self.kind,
-            sc.MODEL_FACTS: json.dumps({"state": state, "versions": dict(self.versions), **more}),
+            sc.MODEL_FACTS: json.dumps(told),
         }
 
 
@@ -40,7 +43,8 @@ class Entry:
 class Job:
     """A frozen model, and the run it belongs to: `time` is unix ns, the ids are OpenTelemetry's.
 
-    `origin` is the asker's own, and stays with it.
+    `packages` are the modules its requirements are inferred from. `origin` is the asker's own, and stays
+    with it.
     """
 
     entry: Entry
@@ -50,7 +54,14 @@ class Job:
     span_id: int
     time: int
     data: bytes | bytearray | memoryview
+    packages: Sequence[str] = ()
+    described: Described = field(default_factory=Described)
     origin: Any = None
+
+    @property
+    def identity(self) -> Identity:
+        """Which model it is."""
+        return Identity(self.entry.id, self.entry.kind, self.time, self.run, self.entry.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ def pack(context: Context, jobs: Sequence[Job]) -> BinaryIO:
     try:
         told = {"context": asdict(context), "jobs": [_told(job) for job in jobs]}
         text = json.dumps(told).encode()
-        for part in (_HEADER.pack(len(text)), text, *(job.data for job in jobs)):
+        for part in (_HEADER.pack(len(text)), text, *(part for job in jobs for part in _parts(job))):
             file.write(part)
         file.flush()
     except BaseException:
@@ -96,14 +107,27 @@ def unpack(file: BinaryIO) -> tuple[Context, Iterator[Job]]:
     return Context(**told["context"]), (_job(facts, file) for facts in told["jobs"])
 
 
+def _parts(job: Job) -> Sequence[bytes | bytearray | memoryview]:
+    return [job.data, *job.described.extra.values()]
+
+
 def _told(job: Job) -> dict[str, Any]:
     facts = {name: getattr(job, name) for name in ("run", "segment", "trace_id", "span_id", "time")}
-    return {**facts, "entry": asdict(job.entry), "size": memoryview(job.data).nbytes}
+    return {
+        **facts,
+        "entry": asdict(job.entry),
+        "size": memoryview(job.data).nbytes,
+        "packages": [*job.packages],
+        "described": asdict(replace(job.described, extra={})),
+        "extra": {name: len(data) for name, data in job.described.extra.items()},
+    }
 
 
 def _job(facts: dict[str, Any], file: BinaryIO) -> Job:
     data = file.read(facts.pop("size"))
-    return Job(**{**facts, "entry": Entry(**facts["entry"])}, data=data)
+    extra = {name: file.read(size) for name, size in facts.pop("extra").items()}
+    described = Described(**{**facts.pop("described"), "extra": extra})
+    return Job(**{**facts, "entry": Entry(**facts["entry"])}, data=data, described=described)
 
 
 def _nameless_file() -> BinaryIO:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .. import plugins
 from .. import semconv as sc
-from ..errors import AutotrackError
 from ..flavor import Flavor, Frozen, NotKept
+from ..flavors import flavor_of, versions_of
+from ..mlmodel.composing import Described, Recorded, composed
 from ..recording.companion import Companion
+from ..recording.model_details import ModelDetails, described
 from ..recording.spans import new_writer
 from .jobs import Context, Entry, Job
 
@@ -52,24 +51,28 @@ class Keeper(Companion):
 
     # --- in the caller ---------------------------------------------------------------------------
 
-    def keep(self, segment: Segment, model: Any, path: str) -> None:
+    def keep(self, segment: Segment, model: Any, path: str, details: ModelDetails) -> None:
         """Freeze the model, which may change from now on; the rest comes later."""
         kind = type(model)
-        entry = Entry(path, "", f"{kind.__module__}.{kind.__qualname__}", {})
+        entry = Entry(os.urandom(16).hex(), path, "", f"{kind.__module__}.{kind.__qualname__}", {})
         try:
-            name, flavor = _flavor_of(kind)
-            entry = replace(entry, flavor=name, versions=_versions(flavor))
+            name, flavor = flavor_of(kind)
+            entry = replace(entry, flavor=name)
             if self._bytes > MOST_WAITING:
                 raise NotKept(f"more than {MOST_WAITING >> 30} GiB of models wait to be converted")
             frozen = flavor.freeze(model, self._recorder.options.model_max_bytes)
+            told = described(details, flavor.outputs(model))
         except NotKept as refusal:
             return self._refuse(segment, entry, str(refusal))
+        packages = {*flavor.needs, *frozen.packages}
+        entry = replace(entry, versions=versions_of(flavor, packages))
+        job = _job(segment, entry, frozen, packages, told)
         if frozen.file is not None:
-            return self._recorder.push(functools.partial(self._store, segment, entry, frozen))
+            return self._recorder.push(functools.partial(self._store, job, flavor, frozen.file))
         self._recorder.told(
             segment, sc.SpanType.MODEL, entry.facts("pending", converter=self._converter_name)
         )
-        return self._recorder.push(functools.partial(self._queue, _job(segment, entry, frozen)))
+        return self._recorder.push(functools.partial(self._queue, job))
 
     def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
         self._recorder.report.skip(f"model {entry.path!r}: {reason}")
@@ -77,13 +80,18 @@ class Keeper(Companion):
 
     # --- in the flusher --------------------------------------------------------------------------
 
-    def _store(self, segment: Segment, entry: Entry, frozen: Frozen) -> None:
+    def _store(self, job: Job, flavor: Flavor, file: str) -> None:
         """What is in the safe form already needs no helper."""
-        data = bytes(frozen.data)
-        problem = self._recorder.store_artifact(segment, data, f"{entry.path}/{frozen.file}")
-        facts = {"reason": problem} if problem else {"files": [frozen.file], "size": len(data)}
-        state = "refused" if problem else "kept"
-        self._recorder.told(segment, sc.SpanType.MODEL, entry.facts(state, **facts))
+        own = {file: bytes(job.data)}
+        sections = flavor.describe(own, job.entry.kind)
+        recorded = {file: Recorded.of(own[file])}
+        files = {**own, **composed(recorded, sections, job.identity, job.described, job.packages)}
+        for name, data in files.items():
+            if problem := self._recorder.store_artifact(job.origin, data, f"{job.entry.path}/{name}"):
+                return self._refuse(job.origin, job.entry, problem)
+        size = sum(map(len, files.values()))
+        facts = job.entry.facts("kept", files=[*files], size=size)
+        return self._recorder.told(job.origin, sc.SpanType.MODEL, facts)
 
     def _queue(self, job: Job) -> None:
         if not self._waiting:
@@ -154,7 +162,7 @@ class Keeper(Companion):
         self._start_afresh()
 
 
-def _job(segment: Segment, entry: Entry, frozen: Frozen) -> Job:
+def _job(segment: Segment, entry: Entry, frozen: Frozen, packages: Collection[str], told: Described) -> Job:
     span = segment.span.get_span_context()
     return Job(
         entry=entry,
@@ -164,29 +172,7 @@ def _job(segment: Segment, entry: Entry, frozen: Frozen) -> Job:
         span_id=span.span_id,
         time=segment.now() + 1,  # later than what says that it is pending
         data=frozen.data,
+        packages=sorted(packages),
+        described=told,
         origin=segment,
     )
-
-
-def _flavor_of(kind: type) -> tuple[str, Flavor]:
-    """The flavor of the first package among the class and its bases that has one. Raises `NotKept`."""
-    for base in kind.__mro__:
-        name = base.__module__.partition(".")[0]
-        if name in plugins.names(plugins.FLAVORS):
-            try:
-                return name, _flavor(name)
-            except AutotrackError as error:
-                raise NotKept(str(error)) from error
-    raise NotKept(f"no flavor takes a {kind.__module__}.{kind.__qualname__}")
-
-
-@cache
-def _flavor(name: str) -> Flavor:
-    made: Flavor = plugins.load(plugins.FLAVORS, name)()
-    return made
-
-
-def _versions(flavor: Flavor) -> dict[str, str]:
-    """Of the libraries that are loaded: only those can be part of the model."""
-    modules = {package: sys.modules.get(module) for module, package in flavor.libraries.items()}
-    return {package: str(module.__version__) for package, module in modules.items() if module is not None}

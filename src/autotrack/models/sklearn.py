@@ -1,25 +1,30 @@
-"""scikit-learn: frozen by pickle, which never leaves our own processes, and kept in skops' format."""
+"""scikit-learn: frozen by pickle, which never leaves our own processes, and kept in skops' format.
+
+What MLflow pickled is read too, by whoever permits that.
+"""
 
 from __future__ import annotations
 
 import io
 import pickle
 import sys
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import cache
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from .._patching.wrappers import PatchedFunction, PatchedMethod
 from ..errors import ModelError
-from ..flavor import Files, Flavor, Frozen, NotKept
+from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from .pickled import unpickled
 
 FILE = "model.skops"
 INSTALL = "pip install 'autotrack[sklearn]'"
-_STANDARD = "abc builtins collections copyreg datetime decimal enum fractions functools numbers operator"
-_IN_C = "_codecs _operator"
-_LIBRARIES = "joblib lightgbm numpy pandas scipy sklearn xgboost"
-PICKLED = frozenset(f"{_STANDARD} {_IN_C} {_LIBRARIES}".split())
+_STANDARD = {
+    *("abc", "builtins", "collections", "copyreg", "datetime", "decimal", "enum", "fractions", "functools"),
+    *("numbers", "operator", "_codecs", "_operator"),
+}
+PICKLED = _STANDARD | {"joblib", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "xgboost"}
 """Packages whose classes are pickled: the code that pickling runs is theirs, never a user's."""
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, PatchedFunction, PatchedMethod)
 """Those that we patched pickle as what they stand for."""
@@ -32,19 +37,22 @@ MOST_EXPANDED = 100
 class SklearnFlavor(Flavor):
     """See `Flavor`. Estimators of scikit-learn, and of its kin as far as skops can hold them."""
 
+    name = "sklearn"
     libraries = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "xgboost": "xgboost"}
+    needs = ("sklearn", "numpy", "scipy", "skops")
 
     def freeze(self, model: Any, limit: int) -> Frozen:
         if not _is_skops_there():
             raise NotKept(f"skops is not installed: {INSTALL}")
         file = _Limited(limit)
+        pickler = _Pickler(file, protocol=5)
         try:
-            _Pickler(file, protocol=5).dump(model)
+            pickler.dump(model)
         except NotKept:
             raise
         except Exception as error:
             raise NotKept(f"it cannot be pickled ({type(error).__name__}: {error})") from error
-        return Frozen(file.getbuffer())
+        return Frozen(file.getbuffer(), packages=frozenset(pickler.packages & PICKLED - _STANDARD))
 
     def convert(self, data: bytes) -> Files:
         skops_io = _light_skops()
@@ -54,24 +62,53 @@ class SklearnFlavor(Flavor):
         except Exception as error:
             raise NotKept(f"skops cannot hold it ({error})") from error
 
-    def load(self, files: Files, kind: str, trusted: Collection[str]) -> Any:
+    def outputs(self, model: Any) -> Any:
+        """Of a classifier its classes' type, of a clustering its labels'."""
+        import numpy as np  # scikit-learn has loaded it
+
+        known = vars(model)
+        classes = known.get("classes_")
+        if isinstance(classes, np.ndarray) and classes.dtype.kind in "biufUO":
+            return classes[:1]
+        if isinstance(labels := known.get("labels_"), np.ndarray):
+            return labels[:1]
+        return None
+
+    def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
+        skops_io = _light_skops()
+        import sklearn
+
+        ours = {
+            "code": None,
+            "pickled_model": FILE,
+            "serialization_format": "skops",
+            "sklearn_version": sklearn.__version__,
+            "skops_trusted_types": sorted(skops_io.get_untrusted_types(data=files[FILE])),
+        }
+        generic = {"loader_module": "mlflow.sklearn", "model_path": FILE, "predict_fn": "predict"}
+        return {self.name: ours, PYTHON_FUNCTION: generic}
+
+    def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
+        """Of what the section says of itself, only which file it is and what its format claims to be."""
+        data = folder.read(str(section.get("pickled_model", FILE)))
+        written_by = section.get("serialization_format", "pickle")  # as MLflow has it
+        if written_by != "skops":
+            return unpickled(data, folder.told, permissions)
         if not _is_skops_there():
             raise ModelError(f"skops is not installed: {INSTALL}")
         import skops.io
 
         from .trusted import TYPES
 
-        if FILE not in files:
-            raise ModelError(f"the model has no file {FILE}")
-        data = files[FILE]
         _refuse_bomb(data)
-        unknown = sorted({*skops.io.get_untrusted_types(data=data)} - TYPES - {*trusted})
+        trusted = TYPES | {*permissions.trusted}
+        unknown = sorted({*skops.io.get_untrusted_types(data=data)} - trusted)
         if unknown:
             raise ModelError(
                 f"the model holds types that are not known to be safe: {', '.join(unknown)}; if you trust "
                 f"where it comes from: load_model(…, trusted={unknown})"
             )
-        return skops.io.loads(data, trusted=[*TYPES, *trusted])
+        return skops.io.loads(data, trusted=[*trusted])
 
 
 @cache
@@ -97,6 +134,8 @@ def _light_skops() -> Any:
 def _refuse_bomb(data: bytes) -> None:
     import zipfile
 
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ModelError("the model's file is not in skops' format, though it says so")
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         if sum(entry.file_size for entry in file.infolist()) > MOST_EXPANDED * len(data):
             raise ModelError(f"{FILE} would grow more than {MOST_EXPANDED} times when it is unpacked")
@@ -121,6 +160,7 @@ class _Pickler(pickle.Pickler):
     def __init__(self, file: Any, protocol: int) -> None:
         super().__init__(file, protocol)
         self._known: set[type] = set()  # most objects of a model are of few classes
+        self.packages: set[str] = set()
 
     def reducer_override(self, item: Any) -> Any:
         kind = type(item)
@@ -129,10 +169,12 @@ class _Pickler(pickle.Pickler):
         is_named = kind in _FUNCTIONS or kind.__name__ == _COMPILED or issubclass(kind, type)
         owner = item if is_named else kind
         module = owner.__module__ or "builtins"  # bound methods of C types have none
-        if module.partition(".")[0] not in PICKLED:
+        package = module.partition(".")[0]
+        if package not in PICKLED:
             raise NotKept(
                 f"it holds {module}.{owner.__qualname__}: only known libraries' code is run to keep it"
             )
+        self.packages.add(package)
         if not is_named:
             self._known.add(kind)
         return NotImplemented

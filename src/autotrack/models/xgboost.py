@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ModelError
-from ..flavor import Files, Flavor, Frozen, NotKept
+from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
 
 FILE = "model.ubj"
 CLASSES = (
@@ -23,7 +23,9 @@ CLASSES = (
 class XgboostFlavor(Flavor):
     """See `Flavor`. An estimator keeps what it predicts with; its settings are params of the run."""
 
-    libraries = {"xgboost": "xgboost"}
+    name = "xgboost"
+    libraries = {"xgboost": "xgboost", "numpy": "numpy"}
+    needs = ("xgboost",)
 
     def freeze(self, model: Any, limit: int) -> Frozen:
         kind = type(model)
@@ -35,15 +37,44 @@ class XgboostFlavor(Flavor):
             raise NotKept(f"it has {len(data):,} bytes, more than model_max_bytes ({limit:,})")
         return Frozen(data, FILE)
 
-    def load(self, files: Files, kind: str, trusted: Collection[str]) -> Any:
+    def outputs(self, model: Any) -> Any:
+        """Of a classifier its classes' type, of everything else float32."""
+        import numpy as np  # XGBoost has loaded it
+
+        if type(model).__name__ in ("XGBClassifier", "XGBRFClassifier"):
+            return model.classes_[:1]
+        return np.empty(0, np.float32)
+
+    def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
         import xgboost
 
+        ours = {
+            "code": None,
+            "data": FILE,
+            "model_class": kind,
+            "model_format": "ubj",
+            "xgb_version": xgboost.__version__,
+        }
+        return {self.name: ours, PYTHON_FUNCTION: {"loader_module": "mlflow.xgboost", "data": FILE}}
+
+    def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
+        import xgboost
+
+        kind = str(section.get("model_class", "xgboost.core.Booster"))
         name = kind.rpartition(".")[2]
         if name not in CLASSES or not kind.startswith("xgboost."):
             raise ModelError(f"{kind} is no class of XGBoost's own")
-        data = files.get(FILE, b"")
-        if not data.startswith(b"{"):  # of no bytes at all XGBoost dies
-            raise ModelError(f"the model has no file {FILE}, or one that is no UBJSON")
+        data = folder.read(str(section.get("data", FILE)))
+        if not data.startswith(b"{"):  # of no bytes at all XGBoost dies; JSON and UBJSON begin alike
+            raise ModelError(f"{folder.told} has no file {FILE}, or one that is neither UBJSON nor JSON")
         model = getattr(xgboost, name)()
         model.load_model(bytearray(data))
         return model
+
+    def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
+        """A booster takes no arrays, only its own matrices."""
+        import xgboost
+
+        if isinstance(model, xgboost.Booster) and not isinstance(data, xgboost.DMatrix):
+            data = xgboost.DMatrix(data)
+        return model.predict(data, **params)

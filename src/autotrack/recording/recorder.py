@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..artifacts import Blob
     from ..options import Options
+    from .model_details import ModelDetails
     from .tables import Row
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class Recorder:
         self.companions: Sequence[Companion] = (self.ranks,)
         self.resumed_id: str | None = None
         """Of the run that the environment says the first one of this process goes on with."""
-        self.keep_model: Callable[[Segment, Any, str], None] = lambda segment, model, path: None
+        self.keep_model: Callable[[Segment, Any, str, ModelDetails], None] = lambda *_: None
         self._make_exporters = exporters
         self._artifact_folders = artifact_folders
         self._resource = resource

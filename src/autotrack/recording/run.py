@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -29,6 +29,7 @@ from .segments import Fit, Segment
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .model_details import ModelDetails
     from .recorder import Recorder
 
 T = TypeVar("T", bound=Scalar)
@@ -230,15 +231,17 @@ class ActiveRun:
         )
 
     @never_raises
-    def log_model(self, model: Any, name: str = "model") -> None:
+    def log_model(self, model: Any, name: str = "model", **details: Unpack[ModelDetails]) -> None:
         """Keep a model as it is now, in a form that loads without running code: see `load_model`.
+
+        details: `inputs`, `outputs`, `input_example`, `requirements`, `metadata`, see `ModelDetails`.
 
         What cannot be kept so (a class of your own inside it, more than `model_max_bytes`) is one line
         in the log, and its reason stands with the run.
         """
         self.begin_if_new()
         if self._segment and not self.is_muted:
-            self._recorder.keep_model(self._segment, model, values.text(name))
+            self._recorder.keep_model(self._segment, model, values.text(name), details)
 
     @never_raises
     def log_dataset(self, data: Any, name: str = "train", y: Any = None, *, role: str | None = None) -> None:

@@ -1,0 +1,125 @@
+"""A model's files, wherever they lie, as a flavor reads them: each is what was recorded, or an error."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import ModelError
+from . import document
+from .document import Section
+
+Files = Mapping[str, bytes]
+"""A model's files, by their names below its path."""
+OURS = "autotrack"
+"""The section in which autotrack itself tells of a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """Where a file lies, and the sha256 that was recorded of it, if one was."""
+
+    path: Path
+    sha256: str | None = None
+
+
+class ModelFolder:
+    """The files of one model by their names below it; `told` is what errors call the model."""
+
+    def __init__(self, files: Mapping[str, ModelFile], told: str) -> None:
+        self._files = files
+        self.told = told
+
+    @classmethod
+    def at(cls, path: Path) -> ModelFolder:
+        """What lies in a folder; a link is followed only to what lies there too. Raises `ModelError`."""
+        root = path.resolve()
+        if not (root / document.FILE).is_file():
+            raise ModelError(f"{path} is no model: it has no file {document.FILE}")
+        files = {}
+        for parent, _, names in os.walk(root):
+            for name in names:
+                file = Path(parent, name)
+                if not file.resolve().is_relative_to(root) or not file.is_file():
+                    raise ModelError(f"{file} leads out of the model's folder")
+                files[file.relative_to(root).as_posix()] = ModelFile(file)
+        bare = cls(files, str(path))
+        recorded = bare.section(OURS).get("files", {})
+        if missing := sorted(recorded.keys() - files.keys()):
+            raise ModelError(f"{path} lacks {', '.join(missing)}, which {document.FILE} names")
+        checked = {
+            name: ModelFile(file.path, recorded.get(name, {}).get("sha256")) for name, file in files.items()
+        }
+        return cls(checked, str(path))
+
+    @property
+    def names(self) -> list[str]:
+        """Of all files."""
+        return list(self._files)
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """What its `MLmodel` file says; {} for a model that has none. Raises `ModelError`."""
+        return document.parse(self.read(document.FILE)) if document.FILE in self._files else {}
+
+    @property
+    def flavors(self) -> Mapping[str, Section]:
+        """The sections of its `MLmodel` file, by flavor."""
+        found: Mapping[str, Section] = self.document.get("flavors", {})
+        return found
+
+    def section(self, flavor: str) -> Section:
+        """What its `MLmodel` file says of a flavor; {} if it has none such."""
+        return self.flavors.get(flavor, {})
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes, as they were recorded. Raises `ModelError`."""
+        file = self._file(name)
+        try:
+            data = file.path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{name} of {self.told} is not to be had: {error}") from error
+        if file.sha256 and hashlib.sha256(data).hexdigest() != file.sha256:
+            raise ModelError(f"{name} of {self.told} is not what was recorded: its sha256 differs")
+        return data
+
+    def below(self, name: str) -> list[str]:
+        """The names of a file, or of all files in a folder of that name."""
+        return [known for known in self._files if known == name or known.startswith(f"{name.rstrip('/')}/")]
+
+    @contextmanager
+    def on_disk(self, *names: str) -> Iterator[Path]:
+        """A folder with the files below these names, or with all: for libraries that read paths.
+
+        It is a copy of checked bytes, and gone afterwards.
+        """
+        with tempfile.TemporaryDirectory(prefix="autotrack-model-") as root:
+            wanted = [known for name in names for known in self.below(name)] if names else self.names
+            self.copy_to(Path(root), wanted)
+            yield Path(root)
+
+    def copy_to(self, root: Path, names: list[str] | None = None) -> None:
+        """Write checked copies of files below a folder that exists. Raises `ModelError`, OSError."""
+        for name in self.names if names is None else names:
+            _refuse_ways_out(name)
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.read(name))
+
+    def _file(self, name: str) -> ModelFile:
+        if name not in self._files:
+            raise ModelError(f"{self.told} has no file {name!r}; it has {', '.join(sorted(self._files))}")
+        return self._files[name]
+
+
+def _refuse_ways_out(name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise ModelError(f"a model's file cannot be named {name!r}")

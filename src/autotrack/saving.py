@@ -1,0 +1,64 @@
+"""A model written to a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError
+from .flavor import Files, Frozen, NotKept
+from .flavors import flavor_of
+from .mlmodel.composing import Identity, Recorded, composed
+from .recording.model_details import ModelDetails, described
+
+MOST_BYTES = 1 << 40
+"""There is no limit but the disk's, for what somebody asks for."""
+
+
+def save(model: Any, path: Path, details: ModelDetails) -> None:
+    """See `autotrack.save_model`. The folder is there whole, or not at all."""
+    files = _files(model, details)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        hidden.chmod(0o777 & ~_umask())
+        for name, data in files.items():
+            target = hidden / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if path.exists():
+            raise ModelError(f"{path} is there already; a model is written to a folder of its own")
+        hidden.rename(path)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+
+
+def _files(model: Any, details: ModelDetails) -> Files:
+    kind = type(model)
+    try:
+        _, flavor = flavor_of(kind)
+        frozen: Frozen = flavor.freeze(model, MOST_BYTES)
+        data = bytes(frozen.data)
+        own = flavor.convert(data) if frozen.file is None else {frozen.file: data}
+        identity = Identity(os.urandom(16).hex(), f"{kind.__module__}.{kind.__qualname__}", time.time_ns())
+        sections = flavor.describe(own, identity.kind)
+        told = described(details, flavor.outputs(model))
+    except NotKept as refusal:
+        raise ModelError(f"the model cannot be saved: {refusal}") from refusal
+    recorded = {name: Recorded.of(part) for name, part in own.items()}
+    return {**own, **composed(recorded, sections, identity, told, {*flavor.needs, *frozen.packages})}
+
+
+def _umask() -> int:
+    """The process's; the system tells it only by setting another."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
