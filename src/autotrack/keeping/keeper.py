@@ -66,13 +66,13 @@ class Keeper(Companion):
             return self._refuse(segment, entry, str(refusal))
         packages = {*flavor.needs, *frozen.packages}
         entry = replace(entry, versions=versions_of(flavor, packages))
+        if frozen.file is None:
+            pending = entry.facts("pending", converter=self._converter_name)
+            self._recorder.told(segment, sc.SpanType.MODEL, pending)
         job = _job(segment, entry, frozen, packages, told)
-        if frozen.file is not None:
-            return self._recorder.push(functools.partial(self._store, job, flavor, frozen.file))
-        self._recorder.told(
-            segment, sc.SpanType.MODEL, entry.facts("pending", converter=self._converter_name)
-        )
-        return self._recorder.push(functools.partial(self._queue, job))
+        if frozen.file is None:
+            return self._recorder.push(functools.partial(self._queue, job))
+        return self._recorder.push(functools.partial(self._store, job, flavor, frozen.file))
 
     def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
         self._recorder.report.skip(f"model {entry.path!r}: {reason}")
