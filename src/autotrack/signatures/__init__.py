@@ -1,0 +1,25 @@
+"""Signatures: what a model takes and gives, in MLflow's words and form, and data made to fit it."""
+
+from ..errors import SchemaError
+from .codec import from_mlmodel, to_mlmodel
+from .infer import infer, infer_schema
+from .types import Array, Column, DataType, Map, Object, Param, Property, Schema, Signature, Tensor, Type
+
+__all__ = [
+    "Array",
+    "Column",
+    "DataType",
+    "Map",
+    "Object",
+    "Param",
+    "Property",
+    "Schema",
+    "SchemaError",
+    "Signature",
+    "Tensor",
+    "Type",
+    "from_mlmodel",
+    "infer",
+    "infer_schema",
+    "to_mlmodel",
+]
