@@ -2,6 +2,7 @@
 
 from ..errors import SchemaError
 from .codec import from_mlmodel, to_mlmodel
+from .enforce import enforce, enforce_params
 from .infer import infer, infer_schema
 from .types import Array, Column, DataType, Map, Object, Param, Property, Schema, Signature, Tensor, Type
 
@@ -18,6 +19,8 @@ __all__ = [
     "Signature",
     "Tensor",
     "Type",
+    "enforce",
+    "enforce_params",
     "from_mlmodel",
     "infer",
     "infer_schema",

@@ -1,0 +1,131 @@
+"""Arrays made to fit a schema's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SchemaError
+from ..options import did_you_mean
+from .casting import Misfit, cast
+from .libraries import library_of
+from .types import Schema, Tensor
+
+
+def enforce_tensors(schema: Schema, data: Any) -> Any:
+    """A numpy array, or a dict of them where the tensors have names; see `enforce`."""
+    if not schema.names:
+        if isinstance(data, Mapping):
+            raise SchemaError(f"a dict is no tensor; the model takes one, {schema}")
+        return _fit(schema.tensors[0], data)
+    parts = _parts(schema, data)
+    return {t.name: _fit(t, parts[t.name]) for t in schema.tensors}
+
+
+def _parts(schema: Schema, data: Any) -> Mapping[Any, Any]:
+    """The data of each tensor by its name; what is alone needs none."""
+    if isinstance(data, Mapping):
+        parts, names = data, list(map(str, data))
+    elif _is_table(data):
+        names = [str(name) for name in getattr(data, "columns", ())] or [str(n) for n in data.schema.names]
+        parts = {name: data[name] for name in schema.names if name in names}
+    elif len(schema) == 1:
+        return {schema.names[0]: data}
+    else:
+        raise SchemaError(f"a {type(data).__name__} is no dict; the model takes tensors by name: {schema}")
+    for name in schema.names:
+        if name not in parts:
+            raise SchemaError(f"tensor {name!r} is missing{did_you_mean(str(name), names)}", name)
+    return parts
+
+
+def _is_table(data: Any) -> bool:
+    library = library_of(data)
+    return library in ("pandas", "polars", "pyarrow") and (
+        hasattr(data, "columns") or hasattr(data, "schema")
+    )
+
+
+def _fit(tensor: Tensor, data: Any) -> Any:
+    shown = "the tensor" if tensor.name is None else f"tensor {tensor.name!r}"
+    try:
+        if library_of(data) == "scipy":
+            return _fit_sparse(tensor, data)
+        array = _array(data, np.dtype(tensor.dtype))
+        _check_shape(tensor, array.shape)
+        return cast(array, np.dtype(tensor.dtype))
+    except Misfit as error:
+        at = f" at {list(error.index)}" if error.index else ""
+        raise SchemaError(f"{shown}{at}: {error.problem}", tensor.name) from None
+
+
+def _fit_sparse(tensor: Tensor, data: Any) -> Any:
+    """Stays sparse: who trained on such data may have no room for the dense."""
+    _check_shape(tensor, data.shape)
+    have, want = data.dtype, np.dtype(tensor.dtype)
+    if have == want:
+        return data
+    if not np.can_cast(have, want):
+        raise Misfit(f"{have}, not {want}; convert it by .astype if that loses nothing that matters")
+    return data.astype(want)
+
+
+def _check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
+    fits = len(shape) == len(tensor.shape) and all(
+        want in (-1, have) for have, want in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise Misfit(f"its shape is {shape}, not {tensor.shape}")
+
+
+def _array(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
+    library = library_of(data)
+    if library == "torch":
+        data = data.detach().cpu()
+        data = data.float() if str(data.dtype) == "torch.bfloat16" else data
+    if library == "pyarrow" and hasattr(data, "schema"):
+        return np.column_stack([_array(column, wanted) for column in data.columns])
+    if library in ("pandas", "polars", "pyarrow"):
+        return _of_column(data.to_numpy(), wanted)
+    if library in ("numpy", "torch"):
+        return _of_column(np.asarray(data), wanted)
+    return _of_list(data, wanted)
+
+
+def _of_column(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
+    """What numpy keeps as Python objects, a table's column of lists too, is read as a list is."""
+    return _of_list(array.tolist(), wanted) if array.dtype.kind == "O" and wanted.kind != "O" else array
+
+
+def _of_list(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
+    """Lists in lists as an array: of the dtype that they have, if they have one, then of the wanted one."""
+    if wanted.kind == "O":
+        return np.asarray(data, object)
+    try:
+        array = np.asarray(data)
+    except (ValueError, TypeError, OverflowError):
+        raise Misfit("its lists are not of one length") from None
+    if array.dtype.kind == "O":
+        raise Misfit(f"it has values that are no {wanted.name}")
+    return _said_by_json(array, data, wanted)
+
+
+def _said_by_json(array: NDArray[Any], data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
+    """JSON has texts for datetimes, and no floats of less than 64 bits, so there they are rounded."""
+    if wanted.kind == "f" and array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            made = array.astype(wanted)
+        if (np.isinf(made) & ~np.isinf(array)).any():
+            raise Misfit(f"a number is too large for {wanted.name}")
+        return made
+    if wanted.kind == "M" and array.dtype.kind == "U":
+        try:
+            return array.astype(wanted)
+        except ValueError as error:
+            raise Misfit(f"no datetime: {error}") from None
+    if array.size == 0:
+        return array.astype(wanted)
+    return array
