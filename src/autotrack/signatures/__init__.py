@@ -3,6 +3,7 @@
 from ..errors import SchemaError
 from .codec import from_mlmodel, to_mlmodel
 from .enforce import enforce, enforce_params
+from .examples import Example, example_of, read_example
 from .infer import infer, infer_schema
 from .types import Array, Column, DataType, Map, Object, Param, Property, Schema, Signature, Tensor, Type
 
@@ -10,6 +11,7 @@ __all__ = [
     "Array",
     "Column",
     "DataType",
+    "Example",
     "Map",
     "Object",
     "Param",
@@ -21,8 +23,10 @@ __all__ = [
     "Type",
     "enforce",
     "enforce_params",
+    "example_of",
     "from_mlmodel",
     "infer",
     "infer_schema",
+    "read_example",
     "to_mlmodel",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..errors import SchemaError
 from ..options import did_you_mean
 from .casting import Misfit, cast
 from .libraries import library_of
-from .types import Schema, Tensor
+from .types import Schema, Tensor, dtype_name
 
 
 def enforce_tensors(schema: Schema, data: Any) -> Any:
@@ -101,31 +102,50 @@ def _of_column(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _of_list(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
-    """Lists in lists as an array: of the dtype that they have, if they have one, then of the wanted one."""
+    """Lists in lists as an array, of the dtype that their values have: `cast` says whether it will do."""
     if wanted.kind == "O":
         return np.asarray(data, object)
     try:
         array = np.asarray(data)
     except (ValueError, TypeError, OverflowError):
         raise Misfit("its lists are not of one length") from None
-    if array.dtype.kind == "O":
-        raise Misfit(f"it has values that are no {wanted.name}")
-    return _said_by_json(array, data, wanted)
+    if array.dtype.kind in "USO":  # numpy makes texts of numbers that stand beside texts
+        array = _of_values(np.asarray(data, object), wanted)
+    return array.astype(wanted) if array.size == 0 else _as_json_means(array, wanted)
 
 
-def _said_by_json(array: NDArray[Any], data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
-    """JSON has texts for datetimes, and no floats of less than 64 bits, so there they are rounded."""
-    if wanted.kind == "f" and array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            made = array.astype(wanted)
-        if (np.isinf(made) & ~np.isinf(array)).any():
-            raise Misfit(f"a number is too large for {wanted.name}")
-        return made
-    if wanted.kind == "M" and array.dtype.kind == "U":
-        try:
-            return array.astype(wanted)
-        except ValueError as error:
-            raise Misfit(f"no datetime: {error}") from None
-    if array.size == 0:
-        return array.astype(wanted)
-    return array
+def _of_values(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
+    """Values of Python in the wanted dtype; null is NaN where there is one."""
+    wants = _PYTHON.get(wanted.kind, ())
+    for index in np.ndindex(array.shape):
+        value: Any = array[index]
+        if value is None and wanted.kind in "fM":
+            continue
+        if not isinstance(value, wants) or (isinstance(value, bool) and wanted.kind != "b"):
+            raise Misfit(f"{value!r:.60}, not {dtype_name(wanted)}", index)
+    try:
+        return array.astype(np.float64 if wanted.kind == "f" else wanted)
+    except (ValueError, OverflowError) as error:
+        raise Misfit(f"no {wanted.name}: {error}") from None
+
+
+_PYTHON: Mapping[str, tuple[type, ...]] = {
+    "b": (bool, np.bool_),
+    "i": (int, np.integer),
+    "u": (int, np.integer),
+    "f": (int, float, np.integer, np.floating),
+    "U": (str,),
+    "S": (bytes,),
+    "M": (str, date, np.datetime64),
+}
+
+
+def _as_json_means(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
+    """JSON has no floats of less than 64 bits: they are rounded, which loses what nobody could say."""
+    if wanted.kind != "f" or array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):
+        made = array.astype(wanted)
+    if (np.isinf(made) & ~np.isinf(array)).any():
+        raise Misfit(f"a number is too large for {wanted.name}")
+    return made
