@@ -25,6 +25,7 @@ from .types import (
     Tensor,
     Type,
     dtype_name,
+    one_line,
 )
 
 MOST_DEPTH = 50
@@ -49,11 +50,9 @@ def from_mlmodel(mapping: Mapping[str, Any]) -> Signature:
     if not isinstance(mapping, Mapping):
         raise ModelError(f"signature: a mapping is wanted, not {_kind(mapping)}")
     params = _nodes(mapping.get("params"), "params")
-    return Signature(
-        inputs=_schema(mapping.get("inputs"), "inputs"),
-        outputs=_schema(mapping.get("outputs"), "outputs"),
-        params=tuple(_param(node, f"params[{i}]") for i, node in enumerate(params or ())),
-    )
+    inputs, outputs = (_schema(mapping.get(place), place) for place in ("inputs", "outputs"))
+    known = tuple(_param(node, f"params[{i}]") for i, node in enumerate(params or ()))
+    return _made(lambda: Signature(inputs, outputs, known), "params")
 
 
 # --- writing ----------------------------------------------------------------------------------------
@@ -201,10 +200,13 @@ def _type(node: Any, place: str, depth: int = 0) -> Type:
 
 def _object(nodes: Node, place: str, depth: int) -> Object:
     properties = tuple(
-        Property(name, _type(node, f"{place}.{name}", depth), _required(node, f"{place}.{name}"))
-        for name, node in nodes.items()
+        _property(name, node, f"{place}.{one_line(name)}", depth) for name, node in nodes.items()
     )
     return _made(lambda: Object(properties), place)
+
+
+def _property(name: str, node: Any, place: str, depth: int) -> Property:
+    return Property(name, _type(node, place, depth), _required(node, place))
 
 
 def _param(node: Any, place: str) -> Param:

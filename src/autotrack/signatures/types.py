@@ -115,7 +115,7 @@ class Param:
         lists = (
             "" if self.shape is None else "[" + ", ".join("*" if n < 0 else str(n) for n in self.shape) + "]"
         )
-        return f"{self.name}: {self.type}{lists} = {self.default!r}"
+        return f"{one_line(self.name)}: {self.type}{lists} = {self.default!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +204,11 @@ def _no_name_twice(names: list[str | int] | list[str], what: str) -> None:
 
 def _field(name: str | int | None, kind: object, required: bool) -> str:
     shown = f"{kind}" if required else f"{kind}?"
-    return shown if name is None else f"{_one_line(name)}: {shown}"
+    return shown if name is None else f"{one_line(name)}: {shown}"
 
 
-def _one_line(name: str | int) -> str:
+def one_line(name: str | int) -> str:
+    """A name as it can stand in a line: itself, or its repr if it has what does not print."""
     text = str(name)
     return text if text.isprintable() else repr(text)
 
