@@ -277,15 +277,15 @@ def _frame(pandas: Any, schema: Schema, table: Table, columns: Sequence[Fitted])
     if len(dtypes) == 1 and dtypes <= set(DTYPES.values()) and all(c.missing is None for c in columns):
         # One block of memory is made ten times as fast as a column at a time.
         return pandas.DataFrame(np.column_stack([c.values for c in columns]), table.index, labels)
-    kinds = [c.type for c in schema.columns]
-    made = [_series(pandas, kind, c, table) for kind, c in zip(kinds, columns, strict=True)]
+    fields = zip(schema.columns, columns, strict=True)
+    made = [_series(pandas, field, column, table) for field, column in fields]
     frame = pandas.DataFrame(dict(enumerate(made)), index=table.index, copy=False)
     frame.columns = labels
     return frame
 
 
-def _series(pandas: Any, kind: Any, column: Fitted, table: Table) -> Any:
-    values = column.values
+def _series(pandas: Any, field: Column, column: Fitted, table: Table) -> Any:
+    values, kind = column.values, field.type
     if not isinstance(values, np.ndarray):
         return values
     if column.categories is not None:
@@ -293,11 +293,22 @@ def _series(pandas: Any, kind: Any, column: Fitted, table: Table) -> Any:
     if column.missing is not None and kind in DTYPES:
         masked = pandas.arrays.BooleanArray if kind is DataType.BOOLEAN else pandas.arrays.IntegerArray
         return masked(values, column.missing)
-    if kind is DataType.DATETIME and values.dtype.kind == "O":
-        return pandas.to_datetime(pandas.Series(values, index=table.index))
+    series = pandas.Series(values, index=table.index)
     if kind is DataType.STRING:
         return pandas.Series(list(values), index=table.index, dtype=None if len(values) else str)
-    return pandas.Series(values, index=table.index)
+    return (
+        _datetimes(pandas, field, series)
+        if kind is DataType.DATETIME and values.dtype.kind == "O"
+        else series
+    )
+
+
+def _datetimes(pandas: Any, field: Column, series: Any) -> Any:
+    """Of Python's datetimes; pandas has no column for some with and some without a time zone."""
+    try:
+        return pandas.to_datetime(series)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SchemaError(f"column {field.name!r}: no datetimes of one kind: {error}", field.name) from None
 
 
 def _matrix(schema: Schema, columns: Sequence[Fitted]) -> NDArray[Any]:

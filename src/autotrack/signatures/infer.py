@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,18 +37,17 @@ def infer_schema(data: Any) -> Schema:
         return _of_mapping(data)
     if isinstance(data, (list, tuple)):
         return _of_list(data)
-    if type(data).__module__ in ("builtins", "datetime"):
-        return Schema((Column(None, type_of(data)),))
+    kind = type_of(data)
+    if kind is not DataType.ANY:
+        return Schema((Column(None, kind),))
     raise SchemaError(f"a {type(data).__name__} has no signature; give a table, an array, a dict or a list")
 
 
 def _of_library(data: Any, library: str) -> Schema:
-    if library == "pandas" and hasattr(data, "to_frame"):  # a Series, or an Index
-        return _of_series(data.to_frame(), data.name, libraries.pandas_columns)
-    if library == "polars" and hasattr(data, "to_frame"):
-        return _of_series(data.to_frame(), data.name or None, libraries.polars_columns)
-    if library == "pyarrow" and not hasattr(data, "schema"):
-        return _unnamed(libraries.arrow_type(data.type), data.null_count == 0)
+    if library in _TABLES and _is_series(data, library):
+        kind, present = _series(data, library)
+        name = getattr(data, "name", None)
+        return _unnamed(kind, present) if name in (None, "") else Schema((Column(name, kind, present),))
     if library in _TABLES and hasattr(data, "shape"):
         return _columns(_TABLES[library](data))
     if library == "xgboost" and hasattr(data, "feature_names"):
@@ -71,9 +70,17 @@ def _columns(columns: list[Column]) -> Schema:
     return Schema(tuple(columns))
 
 
-def _of_series(frame: Any, name: Any, read: Callable[[Any], list[Column]]) -> Schema:
-    (column,) = read(frame)
-    return _unnamed(column.type, column.required) if name is None else Schema((column,))
+def _is_series(data: Any, library: str) -> bool:
+    """Whether it is one column: a pandas Series or Index, a polars Series, an Arrow array."""
+    return not hasattr(data, "schema") if library == "pyarrow" else hasattr(data, "to_frame")
+
+
+def _series(data: Any, library: str) -> tuple[Type, bool]:
+    """Its type, and whether no value of it is missing."""
+    if library == "pyarrow":
+        return libraries.arrow_type(data.type), data.null_count == 0
+    (column,) = _TABLES[library](data.to_frame())
+    return column.type, column.required
 
 
 def _unnamed(kind: Type, present: bool) -> Schema:
@@ -124,9 +131,9 @@ def _of_mapping(data: Mapping[Any, Any]) -> Schema:
     items = {str(name): value for name, value in data.items()}
     if all(_is_array(value) for value in items.values()):
         return Schema(tuple(_tensor(value, name) for name, value in items.items()))
-    if all(libraries.library_of(value) in _TABLES for value in items.values()):
-        columns = [(name, infer_schema(value).columns[0]) for name, value in items.items()]
-        return Schema(tuple(Column(name, c.type, c.required) for name, c in columns))
+    kinds = {name: libraries.library_of(value) for name, value in items.items()}
+    if all(kind in _TABLES and _is_series(items[name], kind) for name, kind in kinds.items()):
+        return Schema(tuple(Column(name, *_series(items[name], kind)) for name, kind in kinds.items()))
     return _of_records([items])
 
 

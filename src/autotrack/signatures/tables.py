@@ -115,6 +115,9 @@ def _of_dict(data: Mapping[Any, Any], schema: Schema) -> Table:
     values = list(data.values())
     if _is_one_row(dict(zip(names, values, strict=True)), schema):
         return Table(names, len(names), 1, lambda i: [values[i]])
+    for name, value in zip(names, values, strict=True):
+        if not _is_list(value):
+            raise SchemaError(f"column {name!r} is one value, others are lists; give each a list", name)
     lengths = {name: len(value) for name, value in zip(names, values, strict=True)}
     longest = max(lengths.values(), default=0)
     short = next((name for name, length in lengths.items() if length < longest), None)
@@ -131,9 +134,11 @@ def _is_one_row(values: Mapping[str | int, Any], schema: Schema) -> bool:
         value = values.get(column.name) if column.name is not None else None
         if value is not None and column.type is not DataType.ANY:
             return _depth(value) <= _depth_of(column.type)
-    return not all(
-        hasattr(v, "__len__") and not isinstance(v, (str, bytes, Mapping)) for v in values.values()
-    )
+    return not all(map(_is_list, values.values()))
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
 
 
 def _depth_of(kind: Type) -> int:
