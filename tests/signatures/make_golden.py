@@ -5,13 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
+from mlflow.models.utils import _Example, convert_input_example_to_serving_input
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
+from scipy.sparse import csc_matrix, csr_matrix
 
 SCALARS = [ColSpec(kind, kind.name) for kind in DataType]
 NESTED = [
@@ -82,7 +86,36 @@ SIGNATURES = {
     "arrays": infer_signature({"a": np.zeros((3, 2)), "b": np.array(["x", "y"])}),
 }
 
+EXAMPLES = {
+    "frame": FRAME[["f64", "text", "when", "bytes", "lists", "records"]],
+    "unnamed": pd.DataFrame(np.zeros((2, 2))),
+    "array": np.array([[1.5, np.nan]]),
+    "texts": np.array(["a", "b"]),
+    "arrays": {"a": np.zeros((2, 2)), "b": np.array(["x", "y"])},
+    "records": [{"a": 1}, {"a": 2}],
+    "text": "hello",
+    "csr": csr_matrix(np.eye(3)),
+    "csc": csc_matrix(np.eye(3)),
+    "params": (pd.DataFrame({"a": [1]}), {"k": 1.5}),
+    "array_params": ({"a": np.array([1.0])}, {"k": 1.5}),
+}
+"""`test_examples` makes the same of them."""
+
+
+def example(data: Any) -> dict[str, Any]:
+    made = _Example(data)
+    with TemporaryDirectory() as folder:
+        made.save(folder)
+        content = json.loads(Path(folder, "input_example.json").read_text())
+    return {
+        "info": made.info,
+        "content": content,
+        "serving": json.loads(convert_input_example_to_serving_input(data)),
+    }
+
+
 if __name__ == "__main__":
     told = {name: signature.to_dict() for name, signature in SIGNATURES.items()}
-    text = json.dumps({"mlflow": mlflow.__version__, "signatures": told}, indent=1)
+    examples = {name: example(data) for name, data in EXAMPLES.items()}
+    text = json.dumps({"mlflow": mlflow.__version__, "signatures": told, "examples": examples}, indent=1)
     Path(__file__).with_name("mlflow_signatures.json").write_text(text + "\n")
