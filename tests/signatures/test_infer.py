@@ -16,6 +16,7 @@ import torch
 import xgboost
 
 from autotrack.signatures import Param, SchemaError, from_mlmodel, infer
+from autotrack.signatures.libraries import MOST_ROWS
 from autotrack.signatures.types import DataType
 from autotrack.signatures.values import MOST_VALUES
 
@@ -202,3 +203,10 @@ def test_of_a_long_column_of_objects_a_bounded_number_is_looked_at() -> None:
     cells = Counted([1.0] * 50_000)
     assert str(infer(pd.DataFrame({"a": [cells, cells]})).inputs) == "a: [double]"
     assert 0 < cells.reads <= 2 * MOST_VALUES
+
+
+def test_one_missing_integer_among_very_many_is_seen() -> None:
+    values = pd.array(np.arange(3 * MOST_ROWS), dtype="Int64")
+    values[7] = pd.NA
+    data = pd.DataFrame({"a": values, "b": np.arange(3 * MOST_ROWS)})
+    assert str(infer(data).inputs) == "a: long?, b: long"

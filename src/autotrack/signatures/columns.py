@@ -44,8 +44,9 @@ class Fitted:
 
 def enforce_columns(schema: Schema, data: Any) -> Any:
     """A pandas DataFrame, or a 2-D numpy array where pandas is not installed; see `enforce`."""
-    if _fits_already(schema, data):
-        return data
+    already = _picked(schema, data)
+    if already is not None:
+        return already
     table = table_of(data, schema)
     columns = []
     for i, (column, place) in enumerate(zip(schema.columns, _places(schema, table), strict=True)):
@@ -60,16 +61,19 @@ def enforce_columns(schema: Schema, data: Any) -> Any:
     return _frame(pandas, schema, table, columns)
 
 
-def _fits_already(schema: Schema, data: Any) -> bool:
-    """Whether it is a DataFrame of just these columns and numpy's dtypes: there is nothing to look at."""
+def _picked(schema: Schema, data: Any) -> Any:
+    """Of a DataFrame that has the columns in numpy's dtypes just these: there is nothing to look at."""
     if library_of(data) != "pandas" or not hasattr(data, "dtypes") or not hasattr(data, "columns"):
-        return False
-    if not schema.names or len(data.columns) != len(schema) or tuple(data.columns) != schema.names:
-        return False
-    wanted = (DTYPES.get(c.type) if isinstance(c.type, DataType) else None for c in schema.columns)
-    return all(
-        want is not None and want == have for want, have in zip(wanted, data.dtypes.to_list(), strict=True)
-    )
+        return None
+    names, columns = list(schema.names), data.columns.tolist()
+    have = dict(zip(columns, data.dtypes.tolist(), strict=True))
+    if not names or len(have) < len(columns):
+        return None
+    for column in schema.columns:
+        want = DTYPES.get(column.type) if isinstance(column.type, DataType) else None
+        if want is None or column.name not in have or have[column.name] != want:
+            return None
+    return data if names == columns else data.loc[:, names]
 
 
 # --- which column is which --------------------------------------------------------------------------

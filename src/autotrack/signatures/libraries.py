@@ -32,19 +32,20 @@ def pandas_columns(frame: Any) -> list[Column]:
     step = -(-len(frame) // MOST_ROWS) or 1
     rows = frame.iloc[::step] if step > 1 else frame
     present = ~rows.isna().to_numpy().any(axis=0) if len(rows) else np.ones(frame.shape[1], bool)
+    if step > 1:  # pandas' own dtypes have a mask, and among integers one missing value matters
+        own = [i for i, dtype in enumerate(frame.dtypes) if hasattr(dtype, "numpy_dtype")]
+        present[own] = [not frame.iloc[:, i].isna().any() for i in own]
     names = [_name(name) for name in frame.columns]
-    return [_pandas_column(n, rows.iloc[:, i], bool(present[i])) for i, n in enumerate(names)]
+    kinds = [pandas_type(dtype) for dtype in frame.dtypes]
+    for i, kind in enumerate(kinds):
+        if kind is None:
+            kinds[i] = type_of_all(spread(rows.iloc[:, i].to_numpy()))[0]
+    known = zip(names, kinds, present.tolist(), strict=True)
+    return [Column(name, kind or DataType.ANY, whole) for name, kind, whole in known]
 
 
 def _name(name: Any) -> str | int:
     return int(name) if isinstance(name, (int, np.integer)) and not isinstance(name, bool) else str(name)
-
-
-def _pandas_column(name: str | int, values: Any, present: bool) -> Column:
-    kind = pandas_type(values.dtype)
-    if kind is None:
-        kind = type_of_all(spread(values.to_numpy()))[0]
-    return Column(name, kind, present)
 
 
 def pandas_type(dtype: Any) -> Type | None:
