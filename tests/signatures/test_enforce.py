@@ -229,6 +229,19 @@ MADE: dict[str, tuple[Schema, Any, Any]] = {
     ),
     "a value that is missing": (schema(a="long?"), [{"a": 1}, {}], {"a": [1, None]}),
     "a missing value of a required double": (schema(a="double"), {"a": [1.0, None]}, {"a": [1.0, None]}),
+    "columns with indices of their own": (
+        schema(a="string", b="datetime"),
+        {
+            "a": pd.Series(["x", "y"], index=[5, 6]),
+            "b": pd.Series(pd.to_datetime(["2020-01-01"] * 2), index=[1, 2]),
+        },
+        {"a": ["x", "y"], "b": [dt.datetime(2020, 1, 1)] * 2},
+    ),
+    "a masked array": (
+        schema(a="double", b="long?"),
+        {"a": np.ma.array([1.0, 2.0], mask=[0, 1]), "b": np.ma.array([1, 2], mask=[1, 0])},
+        {"a": [1.0, None], "b": [None, 2]},
+    ),
     "columns numbered": (
         Schema((Column(0, DataType.LONG), Column(1, DataType.LONG))),
         [{"1": 1, "0": 2}],
@@ -470,6 +483,8 @@ COLUMN_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
     "a value among columns": (AB, {"a": [1, 2], "b": 1.0}, "column 'b' is one value, others are lists", "b"),
     "without a name": (ONE, [1.0, "x"], "column 0, row 1: 'x' is string, not double", 0),
     "no table": (AB, object(), "a object is no table", None),
+    "nothing": (ONE, None, "a NoneType is no table", None),
+    "masked": (AB, np.ma.array([[1, 2]], mask=[[1, 0]]), "column 'a', row 0: a value is missing", "a"),
     "a sparse matrix": (AB, sp.csr_matrix(np.eye(2)), "a sparse array has no columns", None),
 }
 
@@ -521,6 +536,12 @@ TENSOR_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
     "ragged": (tensor("float64", -1, 2), [[1, 2], [3]], "its lists are not of one length", None),
     "too large": (tensor("float32", -1), [1e300], "a number is too large for float32", None),
     "no date": (tensor("datetime64[ns]", -1), ["soon"], "no datetime64[ns]", None),
+    "masked": (
+        tensor("int64", -1),
+        np.ma.array([1, 2], mask=[0, 1]),
+        "the tensor at [1]: a value is masked",
+        None,
+    ),
     "a dict": (tensor("float32", -1), {"a": [1]}, "a dict is no tensor", None),
     "one missing": (XN, {"x": [[1, 2]], "N": [1]}, "tensor 'n' is missing; did you mean 'N'?", "n"),
     "one wrong": (XN, {"x": [[1, 2, 3]], "n": [1]}, "tensor 'x': its shape is (1, 3), not (-1, 2)", "x"),

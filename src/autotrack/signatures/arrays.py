@@ -91,6 +91,8 @@ def _array(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
         return np.column_stack([_array(column, wanted) for column in data.columns])
     if library in ("pandas", "polars", "pyarrow"):
         return _of_column(data.to_numpy(), wanted)
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        raise Misfit("a value is masked; fill it first", tuple(int(i) for i in np.argwhere(data.mask)[0]))
     if library in ("numpy", "torch"):
         return _of_column(np.asarray(data), wanted)
     return _of_list(data, wanted)

@@ -291,7 +291,7 @@ def _frame(pandas: Any, schema: Schema, table: Table, columns: Sequence[Fitted])
 def _series(pandas: Any, field: Column, column: Fitted, table: Table) -> Any:
     values, kind = column.values, field.type
     if not isinstance(values, np.ndarray):
-        return values
+        return values.array  # by position: Series in a dict may have indices of their own
     if column.categories is not None:
         return pandas.Categorical(values, categories=column.categories)
     if column.missing is not None and kind in DTYPES:

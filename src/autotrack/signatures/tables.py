@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import SchemaError
 from .libraries import library_of
 from .types import Array, Column, DataType, Schema, Type
-from .values import is_missing
+from .values import is_missing, type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def table_of(data: Any, schema: Schema) -> Table:
         return _of_dict(data, schema)
     if isinstance(data, (list, tuple)):
         return _of_list(data, schema)
-    if len(schema) == 1 and not library and type(data).__module__ in ("builtins", "datetime"):
+    if len(schema) == 1 and type_of(data) is not DataType.ANY:
         return Table(None, 1, 1, lambda _: [data])
     raise SchemaError(f"a {type(data).__name__} is no table; give a DataFrame, an array, a dict or a list")
 
@@ -85,7 +85,8 @@ def _of_arrow(data: Any, schema: Schema) -> Table:
 def _of_array(data: Any, schema: Schema) -> Table:
     if library_of(data) == "scipy":
         raise SchemaError("a sparse array has no columns to check; give .toarray(), or a model of tensors")
-    array = np.asarray(data.detach().cpu() if library_of(data) == "torch" else data)
+    array = np.asanyarray(data.detach().cpu() if library_of(data) == "torch" else data)
+    array = array if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
     if array.dtype.names:
         names = array.dtype.names
         return Table(names, len(names), len(array), lambda i: array[names[i]])
@@ -199,6 +200,8 @@ def cells_of(column: Any) -> Cells:
         return _cells_of_polars(column)
     if library == "pyarrow":
         return _cells_of_arrow(column)
+    if isinstance(column, np.ma.MaskedArray) and column.ndim == 1:
+        return Cells(column.data, np.ma.getmaskarray(column))
     if isinstance(column, np.ndarray):
         return Cells(column) if column.ndim == 1 else Cells(objects(list(column)))
     if library == "torch":
