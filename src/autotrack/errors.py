@@ -6,6 +6,7 @@
     │   └── NewerStore   … because a newer autotrack wrote it
     ├── QueryError       a filter or an order cannot be understood (also a ValueError)
     ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
+    │   └── SchemaError  … or data does not fit its signature (also a ValueError)
     └── RunNotFound      no run, or more than one, has that id (also a LookupError)
 
 Only calls that read (`runs`, `get_run`, `load_model`, the commands), and `enable()` and `run(resume=…)` with
@@ -34,6 +35,17 @@ class NewerStore(StoreError):
 
 class ModelError(AutotrackError):
     """A model was not kept, its bytes are not what they were, or loading it is not known to be safe."""
+
+
+class SchemaError(ModelError, ValueError):
+    """Data, parameters or a signature are not what a model takes.
+
+    column: the column, tensor or parameter that is wrong, where it is one.
+    """
+
+    def __init__(self, problem: str, column: str | int | None = None) -> None:
+        super().__init__(problem)
+        self.column = column
 
 
 class RunNotFound(AutotrackError, LookupError):

@@ -106,9 +106,10 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # 6 ms to import, needed only for a mistake
 
     names = sorted(known)
-    near = get_close_matches(wrong, names, n=1, cutoff=0.5)
+    folded = {name.casefold(): name for name in names}
+    near = get_close_matches(wrong.casefold(), folded, n=1, cutoff=0.5)
     if near:
-        return f"; did you mean {near[0]!r}?"
+        return f"; did you mean {folded[near[0]]!r}?"
     return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"
 
 
