@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from .flavor import Flavor
 from .mlmodel.folder import ModelFolder
+from .signatures import Signature, from_mlmodel
+from .signatures.enforcing import enforce, enforce_params
 
 
 class Predictor:
     """A model that was loaded.
 
-    Attributes: `model` is the library's own object, `told` the address it came from, `metadata` what
-    whoever logged it said of it.
+    Attributes: `model` is the library's own object, `told` the address it came from, `signature` what it
+    takes and gives (None: not known), `metadata` what whoever logged it said of it.
     """
 
     def __init__(self, model: Any, flavor: Flavor, folder: ModelFolder) -> None:
         self.model = model
         self.told = folder.told
         self._flavor = flavor
-        self._document = folder.document
+        told = folder.document.get("signature")
+        self.signature: Signature | None = from_mlmodel(told) if told else None
+        self.metadata: Mapping[str, Any] = dict(folder.document.get("metadata") or {})
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """The predictions for a table, an array or a list."""
-        return self._flavor.predict(self.model, data, params or {})
+        """The predictions for a table (pandas, polars, Arrow), an array, a dict of columns or a list of rows.
 
-    @cached_property
-    def metadata(self) -> Mapping[str, Any]:
-        """What whoever logged it said of it."""
-        return dict(self._document.get("metadata") or {})
+        The data is made to fit the signature, and nothing of it is lost by that: `SchemaError` names the
+        column, and the first row, that does not. params: what else the model's `predict` takes.
+        """
+        if self.signature is None:
+            return self._flavor.predict(self.model, data, params or {})
+        whole = enforce_params(self.signature, params)
+        fitting = data if self.signature.inputs is None else enforce(self.signature.inputs, data)
+        return self._flavor.predict(self.model, fitting, whole)

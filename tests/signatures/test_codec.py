@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotrack.errors import ModelError
+from autotrack.errors import ModelError, SchemaError
 from autotrack.signatures import (
     Array,
     Column,
@@ -21,7 +21,6 @@ from autotrack.signatures import (
     Param,
     Property,
     Schema,
-    SchemaError,
     Signature,
     Tensor,
     from_mlmodel,

@@ -18,20 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from autotrack.errors import ModelError
-from autotrack.signatures import (
-    Column,
-    DataType,
-    Param,
-    Schema,
-    SchemaError,
-    Signature,
-    Tensor,
-    enforce,
-    enforce_params,
-    from_mlmodel,
-    infer,
-)
+from autotrack.errors import ModelError, SchemaError
+from autotrack.signatures import Column, DataType, Param, Schema, Signature, Tensor, from_mlmodel, infer
+from autotrack.signatures.enforcing import enforce, enforce_params
 
 from .test_infer import frame
 
@@ -607,7 +596,9 @@ WITHOUT_PANDAS = """
 import sys
 for name in ("pandas", "polars", "pyarrow", "scipy", "torch"):
     sys.modules[name] = None
-from autotrack.signatures import SchemaError, enforce, infer
+from autotrack.errors import SchemaError
+from autotrack.signatures import infer
+from autotrack.signatures.enforcing import enforce
 rows = [{"a": 1, "b": 0.5, "c": None}, {"a": 2, "b": 1.5, "c": 3}]
 print(infer(rows).inputs)
 print(enforce(infer(rows).inputs, rows).tolist())

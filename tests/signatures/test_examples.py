@@ -15,8 +15,10 @@ import scipy.sparse as sp
 import torch
 import xgboost
 
-from autotrack.errors import ModelError
-from autotrack.signatures import SchemaError, enforce, example_of, infer, read_example
+from autotrack.errors import ModelError, SchemaError
+from autotrack.signatures import infer
+from autotrack.signatures.enforcing import enforce
+from autotrack.signatures.examples import example_of, read_example
 
 from .test_infer import frame
 

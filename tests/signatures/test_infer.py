@@ -15,7 +15,8 @@ import scipy.sparse as sp
 import torch
 import xgboost
 
-from autotrack.signatures import Param, SchemaError, from_mlmodel, infer
+from autotrack.errors import SchemaError
+from autotrack.signatures import Param, from_mlmodel, infer
 from autotrack.signatures.libraries import MOST_ROWS
 from autotrack.signatures.types import DataType
 from autotrack.signatures.values import MOST_VALUES

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv as sc
+from ..errors import SchemaError
 from ..flavor import Flavor, Frozen, NotKept
 from ..flavors import flavor_of, versions_of
 from ..mlmodel.composing import Described, Recorded, composed
@@ -61,7 +62,7 @@ class Keeper(Companion):
             if self._bytes > MOST_WAITING:
                 raise NotKept(f"more than {MOST_WAITING >> 30} GiB of models wait to be converted")
             frozen = flavor.freeze(model, self._recorder.options.model_max_bytes)
-            told = described(details, flavor.outputs(model))
+            told = self._described(details, flavor.outputs(model), path)
         except NotKept as refusal:
             return self._refuse(segment, entry, str(refusal))
         packages = {*flavor.needs, *frozen.packages}
@@ -73,6 +74,14 @@ class Keeper(Companion):
         if frozen.file is None:
             return self._recorder.push(functools.partial(self._queue, job))
         return self._recorder.push(functools.partial(self._store, job, flavor, frozen.file))
+
+    def _described(self, details: ModelDetails, outputs: Any, path: str) -> Described:
+        """A model is kept though its data has no signature."""
+        try:
+            return described(details, outputs)
+        except SchemaError as error:
+            self._recorder.report.skip(f"signature of model {path!r}: {error}")
+            return Described()
 
     def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
         self._recorder.report.skip(f"model {entry.path!r}: {reason}")

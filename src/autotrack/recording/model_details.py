@@ -3,31 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..mlmodel.composing import Described
+
+if TYPE_CHECKING:
+    from ..signatures import Signature
+    from ..signatures.examples import Example
 
 
 class ModelDetails(TypedDict, total=False):
     """The keyword arguments of `log_model` and `save_model`.
 
     inputs, outputs: data like what the model takes and gives: only names, shapes and types of it are kept,
-    as the model's signature. input_example: data whose first rows are kept. requirements: lines of pip's, as
-    ``scikit-learn==1.7``; default: the packages that the model is made of, as they are installed here.
-    metadata: JSON of your own.
+    as the model's signature. params: what `predict` takes beside the data, with its defaults.
+    signature: all of that, ready made. input_example: data whose first rows are kept; where there are
+    no inputs, it tells the signature too. requirements: lines of pip's, as ``scikit-learn==1.7``; default:
+    the packages that the model is made of, as they are installed here. metadata: JSON of your own.
     """
 
     inputs: Any
     outputs: Any
+    params: Mapping[str, Any]
+    signature: Signature
     input_example: Any
     requirements: Sequence[str]
     metadata: Mapping[str, Any]
 
 
-def described(details: ModelDetails, outputs: Any) -> Described:
-    """As plain data that no longer depends on the caller's; `outputs` is what the flavor knows of them."""
+def described(details: ModelDetails, outputs: Any = None) -> Described:
+    """As plain data that no longer depends on the caller's; `outputs` is what the flavor knows of them.
+
+    Raises `SchemaError` for data that has no signature.
+    """
+    from ..signatures import to_mlmodel
+
     requirements = details.get("requirements")
+    example = _example(details)
+    signature = _signature(details, outputs)
     return Described(
+        signature=None if signature is None else to_mlmodel(signature),
+        example=None if example is None else example.info,
         requirements=None if requirements is None else tuple(map(str, requirements)),
         metadata=dict(details.get("metadata") or {}),
+        extra={} if example is None else example.files(),
     )
+
+
+def _example(details: ModelDetails) -> Example | None:
+    if details.get("input_example") is None:
+        return None
+    from ..signatures.examples import example_of
+
+    return example_of(details["input_example"], details.get("params"))
+
+
+def _signature(details: ModelDetails, outputs: Any) -> Signature | None:
+    from ..signatures import infer, infer_schema
+
+    inputs = details.get("inputs")
+    inputs = details.get("input_example") if inputs is None else inputs
+    found = details.get("signature") or infer(inputs, details.get("outputs"), details.get("params"))
+    if found.inputs is None:
+        return None  # MLflow's has none without
+    if found.outputs is None and outputs is not None:
+        return replace(found, outputs=infer_schema(outputs))
+    return found

@@ -234,7 +234,7 @@ class ActiveRun:
     def log_model(self, model: Any, name: str = "model", **details: Unpack[ModelDetails]) -> None:
         """Keep a model as it is now, in a form that loads without running code: see `load_model`.
 
-        details: `inputs`, `outputs`, `input_example`, `requirements`, `metadata`, see `ModelDetails`.
+        details: see `ModelDetails`.
 
         What cannot be kept so (a class of your own inside it, more than `model_max_bytes`) is one line
         in the log, and its reason stands with the run.

@@ -1,9 +1,10 @@
-"""Signatures: what a model takes and gives, in MLflow's words and form, and data made to fit it."""
+"""Signatures: what a model takes and gives, in MLflow's words and form, and data made to fit it.
 
-from ..errors import SchemaError
+Here is what tells and infers one. `enforcing.py` makes a caller's data fit and `examples.py` keeps an example
+of it, for those who need that: a training process does not load them.
+"""
+
 from .codec import from_mlmodel, to_mlmodel
-from .enforce import enforce, enforce_params
-from .examples import Example, example_of, read_example
 from .infer import infer, infer_schema
 from .types import Array, Column, DataType, Map, Object, Param, Property, Schema, Signature, Tensor, Type
 
@@ -11,22 +12,16 @@ __all__ = [
     "Array",
     "Column",
     "DataType",
-    "Example",
     "Map",
     "Object",
     "Param",
     "Property",
     "Schema",
-    "SchemaError",
     "Signature",
     "Tensor",
     "Type",
-    "enforce",
-    "enforce_params",
-    "example_of",
     "from_mlmodel",
     "infer",
     "infer_schema",
-    "read_example",
     "to_mlmodel",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ModelError, SchemaError
 from .codec import plain
-from .enforce import enforce
+from .enforcing import enforce
 from .infer import infer_schema
 from .libraries import library_of
 from .tables import cells_of, table_of

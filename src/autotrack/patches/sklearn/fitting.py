@@ -30,7 +30,7 @@ class Fitting(Integration):
             log_data(run, call)
         outcome = yield
         if outcome.error is None and is_whole and self.options.log_model:
-            log_model(run, call.instance)  # as the call leaves it
+            log_model(run, call.instance, call)  # as the call leaves it
         if folds is not None:
             log_search(run, call.instance, folds, outcome, self.options.candidates)
         if outcome.error is None:

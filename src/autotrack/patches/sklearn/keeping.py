@@ -23,9 +23,12 @@ def log_data(run: ActiveRun, call: Call) -> None:
         run.log_dataset(data, f"validation_{number}", y=target, role="eval")
 
 
-def log_model(run: ActiveRun, estimator: Any) -> None:
+def log_model(run: ActiveRun, estimator: Any, call: Call) -> None:
     """What predicts: of a search the best candidate, refitted, as the others are runs of their own."""
-    run.log_model(vars(estimator).get("best_estimator_", estimator))
+    from ...signatures.trained import signature_of
+
+    model = vars(estimator).get("best_estimator_", estimator)
+    run.log_model(model, signature=signature_of(call.arguments.get("X")))
 
 
 def _pairs(eval_set: Any) -> list[tuple[Any, Any]]:

@@ -69,7 +69,9 @@ class Xgboost(Integration):
         points.finish()
         if outcome.error is None:
             if self.options.log_model and not call.is_nested:
-                run.log_model(outcome.value)
+                from ...signatures.trained import signature_of
+
+                run.log_model(outcome.value, signature=signature_of(call.arguments["dtrain"]))
             run.log_params(boosters.defaults(outcome.value, settings))
             points.log_best(outcome.value)
             if self.options.importances:
