@@ -1,0 +1,218 @@
+"""MLflow itself reads the models that we write, and we those that it writes.
+
+It gets a virtual environment of its own, in which it finds our libraries: both sides have the same ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import textwrap
+import venv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import autotrack
+from autotrack.errors import ModelError
+
+pytestmark = pytest.mark.interop
+
+MLFLOW = "mlflow==3.17.2"
+FRAME, CLASSES = load_iris(return_X_y=True, as_frame=True)
+ARRAY, LABELS = load_breast_cancer(return_X_y=True)
+
+Model = tuple[Any, Any, Mapping[str, Any]]
+"""A model, data that it predicts for, and what is said of it when it is saved."""
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has MLflow."""
+    folder = tmp_path_factory.mktemp("mlflow") / "venv"
+    venv.create(folder, with_pip=True, symlinks=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "ours.pth").write_text("\n".join(site.getsitepackages()))
+    python = folder / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", MLFLOW]
+    subprocess.run(install, check=True)
+    return python
+
+
+def run(python: Path, source: str, *arguments: object) -> Any:
+    """What a script prints as its last line, which is JSON."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AUTOTRACK_", "MLFLOW_"))
+    }
+    script = textwrap.dedent(source)
+    ended = subprocess.run(
+        [python, "-c", script, *map(str, arguments)], capture_output=True, text=True, env=kept, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def booster() -> Model:
+    data = xgboost.DMatrix(FRAME, CLASSES)
+    model = xgboost.train({"objective": "multi:softprob", "num_class": 3}, data, 3)
+    return model, FRAME, {"inputs": data}
+
+
+def pipeline() -> Model:
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(FRAME, CLASSES)
+    return model, FRAME, {"inputs": FRAME, "input_example": FRAME, "metadata": {"team": "a"}}
+
+
+WRITTEN: dict[str, Callable[[], Model]] = {
+    "pipeline": pipeline,
+    "forest": lambda: (RandomForestClassifier(5).fit(FRAME, CLASSES), FRAME, {"inputs": FRAME}),
+    "linear, of arrays": lambda: (LinearRegression().fit(ARRAY, LABELS), ARRAY, {"inputs": ARRAY}),
+    "no signature": lambda: (LogisticRegression().fit(FRAME, CLASSES), FRAME, {}),
+    "booster": booster,
+    "xgboost classifier": lambda: (
+        xgboost.XGBClassifier(n_estimators=3).fit(FRAME, CLASSES),
+        FRAME,
+        {"inputs": FRAME},
+    ),
+    "xgboost regressor": lambda: (
+        xgboost.XGBRegressor(n_estimators=3).fit(ARRAY, LABELS),
+        ARRAY,
+        {"inputs": ARRAY, "outputs": LABELS.astype("float32")},
+    ),
+}
+READS = """
+    import json, sys
+    import mlflow, numpy as np, pandas as pd
+
+    told = {}
+    for name, (folder, data, is_frame) in json.load(open(sys.argv[1])).items():
+        frame = pd.read_json(data, orient="split", precise_float=True) if is_frame else np.load(data)
+        model = mlflow.pyfunc.load_model(folder)
+        signature = model.metadata.signature
+        flavor = next(f for f in model.metadata.flavors if f not in ("autotrack", "python_function"))
+        told[name] = {
+            "predictions": np.asarray(model.predict(frame)).tolist(),
+            "class": type(getattr(mlflow, flavor).load_model(folder)).__name__,
+            "signature": signature and signature.to_dict(),
+            "metadata": model.metadata.metadata,
+            "example": None,
+        }
+        if model.metadata.saved_input_example_info:
+            told[name]["example"] = np.asarray(model.input_example).tolist()
+    print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, Model]:
+    return {name: make() for name, make in WRITTEN.items()}
+
+
+@pytest.fixture(scope="module")
+def read(written: dict[str, Model], mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What MLflow makes of our models, by name."""
+    root = tmp_path_factory.mktemp("ours")
+    plan = {}
+    for number, (name, (model, data, details)) in enumerate(written.items()):
+        folder, file = root / f"model {number}", root / f"data{number}"
+        autotrack.save_model(model, folder, **details)
+        if isinstance(data, pd.DataFrame):
+            data.to_json(file, orient="split", double_precision=15)
+        else:
+            file = file.with_suffix(".npy")
+            np.save(file, data)
+        plan[name] = (str(folder), str(file), isinstance(data, pd.DataFrame))
+    (root / "plan.json").write_text(json.dumps(plan))
+    return run(mlflow, READS, root / "plan.json")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_mlflow_reads_what_we_write(name: str, written: dict[str, Model], read: Any) -> None:
+    model, data, details = written[name]
+    told = read[name]
+    expected = model.predict(xgboost.DMatrix(data) if name == "booster" else data)
+    np.testing.assert_array_equal(told["predictions"], expected)
+    assert told["class"] == type(model).__name__
+    assert bool(told["signature"]) == bool(details)
+    assert told["metadata"] == details.get("metadata")
+
+
+def test_mlflow_reads_our_signature_and_example(read: Any) -> None:
+    [first, *_] = json.loads(read["pipeline"]["signature"]["inputs"])
+    assert first == {"name": "sepal length (cm)", "type": "double", "required": True}
+    np.testing.assert_array_equal(read["pipeline"]["example"], FRAME.head(5))
+    [only] = json.loads(read["linear, of arrays"]["signature"]["inputs"])
+    assert only["tensor-spec"] == {"dtype": "float64", "shape": [-1, 30]}
+
+
+WRITES = """
+    import json, sys, warnings
+    import mlflow, numpy as np, xgboost
+    from sklearn.datasets import load_iris
+    from sklearn.ensemble import RandomForestClassifier
+
+    warnings.simplefilter("ignore")
+    root = sys.argv[1]
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    forest = RandomForestClassifier(5).fit(X, y)
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3}, xgboost.DMatrix(X, y), 3)
+    classifier = xgboost.XGBClassifier(n_estimators=3).fit(X, y)
+    needs = {"pip_requirements": ["scikit-learn"]}
+    tree = ["sklearn.tree._tree.Tree"]
+    mlflow.sklearn.save_model(forest, f"{root}/forest", input_example=X, skops_trusted_types=tree, **needs)
+    mlflow.sklearn.save_model(forest, f"{root}/pickle", serialization_format="pickle", **needs)
+    mlflow.sklearn.save_model(forest, f"{root}/cloudpickle", serialization_format="cloudpickle", **needs)
+    mlflow.xgboost.save_model(booster, f"{root}/booster", model_format="ubj", **needs)
+    mlflow.xgboost.save_model(booster, f"{root}/json", model_format="json", **needs)
+    mlflow.xgboost.save_model(classifier, f"{root}/classifier", **needs)
+    told = {name: forest.predict(X).tolist() for name in ("forest", "pickle", "cloudpickle")}
+    told |= {name: booster.predict(xgboost.DMatrix(X)).tolist() for name in ("booster", "json")}
+    print(json.dumps(told | {"classifier": classifier.predict(X).tolist()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def theirs(mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """Models that MLflow wrote, and what they predict."""
+    root = tmp_path_factory.mktemp("theirs")
+    return root, run(mlflow, WRITES, root)
+
+
+@pytest.mark.parametrize("name", ["forest", "booster", "json", "classifier"])
+def test_we_read_what_mlflow_writes(name: str, theirs: tuple[Path, Any]) -> None:
+    root, predictions = theirs
+    loaded = autotrack.load_predictor(str(root / name))
+    np.testing.assert_array_equal(loaded.predict(FRAME), predictions[name])
+
+
+@pytest.mark.parametrize("name", ["pickle", "cloudpickle"])
+def test_what_mlflow_pickled_is_loaded_only_by_who_allows_it(name: str, theirs: tuple[Path, Any]) -> None:
+    root, predictions = theirs
+    with pytest.raises(ModelError, match=r"is a pickle.*allow_pickle=True"):
+        autotrack.load_model(str(root / name))
+    loaded = autotrack.load_model(str(root / name), allow_pickle=True)
+    np.testing.assert_array_equal(loaded.predict(FRAME), predictions[name])
+
+
+def test_their_signature_holds_for_us(theirs: tuple[Path, Any]) -> None:
+    loaded = autotrack.load_predictor(str(theirs[0] / "forest"))
+    with pytest.raises(ModelError, match="'petal width"):
+        loaded.predict(FRAME.drop(columns="petal width (cm)"))
+
+
+def test_this_test_runs_where_mlflow_is_not() -> None:
+    """Ours must load models without it."""
+    assert "mlflow" not in sys.modules
