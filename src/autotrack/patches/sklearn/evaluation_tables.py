@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .curves import MAX_CONFUSED, Columns, thinned
+from ...measuring.curves import MAX_CONFUSED, Columns, thinned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...measuring.predictions import Predictions
 from .params import state_of, values_in
 from .rows import cell_count, copied, even_rows, row_count, take
 
@@ -28,24 +28,6 @@ MIN_BUDGET, BUDGET = 0.020, 0.05
 
 _DECIDES_OTHERWISE = frozenset({"SVC", "NuSVC", "FixedThresholdClassifier", "TunedThresholdClassifierCV"})
 """Classifiers that do not predict the class that they give the highest probability."""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Of `rows` of all `of_rows`: truth, prediction and, from some classifiers, probabilities.
-
-    `classes` is None for a regressor; `weight` is the user's sample_weight. All are copies.
-    `score_is_usual`: the estimator's own `score` is accuracy or R².
-    """
-
-    truth: NDArray[Any]
-    predicted: NDArray[Any]
-    probabilities: NDArray[np.float64] | None
-    classes: NDArray[Any] | None
-    weight: NDArray[np.float64] | None
-    rows: int
-    of_rows: int
-    score_is_usual: bool
 
 
 def predictions(

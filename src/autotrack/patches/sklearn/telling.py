@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..._patching.frames import silence
 from .fitted import log_fitted
-from .predictions import BUDGET, MIN_BUDGET, Predictions, predictions
+from .predictions import BUDGET, MIN_BUDGET, predictions
 from .trust import is_known, may_predict
 from .weights import Weights, weights_of
 
 if TYPE_CHECKING:
     from ...integration import Call
+    from ...measuring.predictions import Predictions
     from ...recording.run import ActiveRun
     from .options import SklearnOptions
 
@@ -56,18 +57,20 @@ def predictions_of(call: Call, seconds: float) -> Predictions | None:
 
 def log_training_metrics(run: ActiveRun, found: Predictions, step: int, segment: object = None) -> None:
     """In the flusher."""
-    from .training_metrics import training_metrics  # numpy, which scikit-learn has loaded by now
+    from ...measuring.metrics import metrics  # numpy, which scikit-learn has loaded by now
 
     with silence():
-        run.log(_computed(training_metrics, found), step)
+        run.log(_computed(metrics, found), step)
     if found.rows < found.of_rows:
         run.log_params({"training_metrics_rows": found.rows})
 
 
-def _computed(compute: Callable[[Predictions], Mapping[str, Any]], found: Predictions) -> Mapping[str, Any]:
+def _computed(
+    compute: Callable[[Predictions, str], Mapping[str, Any]], found: Predictions
+) -> Mapping[str, Any]:
     """Nothing where scikit-learn refuses: of odd targets it has no metrics."""
     try:
-        return compute(found)
+        return compute(found, "training_")
     except Exception as error:  # noqa: BLE001
         log.debug("autotrack: no %s of a training: %r", compute.__name__, error)
         return {}
@@ -81,7 +84,7 @@ def _tell_later(
     asked: float,
     segment: object,
 ) -> None:
-    from .curves import curves  # numpy again
+    from ...measuring.curves import curves  # numpy again
 
     if found is not None:
         log_training_metrics(run, found, 0)

@@ -1,7 +1,7 @@
 """How good predicted classes and probabilities are, from numbers of classes, in numpy alone.
 
 The definitions, and the handling of ties and of nothing to divide by, are those of `sklearn.metrics`
-(`tests/integrations/test_sklearn_measures.py` holds them equal). Its functions check their input for
+(`tests/measuring/test_measures.py` holds them equal). Its functions check their input for
 tens of milliseconds in all, with the interpreter lock held: the user's next training would wait for it.
 """
 
@@ -33,6 +33,39 @@ def of_confusion(matrix: NDArray[Any]) -> dict[str, float]:
         "recall_score": _mean(_ratio(hits, true), true),
         "f1_score": _mean(_ratio(2 * hits, true + predicted), true),
     }
+
+
+def by_class(matrix: NDArray[Any]) -> dict[str, Floats]:
+    """Precision, recall, F1 and rows of each class."""
+    hits, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    return {
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, true),
+        "f1": _ratio(2 * hits, true + predicted),
+        "rows": true,
+    }
+
+
+def of_numbers(truth: NDArray[Any], predicted: NDArray[Any], weight: Floats | None) -> dict[str, float]:
+    """Errors and R² of a regression; of several targets (columns) the plain mean of each one's.
+
+    R² is there for two rows or more. Of a target that is constant it is 1 where it is met, else 0.
+    """
+    truth, predicted = (
+        np.asarray(values, np.float64).reshape(len(values), -1) for values in (truth, predicted)
+    )
+    error = truth - predicted
+    squared = np.average(error**2, axis=0, weights=weight)
+    values = {
+        "mean_squared_error": float(squared.mean()),
+        "root_mean_squared_error": float(np.sqrt(squared.mean())),
+        "mean_absolute_error": float(np.average(np.abs(error), axis=0, weights=weight).mean()),
+    }
+    if len(truth) > 1:
+        spread = np.average((truth - np.average(truth, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
+        explained = np.divide(squared, spread, out=np.where(squared == 0, 0.0, 1.0), where=spread != 0)
+        values["r2_score"] = float((1 - explained).mean())
+    return values
 
 
 def log_loss(truth: Codes, probabilities: Floats, weight: Floats | None) -> float:

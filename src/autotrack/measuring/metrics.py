@@ -1,6 +1,7 @@
-"""Metrics of a model on its own training data, under MLflow's names so that they are found.
+"""The numbers of a task, under MLflow's names so that they are found.
 
-Made in the flusher from copies. Nothing here may warn: Python's warnings are the whole process's.
+Of a training they are made in the flusher: nothing here may warn, since Python's warnings are the whole
+process's.
 """
 
 from __future__ import annotations
@@ -21,13 +22,22 @@ MAX_CLASSES = 100
 """More classes make a ranking metric of each too long."""
 
 
-def training_metrics(found: Predictions) -> dict[str, float]:
-    """By the task; without those that the targets do not allow."""
+def metrics(found: Predictions, prefix: str = "") -> dict[str, float]:
+    """By the task, each name beginning with `prefix`; without those that the targets do not allow."""
     values = _of_classes(found) if found.classes is not None else _of_numbers(found)
     score = values.get("accuracy_score" if found.classes is not None else "r2_score")
     if score is not None and found.score_is_usual:
         values["score"] = score
-    return {f"training_{name}": float(value) for name, value in values.items()}
+    return {f"{prefix}{name}": float(value) for name, value in values.items()}
+
+
+def class_metrics(found: Predictions) -> dict[str, Any]:
+    """Precision, recall, F1 and the rows of each class, as columns; {} where classes are not one by one."""
+    codes = None if found.classes is None else codes_of(found)
+    if codes is None:
+        return {}
+    matrix = measures.confusion(*codes, len(np.asarray(found.classes)), found.weight)
+    return {"class": np.asarray(found.classes), **measures.by_class(matrix)}
 
 
 def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
@@ -56,12 +66,12 @@ def _of_classes(found: Predictions) -> dict[str, Any]:
 
 def _of_odd_classes(found: Predictions) -> dict[str, Any]:
     """Of several labels to a row, or of classes that are not among those of the training."""
-    from sklearn import metrics
-
     truth, predicted, weight = found.truth, found.predicted, found.weight
-    with contextlib.suppress(ValueError):  # of targets that scikit-learn has no metric for
-        accuracy = metrics.accuracy_score(truth, predicted, sample_weight=weight)
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+    with contextlib.suppress(ValueError, ImportError):  # of targets that scikit-learn has no metric for
+        from sklearn import metrics as known
+
+        accuracy = known.accuracy_score(truth, predicted, sample_weight=weight)
+        precision, recall, f1, _ = known.precision_recall_fscore_support(
             truth, predicted, average="weighted", zero_division=0.0, sample_weight=weight
         )
         return {
@@ -89,17 +99,7 @@ def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Any]
 
 
 def _of_numbers(found: Predictions) -> dict[str, Any]:
-    from sklearn import metrics
-
-    truth, predicted, weight = found.truth, found.predicted, found.weight
+    truth, predicted = found.truth, found.predicted
     if truth.shape != predicted.shape or truth.ndim > 2 or truth.dtype.kind not in "fiub":
         return {}
-    mean_squared = metrics.mean_squared_error(truth, predicted, sample_weight=weight)
-    values = {
-        "mean_squared_error": mean_squared,
-        "root_mean_squared_error": np.sqrt(mean_squared),
-        "mean_absolute_error": metrics.mean_absolute_error(truth, predicted, sample_weight=weight),
-    }
-    if len(truth) > 1:
-        values["r2_score"] = metrics.r2_score(truth, predicted, sample_weight=weight)
-    return values
+    return measures.of_numbers(truth, predicted, found.weight)

@@ -1,7 +1,4 @@
-"""How a classifier's predictions meet the truth, as tables: what others draw as pictures.
-
-Made in the flusher from copies.
-"""
+"""How a classifier's predictions meet the truth, as tables: what others draw as pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .measures import confusion, ranking
-from .training_metrics import codes_of
+from .metrics import codes_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,16 +29,16 @@ BINS = 10
 """Of the calibration curve."""
 
 
-def curves(found: Predictions) -> Mapping[str, Columns]:
-    """The tables by name; none for a regressor or for several targets."""
+def curves(found: Predictions, prefix: str = "") -> Mapping[str, Columns]:
+    """The tables by name, which begins with `prefix`; none for a regressor or for several targets."""
     if found.classes is None or (codes := codes_of(found)) is None or not found.rows:
         return {}
     tables = {}
     if len(found.classes) <= MAX_CONFUSED:
-        tables["training_confusion_matrix"] = _confusion(*codes, found)
+        tables["confusion_matrix"] = _confusion(*codes, found)
     if found.probabilities is not None and 2 <= len(found.classes) <= MAX_CURVES:
         tables |= _of_probabilities(codes[0], found)
-    return tables
+    return {f"{prefix}{name}": columns for name, columns in tables.items()}
 
 
 def _confusion(truth: NDArray[Any], predicted: NDArray[Any], found: Predictions) -> Columns:
@@ -74,9 +71,9 @@ def _of_probabilities(truth: NDArray[Any], found: Predictions) -> dict[str, Colu
 def _curves_of_one(is_it: NDArray[Any], probability: NDArray[Any], weight: Any) -> dict[str, Columns]:
     ranked = ranking(is_it, probability, weight)
     return {
-        "training_roc_curve": thinned(ranked.roc()),
-        "training_precision_recall_curve": thinned(ranked.precision_recall()),
-        "training_calibration_curve": _calibration(is_it, probability, weight),
+        "roc_curve": thinned(ranked.roc()),
+        "precision_recall_curve": thinned(ranked.precision_recall()),
+        "calibration_curve": _calibration(is_it, probability, weight),
     }
 
 

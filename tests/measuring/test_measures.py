@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from autotrack.patches.sklearn import measures
+from autotrack.measuring import measures
 
 close = pytest.approx
 
@@ -76,3 +76,44 @@ def test_curves(case: tuple[Any, Any, Any, Any, int]) -> None:
     assert found["precision"].tolist() == close(precision[:-1].tolist())
     assert found["recall"].tolist() == close(recall[:-1].tolist())
     assert found["threshold"].tolist() == close(threshold.tolist())
+
+
+@st.composite
+def numbers(draw: st.DrawFn) -> tuple[Any, Any, Any]:
+    """Truth and prediction of one target or several, some of them constant, and weights or none."""
+    rows, columns = draw(st.integers(2, 12)), draw(st.integers(1, 3))
+    values = st.lists(st.integers(-3, 3), min_size=rows * columns, max_size=rows * columns)
+    truth, predicted = (np.array(draw(values), float).reshape(rows, columns) for _ in range(2))
+    if draw(st.booleans()):
+        truth[:, 0] = 1.0
+    weight = draw(st.none() | st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=rows, max_size=rows))
+    one = columns == 1 and draw(st.booleans())
+    shape = (rows,) if one else (rows, columns)
+    return truth.reshape(shape), predicted.reshape(shape), None if weight is None else np.array(weight)
+
+
+@settings(deadline=None)
+@given(numbers())
+def test_numbers(case: tuple[Any, Any, Any]) -> None:
+    truth, predicted, weight = case
+    squared = metrics.mean_squared_error(truth, predicted, sample_weight=weight)
+    assert measures.of_numbers(truth, predicted, weight) == close(
+        {
+            "mean_squared_error": squared,
+            "root_mean_squared_error": np.sqrt(squared),
+            "mean_absolute_error": metrics.mean_absolute_error(truth, predicted, sample_weight=weight),
+            "r2_score": metrics.r2_score(truth, predicted, sample_weight=weight),
+        }
+    )
+
+
+@settings(deadline=None)
+@given(classified())
+def test_each_class(case: tuple[Any, Any, Any, Any, int]) -> None:
+    truth, predicted, _, weight, count = case
+    found = measures.by_class(measures.confusion(truth, predicted, count, weight))
+    expected = metrics.precision_recall_fscore_support(
+        truth, predicted, labels=np.arange(count), zero_division=0.0, sample_weight=weight
+    )
+    for ours, theirs in zip(found.values(), expected, strict=True):
+        assert ours.tolist() == close(theirs.tolist())
