@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ._api import (
     active_run,
+    evaluate,
     flush,
     get_run,
     load_model,
@@ -25,7 +26,15 @@ from ._api import (
 )
 from ._enable import disable, enable
 from ._version import __version__
-from .errors import AutotrackError, ModelError, NewerStore, OptionError, RunNotFound, StoreError
+from .errors import (
+    AutotrackError,
+    EvaluationFailed,
+    ModelError,
+    NewerStore,
+    OptionError,
+    RunNotFound,
+    StoreError,
+)
 from .integration import Call, Integration, Outcome, hook
 from .recording.run import ActiveRun
 
@@ -33,6 +42,7 @@ __all__ = [
     "ActiveRun",
     "AutotrackError",
     "Call",
+    "EvaluationFailed",
     "Integration",
     "ModelError",
     "NewerStore",
@@ -44,6 +54,7 @@ __all__ = [
     "active_run",
     "disable",
     "enable",
+    "evaluate",
     "flush",
     "get_run",
     "hook",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,6 +16,8 @@ from .recording.origin import run_id_of
 from .recording.run import ActiveRun
 
 if TYPE_CHECKING:
+    from .evaluating.evaluation import Evaluation
+    from .evaluating.predicting import Task
     from .predictor import Predictor
     from .recording.model_details import ModelDetails
     from .store import Run, RunList, Store
@@ -180,6 +182,56 @@ def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[Model
     from .saving import save
 
     save(model, Path(path), details)
+
+
+def evaluate(
+    model: Any,
+    data: Any,
+    targets: Any,
+    task: Task | None = None,
+    *,
+    name: str | None = None,
+    experiment: str | None = None,
+    slices: Mapping[str, Any] | Sequence[str] = (),
+    thresholds: Mapping[str, float | str] | None = None,
+    against: Any = None,
+    dataset: str = "test",
+) -> Evaluation:
+    """Hold a model's predictions against the truth, and keep what comes of it as a run.
+
+    model: an address as `load_model` takes, a `Predictor`, an object with `predict`, or a function.
+    data: what it predicts for. targets: the truth of each row, or the name of the data's column that holds
+    it. task: ``classification`` or ``regression``; default: what the model, else the targets look like.
+
+    The run has the metrics of the task, of each class and of each slice, the confusion matrix and curves as
+    tables, the data's digest, and tags that name the model. slices: columns of the data, each value of
+    which is measured on its own, or arrays of bools by name. thresholds: as in
+    ``{"accuracy_score": ">= 0.9", "country=DE/log_loss": "< 0.5"}``; a plain number has to be reached.
+    against: the model to be better than, on the same rows: the difference of each metric with the interval
+    that holds it with 95 %. dataset: what the data is called.
+
+    Raises `OptionError` for what does not fit together, and what loading and predicting raise; thresholds
+    that are not reached are told, and raise only from `Evaluation.require`.
+    """
+    from .evaluating.evaluation import Evaluated
+    from .evaluating.evaluation import evaluate as evaluated
+
+    asked, address = _asked(model)
+    it = Evaluated.of(asked, address, data, targets, task)
+    champion = None if against is None else _asked(against)
+    with run(name or f"evaluate {address}", experiment=experiment) as active:
+        return evaluated(active, it, slices, thresholds or {}, champion, dataset)
+
+
+def _asked(model: Any) -> tuple[Any, str]:
+    """What predicts, and what it is called."""
+    from .predictor import Predictor
+
+    if isinstance(model, (str, os.PathLike)):
+        model = load_predictor(os.fspath(model))
+    if isinstance(model, Predictor):
+        return model, model.told
+    return model, getattr(model, "__name__", type(model).__name__)
 
 
 def _store() -> Store:

@@ -5,6 +5,7 @@
     ├── StoreError       a store cannot be opened or read
     │   └── NewerStore   … because a newer autotrack wrote it
     ├── QueryError       a filter or an order cannot be understood (also a ValueError)
+    ├── EvaluationFailed a model is not as good as it has to be
     ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
     │   └── SchemaError  … or data does not fit its signature (also a ValueError)
     └── RunNotFound      no run, or more than one, has that id (also a LookupError)
@@ -46,6 +47,10 @@ class SchemaError(ModelError, ValueError):
     def __init__(self, problem: str, column: str | int | None = None) -> None:
         super().__init__(problem)
         self.column = column
+
+
+class EvaluationFailed(AutotrackError):
+    """An evaluation did not reach its thresholds; the text names each metric that fell short."""
 
 
 class RunNotFound(AutotrackError, LookupError):

@@ -32,8 +32,11 @@ class Predictor:
         The data is made to fit the signature, and nothing of it is lost by that: `SchemaError` names the
         column, and the first row, that does not. params: what else the model's `predict` takes.
         """
-        if self.signature is None:
-            return self._flavor.predict(self.model, data, params or {})
-        whole = enforce_params(self.signature, params)
-        fitting = data if self.signature.inputs is None else enforce(self.signature.inputs, data)
-        return self._flavor.predict(self.model, fitting, whole)
+        whole = params or {} if self.signature is None else enforce_params(self.signature, params)
+        return self._flavor.predict(self.model, self.fitting(data), whole)
+
+    def fitting(self, data: Any) -> Any:
+        """The data as the signature has it. Raises `SchemaError`."""
+        if self.signature is None or self.signature.inputs is None:
+            return data
+        return enforce(self.signature.inputs, data)

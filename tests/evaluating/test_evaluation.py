@@ -1,0 +1,254 @@
+"""Evaluations of real models, and what each leaves in the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xgboost
+from sklearn import metrics
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+import autotrack
+from autotrack.errors import AutotrackError, EvaluationFailed, OptionError
+from autotrack.evaluating.comparison import differences
+from autotrack.evaluating.predicting import predicted
+from autotrack.states import State
+
+from ..tracking import Tracking
+
+FRAME, CANCER = load_breast_cancer(return_X_y=True, as_frame=True)
+IRIS, SPECIES = load_iris(return_X_y=True, as_frame=True)
+close = pytest.approx
+
+
+@pytest.fixture(autouse=True)
+def _on(tracking: Tracking) -> None:
+    tracking.enable("torch")  # the models are trained outside of it
+
+
+@pytest.fixture(scope="module")
+def weak() -> Any:
+    return DecisionTreeClassifier(max_depth=1, random_state=0).fit(FRAME[::2], CANCER[::2])
+
+
+@pytest.fixture(scope="module")
+def strong() -> Any:
+    return LogisticRegression(max_iter=5000).fit(FRAME[::2], CANCER[::2])
+
+
+# --- what does not fit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"targets": "nope"}, "the data has no column 'nope'"),
+        ({"targets": []}, "no targets"),
+        ({"targets": CANCER[:5]}, "predicts 569 rows, the targets have 5"),
+        ({"task": "clustering"}, "task 'clustering' is not known"),
+        ({"thresholds": {"accuracy_score": "good"}}, "'good'; write it as in '>= 0.9'"),
+        ({"thresholds": {"accuracy_score": ">= 1.2.3"}}, "write it as in"),
+        ({"slices": ["nope"]}, "has no such column"),
+        ({"slices": ["mean radius"]}, "values, more than 50"),
+        ({"slices": {"young": [True]}}, "give 569 bools, one for each row"),
+        ({"model": 3}, "a int is no model"),
+        ({"model": "runs:/0000/model"}, "no run"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_one_clear_line(
+    tracking: Tracking,
+    strong: Any,
+    arguments: dict[str, Any],
+    problem: str,
+) -> None:
+    given = {"model": strong, "data": FRAME, "targets": CANCER, **arguments}
+    with pytest.raises(AutotrackError, match=problem) as refusal:
+        autotrack.evaluate(**given)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_model_that_raises_fails_the_run(tracking: Tracking) -> None:
+    def broken(data: Any) -> Any:
+        raise ZeroDivisionError("no")
+
+    with pytest.raises(ZeroDivisionError):
+        autotrack.evaluate(broken, FRAME, CANCER)
+    assert tracking.run().state == State.FAILED
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+def test_a_classifier(tracking: Tracking, strong: Any) -> None:
+    found = autotrack.evaluate(strong, FRAME, CANCER)
+    expected = metrics.accuracy_score(CANCER, strong.predict(FRAME))
+    assert found.task == "classification"
+    assert found.metrics["accuracy_score"] == close(expected)
+    assert found.metrics["roc_auc"] == close(metrics.roc_auc_score(CANCER, strong.predict_proba(FRAME)[:, 1]))
+    run = tracking.run()
+    assert run.id == found.run_id
+    assert run.state == State.FINISHED
+    assert run.metrics["accuracy_score"] == close(expected)
+    assert run.metrics["class 1/recall"] == close(metrics.recall_score(CANCER, strong.predict(FRAME)))
+    assert run.tags["evaluated_model"] == "LogisticRegression"
+    [data] = run.datasets
+    assert (data.name, data.role) == ("test", "test")
+    paths = {artifact.path for artifact in run.artifacts}
+    assert {"classes.json", "confusion_matrix.json", "roc_curve.json"} <= paths
+
+
+def test_a_regression_with_the_target_among_the_columns(tracking: Tracking) -> None:
+    data, target = load_diabetes(return_X_y=True, as_frame=True)
+    model = LinearRegression().fit(data, target)
+    found = autotrack.evaluate(model, data.assign(progress=target), "progress", thresholds={"r2_score": 0.4})
+    assert found.task == "regression"
+    assert found.metrics["r2_score"] == close(model.score(data, target))
+    assert found.passed
+    assert tracking.run().tags["evaluation_passed"] == "true"
+
+
+def test_texts_are_classes(tracking: Tracking) -> None:
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=object)[SPECIES]
+    model = LogisticRegression(max_iter=500).fit(IRIS, names)
+    found = autotrack.evaluate(model, IRIS, names)
+    assert found.metrics["accuracy_score"] == close(model.score(IRIS, names))
+    assert tracking.run().metrics["class virginica/f1"] > 0.9
+
+
+def test_a_function_that_gives_probabilities(tracking: Tracking, strong: Any) -> None:
+    def score(data: Any) -> Any:
+        return strong.predict_proba(data)[:, 1]
+
+    found = autotrack.evaluate(score, FRAME, CANCER)
+    assert found.metrics["roc_auc"] == close(metrics.roc_auc_score(CANCER, score(FRAME)))
+
+
+def test_a_network_that_gives_logits(tracking: Tracking) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Linear(4, 3)
+
+    def ask(data: Any) -> Any:
+        return net(torch.tensor(data.to_numpy(), dtype=torch.float32)).detach().numpy()
+
+    found = autotrack.evaluate(ask, IRIS, SPECIES)
+    logits = torch.tensor(ask(IRIS), dtype=torch.float64)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(SPECIES.to_numpy()))
+    assert found.metrics["log_loss"] == close(float(loss), rel=1e-5)
+
+
+def test_a_booster_from_a_folder_by_its_address(tracking: Tracking, tmp_path: Path) -> None:
+    data = xgboost.DMatrix(IRIS, SPECIES)
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3}, data, 3)
+    autotrack.save_model(booster, tmp_path / "model", inputs=data)
+    found = autotrack.evaluate(str(tmp_path / "model"), IRIS, SPECIES)
+    assert found.metrics["accuracy_score"] > 0.9
+    assert "log_loss" in found.metrics
+    assert tracking.run().tags["evaluated_model"] == str(tmp_path / "model")
+
+
+def test_predictions_of_classes_nobody_knows(tracking: Tracking) -> None:
+    found = autotrack.evaluate(lambda data: np.full(len(data), "other"), IRIS, SPECIES.astype(str))
+    assert found.metrics["accuracy_score"] == 0
+
+
+# --- slices and thresholds ------------------------------------------------------------------------
+
+
+def test_slices(tracking: Tracking, strong: Any) -> None:
+    data = FRAME.assign(site=np.where(FRAME["mean radius"] > 14, "north", "south"))
+    masks = {"first": np.arange(len(data)) < 100, "nobody": np.zeros(len(data), bool)}
+
+    def ask(rows: Any) -> Any:
+        return strong.predict(rows[FRAME.columns])
+
+    found = autotrack.evaluate(ask, data, CANCER, slices=["site"])
+    north = data["site"] == "north"
+    expected = metrics.accuracy_score(CANCER[north], strong.predict(FRAME[north]))
+    assert found.slices["site=north"]["accuracy_score"] == close(expected)
+    assert found.slices["site=south"]["rows"] == (~north).sum()
+    assert tracking.run().metrics["site=north/accuracy_score"] == close(expected)
+    by_name = autotrack.evaluate(ask, data, CANCER, slices=masks)
+    assert by_name.slices["nobody"] == {"rows": 0}
+    assert by_name.slices["first"]["rows"] == 100
+
+
+def test_thresholds_that_are_not_reached(tracking: Tracking, weak: Any) -> None:
+    wanted = {"accuracy_score": 0.999, "log_loss": "< 100", "acuracy_score": 0.5}
+    found = autotrack.evaluate(weak, FRAME, CANCER, thresholds=wanted)
+    assert not found.passed
+    [reached, unknown] = found.failures
+    assert reached.startswith("accuracy_score is 0.9")
+    assert "did you mean 'accuracy_score'?" in unknown
+    with pytest.raises(EvaluationFailed, match=r"accuracy_score is 0\.9\d+, wanted accuracy_score >= 0\.999"):
+        found.require()
+    run = tracking.run()
+    assert run.state == State.FINISHED
+    assert run.tags["evaluation_passed"] == "false"
+    assert run.params["threshold/log_loss"] == "< 100"
+
+
+# --- champion and challenger ----------------------------------------------------------------------
+
+
+def test_a_better_model_is_seen_to_be_better(tracking: Tracking, strong: Any) -> None:
+    champion = DummyClassifier().fit(FRAME, CANCER)
+    found = autotrack.evaluate(strong, FRAME, CANCER, against=champion)
+    difference = found.differences["accuracy_score"]
+    assert difference.value == close(strong.score(FRAME, CANCER) - champion.score(FRAME, CANCER))
+    assert 0 < difference.low < difference.value < difference.high
+    assert difference.is_certain
+    run = tracking.run()
+    assert run.tags["evaluated_against"] == "DummyClassifier"
+    assert run.metrics["difference/accuracy_score"] == close(difference.value)
+    table = json.loads(run.artifact("comparison.json").read_text())
+    assert "low" in table["columns"]
+
+
+def test_the_same_model_is_not_better_than_itself(tracking: Tracking, strong: Any) -> None:
+    before = np.random.get_state()[1].tolist()
+    found = autotrack.evaluate(strong, FRAME, CANCER, against=strong)
+    assert all((d.value, d.low, d.high) == (0, 0, 0) for d in found.differences.values())
+    assert not any(d.is_certain for d in found.differences.values())
+    assert np.random.get_state()[1].tolist() == before
+
+
+def test_the_interval_holds_what_is_true() -> None:
+    """Of 40 samples whose true difference is known, about 95 % of intervals hold it."""
+    generator = np.random.default_rng(3)
+    held = 0
+    for _ in range(40):
+        truth = generator.integers(0, 2, 150)
+        ours, theirs = (np.where(generator.random(150) < right, truth, 1 - truth) for right in (0.85, 0.75))
+        found = differences(
+            *(predicted(lambda _, p=p: p, None, truth, "classification") for p in (ours, theirs))
+        )
+        held += found["accuracy_score"].low <= 0.10 <= found["accuracy_score"].high
+    assert 34 <= held <= 40
+
+
+def test_inside_a_run_it_is_that_ones_child(tracking: Tracking, strong: Any) -> None:
+    with autotrack.run("outer") as outer:
+        found = autotrack.evaluate(strong, FRAME, CANCER)
+    [children] = [run.children for run in tracking.runs() if run.id == outer.id]
+    assert children == (found.run_id,)
+
+
+def test_data_that_is_a_frame_of_polars(tracking: Tracking, strong: Any, tmp_path: Path) -> None:
+    import polars as pl
+
+    autotrack.save_model(strong, tmp_path / "m", inputs=FRAME)
+    found = autotrack.evaluate(str(tmp_path / "m"), pl.DataFrame(FRAME.to_dict("list")), CANCER)
+    assert found.metrics["accuracy_score"] == close(strong.score(FRAME, CANCER))
+    assert isinstance(FRAME, pd.DataFrame)
+    with pytest.raises(OptionError, match="no column"):
+        autotrack.evaluate(strong, np.zeros((3, 3)), "y")
