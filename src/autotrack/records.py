@@ -119,7 +119,8 @@ class Model:
     """A model of a run: `path` is what follows the id in ``runs:/ID/path``, its files are artifacts below it.
 
     `flavor` can load it, `kind` is its class. `facts` tell the `state` (pending: on its way to the
-    safe form; kept; refused: then the `reason`), the `versions` of its libraries, its `files` and `size`.
+    safe form; kept; refused: then the `reason`), the `versions` of its libraries, its own `id`, its `files`
+    and `size`, and its `signature` in one line.
     """
 
     path: str

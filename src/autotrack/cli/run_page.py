@@ -73,7 +73,7 @@ def parts(store: Store, run: Run, width: int) -> Iterator[RenderableType]:
         len(fits),
     )
     yield from _section("Ranks", run.ranks, MOST_ROWS, _ranks)
-    yield from _section("Artifacts", run.artifacts, MOST_ROWS, _artifacts)
+    yield from _section("Artifacts", text.own_files(run.artifacts, run.models), MOST_ROWS, _artifacts)
     yield from _section("Tags", _pairs(run.tags), MOST_ROWS, values)
     yield from _section("System", system, MOST_SAMPLES, lambda some: _metrics(run, some, width))
     yield from _section("Environment", _pairs(environment), MOST_ROWS, values)
@@ -174,6 +174,8 @@ def _models(models: Sequence[Model]) -> Table:
         kind = text.plain(model.kind.rpartition(".")[2])
         flavor = Text(text.plain(model.flavor), "dim")
         table.add_row(Text(text.plain(model.path), "cyan"), kind, flavor, text.kept(model))
+        if signature := model.facts.get("signature"):
+            table.add_row("", Text(text.plain(signature), "dim", overflow="ellipsis"))
     return table
 
 

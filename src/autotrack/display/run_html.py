@@ -45,7 +45,7 @@ def run_html(run: Run, children: Sequence[Run]) -> str:
         *_section("Models", run.models, _models),
         *_section("Training calls", calls(run.started, fits), lambda some: _calls(some, run.duration), True),
         *_section("Ranks", run.ranks, _ranks, True),
-        *_section("Artifacts", run.artifacts, _artifacts, True),
+        *_section("Artifacts", text.own_files(run.artifacts, run.models), _artifacts, True),
         *_section("Tags", list(run.tags.items()), _values, True),
         *_section("System", system, lambda some: _metrics(run, some), True),
         *_section("Environment", list(environment.items()), _values, True),
@@ -157,9 +157,10 @@ def _datasets(datasets: Sequence[Dataset]) -> Html:
 
 def _models(models: Sequence[Model]) -> Html:
     rows = (
-        (model.path, model.kind.rpartition(".")[2], dim(model.flavor), text.kept(model)) for model in models
+        (m.path, m.kind.rpartition(".")[2], dim(m.flavor), text.kept(m), dim(m.facts.get("signature", "")))
+        for m in models
     )
-    return table(_titles("path", "class", "flavor", "kept"), rows)
+    return table(_titles("path", "class", "flavor", "kept", "signature"), rows)
 
 
 def _artifacts(artifacts: Sequence[Artifact]) -> Html:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from ..records import LogLine, Model
+from ..records import Artifact, LogLine, Model
 from ..semconv import Scalar
 from ..states import State
 
@@ -147,6 +147,12 @@ def kept(model: Model) -> str:
     if isinstance(facts.get("size"), int):
         return size(facts["size"])
     return plain(f"not kept: {facts['reason']}") if "reason" in facts else plain(str(facts.get("state", "")))
+
+
+def own_files(artifacts: Sequence[Artifact], models: Sequence[Model]) -> list[Artifact]:
+    """Those that are not files of a model."""
+    folders = tuple(f"{model.path}/" for model in models)
+    return [artifact for artifact in artifacts if not artifact.path.startswith(folders)]
 
 
 def as_json(value: Any) -> str:

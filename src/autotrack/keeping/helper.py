@@ -78,7 +78,7 @@ class Helper:
             reason = _reason(error)
             facts = job.entry.facts("refused", reason=reason)
         else:
-            facts = job.entry.facts("kept", files=[*files], size=sum(blob.size for blob in files.values()))
+            facts = job.kept(files, sum(blob.size for blob in files.values()))
             for name, blob in files.items():
                 told = artifact_facts(blob, f"{job.entry.path}/{name}")
                 self._spans.facts(segment, sc.SpanType.ARTIFACT, told, job.time)

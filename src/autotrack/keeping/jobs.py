@@ -6,13 +6,16 @@ import json
 import os
 import struct
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 from .. import semconv as sc
 from ..mlmodel.composing import Described, Identity
+from ..signatures import from_mlmodel
 
+MOST_TOLD = 4096
+"""Characters of a signature that the model's own entry tells; the whole is in its `MLmodel` file."""
 MOST_HELPERS = 1 << 16
 """How many helpers a process may have, one after the other."""
 _HEADER = struct.Struct("<Q")  # length of the JSON that tells what follows
@@ -57,6 +60,12 @@ class Job:
     packages: Sequence[str] = ()
     described: Described = field(default_factory=Described)
     origin: Any = None
+
+    def kept(self, files: Collection[str], size: int) -> dict[str, str]:
+        """What a `model` span tells once it is stored: its files' names, and their bytes in all."""
+        signature = self.described.signature
+        told = {} if signature is None else {"signature": str(from_mlmodel(signature))[:MOST_TOLD]}
+        return self.entry.facts("kept", files=[*files], size=size, **told)
 
     @property
     def identity(self) -> Identity:

@@ -98,8 +98,7 @@ class Keeper(Companion):
         for name, data in files.items():
             if problem := self._recorder.store_artifact(job.origin, data, f"{job.entry.path}/{name}"):
                 return self._refuse(job.origin, job.entry, problem)
-        size = sum(map(len, files.values()))
-        facts = job.entry.facts("kept", files=[*files], size=size)
+        facts = job.kept(files, sum(map(len, files.values())))
         return self._recorder.told(job.origin, sc.SpanType.MODEL, facts)
 
     def _queue(self, job: Job) -> None:

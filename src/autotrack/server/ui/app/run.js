@@ -244,8 +244,9 @@ function Models({ models }) {
     plain(path), plain(flavor), plain(kind.split(".").at(-1) ?? ""),
     typeof facts.size === "number" ? size(facts.size) : "",
     facts.reason ? `not kept: ${plain(String(facts.reason))}` : plain(String(facts.state ?? "")),
+    plain(String(facts.signature ?? "")),
   ]);
-  return html`<${Plain} label="Models" titles=${["model", "flavor", "kind", "size", "state"]} rows=${rows} />`;
+  return html`<${Plain} label="Models" titles=${["model", "flavor", "kind", "size", "state", "signature"]} rows=${rows} />`;
 }
 
 /** @param {{ranks: import("./api.js").Rank[]}} props */
