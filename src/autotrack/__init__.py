@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ._api import (
     active_run,
+    download_model,
     evaluate,
     flush,
     get_run,
@@ -53,6 +54,7 @@ __all__ = [
     "__version__",
     "active_run",
     "disable",
+    "download_model",
     "enable",
     "evaluate",
     "flush",

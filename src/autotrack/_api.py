@@ -184,6 +184,18 @@ def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[Model
     save(model, Path(path), details)
 
 
+def download_model(uri: str, path: str | os.PathLike[str]) -> None:
+    """Write the files of a kept model to a folder that is not there yet, for all who read MLflow's format.
+
+    uri: see `load_model`; nothing is loaded. Raises what that does, OSError.
+    """
+    from .loading import model_folder
+    from .saving import write
+
+    folder = model_folder(_store, uri)
+    write(Path(path), folder.names, folder.read)
+
+
 def evaluate(
     model: Any,
     data: Any,

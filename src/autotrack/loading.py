@@ -13,6 +13,7 @@ from .errors import AutotrackError, ModelError
 from .flavor import Permissions
 from .flavors import flavor_in
 from .keeping.jobs import is_helpers
+from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .predictor import Predictor
 from .records import Model
@@ -46,7 +47,9 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
 
 
 def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
-    """The files behind an address: ``runs:/RUN_ID/PATH``, or a folder's path. Raises `ModelError`.
+    """The files behind an address: ``runs:/RUN_ID/PATH``, or the path of a folder, or of a tar or zip of one.
+
+    Raises `ModelError`.
 
     store: opens it, for an address that is looked up there.
     """
@@ -54,6 +57,8 @@ def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
         return _of_run(*_kept(store(), *found.groups()))
     if Path(uri).is_dir():
         return ModelFolder.at(Path(uri))
+    if Path(uri).is_file():
+        return archive.opened(Path(uri))
     raise ModelError(f"{uri!r} is no model's address; write runs:/RUN_ID/model, or the path of its folder")
 
 

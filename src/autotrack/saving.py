@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .errors import ModelError
 from .flavor import Files, Frozen, NotKept
 from .flavors import flavor_of
 from .mlmodel.composing import Identity, Recorded, composed
+from .mlmodel.folder import check_name
 from .recording.model_details import ModelDetails, described
 
 MOST_BYTES = 1 << 40
@@ -20,21 +22,30 @@ MOST_BYTES = 1 << 40
 
 
 def save(model: Any, path: Path, details: ModelDetails) -> None:
-    """See `autotrack.save_model`. The folder is there whole, or not at all."""
+    """See `autotrack.save_model`."""
     files = _files(model, details)
+    write(path, files, files.__getitem__)
+
+
+def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> None:
+    """A folder of files, each read by its name: it is there whole, or not at all.
+
+    Raises `ModelError`, OSError.
+    """
+    if path.exists():
+        raise ModelError(f"{path} is there already; a model is written to a folder of its own")
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         hidden.chmod(0o777 & ~_umask())
-        for name, data in files.items():
+        for name in names:
+            check_name(name)
             target = hidden / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as file:
-                file.write(data)
+                file.write(read(name))
                 file.flush()
                 os.fsync(file.fileno())
-        if path.exists():
-            raise ModelError(f"{path} is there already; a model is written to a folder of its own")
         hidden.rename(path)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ Section = Mapping[str, Any]
 """What the file says under a flavor's name."""
 PYTHON_FUNCTION = "python_function"
 """The flavor that every model has: how MLflow and those who take its format load it."""
+MOST_DEEP = 50
+_BREAKS = re.compile("[\x85\u2028\u2029]")
 MOST_BYTES = 4 << 20
 """Of an `MLmodel` file: signatures of wide tables are in it."""
 
@@ -27,7 +30,8 @@ def dump(told: Mapping[str, Any]) -> bytes:
 def parse(data: bytes) -> Mapping[str, Any]:
     """What an `MLmodel` file says. Raises `ModelError` for what is none.
 
-    Aliases are refused, by which a few bytes can stand for gigabytes: no writer of models needs them.
+    Aliases are refused, by which a few bytes can stand for gigabytes, and what is nested without end, which
+    takes minutes to read: no writer of models needs them.
     """
     import yaml
 
@@ -35,8 +39,7 @@ def parse(data: bytes) -> Mapping[str, Any]:
         raise ModelError(f"{FILE} has {len(data):,} bytes, more than {MOST_BYTES:,}")
     try:
         text = data.decode()
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ModelError(f"{FILE} has YAML aliases (*name), which are not followed")
+        _refuse_bomb(yaml, text)
         told = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelError(f"{FILE} is no YAML of plain data: {' '.join(str(error).split())}") from None
@@ -46,10 +49,27 @@ def parse(data: bytes) -> Mapping[str, Any]:
     return dict(told)
 
 
+def _refuse_bomb(yaml: Any, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ModelError(f"{FILE} has YAML aliases (*name), which are not followed")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEEP:
+            raise ModelError(f"{FILE} is nested more than {MOST_DEEP} deep")
+
+
 def _dumper(yaml: Any) -> Any:
     class Plain(yaml.SafeDumper):  # type: ignore[misc]
         def ignore_aliases(self, data: Any) -> bool:
             """Some value may stand in two places: it is written out twice."""
             return True
 
+    def quoted(dumper: Any, text: str) -> Any:
+        """YAML folds its line breaks in what is not escaped, and the library escapes only in these quotes."""
+        style = '"' if _BREAKS.search(text) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    Plain.add_representer(str, quoted)
     return Plain

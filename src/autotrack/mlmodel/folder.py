@@ -33,16 +33,19 @@ class ModelFile:
 class ModelFolder:
     """The files of one model by their names below it; `told` is what errors call the model."""
 
-    def __init__(self, files: Mapping[str, ModelFile], told: str) -> None:
+    def __init__(self, files: Mapping[str, ModelFile], told: str, place: Any = None) -> None:
+        """`place` is kept as long as this is: the files may be gone with it."""
         self._files = files
         self.told = told
+        self._place = place
 
     @classmethod
-    def at(cls, path: Path) -> ModelFolder:
+    def at(cls, path: Path, told: str = "", place: Any = None) -> ModelFolder:
         """What lies in a folder; a link is followed only to what lies there too. Raises `ModelError`."""
+        told = told or str(path)
         root = path.resolve()
         if not (root / document.FILE).is_file():
-            raise ModelError(f"{path} is no model: it has no file {document.FILE}")
+            raise ModelError(f"{told} is no model: it has no file {document.FILE}")
         files = {}
         for parent, _, names in os.walk(root):
             for name in names:
@@ -50,14 +53,14 @@ class ModelFolder:
                 if not file.resolve().is_relative_to(root) or not file.is_file():
                     raise ModelError(f"{file} leads out of the model's folder")
                 files[file.relative_to(root).as_posix()] = ModelFile(file)
-        bare = cls(files, str(path))
+        bare = cls(files, told)
         recorded = bare.section(OURS).get("files", {})
         if missing := sorted(recorded.keys() - files.keys()):
-            raise ModelError(f"{path} lacks {', '.join(missing)}, which {document.FILE} names")
+            raise ModelError(f"{told} lacks {', '.join(missing)}, which {document.FILE} names")
         checked = {
             name: ModelFile(file.path, recorded.get(name, {}).get("sha256")) for name, file in files.items()
         }
-        return cls(checked, str(path))
+        return cls(checked, told, place)
 
     @property
     def names(self) -> list[str]:
@@ -108,7 +111,7 @@ class ModelFolder:
     def copy_to(self, root: Path, names: list[str] | None = None) -> None:
         """Write checked copies of files below a folder that exists. Raises `ModelError`, OSError."""
         for name in self.names if names is None else names:
-            _refuse_ways_out(name)
+            check_name(name)
             target = root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self.read(name))
@@ -119,7 +122,8 @@ class ModelFolder:
         return self._files[name]
 
 
-def _refuse_ways_out(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse a name that leads out of the folder it is below. Raises `ModelError`."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
         raise ModelError(f"a model's file cannot be named {name!r}")

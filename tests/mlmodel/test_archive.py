@@ -1,0 +1,117 @@
+"""Models in one file: what may be unpacked, and that nothing else is."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+import autotrack
+from autotrack.errors import ModelError
+from autotrack.mlmodel.archive import opened
+
+X, Y = load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "model"
+    autotrack.save_model(LogisticRegression(max_iter=500).fit(X, Y), path, inputs=X)
+    return path
+
+
+def tarred(folder: Path, target: Path, inner: str = "model") -> Path:
+    with tarfile.open(target, "w:gz") as archive:
+        archive.add(folder, inner)
+    return target
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"model/{file.name}")
+    return target
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:
+    def add(archive: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, target
+        archive.addfile(info, io.BytesIO())
+
+    return add
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        entry("../evil"),
+        entry("/tmp/evil"),
+        entry("model/../../evil"),
+        entry("model/link", tarfile.SYMTYPE, "/etc/passwd"),
+        entry("model/link", tarfile.SYMTYPE, "MLmodel"),
+        entry("model/hard", tarfile.LNKTYPE, "../../etc/passwd"),
+        entry("model/device", tarfile.CHRTYPE),
+        entry("model/pipe", tarfile.FIFOTYPE),
+    ],
+    ids=["parent", "absolute", "above", "symlink out", "symlink in", "hard link", "device", "pipe"],
+)
+def test_a_tar_that_reaches_out_is_refused_whole(
+    folder: Path, tmp_path: Path, add: Callable[[tarfile.TarFile], None]
+) -> None:
+    target = tmp_path / "model.tar"
+    with tarfile.open(target, "w") as archive:
+        archive.add(folder, "model")
+        add(archive)
+    with pytest.raises(ModelError, match="nothing was unpacked"):
+        autotrack.load_model(str(target))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "..\\evil", "link"])
+def test_a_zip_that_reaches_out_is_refused_whole(folder: Path, tmp_path: Path, name: str) -> None:
+    target = zipped(folder, tmp_path / "model.zip")
+    with zipfile.ZipFile(target, "a") as archive:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = (stat.S_IFLNK if name == "link" else stat.S_IFREG | 0o600) << 16
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ModelError, match="nothing was unpacked"):
+        autotrack.load_model(str(target))
+
+
+def test_a_flood_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "model.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MLmodel", b" " * (32 << 20))
+    with pytest.raises(ModelError, match="grow more than 100 times"):
+        opened(target)
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x03\x04"])
+def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
+    target = tmp_path / "model.tar.gz"
+    target.write_bytes(data)
+    with pytest.raises(ModelError, match=r"neither a folder nor a tar or zip|cannot be unpacked"):
+        opened(target)
+
+
+def test_an_archive_without_a_model(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(ModelError, match="holds no model"):
+        opened(tarred(tmp_path / "x", tmp_path / "x.tar.gz"))
+
+
+@pytest.mark.parametrize("inner", [".", "model", "a/b"])
+def test_a_model_from_a_tar(folder: Path, tmp_path: Path, inner: str) -> None:
+    loaded = autotrack.load_predictor(str(tarred(folder, tmp_path / "model.tar.gz", inner)))
+    assert (loaded.predict(X) == autotrack.load_model(str(folder)).predict(X)).all()
+
+
+def test_a_model_from_a_zip(folder: Path, tmp_path: Path) -> None:
+    assert (autotrack.load_model(str(zipped(folder, tmp_path / "m.zip"))).predict(X) >= 0).all()

@@ -1,0 +1,55 @@
+"""`MLmodel` files: what is none, and that what is written is read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autotrack.errors import ModelError
+from autotrack.mlmodel import document
+
+BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nflavors: {sklearn: {}}\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "no mapping 'flavors'"),
+        (b"flavors: 3", "no mapping 'flavors'"),
+        (b"flavors: {sklearn: [1]}", "no mapping 'flavors'"),
+        (b"[flavors]", "no mapping 'flavors'"),
+        (b"flavors: {", "no YAML of plain data"),
+        (b"\xff\xfe\x00", "no YAML of plain data"),
+        (b"flavors: {}\nx: \x00", "no YAML of plain data"),
+        (b"[" * 100_000, "nested more than 50 deep"),
+        (b"- " * 100_000, "nested more than 50 deep"),
+        (BOMB, "has YAML aliases"),
+        (b"a: &a {b: *a}\nflavors: {}", "has YAML aliases"),
+        (b"flavors: {}\nx: !!python/object/apply:os.system ['touch pwned']", "no YAML of plain data"),
+        (b"flavors: {}\nx: !!python/name:os.system", "no YAML of plain data"),
+        (b" " * (document.MOST_BYTES + 1), "more than 4,194,304"),
+    ],
+    ids=range(14),
+)
+def test_what_is_none(data: bytes, problem: str) -> None:
+    with pytest.raises(ModelError, match=problem) as refusal:
+        document.parse(data)
+    assert "\n" not in str(refusal.value)
+
+
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\ufeff"), max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(texts, st.dictionaries(texts, values, max_size=3), max_size=3), values)
+def test_what_is_written_is_read_again(flavors: dict[str, Any], other: Any) -> None:
+    told = {"flavors": flavors, "other": other, "again": other}
+    assert document.parse(document.dump(told)) == told

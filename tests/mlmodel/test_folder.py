@@ -1,0 +1,163 @@
+"""A model's folder: each file is what was recorded, and lies where it belongs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+import autotrack
+from autotrack.errors import ModelError
+from autotrack.mlmodel.folder import ModelFile, ModelFolder
+
+X, Y = load_iris(return_X_y=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    model = LogisticRegression(max_iter=500).fit(X, Y)
+    autotrack.save_model(model, path, inputs=X, input_example=X, metadata={"team": "a"})
+    return path
+
+
+def change(path: Path, **told: Any) -> None:
+    """Rewrite what its `MLmodel` says."""
+    file = path / "MLmodel"
+    document = yaml.safe_load(file.read_text())
+    for name, value in told.items():
+        document["flavors"].setdefault(name, {}).update(value)
+    file.write_text(yaml.safe_dump(document))
+
+
+def test_each_byte_counts(folder: Path) -> None:
+    """Of the file that is loaded, and of one that only lies beside it as soon as it is read."""
+    file = folder / "model.skops"
+    data = bytearray(file.read_bytes())
+    for place in (0, len(data) // 2, len(data) - 1):
+        changed = data.copy()
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        with pytest.raises(ModelError, match=r"model\.skops of .* is not what was recorded: its sha256"):
+            autotrack.load_model(str(folder))
+    file.write_bytes(data)
+    (folder / "requirements.txt").write_text("evil==1\n")
+    with pytest.raises(ModelError, match=r"requirements\.txt of .* is not what was recorded"):
+        autotrack.load_model(str(folder))
+
+
+def test_a_file_that_is_missing(folder: Path) -> None:
+    (folder / "model.skops").unlink()
+    with pytest.raises(ModelError, match=r"lacks model\.skops, which MLmodel names"):
+        autotrack.load_model(str(folder))
+
+
+@pytest.mark.parametrize("name", ["model.skops", "MLmodel"])
+def test_a_link_that_leads_out(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match=r"leads out of the model's folder"):
+        autotrack.load_model(str(folder))
+
+
+def test_a_flavor_that_nobody_knows(folder: Path) -> None:
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    document["flavors"] = {"fancy": {}, "python_function": {"loader_module": "fancy"}}
+    (folder / "MLmodel").write_text(yaml.safe_dump(document))
+    with pytest.raises(ModelError, match="fancy"):
+        autotrack.load_model(str(folder))
+
+
+def test_a_file_name_of_the_models_leads_nowhere_else(folder: Path) -> None:
+    change(folder, sklearn={"pickled_model": "../../secret"})
+    with pytest.raises(ModelError, match=r"has no file '\.\./\.\./secret'"):
+        autotrack.load_model(str(folder))
+
+
+def test_what_a_model_trusts_is_not_what_its_loader_does(folder: Path) -> None:
+    """The list inside is for MLflow, which believes it."""
+    import skops.io
+
+    (folder / "model.skops").write_bytes(skops.io.dumps(subprocess.Popen))
+    change(
+        folder,
+        sklearn={"skops_trusted_types": ["subprocess.Popen"]},
+        autotrack={"files": {}},
+    )
+    with pytest.raises(ModelError, match=r"types that are not known to be safe: subprocess\.Popen"):
+        autotrack.load_model(str(folder))
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no file MLmodel"):
+        autotrack.load_model(str(tmp_path))
+
+
+def test_a_folder_that_is_there_is_not_written_to(folder: Path) -> None:
+    with pytest.raises(ModelError, match="is there already"):
+        autotrack.save_model(LogisticRegression().fit(X, Y), folder)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a\\b", "a\0b"])
+def test_names_that_lead_out_are_not_written(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"data")
+    with pytest.raises(ModelError, match="cannot be named"):
+        ModelFolder({name: ModelFile(file)}, "the model").copy_to(tmp_path)
+
+
+def test_what_is_saved_tells_all_of_it(folder: Path) -> None:
+    document = yaml.safe_load((folder / "MLmodel").read_text())
+    assert document["metadata"] == {"team": "a"}
+    assert document["saved_input_example_info"]["type"] == "ndarray"
+    assert set(document["flavors"]["autotrack"]["files"]) == {f.name for f in folder.iterdir()} - {"MLmodel"}
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    assert [line.partition("==")[0] for line in lines] == ["numpy", "scikit-learn", "scipy", "skops"]
+    environment = yaml.safe_load((folder / "python_env.yaml").read_text())
+    assert environment["dependencies"] == ["-r requirements.txt"]
+    loaded = autotrack.load_predictor(str(folder))
+    assert loaded.metadata == {"team": "a"}
+    assert str(loaded.signature) == "(float64[*, 4]) → int64[*]"
+
+
+def test_a_copy_of_a_download_is_the_model(folder: Path, tmp_path: Path) -> None:
+    autotrack.download_model(str(folder), tmp_path / "copy")
+    names = sorted(file.name for file in folder.iterdir())
+    assert sorted(file.name for file in (tmp_path / "copy").iterdir()) == names
+    assert all((folder / n).read_bytes() == (tmp_path / "copy" / n).read_bytes() for n in names)
+
+
+@pytest.mark.parametrize("moment", range(0, 12, 2))
+def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path, moment: int) -> None:
+    """By SIGKILL at each of the writes: the folder is there whole, or not at all."""
+    script = f"""
+        import os, signal, sys
+        import autotrack
+        from sklearn.linear_model import LogisticRegression
+        model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+        left = {moment}
+        def watch(event, arguments):
+            global left
+            if event == "open" and "model-or-not" in str(arguments[0]) or event == "os.rename":
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(watch)
+        autotrack.save_model(model, {str(tmp_path / "model-or-not")!r})
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, env=dict(os.environ))
+    path = tmp_path / "model-or-not"
+    assert ended.returncode in (0, -signal.SIGKILL)
+    if ended.returncode == 0:
+        assert autotrack.load_model(str(path)).predict([[1.0]]) == [1]
+    else:
+        assert not path.exists()
