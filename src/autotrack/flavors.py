@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, partial
+from os import PathLike
+from types import FunctionType
+from typing import Any
 
 from . import plugins
 from .errors import AutotrackError, ModelError
@@ -13,15 +16,43 @@ from .mlmodel.folder import OURS
 
 
 def flavor_of(kind: type) -> tuple[str, Flavor]:
+    """The flavor for models of a class: its library's, or else the generic one. Raises `NotKept`.
+
+    That takes functions, paths of Python files, and whatever has `predict`.
+    """
+    if own := library_flavor(kind):
+        return own
+    if _is_asked(kind) and PYTHON_FUNCTION in plugins.names(plugins.FLAVORS):
+        return _loaded(PYTHON_FUNCTION)
+    raise NotKept(f"no flavor takes a {kind.__module__}.{kind.__qualname__}")
+
+
+def library_flavor(kind: type) -> tuple[str, Flavor] | None:
     """The flavor of the first package among the class and its bases that has one. Raises `NotKept`."""
     for base in kind.__mro__:
         name = base.__module__.partition(".")[0]
         if name in plugins.names(plugins.FLAVORS):
-            try:
-                return name, flavor(name)
-            except AutotrackError as error:
-                raise NotKept(str(error)) from error
-    raise NotKept(f"no flavor takes a {kind.__module__}.{kind.__qualname__}")
+            return _loaded(name)
+    return None
+
+
+def name_of(model: Any) -> str:
+    """What a model is called in `MLmodel`: its class, and a function by itself."""
+    named = model if type(model) is FunctionType else type(model)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _is_asked(kind: type) -> bool:
+    if kind.__name__ == "_lru_cache_wrapper" or issubclass(kind, FunctionType | partial | str | PathLike):
+        return True
+    return any("predict" in vars(base) for base in kind.__mro__)
+
+
+def _loaded(name: str) -> tuple[str, Flavor]:
+    try:
+        return name, flavor(name)
+    except AutotrackError as error:
+        raise NotKept(str(error)) from error
 
 
 def flavor_in(sections: Mapping[str, Section], told: str) -> Flavor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import ModelError
 from .flavor import Files, Frozen, NotKept
-from .flavors import flavor_of
+from .flavors import flavor_of, name_of
 from .mlmodel.composing import Identity, Recorded, composed
 from .mlmodel.folder import check_name
 from .recording.model_details import ModelDetails, described
@@ -53,13 +53,12 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
 
 
 def _files(model: Any, details: ModelDetails) -> Files:
-    kind = type(model)
     try:
-        _, flavor = flavor_of(kind)
+        _, flavor = flavor_of(type(model))
         frozen: Frozen = flavor.freeze(model, MOST_BYTES)
         data = bytes(frozen.data)
         own = flavor.convert(data) if frozen.file is None else {frozen.file: data}
-        identity = Identity(os.urandom(16).hex(), f"{kind.__module__}.{kind.__qualname__}", time.time_ns())
+        identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)
         told = described(details, flavor.outputs(model))
     except NotKept as refusal:

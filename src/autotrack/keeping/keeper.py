@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv as sc
-from ..errors import SchemaError
+from ..errors import ModelError, SchemaError
 from ..flavor import Flavor, Frozen, NotKept
-from ..flavors import flavor_of, versions_of
+from ..flavors import flavor_of, name_of, versions_of
 from ..mlmodel.composing import Described, Recorded, composed
 from ..recording.companion import Companion
 from ..recording.model_details import ModelDetails, described
@@ -54,16 +54,15 @@ class Keeper(Companion):
 
     def keep(self, segment: Segment, model: Any, path: str, details: ModelDetails) -> None:
         """Freeze the model, which may change from now on; the rest comes later."""
-        kind = type(model)
-        entry = Entry(os.urandom(16).hex(), path, "", f"{kind.__module__}.{kind.__qualname__}", {})
+        entry = Entry(os.urandom(16).hex(), path, "", name_of(model), {})
         try:
-            name, flavor = flavor_of(kind)
+            name, flavor = flavor_of(type(model))
             entry = replace(entry, flavor=name)
             if self._bytes > MOST_WAITING:
                 raise NotKept(f"more than {MOST_WAITING >> 30} GiB of models wait to be converted")
             frozen = flavor.freeze(model, self._recorder.options.model_max_bytes)
             told = self._described(details, flavor.outputs(model), path)
-        except NotKept as refusal:
+        except (NotKept, ModelError) as refusal:
             return self._refuse(segment, entry, str(refusal))
         packages = {*flavor.needs, *frozen.packages}
         entry = replace(entry, versions=versions_of(flavor, packages))

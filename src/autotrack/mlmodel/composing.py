@@ -11,6 +11,7 @@ from typing import Any
 
 from .._version import __version__
 from . import document, requirements
+from .code_paths import FOLDER as CODE
 from .document import PYTHON_FUNCTION, Section
 from .folder import OURS, Files
 
@@ -21,12 +22,13 @@ ENVIRONMENT = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
 class Identity:
     """Which model it is: its own id (32 hex characters), its class, and the run and the path it is kept as.
 
-    `time` is unix ns. `run` and `path` are None for a model that is saved to a folder.
+    `time` is unix ns. `run` and `path` are None for a model that is saved to a folder, and so is `time` for
+    one within another model.
     """
 
     model: str
     kind: str
-    time: int
+    time: int | None = None
     run: str | None = None
     path: str | None = None
 
@@ -75,6 +77,8 @@ def composed(
         needed = requirements.pinned(frozenset(packages))
     beside = {**described.extra, **requirements.environment(needed)}
     whole = {**own, **{name: Recorded.of(data) for name, data in beside.items()}}
+    if any(name.startswith(f"{CODE}/") for name in described.extra):
+        sections = {name: {**section, "code": CODE} for name, section in sections.items()}
     return {**beside, document.FILE: document.dump(_told(whole, sections, identity, described))}
 
 
@@ -103,6 +107,10 @@ def _told(
         "run_id": identity.run,
         "saved_input_example_info": described.example,
         "signature": described.signature,
-        "utc_time_created": datetime.fromtimestamp(identity.time / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "utc_time_created": None if identity.time is None else _utc(identity.time),
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _utc(time: int) -> str:
+    return datetime.fromtimestamp(time / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

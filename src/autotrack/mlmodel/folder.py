@@ -97,6 +97,12 @@ class ModelFolder:
         """The names of a file, or of all files in a folder of that name."""
         return [known for known in self._files if known == name or known.startswith(f"{name.rstrip('/')}/")]
 
+    def inside(self, name: str) -> ModelFolder:
+        """The folder of that name, a model's own."""
+        prefix = f"{name}/"
+        files = {known.removeprefix(prefix): self._files[known] for known in self.below(prefix)}
+        return ModelFolder(files, f"{self.told}/{name}")
+
     @contextmanager
     def on_disk(self, *names: str) -> Iterator[Path]:
         """A folder with the files below these names, or with all: for libraries that read paths.

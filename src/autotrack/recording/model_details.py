@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ..mlmodel.code_paths import collected
 from ..mlmodel.composing import Described
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ class ModelDetails(TypedDict, total=False):
     signature: all of that, ready made. input_example: data whose first rows are kept; where there are
     no inputs, it tells the signature too. requirements: lines of pip's, as ``scikit-learn==1.7``; default:
     the packages that the model is made of, as they are installed here. metadata: JSON of your own.
+    code_paths: files and folders of Python source that are kept with the model, in its folder `code`;
+    MLflow imports from there, and so does `load_model(…, allow_code=True)` for models of your own classes.
     """
 
     inputs: Any
@@ -30,12 +34,13 @@ class ModelDetails(TypedDict, total=False):
     input_example: Any
     requirements: Sequence[str]
     metadata: Mapping[str, Any]
+    code_paths: Sequence[str | os.PathLike[str]]
 
 
 def described(details: ModelDetails, outputs: Any = None) -> Described:
     """As plain data that no longer depends on the caller's; `outputs` is what the flavor knows of them.
 
-    Raises `SchemaError` for data that has no signature.
+    Raises `SchemaError` for data that has no signature, `ModelError` for `code_paths` that cannot be kept.
     """
     from ..signatures import to_mlmodel
 
@@ -47,7 +52,7 @@ def described(details: ModelDetails, outputs: Any = None) -> Described:
         example=None if example is None else example.info,
         requirements=None if requirements is None else tuple(map(str, requirements)),
         metadata=dict(details.get("metadata") or {}),
-        extra={} if example is None else example.files(),
+        extra={**({} if example is None else example.files()), **collected(details.get("code_paths", ()))},
     )
 
 

@@ -232,12 +232,15 @@ class ActiveRun:
 
     @never_raises
     def log_model(self, model: Any, name: str = "model", **details: Unpack[ModelDetails]) -> None:
-        """Keep a model as it is now, in a form that loads without running code: see `load_model`.
+        """Keep a model as it is now, in a form that loads without unpickling anything: see `load_model`.
 
+        model: a library's; a function `predict(data)` or `predict(data, params)` of your own, or an object
+        with such a method, which are kept with their source and what they consist of; or the path of a
+        Python file that defines `model`, a class `Model` or a function `predict`.
         details: see `ModelDetails`.
 
-        What cannot be kept so (a class of your own inside it, more than `model_max_bytes`) is one line
-        in the log, and its reason stands with the run.
+        What cannot be kept so (a library's model that holds a class of your own, an open file among the
+        attributes, more than `model_max_bytes`) is one line in the log, and its reason stands with the run.
         """
         self.begin_if_new()
         if self._segment and not self.is_muted:

@@ -1,0 +1,129 @@
+"""Models that are source: ours, and what MLflow wrote. None of it is run unless the caller permits it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import tempfile
+import threading
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .. import flavors
+from ..errors import ModelError
+from ..flavor import PYTHON_FUNCTION, ModelFolder, Permissions, Section
+from ..mlmodel.folder import OURS
+from ..models import pickled
+
+_MLFLOWS = "mlflow.pyfunc."
+"""Below it are the loaders of what MLflow calls Python models; those of its other flavors are not."""
+_places: dict[str, tempfile.TemporaryDirectory[str]] = {}
+"""Copies of folders by their digest, for as long as the process lives: what was imported reads on."""
+_lock = threading.RLock()
+
+
+def load(folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
+    """See `Flavor.load`."""
+    module = str(section.get("loader_module", ""))
+    if module.startswith(_MLFLOWS):
+        return _mlflows(folder, section, permissions)
+    code = str(section.get("code") or "")
+    source = f"{code}/{module.replace('.', '/')}"
+    if not code or not {f"{source}.py", f"{source}/__init__.py"}.intersection(folder.names):
+        raise ModelError(_strangers(folder, module))
+    _require_code(folder, permissions)
+    root = _on_disk(folder)
+    _make_importable(root / code, folder.told)
+    loader = _imported(module, folder.told)
+    if OURS in folder.flavors and hasattr(loader, "restored"):
+        return loader.restored(root, partial(_nested, folder, permissions=permissions))
+    return loader._load_pyfunc(str(root / str(section.get("data") or "")))
+
+
+def _nested(folder: ModelFolder, path: str, permissions: Permissions) -> Any:
+    """A model of a library within the model: by its flavor, and so by what that takes for safe."""
+    inner = folder.inside(path)
+    flavor = flavors.flavor_in(inner.flavors, inner.told)
+    return flavor.load(inner, inner.section(flavor.name), permissions)
+
+
+def _mlflows(folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
+    module = str(section["loader_module"])
+    if "model_code_path" in section:
+        _require_code(folder, permissions)
+    elif not permissions.pickle:
+        raise ModelError(pickled.refusal(folder.told))
+    if importlib.util.find_spec("mlflow") is None:
+        raise ModelError(f"{folder.told} was written by MLflow's pyfunc, which it needs: pip install mlflow")
+    root = _on_disk(folder)
+    if section.get("code"):
+        _make_importable(root / str(section["code"]), folder.told)
+    return importlib.import_module(module)._load_pyfunc(str(root))
+
+
+def _strangers(folder: ModelFolder, module: str) -> str:
+    others = [name for name in folder.flavors if name not in (OURS, PYTHON_FUNCTION)]
+    if others:
+        return f"{folder.told} has the flavors {', '.join(others)}, which nothing that is installed can load"
+    return f"{folder.told} has the loader {module or '(none)'}, which is not among its files"
+
+
+def _require_code(folder: ModelFolder, permissions: Permissions) -> None:
+    if not permissions.code:
+        raise ModelError(
+            f"{folder.told} comes with Python source, which is run when it is loaded; if you trust where it "
+            "comes from: load_model(…, allow_code=True)"
+        )
+
+
+# --- the files, and their modules ---------------------------------------------------------------------
+
+
+def _on_disk(folder: ModelFolder) -> Path:
+    """Checked copies of its files; of the same folder one copy, however often it is loaded."""
+    contents = {name: hashlib.sha256(folder.read(name)).hexdigest() for name in sorted(folder.names)}
+    digest = hashlib.sha256(repr(contents).encode()).hexdigest()
+    with _lock:
+        if digest not in _places:
+            place = tempfile.TemporaryDirectory(prefix="autotrack-model-")
+            folder.copy_to(Path(place.name))
+            _places[digest] = place
+        return Path(_places[digest].name)
+
+
+def _make_importable(code: Path, told: str) -> None:
+    """Put a model's code among what is imported, unless other code goes by the same name already."""
+    for entry in sorted(code.iterdir()):
+        name = entry.stem if entry.suffix == ".py" else entry.name
+        loaded = sys.modules.get(name)
+        origin = getattr(loaded, "__file__", None)
+        if origin and name.isidentifier() and not _is_same(Path(origin), entry):
+            raise ModelError(
+                f"{told} comes with a module {name}, and this process has another one from {origin}; "
+                "load the model in a process of its own"
+            )
+    if str(code) not in sys.path:
+        sys.path.insert(0, str(code))
+
+
+def _is_same(origin: Path, entry: Path) -> bool:
+    """Whether a loaded module has the source that a file or a package in a folder has."""
+    if entry.is_file():
+        return origin.read_bytes() == entry.read_bytes()
+    top = origin.parent
+    return all(
+        (other := top / file.relative_to(entry)).is_file() and other.read_bytes() == file.read_bytes()
+        for file in entry.rglob("*.py")
+    )
+
+
+def _imported(module: str, told: str) -> ModuleType:
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{told} needs {error.name}, which is not installed here") from error
