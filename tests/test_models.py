@@ -491,3 +491,17 @@ def test_nothing_is_unpickled_to_load(place: Place) -> None:
         name="loads",
     )
     assert loads.out == "LogisticRegression\n", loads.err
+
+
+def test_data_without_a_signature_costs_a_model_nothing_else(
+    tracking: Tracking,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracking.enable()
+    with autotrack.run() as run:
+        run.log_model(LogisticRegression(max_iter=1000).fit(X, Y), inputs=object(), metadata={"team": "a"})
+    tracking.runs()
+    folder = model_folder(lambda: tracking.store, f"runs:/{run.id}/model")
+    assert folder.document["metadata"] == {"team": "a"}
+    assert "signature" not in folder.document
+    assert "signature of model 'model': a object has no signature" in caplog.text

@@ -16,7 +16,7 @@ from ..flavor import Flavor, Frozen, NotKept
 from ..flavors import flavor_of, name_of, versions_of
 from ..mlmodel.composing import Described, Recorded, composed
 from ..recording.companion import Companion
-from ..recording.model_details import ModelDetails, described
+from ..recording.model_details import ModelDetails, described, without_data
 from ..recording.spans import new_writer
 from .jobs import Context, Entry, Job
 
@@ -80,7 +80,7 @@ class Keeper(Companion):
             return described(details, outputs)
         except SchemaError as error:
             self._recorder.report.skip(f"signature of model {path!r}: {error}")
-            return Described()
+            return described(without_data(details))
 
     def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
         self._recorder.report.skip(f"model {entry.path!r}: {reason}")

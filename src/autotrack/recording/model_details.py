@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..mlmodel.code_paths import collected
 from ..mlmodel.composing import Described
@@ -54,6 +54,12 @@ def described(details: ModelDetails, outputs: Any = None) -> Described:
         metadata=dict(details.get("metadata") or {}),
         extra={**({} if example is None else example.files()), **collected(details.get("code_paths", ()))},
     )
+
+
+def without_data(details: ModelDetails) -> ModelDetails:
+    """What remains to be said where the data has no signature."""
+    kept = {"requirements", "metadata", "code_paths"}
+    return cast(ModelDetails, {name: value for name, value in details.items() if name in kept})
 
 
 def _example(details: ModelDetails) -> Example | None:
