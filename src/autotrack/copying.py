@@ -36,6 +36,8 @@ def copy_run(source: Backend, target: Backend, run_id: str) -> None:
     row = source.run(run_id)
     if row is None:
         raise RunNotFound(f"no run has the id {run_id!r}, so it cannot be copied; see: autotrack runs")
+    if not target.exists():
+        target.write([])
     spans = _Copy(source, target, row).spans()
     while batch := list(itertools.islice(spans, SPANS)):
         target.write(batch)

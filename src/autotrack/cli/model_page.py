@@ -56,9 +56,11 @@ def model(store: Store, found: Registered, width: int) -> Iterator[RenderableTyp
         yield heading("Versions", f"{found.count:,}")
         yield model_tables.versions(versions, _runs(store, versions), width)
         yield from _more(found.count - len(versions))
-    entries = found.audit(MOST_ENTRIES)
     yield heading("Changes")
-    yield model_tables.audit(entries)
+    yield model_tables.audit(found.audit(MOST_ENTRIES))
+    if found.latest is not None:
+        name = text.plain(found.name)
+        yield Text(f"\nautotrack models show {name}/{found.latest} · autotrack models audit {name}", "dim")
 
 
 def version(store: Store, found: Version, width: int) -> Iterator[RenderableType]:

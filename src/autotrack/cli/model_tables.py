@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from .terminal import GAP, state_text, titled
 NAME_WIDTH = 32
 WIDE = 28
 """Cells of what may be long."""
-_STAGES = {Stage.PRODUCTION: "bold green", Stage.STAGING: "yellow", Stage.ARCHIVED: "dim", Stage.NONE: "dim"}
+_STAGES = {Stage.PRODUCTION: "bold green", Stage.STAGING: "yellow", Stage.ARCHIVED: "dim", Stage.NONE: ""}
 
 
 def models(found: Sequence[Registered], width: int) -> Table:
@@ -50,7 +51,8 @@ def nothing(url: str, name: str, tags: Sequence[str]) -> Text:
             f"No models match {text.plain(wanted)} in {text.plain(url)}\nSee all: autotrack models list"
         )
     return Text.assemble(
-        f"No registered models yet in {text.plain(url)}\nThis makes the model of a run the first version of one:\n\n",
+        f"No registered models yet in {text.plain(url)}\n",
+        "This makes the model of a run the first version of one:\n\n",
         ("    autotrack models register runs:/RUN_ID/model NAME", "bold"),
     )
 
@@ -72,9 +74,9 @@ def versions(found: Sequence[Version], runs: Mapping[str, Run], width: int) -> T
     ids = Column("run", [Text(text.short_id(one.run_id), "dim") for one in found])
     sizes = Column("size", [Text(text.size(one.size)) for one in found], right=True)
     metrics = run_table.metrics_of([runs[one.run_id] for one in found]) if _all_known(found, runs) else []
-    facts = [*_said(aliases), *_said(stages, "None"), created, *metrics[:2], ids, *_said(authors), sizes]
+    facts = [*_said(aliases), *_said(stages), created, *metrics[:2], ids, *_said(authors), sizes]
     chosen, _ = run_table.fitting([*facts, *metrics[2:]], width - run_table.taken([numbers]) + GAP)
-    order = [*_said(aliases), *_said(stages, "None"), *metrics, created, authors, ids, sizes]
+    order = [*_said(aliases), *_said(stages), *metrics, created, authors, ids, sizes]
     return run_table.drawn([numbers, *(column for column in order if column in chosen)])
 
 
@@ -116,7 +118,7 @@ def change(entry: AuditEntry) -> str:
             return f"@{_moved(detail.get('alias', {}))}"
         case "register":
             alias = f", @{_moved(detail['alias'])}" if "alias" in detail else ""
-            return f"registered from {detail.get('source')}{alias}"
+            return f"registered from {_source(str(detail.get('source')))}{alias}"
         case "set_stage":
             archived = detail.get("archived")
             others = f"; archived {', '.join(map(str, archived))}" if archived else ""
@@ -133,6 +135,11 @@ def change(entry: AuditEntry) -> str:
     return entry.verb
 
 
+def _source(source: str) -> str:
+    """An address; of a run's id what `autotrack show` takes."""
+    return re.sub(r"^runs:/[0-9a-f]{24}([0-9a-f]{8})/", r"runs:/\1/", source)
+
+
 def _moved(alias: Mapping[str, Any]) -> str:
     return f"{alias.get('name')} {_from_to(alias)}"
 
@@ -145,9 +152,9 @@ def _from_to(moved: Mapping[str, Any]) -> str:
 # --- cells ----------------------------------------------------------------------------------------
 
 
-def _said(column: Column, nothing: str = "") -> list[Column]:
+def _said(column: Column) -> list[Column]:
     """A column in which something stands."""
-    return [column] if any(cell.plain not in ("", nothing) for cell in column.cells) else []
+    return [column] if any(cell.plain for cell in column.cells) else []
 
 
 def _all_known(found: Iterable[Version], runs: Mapping[str, Run]) -> bool:
@@ -173,7 +180,7 @@ def _stages(stages: Mapping[str, int]) -> Text:
 
 
 def _stage(stage: Stage) -> Text:
-    return Text(str(stage), _STAGES[stage])
+    return Text("" if stage is Stage.NONE else str(stage), _STAGES[stage])
 
 
 def _tags(tags: Mapping[str, str]) -> Text:

@@ -52,7 +52,9 @@ def models() -> None:
 def list_models(
     name: str, tags: tuple[str, ...], order_by: str, limit: int, store: str | None, as_json: bool
 ) -> None:
-    """The registered models with NAME in their names, or all; the latest changed first.
+    """All models, or those with NAME in their names.
+
+    The latest changed comes first.
 
     Example: autotrack models list churn --tag team=growth
     """
@@ -77,7 +79,9 @@ def list_models(
 @click.argument("model", metavar="NAME|VERSION")
 @_both
 def show(model: str, store: str | None, as_json: bool) -> None:
-    """A model with its versions, or one version: where it comes from, its files, what was done with it.
+    """A model with its versions, or one version.
+
+    Of a version: the run and the data it comes from, how good it was, and its files.
 
     Example: autotrack models show churn@champion
     """
@@ -118,9 +122,9 @@ def register(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Make the model at ADDRESS, runs:/ID/model, the next version of NAME.
+    """Make a run's model the next version of NAME.
 
-    NAME is made if need be. The id may be how it begins or ends.
+    ADDRESS is runs:/ID/model. NAME is made if need be. The id may be how it begins or ends.
 
     Example: autotrack models register runs:/5d1c01f8/model churn --alias champion
     """
@@ -151,7 +155,7 @@ def alias(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Point ALIAS of the model NAME at a VERSION, or --remove it.
+    """Point an alias at a version, or --remove it.
 
     Example: autotrack models alias churn champion 3 --expected 2
     """
@@ -174,7 +178,9 @@ def alias(
 @click.option("--archive", is_flag=True, help="Versions that are in that stage go to Archived.")
 @_both
 def stage(version: str, stage: str, archive: bool, store: str | None, as_json: bool) -> None:
-    """Move a VERSION to a STAGE: None, Staging, Production or Archived.
+    """Move a version to another stage.
+
+    STAGE is None, Staging, Production or Archived.
 
     Example: autotrack models stage churn/3 Production --archive
     """
@@ -187,7 +193,9 @@ def stage(version: str, stage: str, archive: bool, store: str | None, as_json: b
 @click.option("--all", "everything", is_flag=True, help="What is equal, too.")
 @_both
 def compare(versions: tuple[str, ...], everything: bool, store: str | None, as_json: bool) -> None:
-    """Versions side by side: the models, and the metrics, params and data of their runs.
+    """Versions side by side.
+
+    The models, and the metrics, params and data of their runs.
 
     Example: autotrack models compare churn@champion churn/latest
     """
@@ -214,7 +222,7 @@ def compare(versions: tuple[str, ...], everything: bool, store: str | None, as_j
 @click.argument("model", metavar="NAME|VERSION")
 @_both
 def delete(model: str, store: str | None, as_json: bool) -> None:
-    """Delete a VERSION, or the model NAME with all its versions; their runs stay.
+    """Delete a version, or a model; their runs stay.
 
     What an alias points at is not deleted: move or remove that first.
 
@@ -242,7 +250,7 @@ def delete(model: str, store: str | None, as_json: bool) -> None:
 )
 @_both
 def audit(name: str | None, limit: int, store: str | None, as_json: bool) -> None:
-    """Who changed what when, of the model NAME or of all; the latest first.
+    """Who changed what when, the latest first.
 
     Example: autotrack models audit churn
     """
@@ -269,9 +277,10 @@ def audit(name: str | None, limit: int, store: str | None, as_json: bool) -> Non
 def promote(
     version: str, target: str | None, name: str | None, alias: str | None, store: str | None, as_json: bool
 ) -> None:
-    """Take a VERSION to another store, with its run and its files, or give it another name or alias.
+    """Take a version to another store.
 
-    What is there already is not made again.
+    Its run and its files go along; what is there already is not made again. Without --to it gets another
+    name, or an alias.
 
     Example: autotrack models promote churn@candidate --to http://models.example.com --alias champion
     """
