@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 from autotrack import artifacts
 from autotrack import semconv as sc
@@ -11,6 +12,7 @@ from autotrack.records import SpanRecord
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS, WRITERS, ours
 
+PROCESS = {sc.SERVICE_NAME: "autotrack", sc.HOST_NAME: "h", "process.pid": 1}
 BYTES = {"model/model.bin": b"a model", "plot.png": b"a plot"}
 
 
@@ -29,10 +31,12 @@ def trained(store: Store, run: str = RUNS[0], files: dict[str, bytes] = BYTES, f
 
 def spans(run: str, files: dict[str, bytes], first_seq: int = 1) -> list[SpanRecord]:
     """What tells of it."""
-    start = {sc.RUN_NAME: "fit", sc.EXPERIMENT_NAME: "churn", f"{sc.PARAM_PREFIX}depth": 3}
+    start = {sc.RUN_NAME: "fit", sc.EXPERIMENT_NAME: "churn", sc.RUN_BEAT_INTERVAL: 10.0}
+    start[f"{sc.PARAM_PREFIX}depth"] = 3
     facts = {"state": "kept", "size": 7, "versions": {"lib": "1.2"}, "signature": {"inputs": ["age"]}}
     data = {sc.DATASET_NAME: "train", sc.DATASET_ROLE: "train", sc.DATASET_DIGEST: "xxh3:ab"}
-    points = {sc.METRICS_STEP: (1, 2), sc.METRICS_TIME: (1, 2), f"{sc.METRICS_VALUE_PREFIX}acc": (0.5, 0.75)}
+    points = {sc.METRICS_STEP: (1, 2), sc.METRICS_TIME: (1, 2), sc.METRICS_ROWS: (2,)}
+    points[f"{sc.METRICS_VALUE_PREFIX}acc"] = (0.5, 0.75)
     kinds = [
         ("run.start", start),
         ("metrics", points),
@@ -56,6 +60,6 @@ def spans(run: str, files: dict[str, bytes], first_seq: int = 1) -> list[SpanRec
         ("run", {sc.RUN_STATE: "finished"}),
     ]
     return [
-        ours(kind, run, 1, WRITERS[0], (seq,), told, seq)
+        replace(ours(kind, run, 1, WRITERS[0], (seq,), told, seq), resource=PROCESS)
         for seq, (kind, told) in enumerate(kinds, first_seq + (100 if run == RUNS[1] else 0))
     ]

@@ -240,7 +240,8 @@ def delete(model: str, store: str | None, as_json: bool) -> None:
         return
     found = catalog.model(kept, model)
     found.delete()
-    _tell(found, as_json, f"{found.name} is deleted, with {found.count} versions; their runs stay")
+    versions = f"{found.count} version{'' if found.count == 1 else 's'}"
+    _tell(found, as_json, f"{found.name} is deleted, with {versions}; the runs stay")
 
 
 @models.command()
