@@ -418,6 +418,27 @@ class RegistryConformance:
             told = [e.author for e in registry.audit(name)]
             assert told == ["fay", "eve", "di", "cy", "bob", "bob", "ann"], "what is gone is still told of"
 
+    def test_each_verb_is_told_of_once(self, registry: Registry) -> None:
+        registry.register("churn", RUNS[0], "model", author="ann")
+        verbs: dict[str, Callable[[], Any]] = {
+            "create": lambda: registry.create("other"),
+            "update": lambda: registry.update("churn", description="d"),
+            "update_version": lambda: registry.update_version("churn", 1, tags={"a": "b"}),
+            "set_stage": lambda: registry.set_stage("churn", 1, Stage.STAGING),
+            "set_alias": lambda: registry.set_alias("churn", "x", 1),
+            "delete_alias": lambda: registry.delete_alias("churn", "x"),
+            "rename": lambda: registry.rename("churn", "leavers"),
+            "delete_version": lambda: registry.delete_version("leavers", 1),
+            "delete": lambda: registry.delete("leavers"),
+        }
+        for verb in verbs.values():
+            verb()
+        assert [entry.verb for entry in registry.audit()] == [*reversed(verbs), "register"]
+        for verb in verbs.values():
+            with pytest.raises((ModelNotFound, RegistryConflict)):
+                verb()
+        assert len(registry.audit()) == len(verbs) + 1, "what was refused was not done"
+
     def test_a_registry_with_nothing_in_it(self, new_url: Callable[[], str]) -> None:
         backend = self.make_backend(new_url())
         assert backend.registry.search().models == ()
