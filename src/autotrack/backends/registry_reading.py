@@ -30,11 +30,16 @@ _model, _version, _alias = schema.registered_model, schema.model_version, schema
 
 def key_of(db: Connection, name: str) -> int:
     """A model's key. Raises `ModelNotFound`, and says which name may be meant."""
-    key = db.scalar(select(_model.c.pk).where(_model.c.name == name))
+    key = db.scalar(select(_model.c.pk).where(_model.c.name == _sound(name)))
     if key is None:
         known = db.scalars(select(_model.c.name).order_by(_model.c.updated.desc()).limit(MOST_NAMES)).all()
         raise missing(name, known)
     return int(key)
+
+
+def _sound(name: str) -> str:
+    """Half a surrogate pair is no text, so no model has it in its name."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def missing(name: str, known: Sequence[str] = ()) -> ModelNotFound:
@@ -65,7 +70,7 @@ def find(db: Connection, name: str, which: int | str) -> Row[Any]:
             query, more = _latest_in_stage(), {"stage": str(target)}
         case _:
             query, more = _latest(), {}
-    row = db.execute(query, {"model_name": name, **more}).first()
+    row = db.execute(query, {"model_name": _sound(name), **more}).first()
     return row or _nothing(db, name, target)
 
 

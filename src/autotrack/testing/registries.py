@@ -208,6 +208,8 @@ class RegistryConformance:
         for verb in verbs:
             with pytest.raises((RegistryValueError, ModelNotFound), match="name"):
                 verb()
+        with pytest.raises(ModelNotFound):
+            registry.model(name)
         assert [model.name for model in registry.search().models] == ["good"]
 
     @pytest.mark.parametrize("alias", BAD_ALIASES, ids=ascii)
@@ -370,6 +372,7 @@ class RegistryConformance:
                 page = registry.search(search, limit=limit, after=after)
                 assert len(page.models) <= limit
                 shown += [model.name for model in page.models]
+                assert len(shown) <= len(names), "a model is shown again"
                 after = page.next
                 if not after:
                     return shown
