@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from autotrack.errors import (
     RegistryValueError,
     RunNotFound,
 )
+from autotrack.loading import model_folder
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS
 
@@ -108,8 +110,18 @@ def test_a_version_is_never_another_model_than_was_registered(kept: Store) -> No
     """A run that is resumed may keep another model at the same path."""
     made = registered(kept)
     trained(kept, files={"model/model.bin": b"another model"}, first_seq=50)
-    with pytest.raises(ModelError, match=r"models:/churn/1 is not what run .* has at 'model' by now"):
-        resolved(kept, made.uri)
+    assert model_folder(lambda: kept, made.uri).read("model.bin") == b"a model"
+    assert model_folder(lambda: kept, f"runs:/{RUNS[0]}/model").read("model.bin") == b"another model"
+    elsewhere = f"sqlite:///{kept.homes[0].spool.parent}/production.db"
+    copies: list[Callable[[], Any]] = [
+        lambda: resolved(kept, made.uri),
+        lambda: catalog.register(kept, made.uri, "leavers", alias=None, description="", tags={}),
+        lambda: made.promote(elsewhere),
+        lambda: made.promote(name="leavers"),
+    ]
+    for copied in copies:
+        with pytest.raises(ModelError, match=r"models:/churn/1 is not what run .* has at 'model' by now"):
+            copied()
     assert resolved(kept, registered(kept).uri) == (RUNS[0], "model")
 
 

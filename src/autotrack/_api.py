@@ -16,11 +16,11 @@ from .recording.origin import run_id_of
 from .recording.run import ActiveRun
 
 if TYPE_CHECKING:
+    from .catalog import Registered, Version
     from .evaluating.evaluation import Evaluation
     from .evaluating.predicting import Task
     from .predictor import Predictor
     from .recording.model_details import ModelDetails
-    from .catalog import Registered, Version
     from .store import Run, RunList, Store
 
 

@@ -14,6 +14,7 @@ from .addresses import registered, resolved
 from .comparison import Comparison, compared
 from .display import text
 from .errors import ModelError, RegistryConflict
+from .flavor import Permissions
 from .promotion import promote
 from .records import AuditEntry, Dataset, Model, ModelVersion, RegisteredModel
 from .registry import ModelSearch, Registry, is_address, parsed_order, parsed_stage
@@ -208,9 +209,12 @@ class Version:
         told = [[file.path.removeprefix(self.path), file.sha256] for file in self.files]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
-    def load(self, *, trusted: Collection[str] = ()) -> Any:
-        """The model, to predict with; see `autotrack.load_model`."""
-        return loading.load_model(self._store, self.uri, trusted)
+    def load(
+        self, *, trusted: Collection[str] = (), allow_pickle: bool = False, allow_code: bool = False
+    ) -> Any:
+        """The library's own object, to predict with; see `autotrack.load_model`."""
+        permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
+        return loading.load(loading.model_folder(lambda: self._store, self.uri), permissions).model
 
     def compare(self, *others: Version) -> Comparison:
         """This one and others: their models, and the metrics, params and data of their runs."""

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from . import artifacts
+from .addresses import check_unchanged
 from .copying import copy_run
 from .errors import ModelError, StoreError
 from .exporters.uploading import Uploader
@@ -33,9 +34,10 @@ def promote(
 
     What is there already is not made again, so promoting twice is promoting once. The version's files come
     first, then its run, then the version. Raises `ModelError` if a file is not to be had, or is not what was
-    registered; `StoreError`; what `Registry` raises.
+    registered, or the run has another model in its place by now; `StoreError`; what `Registry` raises.
     """
     name = version.name if name is None else name
+    check_unchanged(source, version)
     is_elsewhere = source.url != target.url
     if is_elsewhere:
         source.drain()
