@@ -17,7 +17,7 @@ from ..records import ModelVersion, SpanRecord
 from ..registry import ModelSearch, Registry
 from ..states import Stage
 from .histories import RUNS, WRITERS, ours
-from .registry_model import ACTIONS, Expected
+from .registry_model import ACTIONS, BEGINNING, Expected
 
 GOOD_NAMES = ["churn", "Churn v2", "a.b-c_d%e?f#g", "модель🙂", "x" * 250, "'; DROP TABLE run", "3", "latest"]
 BAD_NAMES = ["", " ", "a/b", "a:b", "a@b", "a\nb", "a\0b", "\u202egpj", "x" * 251, ".", "..", " a", "\ud800"]
@@ -459,7 +459,7 @@ class RegistryConformance:
     ) -> None:
         backend, expected = self.make_backend(new_url()), Expected()
         backend.write(model_spans())
-        for verb, arguments in actions:
+        for verb, arguments in [*BEGINNING, *actions]:
             assert expected.outcome(backend.registry, verb, arguments) == expected.apply(verb, arguments)
             assert _contents(backend.registry) == expected.contents()
         assert len(backend.registry.audit(limit=1000)) == expected.done

@@ -12,10 +12,10 @@ from ..registry import Registry
 from ..states import Stage
 from .histories import RUNS
 
-_names = st.sampled_from(["a", "b", "c"])
+_names = st.sampled_from(["a", "a", "b"])
 _aliases = st.sampled_from(["x", "y"])
-_numbers = st.integers(1, 4)
-_expected = st.sampled_from([None, None, 0, 1, 2])
+_numbers = st.integers(1, 3)
+_expected = st.sampled_from([None, 0, 1, 2])
 _tags = st.dictionaries(st.sampled_from("tu"), st.sampled_from([None, "1", "2"]), max_size=2)
 
 
@@ -33,10 +33,12 @@ ACTIONS = st.one_of(
     _action("update_version", _names, _numbers, _tags),
     _action("delete_version", _names, _numbers),
     _action("set_stage", _names, _numbers, st.sampled_from(list(Stage)), st.booleans()),
-    _action("set_alias", _names, _aliases, _numbers, _expected),
+    *[_action("set_alias", _names, _aliases, _numbers, _expected)] * 3,
     _action("delete_alias", _names, _aliases, _expected),
 )
 """Verbs and their arguments; most of them collide."""
+BEGINNING = [("register", ("a", "model", "x")), ("register", ("a", "other", None))]
+"""So that there is something to collide with."""
 
 
 @dataclass
