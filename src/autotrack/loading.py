@@ -61,8 +61,8 @@ def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
     if Path(uri).is_dir():
         return ModelFolder.at(Path(uri))
     raise ModelError(
-        f"{uri!r} is no model's address; write runs:/RUN_ID/model, models:/NAME/3, models:/NAME@ALIAS, "
-        "or the path of its folder"
+        f"{uri!r} is no model's address; "
+        "write runs:/RUN_ID/model, models:/NAME/3, or the path of its folder"
     )
 
 
