@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from autotrack.cli.compare_page import BEST, letter
-from autotrack.cli.comparison import Row
 from autotrack.cli.drawing import sparklines
+from autotrack.comparison import Row
 from autotrack.display.telling import Direction, direction
 from autotrack.records import Points
 

@@ -445,7 +445,10 @@ def kept(tracking: Tracking) -> tuple[Tracking, Run]:  # noqa: F811
 @pytest.mark.parametrize(
     ("uri", "problem"),
     [
-        ("model", "is no model's address; write runs:/RUN_ID/model, or the path of its folder"),
+        (
+            "model",
+            "is no model's address; write runs:/RUN_ID/model, models:/NAME/3, or the path of its folder",
+        ),
         ("models:/churn/1", "is no model's address"),
         ("runs:/{id}/other", "has no model 'other'; it has model"),
         ("runs:/{id}/../model", "has no model '../model'"),

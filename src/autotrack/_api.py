@@ -16,6 +16,7 @@ from .recording.origin import run_id_of
 from .recording.run import ActiveRun
 
 if TYPE_CHECKING:
+    from .catalog import Registered, Version
     from .evaluating.evaluation import Evaluation
     from .evaluating.predicting import Task
     from .predictor import Predictor
@@ -146,13 +147,14 @@ def load_model(
 ) -> Any:
     """The library's own object of a kept model, to predict with.
 
-    uri: ``runs:/RUN_ID/model``, the id abbreviated as for `get_run`, or the path of a model's folder; what
-    MLflow wrote is read as well. Each file must be what was recorded.
+    uri: ``runs:/RUN_ID/model``, the id abbreviated as for `get_run`; of a registered model
+    ``models:/NAME/3``, ``models:/NAME/latest``, ``models:/NAME@ALIAS`` or ``models:/NAME/Production``; or the
+    path of a model's folder; what MLflow wrote is read as well. Each file must be what was recorded.
 
     Nothing is unpickled and no source is run: what a model consists of is made again only from types known
     to be safe, and from those that you name in `trusted`. Of a source that you trust, `allow_pickle` lets
     what is pickled be loaded, and `allow_code` what comes with Python source; both run what their author
-    wrote. Raises `ModelError`, `RunNotFound`, `StoreError`.
+    wrote. Raises `ModelError`, `ModelNotFound`, `RunNotFound`, `StoreError`.
     """
     permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
     return _loaded(uri, permissions).model
@@ -244,6 +246,53 @@ def _asked(model: Any) -> tuple[Any, str]:
     if isinstance(model, Predictor):
         return model, model.told
     return model, getattr(model, "__name__", type(model).__name__)
+
+
+# --- registered models ----------------------------------------------------------------------------------
+
+
+def register_model(
+    uri: str,
+    name: str,
+    *,
+    alias: str | None = None,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> Version:
+    """Make the model at an address the next version of a registered model, which is made if need be.
+
+    uri: `runs:/RUN_ID/model`, or the address of a registered version, of which this is a copy then.
+    alias: points at the new version from now on. description: Markdown. A model that is still on its way to
+    its safe form is waited for. Raises `ModelError` if it was not kept, `ModelNotFound`, `RunNotFound`,
+    `RegistryValueError` for what cannot be a name, an alias or a tag, `StoreError`.
+    """
+    from . import catalog
+
+    return catalog.register(_store(), uri, name, alias=alias, description=description, tags=tags or {})
+
+
+def registered_models(
+    name: str = "",
+    *,
+    tags: Mapping[str, str] | None = None,
+    order_by: str = "updated desc",
+    limit: int | None = None,
+) -> list[Registered]:
+    """The registered models: those with `name` in theirs, whatever its case, and with all of `tags`.
+
+    name: may be a pattern in which % is any text. order_by: name, created or updated, with asc or desc.
+    Raises `RegistryValueError`, `StoreError`.
+    """
+    from . import catalog
+
+    return catalog.models(_store(), name, tags=tags or {}, order_by=order_by, limit=limit)
+
+
+def get_model(name: str) -> Registered:
+    """One registered model, by its name. Raises `ModelNotFound`, `StoreError`."""
+    from . import catalog
+
+    return catalog.model(_store(), name)
 
 
 def _store() -> Store:

@@ -20,6 +20,7 @@ from .records import (
     Rank,
     SpanRecord,
 )
+from .registry import Registry
 from .semconv import Scalar
 from .states import RunError, State
 
@@ -104,6 +105,7 @@ class Backend(ABC):
     - When `write` returns, the spans are on disk; if it raises, none of them is.
     - A span that means nothing to it is kept, never refused.
     - One process writes at a time (the caller sees to that); any number read meanwhile.
+    - The registry is no run data: its verbs are transactions of their own, from any process at any time.
     """
 
     @abstractmethod
@@ -177,9 +179,17 @@ class Backend(ABC):
     def logs(self, run_id: str) -> list[LogLine]:
         """What was printed and logged during the run, by time."""
 
+    @property
+    @abstractmethod
+    def registry(self) -> Registry:
+        """The names, versions and aliases of models that are kept here."""
+
     @abstractmethod
     def blobs(self) -> set[str]:
-        """The sha256 of every file that a run refers to, or that a span names which it only keeps."""
+        """The sha256 of every file that is in use.
+
+        That is, of what a run or a registered version refers to, or a span names which it only keeps.
+        """
 
     def blob(self, sha256: str) -> Path | None:
         """The file of a blob that lies in none of this machine's folders; None if it is not to be had."""

@@ -8,10 +8,13 @@
     ├── EvaluationFailed a model is not as good as it has to be
     ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
     │   └── SchemaError  … or data does not fit its signature (also a ValueError)
-    └── RunNotFound      no run, or more than one, has that id (also a LookupError)
+    ├── RunNotFound      no run, or more than one, has that id (also a LookupError)
+    ├── ModelNotFound    no registered model, version or alias has that name (also a LookupError)
+    ├── RegistryConflict     what is asked of the registry does not fit what it holds by now
+    └── RegistryValueError   a name, alias or text that the registry does not take (also a ValueError)
 
-Only calls that read (`runs`, `get_run`, `load_model`, the commands), and `enable()` and `run(resume=…)` with
-a wrong argument, raise.
+Only calls that read (`runs`, `get_run`, `load_model`, the commands), those of the registry, and `enable()`
+and `run(resume=…)` with a wrong argument, raise.
 Recording never does: what goes wrong there is one line in the log.
 """
 
@@ -55,6 +58,18 @@ class EvaluationFailed(AutotrackError):
 
 class RunNotFound(AutotrackError, LookupError):
     """No run has this id, or the abbreviation fits more than one."""
+
+
+class ModelNotFound(AutotrackError, LookupError):
+    """No registered model, version or alias has this name, or no run has this model."""
+
+
+class RegistryConflict(AutotrackError):
+    """The registry holds something that stands in the way; the text says what, and what to do first."""
+
+
+class RegistryValueError(AutotrackError, ValueError):
+    """The registry takes no such name, alias, tag or text."""
 
 
 class QueryError(AutotrackError, ValueError):

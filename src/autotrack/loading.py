@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from .addresses import RUN_ADDRESS, registered
 from .errors import AutotrackError, ModelError
 from .flavor import Permissions
 from .flavors import flavor_in
@@ -16,12 +16,12 @@ from .keeping.jobs import is_helpers
 from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .predictor import Predictor
-from .records import Model
+from .records import Artifact, Model
+from .registry import is_address
 from .store import Run, Store
 
 log = logging.getLogger("autotrack")
 
-_URI = re.compile(r"runs:/([^/]+)/(.+)")
 HELPER_STARTS = 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
 HELPER_WORKS = 600.0
@@ -47,35 +47,44 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
 
 
 def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
-    """The files behind an address: ``runs:/RUN_ID/PATH``, or the path of a folder, or of a tar or zip of one.
+    """The files behind an address: a run's model, a registered version, or a folder, or a tar or zip of one.
 
-    Raises `ModelError`.
-
-    store: opens it, for an address that is looked up there.
+    store: opens it, for an address that is looked up there. Raises `ModelError`, `ModelNotFound`.
     """
-    if found := _URI.fullmatch(uri):
-        return _of_run(*_kept(store(), *found.groups()))
+    if is_address(uri):
+        opened = store()
+        version = registered(opened, uri)
+        return _folder(opened, version.files, version.path, version.uri)
+    if found := RUN_ADDRESS.fullmatch(uri):
+        opened = store()
+        run, model = kept(opened, *found.groups())
+        return _folder(opened, run.artifacts, model.path, f"runs:/{run.id}/{model.path}")
     if Path(uri).is_dir():
         return ModelFolder.at(Path(uri))
     if Path(uri).is_file():
         return archive.opened(Path(uri))
-    raise ModelError(f"{uri!r} is no model's address; write runs:/RUN_ID/model, or the path of its folder")
+    raise ModelError(
+        f"{uri!r} is no model's address; write runs:/RUN_ID/model, models:/NAME/3, or the path of its folder"
+    )
 
 
-def _of_run(run: Run, model: Model) -> ModelFolder:
-    prefix = f"{model.path}/"
-    files = {}
-    for artifact in run.artifacts:
-        if artifact.path.startswith(prefix):
+def _folder(store: Store, files: Iterable[Artifact], path: str, told: str) -> ModelFolder:
+    """Those below `path`, where they lie. Raises `ModelError`."""
+    prefix = f"{path}/"
+    found = {}
+    for file in files:
+        if file.path.startswith(prefix):
             try:
-                path = run.artifact(artifact.path)
-            except (KeyError, OSError) as error:
-                raise ModelError(f"{artifact.path} of run {run.id} is not to be had: {error}") from error
-            files[artifact.path.removeprefix(prefix)] = ModelFile(path, artifact.sha256)
-    return ModelFolder(files, f"runs:/{run.id}/{model.path}")
+                blob = store.blob(file.sha256)
+            except OSError as error:
+                raise ModelError(f"{file.path} of {told} is not to be had: {error}") from error
+            if blob is None:
+                raise ModelError(f"{file.path} of {told} is not to be had: its bytes are not on this machine")
+            found[file.path.removeprefix(prefix)] = ModelFile(blob, file.sha256)
+    return ModelFolder(found, told)
 
 
-def _kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
+def kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
     """The model's entry, once its helper is done with it. Raises `ModelError`."""
     began = time.monotonic()
     while True:

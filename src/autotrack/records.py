@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .semconv import Scalar
-from .states import State
+from .states import Stage, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,3 +180,74 @@ class Fit:
     duration: float
     params: Mapping[str, Scalar]
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A name under which versions of a model are kept.
+
+    `aliases` map each alias to the version it points at, `stages` each stage that has versions to the
+    latest of them. `latest` is the highest version there is, None where there is none, `versions` how many
+    there are. `description` is Markdown; `author` is who made it; `updated` also tells of its versions.
+    """
+
+    name: str
+    description: str
+    tags: Mapping[str, str]
+    aliases: Mapping[str, int]
+    stages: Mapping[str, int]
+    latest: int | None
+    versions: int
+    author: str
+    created: datetime
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A version of a registered model `name`: the model at `path` of a run, as it was when it was registered.
+
+    `files` are its bytes: what the run has below `path` may be another model one day. `source` says where it
+    was taken from: ``runs:/ID/path``, or the address of the version that it is a copy of.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    path: str
+    source: str
+    description: str
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+    stage: Stage
+    files: tuple[Artifact, ...]
+    author: str
+    created: datetime
+    updated: datetime
+
+    @property
+    def uri(self) -> str:
+        """The address that `autotrack.load_model` takes."""
+        return f"models:/{self.name}/{self.version}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A change of the registry: who did what to which model, or `version` of it, and when.
+
+    `verb` is the method of `Registry`. `detail` has what changed: ``{"field": {"from": …, "to": …}}``, and
+    what else the verb was told. `number` grows with each entry of a store.
+    """
+
+    number: int
+    time: datetime
+    author: str
+    verb: str
+    model: str
+    version: int | None
+    detail: Mapping[str, Any]

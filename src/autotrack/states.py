@@ -1,4 +1,4 @@
-"""What becomes of a run: known to the training side and to every reader."""
+"""What becomes of a run, and of a model's version: known to the training side and to every reader."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ class State(StrEnum):
     KILLED = "killed"
     LOST = "lost"
     IDLE = "idle"
+
+
+class Stage(StrEnum):
+    """How far a version of a registered model has come, in MLflow's words."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
 
 
 class RunError(NamedTuple):

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from autotrack.errors import StoreError
 from autotrack.states import State
 from autotrack.testing import BackendConformance
 from autotrack.testing.histories import RUNS, WRITERS, ours
+from autotrack.testing.registry_model import ACTIONS
 
 from .live import Many, many
 
@@ -67,6 +69,15 @@ class TestHttp(BackendConformance):
         """Fewer examples: the server's own backend has gone through a hundred."""
         whole = BackendConformance.test_the_store_is_a_function_of_the_set_of_spans
         whole.hypothesis.inner_test(self, data, new_url)  # type: ignore[attr-defined]
+
+    @settings(deadline=None, max_examples=8, suppress_health_check=list(HealthCheck))
+    @given(actions=st.lists(ACTIONS, max_size=25))
+    def test_a_registry_does_as_a_simple_one_would(
+        self, actions: list[tuple[str, tuple[Any, ...]]], new_url: Callable[[], str]
+    ) -> None:
+        """Fewer, as well."""
+        whole = BackendConformance.test_a_registry_does_as_a_simple_one_would
+        whole.hypothesis.inner_test(self, actions, new_url)  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("days", [-1, 0, 1])
     def test_what_came_over_the_network_lives_by_its_receivers_clock(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -24,8 +24,10 @@ from ..otlp.requests import joined
 from ..otlp.transport import HttpClient, HttpTransport, network_problem
 from ..query import Search
 from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
+from ..registry import Registry
 from ..semconv import RUN_ID, Scalar
 from . import wire
+from .http_registry import HttpRegistry
 
 TIMEOUT = 30.0
 """Seconds that an answer may take."""
@@ -42,6 +44,7 @@ class HttpBackend(Backend):
         self._url = url
         self._client = HttpClient(Endpoint.of_store(url))
         self._transport = HttpTransport(self._client)
+        self._registry = HttpRegistry(self._request)
 
     def exists(self) -> bool:
         """A server tells of a store that is not there yet as of an empty one."""
@@ -125,6 +128,10 @@ class HttpBackend(Backend):
     def spans(self, run_id: str) -> list[SpanRecord]:
         return [wire.record_from_json(SpanRecord, one) for one in self._list(run_id, "spans")]
 
+    @property
+    def registry(self) -> Registry:
+        return self._registry
+
     def blobs(self) -> set[str]:
         return set(self._get("/blobs")["ids"])
 
@@ -192,9 +199,14 @@ class HttpBackend(Backend):
         return self._json(body)
 
     def _request(
-        self, method: str, path: str, told: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        told: Any = None,
+        headers: Mapping[str, str] | None = None,
+        expected: Collection[int] = _EXPECTED,
     ) -> tuple[int, bytes]:
-        """Status, one of `_EXPECTED`, and body. Raises `StoreError` for others, and without an answer."""
+        """Status, one of those expected, and body. Raises `StoreError` for others, and without an answer."""
         body = None if told is None else json.dumps(told).encode()
         url = f"{self._url}/api/v1{path}"
         try:
@@ -203,8 +215,8 @@ class HttpBackend(Backend):
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._problem(network_problem(error)) from error
-        if status not in _EXPECTED:
-            raise self._problem(_message(answer) or f"HTTP {status}")
+        if status not in expected:
+            raise self._problem(wire.message_from_json(answer) or f"HTTP {status}")
         return status, answer
 
     def _json(self, body: bytes) -> dict[str, Any]:
@@ -218,11 +230,3 @@ class HttpBackend(Backend):
 
     def _problem(self, message: str) -> StoreError:
         return StoreError(f"{self._url}: {message}")
-
-
-def _message(body: bytes) -> str:
-    """What a server of ours says is wrong."""
-    try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, TypeError, KeyError):
-        return ""

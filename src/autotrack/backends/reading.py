@@ -29,7 +29,7 @@ from ..records import (
 )
 from ..semconv import Scalar
 from ..states import RunError, State
-from . import codec, schema
+from . import codec, registry_reading, schema
 from .compaction import row_seqs
 from .incoming import prefixed
 from .sql import in_parts
@@ -172,11 +172,13 @@ def logs(db: Connection, run_id: str) -> list[LogLine]:
 
 
 def blobs(db: Connection) -> set[str]:
-    """Digests of the files that runs refer to, and what could be one in a span that is only kept.
+    """Digests of the files that runs and registered versions refer to, and what could be one in a span
+    that is only kept.
 
     That one may be of a newer release, or foreign; training calls and printed lines name no files.
     """
     found = set(db.scalars(select(schema.artifact.c.sha256).distinct()))
+    found |= registry_reading.files(db)
     kind = schema.span.c.type
     query = select(schema.span.c.attributes).where(
         kind.is_(None) | kind.not_in((sc.SpanType.FIT, sc.SpanType.LOG))

@@ -248,3 +248,89 @@ span = Table(  # every span that is not wholly told by the tables above, ours or
     Index("span_by_parent", "trace_id", "parent_id"),
     Index("span_by_run_id", "run_id", sqlite_where=text("run_id IS NOT NULL")),
 )
+
+# --- the model registry: no run data, so nothing here comes from spans --------------------------------
+
+registered_model = Table(
+    "registered_model",
+    metadata,
+    Column("pk", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Index("registered_model_by_created", "created", "name"),
+    Index("registered_model_by_updated", "updated", "name"),
+    sqlite_autoincrement=True,  # the audit log knows a model by its key, also one that is deleted
+)
+
+model_number = Table(  # the last number that was given to a version of a name, whatever became of it
+    "model_number",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("model", ForeignKey("registered_model.pk"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("run", Text, nullable=False),  # its id
+    Column("path", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("stage", Text),  # NULL: none, so that the index below holds few
+    Column("files", Text, nullable=False),  # JSON: path, sha256, size and media type of each
+    Column("author", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "version"),
+    Index("model_version_by_run", "run"),
+    Index("model_version_by_stage", "model", "stage", "version", sqlite_where=text("stage IS NOT NULL")),
+)
+
+model_alias = Table(
+    "model_alias",
+    metadata,
+    Column("model", ForeignKey("registered_model.pk"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "name"),
+)
+
+model_tag = Table(
+    "model_tag",
+    metadata,
+    Column("model", ForeignKey("registered_model.pk"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("model", "name"),
+    Index("model_tag_by_value", "name", "value", "model"),
+)
+
+version_tag = Table(
+    "version_tag",
+    metadata,
+    Column("model", ForeignKey("registered_model.pk"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("model", "version", "name"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("key", Integer, nullable=False),  # of the model, there or not
+    Column("model", Text, nullable=False),  # its name then
+    Column("version", BigInteger),
+    Column("detail", Text, nullable=False),  # JSON
+    Index("audit_by_key", "key", "number"),
+    Index("audit_by_model", "model", "number"),
+)

@@ -21,9 +21,11 @@ from ..errors import NewerStore, StoreError
 from ..locations import database_path
 from ..query import Search
 from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
+from ..registry import Registry
 from ..semconv import Scalar
 from . import compaction, reading, schema, searching
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
+from .registry import SqlRegistry
 from .writing import write
 
 _NEW = (  # what a file is made with, and keeps
@@ -47,6 +49,7 @@ class SqliteBackend(Backend):
         self._to_compact: set[str] = set()  # runs written to since
         self._writer: tuple[Connection, int] | None = None  # kept, and the inode of its file
         self._made = -1  # the inode of a file that was seen to hold something
+        self._registry = SqlRegistry(self.exists, self._reading, self._writing_apart)
 
     def exists(self) -> bool:
         """A file that holds no table is about to be a store: somebody makes it at this moment."""
@@ -135,6 +138,10 @@ class SqliteBackend(Backend):
         with self._reading() as db:
             return reading.logs(db, run_id)
 
+    @property
+    def registry(self) -> Registry:
+        return self._registry
+
     def blobs(self) -> set[str]:
         with self._reading() as db:
             return reading.blobs(db)
@@ -183,6 +190,15 @@ class SqliteBackend(Backend):
             except BaseException:
                 self._drop_writer()
                 raise
+
+    @contextlib.contextmanager
+    def _writing_apart(self) -> Iterator[Connection]:
+        """A connection of its own: any thread may write so, and waits for the one that writes spans."""
+        with self._translated(), self._engine.connect() as opened:
+            db = opened.execution_options(immediate=True)
+            self._bring_up_to_date(db)
+            with db.begin():
+                yield db
 
     def _kept_writer(self) -> Connection:
         """A new one where the file is another by now: somebody moved or deleted it."""

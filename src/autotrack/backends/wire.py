@@ -7,6 +7,7 @@ clock: `silence` says how long ago the server heard of it, in seconds.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -33,21 +34,37 @@ from ..query import (
 )
 from ..records import (
     Artifact,
+    AuditEntry,
     Dataset,
     Experiment,
     Fit,
     LogLine,
     MetricSummary,
     Model,
+    ModelVersion,
     Rank,
+    RegisteredModel,
     SpanEvent,
     SpanRecord,
 )
 from ..semconv import Scalar
-from ..states import RunError, State
+from ..states import RunError, Stage, State
 from ..vocabulary import Kind, kind_of
 
-T = TypeVar("T", Artifact, Dataset, Experiment, Fit, LogLine, Model, Rank, SpanRecord)
+T = TypeVar(
+    "T",
+    Artifact,
+    AuditEntry,
+    Dataset,
+    Experiment,
+    Fit,
+    LogLine,
+    Model,
+    ModelVersion,
+    Rank,
+    RegisteredModel,
+    SpanRecord,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -142,11 +159,11 @@ def _scalar_from_json(told: Any) -> Any:
     return told
 
 
-# --- what a run consists of -------------------------------------------------------------------------
+# --- records --------------------------------------------------------------------------------------
 
 
 def record_to_json(record: Any) -> dict[str, Any]:
-    """A record of a run: artifact, dataset, model, line, training call, rank, span, or an experiment."""
+    """A record: an experiment, one of a run's, or one of the registry's."""
     return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
 
 
@@ -158,7 +175,7 @@ def record_from_json(kind: type[T], told: Mapping[str, Any]) -> T:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value - _EPOCH) // _MICROSECOND * 1000
-    if isinstance(value, SpanEvent):
+    if isinstance(value, (SpanEvent, Artifact)):
         return record_to_json(value)
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
@@ -194,6 +211,15 @@ def _event(told: Mapping[str, Any]) -> SpanEvent:
     return SpanEvent(told["name"], told["time"], _frozen(told["attributes"]))
 
 
+def _listed(told: Any) -> Any:
+    """A version has a list of aliases, a model has a mapping of them."""
+    return tuple(told) if isinstance(told, list) else told
+
+
+def _files(told: Sequence[Mapping[str, Any]]) -> tuple[Artifact, ...]:
+    return tuple(record_from_json(Artifact, one) for one in told)
+
+
 def _moment(ns: int) -> datetime:
     return _EPOCH + ns // 1000 * _MICROSECOND
 
@@ -202,8 +228,13 @@ _REVIVED: dict[str, Callable[[Any], Any]] = {
     "time": _moment,
     "started": _moment,
     "last_seen": _moment,
+    "created": _moment,
+    "updated": _moment,
     "received": lambda ns: None if ns is None else _moment(ns),
     "state": State,
+    "stage": Stage,
+    "aliases": _listed,
+    "files": _files,
     "shape": tuple,
     "params": scalars_from_json,
     "facts": _from_plain,
@@ -212,6 +243,14 @@ _REVIVED: dict[str, Callable[[Any], Any]] = {
     "resource": _frozen,
     "events": lambda events: tuple(map(_event, events)),
 }
+
+
+def message_from_json(body: bytes) -> str:
+    """What a server of ours says is wrong; "" where it says nothing."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 # --- searches -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `doctor`, `sync`, `gc`.
+"""The command line: `autotrack runs`, `show`, `compare`, `exec`, `models`, `doctor`, `sync`, `gc`.
 
 A command imports what it needs when it runs: the database and the tables cost half a second,
 which neither `--help` nor `exec` pays.
@@ -18,6 +18,7 @@ from .compare import compare
 from .doctor import doctor
 from .exec import execute
 from .gc import gc
+from .models import models
 from .runs import runs
 from .server import server, ui
 from .show import show
@@ -54,7 +55,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, server, ui, sync, doctor, gc):
+for command in (runs, show, compare, execute, models, server, ui, sync, doctor, gc):
     commands.add_command(command)
 
 

@@ -20,9 +20,9 @@ def compare(runs: tuple[str, ...], everything: bool, store: str | None, as_json:
 
     Example: autotrack compare 5d1c01f8 33ac0b21
     """
+    from ..comparison import compared
     from ..display import text
     from . import compare_page
-    from .comparison import compared
     from .terminal import console
 
     if len(runs) < 2:

@@ -10,16 +10,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..comparison import Comparison, Row
 from ..display import text
 from ..display.telling import NOT_SET, Direction
 from ..records import Points
 from ..semconv import Scalar
 from ..store import Run
-from .comparison import Comparison, Row
 from .drawing import sparklines
 from .terminal import GAP, heading, state_text, titled
 
 TITLES = {
+    "model": ("Model", "fact"),
     "metrics": ("Metrics", "metric"),
     "params": ("Params", "param"),
     "datasets": ("Datasets", "fact"),
@@ -50,9 +51,14 @@ class Layout:
     groups: Sequence[range]
 
 
-def parts(found: Comparison, width: int, *, everything: bool) -> Iterator[RenderableType]:
-    """The page from top to bottom, in `width` cells; `everything`: what is equal, too."""
-    yield _legend(found.runs, width)
+def parts(
+    found: Comparison, width: int, *, everything: bool, legend: RenderableType | None = None
+) -> Iterator[RenderableType]:
+    """The page from top to bottom, in `width` cells; `everything`: what is equal, too.
+
+    legend: what the columns are, where they are something else than runs.
+    """
+    yield legend or _legend(found.runs, width)
     yield from _errors(found.runs)
     shown = {
         title: list(rows) if everything else _telling(rows, len(found.runs))

@@ -24,6 +24,7 @@ from .events import Events
 from .files import Files
 from .grpc import GrpcDoor
 from .intake import Intake
+from .registry import Models
 
 GRACE = 3
 """Seconds that open requests get when the server is asked to end."""
@@ -43,6 +44,7 @@ class Server:
             *api.operations(),
             *Edits(self.store, self.intake, api.run).operations(BASE),
             *Files(self.store).operations(BASE),
+            *Models(self.store, self.intake).operations(BASE),
         ]
         self.app = Starlette(
             routes=self._routes(),

@@ -14,8 +14,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 from ..backend import Liveness
 from ..errors import StoreError
@@ -24,6 +26,8 @@ from ..store import Store
 from .answers import Refused
 
 log = logging.getLogger("autotrack")
+
+T = TypeVar("T")
 
 GROUP_BYTES = 32 << 20
 """Bodies that are committed together."""
@@ -47,13 +51,28 @@ class _Waiting:
     problem: Exception | None = None
 
 
+@dataclass(eq=False, slots=True)
+class _Verb:
+    """A transaction of its own, such as those of the registry."""
+
+    work: Callable[[], Any]
+    done: Future[Any]
+
+    def do(self) -> None:
+        if self.done.set_running_or_notify_cancel():
+            try:
+                self.done.set_result(self.work())
+            except Exception as error:  # noqa: BLE001  whoever asked for it is told
+                self.done.set_exception(error)
+
+
 class Intake:
     """Takes spans in; `changed` is called in its thread with the runs of each commit."""
 
     def __init__(self, store: Store, changed: Callable[[set[str]], None]) -> None:
         self._store = store
         self._changed = changed
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Waiting | _Verb | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._live: frozenset[str] = frozenset()
@@ -93,6 +112,12 @@ class Intake:
         waiting = _Waiting(decode, size, loop, loop.create_future())
         self._queue.put(waiting)
         await waiting.answered
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """What `work` returns, or raises: a transaction in the thread that writes, between two groups."""
+        done: Future[T] = Future()
+        self._queue.put(_Verb(work, done))
+        return await asyncio.wrap_future(done)
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -142,6 +167,9 @@ class Intake:
                 waiting = self._queue.get(timeout=patience) if not group else self._queue.get_nowait()
                 if waiting is None:
                     self._is_over = True
+                    return group
+                if isinstance(waiting, _Verb):
+                    waiting.do()
                     return group
                 group.append(waiting)
                 size += waiting.size

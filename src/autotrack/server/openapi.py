@@ -16,7 +16,7 @@ _MEANINGS = {
     401: "a token is needed",
     403: "another host, or a page of another site",
     404: "there is no such thing",
-    409: "the upload goes on elsewhere",
+    409: "something has changed meanwhile, or stands in the way: look, and try again",
     413: "too large",
     415: "an unknown content type or encoding",
     416: "no such part of the file",

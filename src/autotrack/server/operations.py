@@ -20,7 +20,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import AutotrackError, QueryError, RunNotFound
+from ..errors import (
+    AutotrackError,
+    ModelNotFound,
+    QueryError,
+    RegistryConflict,
+    RegistryValueError,
+    RunNotFound,
+)
 from .answers import Refused, as_json
 
 Handler = Callable[..., Any]
@@ -136,8 +143,12 @@ def refusal(error: Exception) -> Refused:
             return error
         case QueryError():
             return Refused(400, str(error), column=error.column, what=error.what)
-        case RunNotFound():
+        case RunNotFound() | ModelNotFound():
             return Refused(404, str(error))
+        case RegistryConflict():
+            return Refused(409, str(error))
+        case RegistryValueError():
+            return Refused(422, str(error))
         case AutotrackError():
             return Refused(503, str(error), headers={"Retry-After": "5"})
     raise error

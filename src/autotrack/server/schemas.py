@@ -81,6 +81,82 @@ EDIT: Schema = {
         "author": {"type": "string", "maxLength": 250},
     },
 }
+_TAGS: Schema = {**_map(_STRING), "description": "text by name"}
+_NEW_TAGS: Schema = {**_map(_or_null(_STRING)), "description": "text by name; null takes a tag away"}
+_STAGE: Schema = {"enum": ["None", "Staging", "Production", "Archived"]}
+_ARTIFACT = _object(path=_STRING, sha256=_STRING, size=_INTEGER, media_type=_STRING)
+REGISTERED_MODEL = _object(
+    name=_STRING,
+    description={"type": "string", "description": "Markdown"},
+    tags=_TAGS,
+    aliases={**_map(_INTEGER), "description": "versions by alias"},
+    stages={**_map(_INTEGER), "description": "the latest version in each stage"},
+    latest=_or_null({"type": "integer", "description": "the highest version"}),
+    versions={"type": "integer", "description": "how many there are"},
+    author=_STRING,
+    created=_TIME,
+    updated=_TIME,
+)
+REGISTERED_MODELS = _object(models=_array(REGISTERED_MODEL), next=_or_null(_STRING))
+MODEL_VERSION = _object(
+    name=_STRING,
+    version=_INTEGER,
+    run_id=_ID,
+    path=_STRING,
+    source=_STRING,
+    description={"type": "string", "description": "Markdown"},
+    tags=_TAGS,
+    aliases=_array(_STRING),
+    stage=_STAGE,
+    files=_array(_ARTIFACT),
+    author=_STRING,
+    created=_TIME,
+    updated=_TIME,
+)
+MODEL_VERSIONS = _object(versions=_array(MODEL_VERSION))
+AUDIT = _object(
+    entries=_array(
+        _object(
+            number=_INTEGER,
+            time=_TIME,
+            author=_STRING,
+            verb=_STRING,
+            model=_STRING,
+            version=_or_null(_INTEGER),
+            detail={"type": "object"},
+        )
+    )
+)
+
+
+def _asked(*required: str, **properties: Schema) -> Schema:
+    """A body; everybody may say who he is."""
+    known = {**properties, "author": {"type": "string", "maxLength": 250}}
+    return {
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": False,
+        "properties": known,
+    }
+
+
+_TEXT: Schema = {"type": "string", "maxLength": 65_536}
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 250}
+_EXPECTED: Schema = {"description": "the version that it points at now, 0 for none", **_or_null(_INTEGER)}
+NEW_MODEL = _asked("name", name=_NAME, description=_TEXT, tags=_TAGS)
+MODEL_CHANGES = _asked(description=_or_null(_TEXT), tags=_NEW_TAGS)
+NEW_NAME = _asked("to", to=_NAME)
+NEW_VERSION = _asked(
+    *("run_id", "path"),
+    run_id=_ID,
+    path=_STRING,
+    source=_STRING,
+    alias=_or_null(_NAME),
+    description=_TEXT,
+    tags=_TAGS,
+)
+NEW_STAGE = _asked("stage", stage=_STAGE, archive={"type": "boolean"})
+NEW_ALIAS = _asked("version", version=_INTEGER, expected=_EXPECTED)
 POINTS = _object(
     name=_STRING, count=_INTEGER, step=_array(_INTEGER), time=_array(_TIME), value=_array(_NUMBER)
 )

@@ -15,7 +15,7 @@ try:
 except ImportError as error:
     raise ImportError(f"autotrack.testing needs {error.name}: pip install 'autotrack[testing]'") from error
 
-pytest.register_assert_rewrite(f"{__name__}.integrations", f"{__name__}.backends")
+pytest.register_assert_rewrite(f"{__name__}.integrations", f"{__name__}.backends", f"{__name__}.registries")
 
 from .backends import BackendConformance  # noqa: E402
 from .integrations import IntegrationConformance  # noqa: E402

@@ -19,6 +19,7 @@ from ..query import Search
 from ..records import Experiment, SpanEvent, SpanRecord
 from ..states import State
 from .histories import RUN_SPANS, RUNS, WRITERS, deliveries, foreign, histories, ours, said, table
+from .registries import RegistryConformance
 
 T = TypeVar("T")
 
@@ -35,8 +36,8 @@ MALFORMED: dict[str, dict[str, Any]] = {
 }
 
 
-class BackendConformance:
-    """Every promise of `Backend`, tested. Subclass it:
+class BackendConformance(RegistryConformance):
+    """Every promise of `Backend`, and of its `Registry`, tested. Subclass it:
 
         class TestMine(BackendConformance):
             @pytest.fixture

@@ -1,17 +1,17 @@
-"""What runs have in common and where they differ, as values; `compare_page` draws them."""
+"""What runs have in common and where they differ, as values; `cli/compare_page.py` draws them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
-from ..display import text
-from ..display.telling import SYSTEM, Direction, direction
-from ..semconv import PROCESS_PID, Scalar
-from ..store import Run
+from .display import text
+from .display.telling import SYSTEM, Direction, direction
+from .semconv import PROCESS_PID, Scalar
+from .store import Run
 
 _ALWAYS_OTHER = frozenset((PROCESS_PID,))
 """Facts in which any two runs differ, and which tell nothing."""
@@ -59,6 +59,10 @@ class Comparison:
 
     runs: Sequence[Run]
     sections: Mapping[str, Sequence[Row]]
+
+    def preceded(self, title: str, facts: Sequence[Mapping[str, Scalar]]) -> Comparison:
+        """With a section before the others, of facts for each run."""
+        return replace(self, sections={title: _rows(facts), **self.sections})
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: values in the order of `runs`, `best` as ids."""

@@ -1,0 +1,235 @@
+"""Registered models in Python: real training, real files, what is loaded and what is refused."""
+
+from __future__ import annotations
+
+import getpass
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+import autotrack
+from autotrack import artifacts, catalog, garbage
+from autotrack.addresses import resolved
+from autotrack.errors import (
+    ModelError,
+    ModelNotFound,
+    RegistryConflict,
+    RegistryValueError,
+    RunNotFound,
+)
+from autotrack.loading import model_folder
+from autotrack.store import Store
+from autotrack.testing.histories import RUNS
+
+from .registered import BYTES, sha256, trained
+from .scripts import Place
+from .test_cli_gc import age
+from .tracking import Tracking, tracking  # noqa: F401
+
+X, Y = load_iris(return_X_y=True)
+
+
+@pytest.fixture
+def kept(store: Place) -> Store:
+    """The test's store, with a run that has a model."""
+    found = store.open()
+    trained(found)
+    return found
+
+
+def registered(store: Store, name: str = "churn", **told: Any) -> catalog.Version:
+    told = {"alias": None, "description": "", "tags": {}} | told
+    return catalog.register(store, f"runs:/{RUNS[0]}/model", name, **told)
+
+
+def test_a_model_is_trained_registered_and_loaded(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable("sklearn")
+    with autotrack.run("fit") as run:
+        model = LogisticRegression(max_iter=500).fit(X, Y)
+    made = autotrack.register_model(
+        f"runs:/{run.id}/model", "churn", alias="champion", description="# good", tags={"team": "a"}
+    )
+    assert (made.uri, made.aliases, made.description, made.tags) == (
+        *("models:/churn/1", ("champion",), "# good", {"team": "a"}),
+    )
+    assert made.author == getpass.getuser()
+    made.set_stage("production")
+    for uri in (
+        "models:/churn/1",
+        "models:/churn/latest",
+        "models:/churn@champion",
+        "models:/churn/Production",
+    ):
+        loaded = autotrack.load_model(uri)
+        np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert made.run.id == run.id
+    assert made.model.kind.endswith("LogisticRegression")
+    assert [data.name for data in made.datasets] == ["train"]
+    copy = autotrack.register_model("models:/churn@champion", "leavers")
+    assert (copy.source, copy.run_id, copy.files) == ("models:/churn/1", run.id, made.files)
+    assert [one.name for one in autotrack.registered_models("CHUR")] == ["churn"]
+    assert autotrack.get_model("churn").version("@champion").uri == "models:/churn/1"
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "said"),
+    [
+        ("runs:/ffffffff/model", RunNotFound, "no run has the id 'ffffffff'"),
+        (f"runs:/{RUNS[0]}/mdoel", ModelError, "has no model 'mdoel'; it has model"),
+        ("models:/churn/1", ModelNotFound, "no registered model 'churn'"),
+        ("churn", ModelError, "no model's address"),
+        ("models:/churn", ModelError, "names no version"),
+        ("models:/churn/best", ModelError, "is no version"),
+    ],
+)
+def test_what_cannot_be_registered(kept: Store, uri: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        catalog.register(kept, uri, "churn", alias=None, description="", tags={})
+    assert kept.backend.registry.search().models == ()
+
+
+def test_addresses(kept: Store) -> None:
+    registered(kept, "churn", alias="champion")
+    registered(kept, "churn").set_stage("Staging")
+    here = (RUNS[0], "model")
+    assert resolved(kept, "runs:/5d1c/a/b") == ("5d1c", "a/b")
+    for which in ("/1", "/2", "/latest", "@champion", "/staging"):
+        assert resolved(kept, f"models:/churn{which}") == here
+    with pytest.raises(ModelNotFound, match="did you mean 'churn'"):
+        resolved(kept, "models:/chrun/1")
+    with pytest.raises(ModelNotFound, match="no alias 'best'; there is champion"):
+        resolved(kept, "models:/churn@best")
+
+
+def test_a_version_is_never_another_model_than_was_registered(kept: Store) -> None:
+    """A run that is resumed may keep another model at the same path."""
+    made = registered(kept)
+    trained(kept, files={"model/model.bin": b"another model"}, first_seq=50)
+    assert model_folder(lambda: kept, made.uri).read("model.bin") == b"a model"
+    assert model_folder(lambda: kept, f"runs:/{RUNS[0]}/model").read("model.bin") == b"another model"
+    elsewhere = f"sqlite:///{kept.homes[0].spool.parent}/production.db"
+    copies: list[Callable[[], Any]] = [
+        lambda: resolved(kept, made.uri),
+        lambda: catalog.register(kept, made.uri, "leavers", alias=None, description="", tags={}),
+        lambda: made.promote(elsewhere),
+        lambda: made.promote(name="leavers"),
+    ]
+    for copied in copies:
+        with pytest.raises(ModelError, match=r"models:/churn/1 is not what run .* has at 'model' by now"):
+            copied()
+    assert resolved(kept, registered(kept).uri) == (RUNS[0], "model")
+
+
+def test_files_of_a_version_are_not_garbage(store: Place, kept: Store) -> None:
+    """Not even when its run has others in their place."""
+    made = registered(kept)
+    trained(kept, files={"model/model.bin": b"another model"}, first_seq=50)
+    folders = [home.artifacts for home in kept.homes]
+    age(store)
+    garbage.collect(kept)
+    assert artifacts.find(sha256(BYTES["model/model.bin"]), folders)
+    made.delete()
+    garbage.collect(kept)
+    assert not artifacts.find(sha256(BYTES["model/model.bin"]), folders)
+    assert artifacts.find(sha256(b"another model"), folders)
+
+
+def test_a_model_in_hand(kept: Store) -> None:
+    version = registered(kept, tags={"team": "a"})
+    registered(kept)
+    model = catalog.model(kept, "churn")
+    assert (model.name, model.latest, model.count, repr(model)) == (
+        *("churn", 2, 2, "<Registered 'churn', 2 versions>"),
+    )
+    assert model.update(description="d", tags={"x": "y"}).tags == {"x": "y"}
+    assert version.update(tags={"team": None, "new": "1"}).tags == {"new": "1"}
+    assert model.set_alias("champion", 1, expected=0).aliases == ("champion",)
+    with pytest.raises(RegistryConflict, match="points at version 1"):
+        model.version(2).set_alias("champion", expected=2)
+    with pytest.raises(RegistryConflict, match="alias champion"):
+        version.delete()
+    with pytest.raises(RegistryConflict, match="alias champion"):
+        model.delete()
+    assert model.delete_alias("champion", expected=1).version == 1
+    assert [one.version for one in model.versions()] == [2, 1]
+    assert [one.version for one in model.versions(limit=1)] == [2]
+    assert model.rename("leavers").name == "leavers"
+    renamed = catalog.model(kept, "leavers")
+    assert {entry.author for entry in renamed.audit()} == {getpass.getuser()}
+    assert [entry.verb for entry in renamed.audit(3)] == ["rename", "delete_alias", "set_alias"]
+    renamed.delete()
+    with pytest.raises(ModelNotFound):
+        catalog.model(kept, "leavers")
+    with pytest.raises(RegistryValueError, match="no stage"):
+        registered(kept).set_stage("best")
+
+
+def test_models_are_found_beyond_a_page(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "PAGE", 2)
+    for number in range(5):
+        kept.backend.registry.create(f"m{number}", tags={"odd": str(number % 2)})
+
+    def names(limit: int | None = None, **told: Any) -> list[str]:
+        told = {"tags": {}, "order_by": "name"} | told
+        return [one.name for one in catalog.models(kept, "M", limit=limit, **told)]
+
+    assert names() == ["m0", "m1", "m2", "m3", "m4"]
+    assert names(3) == ["m0", "m1", "m2"]
+    assert names(order_by="created desc") == ["m4", "m3", "m2", "m1", "m0"]
+    assert names(tags={"odd": "1"}) == ["m1", "m3"]
+    with pytest.raises(RegistryValueError, match="no order"):
+        names(order_by="size")
+
+
+def test_versions_side_by_side(kept: Store) -> None:
+    trained(kept, RUNS[1], {"model/model.bin": b"a larger model"})
+    one = registered(kept)
+    two = catalog.register(kept, f"runs:/{RUNS[1]}/model", "churn", alias=None, description="", tags={})
+    found = one.compare(two)
+    rows = {row.name: row for row in found.sections["model"]}
+    assert rows["size"].values == (7, 14)
+    assert rows["digest"].differs
+    assert rows["class"].values == ("toys.Model", "toys.Model")
+    assert rows["signature"].values == ('{"inputs": ["age"]}',) * 2
+    assert rows["lib"].values == ("1.2", "1.2")
+    assert [row.name for row in found.sections["metrics"]] == ["acc"]
+    assert [row.name for row in found.sections["params"]] == ["depth"]
+
+
+def test_of_two_who_promote_a_candidate_one_is_told(kept: Store) -> None:
+    for _ in range(3):
+        registered(kept)
+    model = catalog.model(kept, "churn")
+    model.set_alias("champion", 1)
+    outcomes: list[str] = []
+    gate = threading.Barrier(2)
+
+    def move(version: int) -> None:
+        gate.wait()
+        try:
+            model.set_alias("champion", version, expected=1)
+            outcomes.append("moved")
+        except RegistryConflict:
+            outcomes.append("told")
+
+    threads = [threading.Thread(target=move, args=(number,)) for number in (2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["moved", "told"]
+
+
+def test_promotion_needs_something_to_do(kept: Store) -> None:
+    version = registered(kept)
+    with pytest.raises(RegistryConflict, match="name another store, another name or an alias"):
+        version.promote()
+    assert version.promote(alias="champion").aliases == ("champion",)
+    assert version.promote(name="leavers").uri == "models:/leavers/1"
+    elsewhere = version.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db", alias="champion")
+    assert (elsewhere.uri, elsewhere.run.state) == ("models:/churn/1", "finished")

@@ -1,0 +1,172 @@
+"""`autotrack models`: what it shows, what it does, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from autotrack.store import Store
+from autotrack.testing.histories import RUNS
+
+from .registered import trained
+from .scripts import Place
+from .test_cli import Cli, assert_harmless, cli, sections, strict_json
+
+__all__ = ["cli"]
+
+ODD = "x[red]\x1b[31m‮y"
+
+
+@pytest.fixture
+def kept(store: Place) -> Store:
+    """The store, with two runs that have models."""
+    found = store.open()
+    trained(found)
+    trained(found, RUNS[1], {"model/model.bin": b"a larger model"})
+    return found
+
+
+@pytest.fixture
+def churn(cli: Cli, kept: Store) -> Cli:
+    """And a model of two versions."""
+    for run, alias in zip(RUNS, ("champion", "candidate"), strict=True):
+        cli.lines(*("models", "register", f"runs:/{run}/model", "churn", "--alias", alias, "--tag", "team=a"))
+    cli.lines("models", "stage", "churn/1", "production")
+    return cli
+
+
+def test_a_store_without_models_says_how_to_get_one(cli: Cli) -> None:
+    lines = cli.lines("models", "list", width=300)
+    assert lines[0].startswith("No registered models yet in sqlite:///")
+    assert lines[-1].strip() == "autotrack models register runs:/RUN_ID/model NAME"
+    assert strict_json(cli("models", "list", "--json").stdout) == []
+    assert cli.lines("models", "audit") == ["Nothing was changed yet."]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_of_models(churn: Cli, width: int) -> None:
+    churn.lines("models", "register", f"runs:/{RUNS[0]}/model", "leavers")
+    header, *rows, footer = churn.lines("models", "list", width=width)
+    assert header.split()[:2] == ["model", "latest"]
+    assert [row.split()[0] for row in rows] == ["leavers", "churn"], "the latest changed first"
+    assert all(cell_len(line) <= width for line in (header, *rows))
+    assert footer.startswith("2 models in ")
+    if width == 120:
+        assert re.search(r"churn +2 +2 +@candidate 2  @champion 1 +Production 1 ", rows[1])
+    assert "churn" not in "".join(churn.lines("models", "list", "LEAV"))
+    assert churn.lines("models", "list", "nothing")[0].startswith("No models match nothing in")
+    assert churn.lines("models", "list", "--tag", "team=a")[0].startswith("No models match team=a in")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_page_of_a_model(churn: Cli, width: int) -> None:
+    page = sections(churn.lines("models", "show", "churn", width=width))
+    assert list(page) == ["", "Versions 2", "Changes"]
+    assert page[""][0] == "churn"
+    assert [row.split()[:2] for row in page["Versions 2"][1:]] == [["2", "@candidate"], ["1", "@champion"]]
+    assert "acc" in page["Versions 2"][0]
+    assert "stage None → Production" in page["Changes"][1]
+    told = strict_json(churn("models", "show", "churn", "--json").stdout)
+    assert (told["aliases"], told["latest"]) == ({"candidate": 2, "champion": 1}, 2)
+    assert [one["version"] for one in told["all_versions"]] == [2, 1]
+    assert [entry["verb"] for entry in told["audit"]] == ["set_stage", "register", "register"]
+
+
+@pytest.mark.parametrize(
+    "version", ["churn@champion", "models:/churn@champion", "churn/1", "churn/Production"]
+)
+def test_the_page_of_a_version(churn: Cli, version: str) -> None:
+    page = sections(churn.lines("models", "show", version))
+    assert page[""][0] == "models:/churn/1  @champion  Production"
+    assert list(page) == ["", "Metrics of its run", "Params", "Trained on", "Files 1, 7 B"]
+    assert any(line.split() == ["model", "Model,", "toy,", "7", "B"] for line in page[""])
+    told = strict_json(churn("models", "show", version, "--json").stdout)
+    assert (told["uri"], told["run"]["id"], told["tags"]) == ("models:/churn/1", RUNS[0], {"team": "a"})
+    assert [data["digest"] for data in told["datasets"]] == ["xxh3:ab"]
+
+
+def test_versions_are_compared(churn: Cli) -> None:
+    lines = churn.lines("models", "compare", "churn@champion", "churn/latest")
+    assert [line.split()[:3] for line in lines[1:3]] == [
+        ["A", "churn/1", "@champion"],
+        ["B", "churn/2", "@candidate"],
+    ]
+    page = sections(lines)
+    assert any(row.split() == ["size", "7", "14"] for row in page["Model 2 of 6 differ"])
+    told = strict_json(churn("models", "compare", "churn/1", "churn/2", "--json").stdout)
+    assert [one["version"] for one in told["versions"]] == [1, 2]
+    assert {"name": "size", "values": [7, 14], "equal": False} in told["model"]
+    assert "at least two" in churn.mistake("models", "compare", "churn/1", status=2)
+
+
+def test_an_alias_moves_and_goes(churn: Cli) -> None:
+    assert churn.lines("models", "alias", "churn", "champion", "2", "--expected", "1") == [
+        "✓ churn@champion is version 2 now"
+    ]
+    said = churn.mistake("models", "alias", "churn", "champion", "1", "--expected", "1")
+    assert "points at version 2, not at 1" in said
+    assert "aliases candidate, champion: move" in churn.mistake("models", "delete", "churn/2")
+    for alias in ("champion", "candidate"):
+        assert "it was version 2" in churn.lines("models", "alias", "churn", alias, "--remove")[0]
+    assert "Name the version" in churn.mistake("models", "alias", "churn", "champion", status=2)
+    assert "Name the version" in churn.mistake("models", "alias", "churn", "x", "1", "--remove", status=2)
+    assert churn.lines("models", "delete", "churn/2") == [f"✓ churn/2 is deleted; its run {RUNS[1]} stays"]
+    assert churn.lines("models", "delete", "churn")[0].startswith("✓ churn is deleted, with 1 version;")
+    assert churn.lines("models", "list")[0].startswith("No registered models yet")
+    told = [line.split(maxsplit=3)[3] for line in churn.lines("models", "audit", "churn", width=120)[1:]]
+    assert told[0].split() == ["churn", "deleted"]
+
+
+def test_a_version_is_promoted(churn: Cli, store: Place) -> None:
+    target = f"sqlite:///{store.folder}/production.db"
+    for _ in range(2):
+        said = churn.lines(
+            "models", "promote", "churn@candidate", "--to", target, "--alias", "champion", width=300
+        )
+        assert said == [f"✓ churn@candidate is models:/churn/1 in {target}"]
+    told = strict_json(churn("models", "show", "churn@champion", "--store", target, "--json").stdout)
+    assert (told["run"]["id"], told["run"]["metrics"]) == (RUNS[1], {"acc": 0.75})
+    assert len(strict_json(churn("runs", "--store", target, "--json").stdout)) == 1
+    assert churn.lines("models", "promote", "churn/1", "--as", "leavers") == [
+        "✓ churn/1 is models:/leavers/1"
+    ]
+    assert "name another store" in churn.mistake("models", "promote", "churn/1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "chrun"), "no registered model 'chrun'; did you mean 'churn'?"),
+        (("show", "churn/9"), "model 'churn' has no version 9"),
+        (("show", "churn@best"), "has no alias 'best'; there are candidate, champion"),
+        (("show", "churn/best"), "'best' is no version"),
+        (("register", "runs:/zz/model", "x"), "no run has the id 'zz'"),
+        (("register", f"runs:/{RUNS[0]}/no", "x"), "has no model 'no'; it has model"),
+        (("register", f"runs:/{RUNS[0]}/model", "a/b"), "a model's name has no '/'"),
+        (("register", f"runs:/{RUNS[0]}/model", "a", "--alias", "7"), "an alias is no number"),
+        (("stage", "churn/1", "best"), "there are None, Staging, Production, Archived"),
+        (("delete", "chrun"), "did you mean 'churn'?"),
+        (("promote", "churn/1", "--to", "nowhere"), "is not a URL of the form"),
+    ],
+)
+def test_a_mistake_is_one_line(churn: Cli, arguments: tuple[str, ...], said: str) -> None:
+    assert said in churn.mistake("models", *arguments)
+
+
+def test_what_users_wrote_does_nothing_to_the_terminal(churn: Cli, kept: Store) -> None:
+    registry = kept.backend.registry
+    registry.update("churn", description=f"{ODD}\n{ODD}", tags={ODD: ODD}, author=ODD)
+    registry.update_version("churn", 1, description=ODD, tags={ODD: ODD}, author=ODD)
+    for command in ("list", "show churn", "show churn/1", "audit", "compare churn/1 churn/2"):
+        output = "\n".join(churn.lines("models", *command.split()))
+        assert_harmless(output)
+    assert r"x[red]\x1b[31m\u202ey" in "\n".join(churn.lines("models", "show", "churn/1", width=200))
+
+
+def test_every_command_has_an_example(cli: Cli) -> None:
+    from autotrack.cli.models import models
+
+    for name in models.commands:
+        assert f"Example: autotrack models {name}" in cli("models", name, "--help").stdout
