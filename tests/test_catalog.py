@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xgboost
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
@@ -16,6 +17,7 @@ import autotrack
 from autotrack import artifacts, catalog, garbage
 from autotrack.addresses import resolved
 from autotrack.errors import (
+    EvaluationFailed,
     ModelError,
     ModelNotFound,
     RegistryConflict,
@@ -233,3 +235,24 @@ def test_promotion_needs_something_to_do(kept: Store) -> None:
     assert version.promote(name="leavers").uri == "models:/leavers/1"
     elsewhere = version.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db", alias="champion")
     assert (elsewhere.uri, elsewhere.run.state) == ("models:/churn/1", "finished")
+
+
+def test_a_promotion_that_needs_an_evaluation(tracking: Tracking) -> None:  # noqa: F811
+    """The latest one counts, whatever address the model was evaluated by."""
+    tracking.enable()
+    xgboost.XGBClassifier(n_estimators=3).fit(X, Y)
+    run = tracking.run()
+    version = autotrack.register_model(f"runs:/{run.id}/model", "iris", alias="candidate")
+    with pytest.raises(EvaluationFailed, match=r"models:/iris/1 was never evaluated"):
+        version.require("metrics.accuracy_score > 0.5")
+    autotrack.evaluate("models:/iris@candidate", X, Y, thresholds={"accuracy_score": 0.99999})
+    autotrack.flush()
+    with pytest.raises(EvaluationFailed, match="did not reach the thresholds"):
+        autotrack.get_model("iris").version("@candidate").require("")
+    found = autotrack.evaluate("models:/iris@candidate", X, Y)
+    autotrack.flush()
+    version = autotrack.get_model("iris").version(1)
+    assert version.evaluations[0].id == found.run_id
+    with pytest.raises(EvaluationFailed, match=r"does not pass: metrics\.accuracy_score > 2"):
+        version.require("metrics.accuracy_score > 2")
+    assert version.require("metrics.accuracy_score > 0.5 or metrics.log_loss > 9").set_alias("champion")

@@ -13,7 +13,8 @@ from . import loading
 from .addresses import registered, resolved
 from .comparison import Comparison, compared
 from .display import text
-from .errors import ModelError, RegistryConflict
+from .errors import EvaluationFailed, ModelError, RegistryConflict
+from .evaluating import tags
 from .flavor import Permissions
 from .promotion import promote
 from .records import AuditEntry, Dataset, Model, ModelVersion, RegisteredModel
@@ -202,6 +203,28 @@ class Version:
             if found.path == self.path:
                 return found
         raise ModelError(f"run {self.run_id} has no model {self.path!r} any more")
+
+    @property
+    def evaluations(self) -> list[Run]:
+        """The runs that evaluated it, the latest first; see `autotrack.evaluate`."""
+        return [*self._store.runs(f"tags.{tags.MODEL} = '{self.uri}'")]
+
+    def require(self, filter: str) -> Version:
+        """Itself, if its latest evaluation passes a filter of runs, as "metrics.roc_auc >= 0.9 and …".
+
+        Thresholds that the evaluation had must have been reached, too. Raises `EvaluationFailed`,
+        `QueryError`.
+        """
+        known = self.evaluations
+        if not known:
+            raise EvaluationFailed(f"{self.uri} was never evaluated; see autotrack.evaluate")
+        latest = known[0]
+        if latest.tags.get(tags.PASSED) == "false":
+            raise EvaluationFailed(f"{self.uri} did not reach the thresholds of its evaluation {latest.id}")
+        passing = self._store.runs(f"attributes.run_id = '{latest.id}' and ({filter})") if filter else known
+        if not passing:
+            raise EvaluationFailed(f"the evaluation {latest.id} of {self.uri} does not pass: {filter}")
+        return self
 
     @property
     def digest(self) -> str:

@@ -23,6 +23,14 @@ def _both(command: F) -> F:
     return store_option(json_option(command))
 
 
+_require = click.option(
+    "--require",
+    metavar="FILTER",
+    help='Only if the version\'s latest evaluation passes, as in "metrics.roc_auc >= 0.9"; "": if it '
+    "reached its own thresholds.",
+)
+
+
 @click.group()
 def models() -> None:
     """Registered models: names, versions, aliases, and who moved what.
@@ -145,6 +153,7 @@ def register(
     help="Only if it points at this version now; 0: at none.",
 )
 @click.option("--remove", is_flag=True, help="Take the alias away.")
+@_require
 @_both
 def alias(
     name: str,
@@ -152,12 +161,13 @@ def alias(
     version: int | None,
     expected: int | None,
     remove: bool,
+    require: str | None,
     store: str | None,
     as_json: bool,
 ) -> None:
     """Point an alias at a version, or --remove it.
 
-    Example: autotrack models alias churn champion 3 --expected 2
+    Example: autotrack models alias churn champion 3 --require "metrics.roc_auc >= 0.9"
     """
     from .. import catalog
 
@@ -168,6 +178,8 @@ def alias(
         had = model.delete_alias(alias, expected=expected)
         _tell(had, as_json, f"{name}@{alias} points at nothing now; it was version {had.version}")
     else:
+        if require is not None:
+            model.version(version).require(require)
         now = model.set_alias(alias, version, expected=expected)
         _tell(now, as_json, f"{name}@{alias} is version {version} now")
 
@@ -176,15 +188,21 @@ def alias(
 @click.argument("version")
 @click.argument("stage", metavar="STAGE")
 @click.option("--archive", is_flag=True, help="Versions that are in that stage go to Archived.")
+@_require
 @_both
-def stage(version: str, stage: str, archive: bool, store: str | None, as_json: bool) -> None:
+def stage(
+    version: str, stage: str, archive: bool, require: str | None, store: str | None, as_json: bool
+) -> None:
     """Move a version to another stage.
 
     STAGE is None, Staging, Production or Archived.
 
     Example: autotrack models stage churn/3 Production --archive
     """
-    moved = _version(opened(store), version).set_stage(stage, archive=archive)
+    found = _version(opened(store), version)
+    if require is not None:
+        found.require(require)
+    moved = found.set_stage(stage, archive=archive)
     _tell(moved, as_json, f"{moved.name}/{moved.version} is in the stage {moved.stage} now")
 
 
@@ -274,9 +292,16 @@ def audit(name: str | None, limit: int, store: str | None, as_json: bool) -> Non
 @click.option("--to", "target", metavar="URL", help="The store that gets it; default: the one that has it.")
 @click.option("--as", "name", metavar="NAME", help="Its name there; default: the same.")
 @click.option("--alias", metavar="NAME", help="Points at it there.")
+@_require
 @_both
 def promote(
-    version: str, target: str | None, name: str | None, alias: str | None, store: str | None, as_json: bool
+    version: str,
+    target: str | None,
+    name: str | None,
+    alias: str | None,
+    require: str | None,
+    store: str | None,
+    as_json: bool,
 ) -> None:
     """Take a version to another store.
 
@@ -286,7 +311,10 @@ def promote(
     Example: autotrack models promote churn@candidate --to http://models.example.com --alias champion
     """
     kept = opened(store)
-    made = _version(kept, version).promote(target, name=name, alias=alias)
+    found = _version(kept, version)
+    if require is not None:
+        found.require(require)
+    made = found.promote(target, name=name, alias=alias)
     where = f" in {target}" if target else ""
     _tell(made, as_json, f"{_shown(version)} is {made.uri}{where}")
 

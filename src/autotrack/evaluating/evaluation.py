@@ -13,6 +13,7 @@ from ..measuring.curves import curves
 from ..measuring.metrics import class_metrics, metrics
 from ..measuring.predictions import Predictions
 from ..predictor import Predictor
+from . import tags
 from . import thresholds as bounds
 from .comparison import Difference, differences
 from .predicting import Task, predicted, task_of
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ..recording.run import ActiveRun
 
 Asked = Predictor | Callable[[Any], Any]
-MODEL, CHAMPION, PASSED = "evaluated_model", "evaluated_against", "evaluation_passed"
-"""Tags of the run: the model's address, the champion's, and whether all thresholds were reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def evaluate(
     """See `autotrack.evaluate`; everything is told to the run."""
     wanted = bounds.read(thresholds)
     parts = masks(slices, it.data, len(it.truth))
-    run.set_tags({MODEL: it.name, "task": it.task})
+    run.set_tags({tags.MODEL: it.name, "task": it.task})
     run.log_dataset(it.data, dataset, y=it.truth, role="test")
     found = it.predictions()
     values = metrics(found)
@@ -114,7 +113,7 @@ def evaluate(
     failures = [line for one in wanted if (line := one.failure({**values, **named}))]
     if wanted:
         run.log_params({f"threshold/{one.metric}": f"{one.compare} {one.bound:g}" for one in wanted})
-        run.set_tags({PASSED: str(not failures).lower()})
+        run.set_tags({tags.PASSED: str(not failures).lower()})
     return Evaluation(run.id, it.task, values, by_slice, compared, tuple(failures))
 
 
@@ -156,7 +155,7 @@ def _log_tables(run: ActiveRun, found: Predictions, by_slice: Mapping[str, Mappi
 def _compare(
     run: ActiveRun, it: Evaluated, found: Predictions, champion: Asked, name: str
 ) -> Mapping[str, Difference]:
-    run.set_tags({CHAMPION: name})
+    run.set_tags({tags.CHAMPION: name})
     compared = differences(found, predicted(champion, it.data, it.truth, it.task))
     run.log({f"champion/{metric}": one.champion for metric, one in compared.items()})
     run.log({f"difference/{metric}": one.value for metric, one in compared.items()})

@@ -1,0 +1,8 @@
+"""The tags by which an evaluation's run is found."""
+
+MODEL = "evaluated_model"
+"""The model's address; of a registered one its version's, whatever alias it was asked by."""
+CHAMPION = "evaluated_against"
+"""The champion's."""
+PASSED = "evaluation_passed"
+"""``true`` or ``false``: whether all thresholds were reached; where there were none it is not there."""
