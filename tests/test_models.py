@@ -445,11 +445,9 @@ def kept(tracking: Tracking) -> tuple[Tracking, Run]:  # noqa: F811
 @pytest.mark.parametrize(
     ("uri", "problem"),
     [
-        (
-            "model",
-            "is no model's address; write runs:/RUN_ID/model, models:/NAME/3, or the path of its folder",
-        ),
-        ("models:/churn/1", "is no model's address"),
+        ("model", "is no model's address; write runs:/RUN_ID/model, models:/NAME/3, or the path of its"),
+        ("models:/churn/1", "no registered model 'churn'"),
+        ("models:/churn", "names no version; write models:/NAME/3"),
         ("runs:/{id}/other", "has no model 'other'; it has model"),
         ("runs:/{id}/../model", "has no model '../model'"),
         ("runs:/{id}/model/model.ubj", "has no model"),
@@ -469,7 +467,7 @@ def test_bytes_that_are_not_what_was_recorded_are_not_loaded(kept: tuple[Trackin
     with pytest.raises(ModelError, match=r"model\.ubj of runs:/\w+/model is not what was recorded"):
         load_model(kept[0].store, f"runs:/{kept[1].id}/model")
     file.unlink()
-    with pytest.raises(ModelError, match=r"model/model\.ubj of run \w+ is not to be had"):
+    with pytest.raises(ModelError, match=r"model/model\.ubj of runs:/\w+/model is not to be had"):
         load_model(kept[0].store, f"runs:/{kept[1].id}/model")
 
 

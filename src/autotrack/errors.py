@@ -7,9 +7,9 @@
     ├── QueryError       a filter or an order cannot be understood (also a ValueError)
     ├── EvaluationFailed a model is not as good as it has to be
     ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
-    │   └── SchemaError  … or data does not fit its signature (also a ValueError)
+    │   ├── SchemaError    … or data does not fit its signature (also a ValueError)
+    │   └── ModelNotFound  … or no registered model, version or alias has that name (also a LookupError)
     ├── RunNotFound      no run, or more than one, has that id (also a LookupError)
-    ├── ModelNotFound    no registered model, version or alias has that name (also a LookupError)
     ├── RegistryConflict     what is asked of the registry does not fit what it holds by now
     └── RegistryValueError   a name, alias or text that the registry does not take (also a ValueError)
 
@@ -60,7 +60,7 @@ class RunNotFound(AutotrackError, LookupError):
     """No run has this id, or the abbreviation fits more than one."""
 
 
-class ModelNotFound(AutotrackError, LookupError):
+class ModelNotFound(ModelError, LookupError):
     """No registered model, version or alias has this name, or no run has this model."""
 
 
