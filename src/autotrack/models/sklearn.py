@@ -41,7 +41,7 @@ class SklearnFlavor(Flavor):
     libraries = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "xgboost": "xgboost"}
     needs = ("sklearn", "numpy", "scipy", "skops")
 
-    def freeze(self, model: Any, limit: int) -> Frozen:
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         if not _is_skops_there():
             raise NotKept(f"skops is not installed: {INSTALL}")
         file = _Limited(limit)

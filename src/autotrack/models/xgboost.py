@@ -27,7 +27,7 @@ class XgboostFlavor(Flavor):
     libraries = {"xgboost": "xgboost", "numpy": "numpy"}
     needs = ("xgboost",)
 
-    def freeze(self, model: Any, limit: int) -> Frozen:
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         kind = type(model)
         if kind.__name__ not in CLASSES or not kind.__module__.startswith("xgboost."):
             raise NotKept(f"{kind.__module__}.{kind.__qualname__} is no class of XGBoost's own")
