@@ -248,6 +248,18 @@ def _asked(model: Any) -> tuple[Any, str]:
     return model, getattr(model, "__name__", type(model).__name__)
 
 
+def to_onnx(model: Any, example: Any) -> Any:
+    """A model of scikit-learn, XGBoost or torch as an `onnx.ModelProto`, to be logged or saved as such.
+
+    example: data as the model takes it; its names and types become those of the ONNX model's inputs.
+
+    The converters are skl2onnx, onnxmltools and onnxscript, which have to be installed. Raises `ModelError`.
+    """
+    from .models.conversion import to_onnx
+
+    return to_onnx(model, example)
+
+
 # --- registered models ----------------------------------------------------------------------------------
 
 

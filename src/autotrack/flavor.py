@@ -105,6 +105,10 @@ class Flavor(ABC):
         are made. Raises `ModelError`.
         """
 
+    def ready(self, model: Any) -> Any:
+        """What `predict` asks, made once of what `load` gave. Raises `ModelError`."""
+        return model
+
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
-        """The predictions for data that fits the signature. Raises what the library does."""
+        """The predictions of what `ready` made, for data that fits the signature. Raises what the library does."""
         return model.predict(data, **params)

@@ -27,18 +27,28 @@ def exported(module: Any, example: Any) -> bytes:
     import torch
 
     try:
-        positional, named = arguments(example, floating_type(module))
-        positional, named = _rows(positional), dict(zip(named, _rows(tuple(named.values())), strict=True))
-        with _nothing_moves(), torch.no_grad():
-            program = torch.export.export(
-                twin(module), positional, named, dynamic_shapes=_dynamic(positional, named)
-            )
+        with traceable(module, example) as (evaluated, positional, named, shapes):
+            program = torch.export.export(evaluated, positional, named, dynamic_shapes=shapes)
             archive = io.BytesIO()
             torch.export.save(program, archive)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise NotKept(f"torch.export cannot trace it ({type(error).__name__}: {reason})") from error
     return archive.getvalue()
+
+
+@contextmanager
+def traceable(module: Any, example: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any], Any]]:
+    """The module's twin in eval mode, its arguments by position and by name, and which sizes may vary.
+
+    What is drawn and said within is nobody's. Raises `ModelError`.
+    """
+    import torch
+
+    positional, named = arguments(example, floating_type(module))
+    positional, named = _rows(positional), dict(zip(named, _rows(tuple(named.values())), strict=True))
+    with _nothing_moves(), torch.no_grad():
+        yield twin(module), positional, named, _dynamic(positional, named)
 
 
 def _rows(tensors: tuple[Any, ...]) -> tuple[Any, ...]:

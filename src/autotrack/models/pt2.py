@@ -66,8 +66,8 @@ def _records(data: bytes) -> dict[str, bytes]:
     others = [name for name in found if name not in known and not _PAYLOAD.fullmatch(name)]
     if others:
         raise ModelError(
-            f"the archive holds {others[0]}, which is pickled, compiled or unknown: only graphs and raw tensors "
-            "are loaded; if you trust where it comes from: load_model(…, allow_pickle=True)"
+            f"the archive holds {others[0]}, which is pickled, compiled or unknown: only graphs and raw "
+            "tensors are loaded; if you trust where it comes from: load_model(…, allow_pickle=True)"
         )
     return found
 
@@ -117,8 +117,8 @@ _SCALARS = (str, int, float, bool, type(None))
 
 _FUNCTIONS = (
     "Abs Add And CeilDiv CeilToInt CleanDiv Equality FloatPow FloatTrueDiv FloorDiv FloorToInt GreaterThan "
-    "Identity IntTrueDiv Integer IsNonOverlappingAndDenseIndicator LShift LessThan Max Min Mod ModularIndexing "
-    "Mul Not Or Pow PowByNatural PythonMod RShift Rational RoundDecimal RoundToInt StrictGreaterThan "
+    "Identity IntTrueDiv Integer IsNonOverlappingAndDenseIndicator LShift LessThan Max Min Mod "
+    "ModularIndexing Mul Not Or Pow PowByNatural PythonMod RShift Rational RoundDecimal RoundToInt StrictGreaterThan "
     "StrictLessThan ToFloat TruncToFloat TruncToInt Unequality Where ceiling floor"
 ).replace(" ", "|")
 _EXPRESSION = re.compile(
@@ -131,15 +131,15 @@ _EXPRESSION = re.compile(
 """Shapes, as SymPy writes them: symbols such as s77, numbers, and these functions of them."""
 
 _OPERATORS = (
-    "add and_ eq floordiv ge getitem gt le lshift lt mod mul ne neg not_ or_ pos pow rshift sub truediv xor"
-).split()
-_MATH = "ceil cos exp floor log pow sin sqrt tan tanh trunc".split()
-_SYMBOLIC = "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split()
-_HIGHER = "cond while_loop wrap_with_autocast wrap_with_set_grad_enabled".split()
+    "add and_ eq floordiv ge getitem gt le lshift lt mod mul ne neg not_ or_ pos pow rshift sub truediv xor "
+)
+_MATH = "ceil cos exp floor log pow sin sqrt tan tanh trunc "
+_SYMBOLIC = "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum "
+_HIGHER = ["cond", "while_loop", "wrap_with_autocast", "wrap_with_set_grad_enabled"]
 _PLAIN = {
-    *(f"_operator.{name}" for name in _OPERATORS),
-    *(f"math.{name}" for name in _MATH),
-    *(f"torch.{name}" for name in _SYMBOLIC),
+    *(f"_operator.{name}" for name in _OPERATORS.split()),
+    *(f"math.{name}" for name in _MATH.split()),
+    *(f"torch.{name}" for name in _SYMBOLIC.split()),
     *(f"torch.ops.higher_order.{name}" for name in _HIGHER),
 }
 _OF_TENSORS = re.compile(r"torch\.ops\.(aten|prims|torchvision|quantized_decomposed)\.(\w+)\.(\w+)", re.ASCII)
@@ -236,7 +236,7 @@ def _require_target(target: Any) -> None:
 
 
 def _check_call(signature: dict[str, Any]) -> None:
-    """How the whole is called: its arguments' names stand in source, and its trees are of plain containers."""
+    """How the whole is called: its arguments' names stand in source, and trees are of plain containers."""
     _check(signature)
     for name in _list(signature.get("forward_arg_names") or []):
         _require(_NAME, name, "argument")
@@ -256,7 +256,7 @@ def _check_tree(tree: Any, is_source: bool) -> None:
         keys = _list(json.loads(context)) if kind == "builtins.dict" and isinstance(context, str) else None
         if keys is None or not all(isinstance(key, _SCALARS) for key in keys):
             raise ModelError(
-                f"the archive's model takes or gives a {kind}: only tuples, lists and dicts are known to be safe"
+                f"the archive's model takes or gives a {kind}: only tuples, lists and dicts are known safe"
             )
         if is_source:
             for key in keys:
