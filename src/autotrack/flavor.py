@@ -110,5 +110,5 @@ class Flavor(ABC):
         return model
 
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
-        """The predictions of what `ready` made, for data that fits the signature. Raises what the library does."""
+        """What `ready` made predicts for data that fits the signature. Raises what the library does."""
         return model.predict(data, **params)

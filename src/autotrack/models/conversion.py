@@ -56,22 +56,16 @@ def _know_xgboost(skl2onnx: Any) -> None:
         (xgboost.XGBClassifier, shapes.calculate_linear_classifier_output_shapes),
         (xgboost.XGBRegressor, shapes.calculate_linear_regressor_output_shapes),
     ):
-        skl2onnx.update_registered_converter(
-            kind,
-            kind.__name__,
-            shape,
-            convert_xgboost,
-            options={"zipmap": [True, False], "nocl": [True, False]},
-        )
+        choices = {"zipmap": [True, False], "nocl": [True, False]}
+        skl2onnx.update_registered_converter(kind, kind.__name__, shape, convert_xgboost, options=choices)
 
 
 def _of_xgboost(model: Any, example: Any) -> Any:
     onnxmltools = _converter("onnxmltools")
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    return onnxmltools.convert_xgboost(
-        model, initial_types=[("input", FloatTensorType([None, example.shape[1]]))]
-    )
+    kind = FloatTensorType([None, example.shape[1]])
+    return onnxmltools.convert_xgboost(model, initial_types=[("input", kind)])
 
 
 def _of_torch(model: Any, example: Any) -> Any:
@@ -82,7 +76,7 @@ def _of_torch(model: Any, example: Any) -> Any:
     from .modules import unwrapped
 
     with traceable(unwrapped(model), example) as (module, positional, named, shapes):
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             module, positional, kwargs=named, dynamic_shapes=shapes, dynamo=True, verbose=False
         )
     return program.model_proto

@@ -118,8 +118,9 @@ _SCALARS = (str, int, float, bool, type(None))
 _FUNCTIONS = (
     "Abs Add And CeilDiv CeilToInt CleanDiv Equality FloatPow FloatTrueDiv FloorDiv FloorToInt GreaterThan "
     "Identity IntTrueDiv Integer IsNonOverlappingAndDenseIndicator LShift LessThan Max Min Mod "
-    "ModularIndexing Mul Not Or Pow PowByNatural PythonMod RShift Rational RoundDecimal RoundToInt StrictGreaterThan "
-    "StrictLessThan ToFloat TruncToFloat TruncToInt Unequality Where ceiling floor"
+    "ModularIndexing Mul Not Or Pow PowByNatural PythonMod RShift Rational "
+    "RoundDecimal RoundToInt StrictGreaterThan StrictLessThan ToFloat TruncToFloat TruncToInt Unequality "
+    "Where ceiling floor"
 ).replace(" ", "|")
 _EXPRESSION = re.compile(
     rf"""(?:(?:{_FUNCTIONS})\((?!\s*\()
