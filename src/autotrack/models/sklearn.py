@@ -98,6 +98,7 @@ class SklearnFlavor(Flavor):
             raise ModelError(f"skops is not installed: {INSTALL}")
         import skops.io
 
+        from . import sound
         from .trusted import TYPES
 
         _refuse_bomb(data)
@@ -108,7 +109,9 @@ class SklearnFlavor(Flavor):
                 f"the model holds types that are not known to be safe: {', '.join(unknown)}; if you trust "
                 f"where it comes from: load_model(…, trusted={unknown})"
             )
-        return skops.io.loads(data, trusted=[*trusted])
+        model = skops.io.loads(data, trusted=[*trusted])
+        sound.check(model)
+        return model
 
 
 @cache
