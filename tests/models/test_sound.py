@@ -140,7 +140,7 @@ FORGED: dict[str, Callable[[], Any]] = {
         GradientBoostingClassifier(n_estimators=2).fit(X, Y3), "n_trees_per_iteration_", 1
     ),
     "isolation of fewer features": lambda: set_to(
-        IsolationForest(n_estimators=2).fit(X), "n_features_in_", 2
+        set_to(IsolationForest(n_estimators=2).fit(X), "n_features_in_", 2), "_max_features", 2
     ),
     "histogram's child": lambda: histogram_with(left=4_000_000_000),
     "histogram's circle": lambda: histogram_with(right=0),

@@ -118,12 +118,13 @@ _SCALARS = (str, int, float, bool, type(None))
 _FUNCTIONS = (
     "Abs Add And CeilDiv CeilToInt CleanDiv Equality FloatPow FloatTrueDiv FloorDiv FloorToInt GreaterThan "
     "Identity IntTrueDiv Integer IsNonOverlappingAndDenseIndicator LShift LessThan Max Min Mod "
-    "ModularIndexing Mul Not Or Pow PowByNatural PythonMod RShift Rational "
+    "ModularIndexing Mul Not Or PowByNatural PythonMod RShift Rational "
     "RoundDecimal RoundToInt StrictGreaterThan StrictLessThan ToFloat TruncToFloat TruncToInt Unequality "
     "Where ceiling floor"
 ).replace(" ", "|")
 _EXPRESSION = re.compile(
     rf"""(?:(?:{_FUNCTIONS})\((?!\s*\()
+    | Pow\((?=Symbol\('\w+'[^()]*\),\sInteger\(\d\)\))
     | Symbol\('[a-z]{{1,8}}\d+'(?:,\s\w+=(?:True|False))*\)
     | Float\('-?[\d.]+(?:e[-+]?\d+)?',\sprecision=\d+\)
     | -?\d{{1,19}}(?![\w.]) | [a-z]{{1,8}}\d+\b | true | false | [),] | \s)*""",

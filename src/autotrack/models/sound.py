@@ -40,7 +40,9 @@ def check(model: Any) -> None:
                 except ModelError:
                     raise
                 except Exception as error:
-                    raise ModelError(f"the model's {kind.__qualname__} is damaged: {error}") from error
+                    raise ModelError(
+                        f"the model is damaged or forged: its {kind.__qualname__}: {error}"
+                    ) from error
 
 
 def _objects(model: Any) -> Iterator[Any]:
