@@ -133,7 +133,7 @@ def test_a_forged_archive_runs_nothing(
 def test_torch_itself_would_run_it(
     archive: bytes, tmp_path: Path, attack: Callable[[bytes, Path], bytes]
 ) -> None:
-    """Else the test before this one would show nothing. Names and calls its own checks find, as they are here."""
+    """Else the test before this one would show nothing. The other two its own checks find."""
     forged = attack(archive, tmp_path / "mark")
     try:
         module_of(forged)(X)

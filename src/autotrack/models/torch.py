@@ -30,11 +30,13 @@ class TorchFlavor(Flavor):
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         module = modules.unwrapped(model)
-        if (size := modules.size(module)) > limit:
-            raise NotKept(f"it has {size:,} bytes, more than model_max_bytes ({limit:,})")
+        _refuse_above(limit, modules.size(module))
         if example is None:
-            return Frozen(weights.frozen(module), WEIGHTS, frozenset({"safetensors"}))
+            data = weights.frozen(module)
+            _refuse_above(limit, len(data))
+            return Frozen(data, WEIGHTS, frozenset({"safetensors"}))
         archive = exporting.exported(module, example)
+        _refuse_above(limit, len(archive))
         try:
             from .pt2 import checked
 
@@ -86,6 +88,11 @@ class TorchFlavor(Flavor):
         positional, named = arguments(data, floating_type(model))
         with torch.inference_mode():
             return as_numpy(model(*positional, **named, **params))
+
+
+def _refuse_above(limit: int, size: int) -> None:
+    if size > limit:
+        raise NotKept(f"it has {size:,} bytes, more than model_max_bytes ({limit:,})")
 
 
 def _program(data: bytes, permissions: Permissions) -> Any:

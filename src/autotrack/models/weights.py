@@ -10,8 +10,7 @@ from ..flavor import NotKept
 from .modules import tensors
 
 INSTALL = "pip install 'autotrack[torch]'"
-_SHARED = "autotrack.shared"
-_CLASS = "autotrack.class"
+_TOLD = "autotrack"  # one entry, as several would be written in any order
 
 
 def frozen(module: Any) -> bytes:
@@ -34,7 +33,7 @@ def frozen(module: Any) -> bytes:
             continue
         first[place] = name
         kept[name] = tensor.detach().cpu().contiguous()
-    told = {_CLASS: f"{type(module).__module__}.{type(module).__qualname__}", _SHARED: json.dumps(shared)}
+    told = {_TOLD: json.dumps({"shared": shared})}
     try:
         return bytes(save(_apart(kept), told))
     except Exception as error:
@@ -63,8 +62,8 @@ def loaded(data: bytes, told: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = load(data)
         length = int.from_bytes(data[:8], "little")
-        shared = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_SHARED, "{}"))
-        state.update({str(name): state[other] for name, other in shared.items()})
+        told = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_TOLD, "{}"))
+        state.update({str(name): state[other] for name, other in told.get("shared", {}).items()})
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"the weights of {told} are not in safetensors' format: {error}") from error
     return state
