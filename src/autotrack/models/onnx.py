@@ -171,4 +171,4 @@ def _read_in(tensor: Any, folder: ModelFolder, root: PurePosixPath) -> None:
         raise ModelError(f"{folder.told} refers to bytes of {name} that are not there")
     tensor.raw_data = data[start : start + length]
     del tensor.external_data[:]
-    tensor.data_location = tensor.DEFAULT
+    tensor.ClearField("data_location")

@@ -62,8 +62,8 @@ def loaded(data: bytes, told: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = load(data)
         length = int.from_bytes(data[:8], "little")
-        told = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_TOLD, "{}"))
-        state.update({str(name): state[other] for name, other in told.get("shared", {}).items()})
+        header = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_TOLD, "{}"))
+        state.update({str(name): state[other] for name, other in header.get("shared", {}).items()})
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"the weights of {told} are not in safetensors' format: {error}") from error
     return state
