@@ -204,7 +204,8 @@ class FlavorConformance:
         folder = self.save(tmp_path / "model")
         for file in self.own_files(folder):
             data = file.read_bytes()
-            file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+            middle = len(data) // 2
+            file.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
             self._assert_refused(folder, f"{file.name} with a byte changed")
             file.write_bytes(data)
 

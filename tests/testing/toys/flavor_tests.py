@@ -10,7 +10,7 @@ class TestLinear(FlavorConformance):
     flavor = LinearFlavor
 
     def model(self):
-        return toylinear.Linear([0.5, -1.25, 3.0])
+        return toylinear.Linear([0.123456789123, -1.25, 3.0])
 
     def data(self):
         return [[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]]
