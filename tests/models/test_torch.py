@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import autotrack
-from autotrack.errors import ModelError
+from autotrack.errors import AutotrackError, ModelError
 from autotrack.flavor import NotKept
 from autotrack.models.torch import PROGRAM, WEIGHTS, TorchFlavor
 from autotrack.testing import FlavorConformance
@@ -224,8 +224,10 @@ def test_data_of_any_kind(folder: Path, data: Any) -> None:
 
 
 def test_data_without_numbers_is_an_error(folder: Path) -> None:
-    with pytest.raises(ModelError, match="takes numbers"):
+    with pytest.raises(AutotrackError, match="not float32"):
         autotrack.load_predictor(folder).predict(pd.DataFrame({"a": ["x"]}))
+    with pytest.raises(ModelError, match="takes numbers"):
+        flavor.predict(net(), pd.DataFrame({"a": ["x"]}), {})
 
 
 def test_a_wrong_number_of_columns_is_an_error(folder: Path) -> None:
@@ -238,12 +240,17 @@ class Several(torch.nn.Module):
         return {"sum": left + right, "both": (left, right)}
 
 
-@pytest.mark.parametrize("data", [(X, X), {"left": X, "right": X}])
-def test_several_inputs_and_outputs(tmp_path: Path, data: Any) -> None:
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    data = {"left": X, "right": X}
     autotrack.save_model(Several(), tmp_path / "m", input_example=data)
     found = autotrack.load_predictor(tmp_path / "m").predict(data)
     assert np.array_equal(found["sum"], X + X)
     assert np.array_equal(found["both"][1], X)
+
+
+def test_inputs_without_names_are_refused() -> None:
+    with pytest.raises(NotKept, match="given as a dict"):
+        flavor.freeze(Several(), LIMIT, (X, X))
 
 
 # --- weights ------------------------------------------------------------------------------------------

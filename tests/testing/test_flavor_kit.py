@@ -103,7 +103,7 @@ DEFECTS = [
     pytest.param(
         '{self.name: {"data": FILE}}',
         '{"linear": {"data": FILE}}',
-        {"its_sections_are_plain_data"},
+        {"its_sections_are_plain_data", "a_saved_model_predicts_the_same", "nothing_is_unpickled"},
         id="a section of another name",
     ),
     pytest.param(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..errors import ModelError
 from ..flavor import NotKept
 from .modules import twin
 from .tensors import arguments, floating_type
@@ -31,6 +32,8 @@ def exported(module: Any, example: Any) -> bytes:
             program = torch.export.export(evaluated, positional, named, dynamic_shapes=shapes)
             archive = io.BytesIO()
             torch.export.save(program, archive)
+    except ModelError as error:
+        raise NotKept(str(error)) from error
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise NotKept(f"torch.export cannot trace it ({type(error).__name__}: {reason})") from error

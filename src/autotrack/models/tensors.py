@@ -9,14 +9,14 @@ from ..errors import ModelError
 
 
 def arguments(data: Any, floating: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a module's `forward` is called with: of a tuple its items, of a dict of arrays its values.
+    """What a module's `forward` is called with: an array, or a dict of arrays by the names of its arguments.
 
     floating: the torch dtype that fractions are brought to, None to leave them. Raises `ModelError`.
     """
     if isinstance(data, Mapping):
         return (), {str(name): tensor(value, floating) for name, value in data.items()}
     if isinstance(data, tuple):
-        return tuple(tensor(value, floating) for value in data), {}
+        raise ModelError("several inputs are given as a dict, by the names that forward has for them")
     return (tensor(data, floating),), {}
 
 

@@ -74,7 +74,7 @@ class TorchFlavor(Flavor):
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
         """Arrays, as `forward` gives them: of a tuple a tuple, of a dict a dict.
 
-        data: an array, table or tensor; a tuple of them is several arguments, a dict of them named ones.
+        data: an array, table or tensor, or a dict of them by the names that `forward` has for them.
         """
         import torch
 
