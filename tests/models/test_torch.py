@@ -16,7 +16,7 @@ import autotrack
 from autotrack.errors import AutotrackError, ModelError
 from autotrack.flavor import NotKept
 from autotrack.models.torch import PROGRAM, WEIGHTS, TorchFlavor
-from autotrack.testing import FlavorConformance
+from autotrack.testing import FlavorConformance, Tracking
 
 from .folders import loaded
 from .forging import Touch
@@ -319,3 +319,22 @@ def test_a_pickle_posing_as_a_graph_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_model_is_an_error() -> None:
     with pytest.raises(ModelError, match=r"has no model\.pt2"):
         load_files({"data/other": b""})
+
+
+# --- through a run ------------------------------------------------------------------------------------
+
+
+def test_a_module_of_a_run_is_loaded_by_its_address(tmp_path: Path) -> None:
+    with Tracking(f"sqlite:///{tmp_path}/runs.db") as tracking:
+        tracking.enable("torch")
+        model = net()
+        with autotrack.run() as run:
+            run.log_model(model, input_example=X)
+            run.log_model(model, "weights")
+            run.log_model(model, "refused", input_example={"other": X})
+        [kept] = tracking.runs()
+        states = {one.path: one.facts["state"] for one in kept.models}
+        assert states == {"model": "kept", "weights": "kept", "refused": "refused"}
+        found = autotrack.load_predictor(f"runs:/{kept.id}/model")
+        assert np.allclose(found.predict(X), predicted(model, X), atol=1e-6)
+        model.load_state_dict(autotrack.load_model(f"runs:/{kept.id}/weights"))
