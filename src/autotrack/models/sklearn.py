@@ -96,20 +96,19 @@ class SklearnFlavor(Flavor):
             return unpickled(data, folder.told, permissions)
         if not _is_skops_there():
             raise ModelError(f"skops is not installed: {INSTALL}")
-        import skops.io
-
+        skops_io = _light_skops()
         from . import sound
         from .trusted import TYPES
 
         _refuse_bomb(data)
         trusted = TYPES | {*permissions.trusted}
-        unknown = sorted({*skops.io.get_untrusted_types(data=data)} - trusted)
+        unknown = sorted({*skops_io.get_untrusted_types(data=data)} - trusted)
         if unknown:
             raise ModelError(
                 f"the model holds types that are not known to be safe: {', '.join(unknown)}; if you trust "
                 f"where it comes from: load_model(…, trusted={unknown})"
             )
-        model = skops.io.loads(data, trusted=[*trusted])
+        model = skops_io.loads(data, trusted=[*trusted])
         sound.check(model)
         return model
 
@@ -122,7 +121,7 @@ def _is_skops_there() -> bool:
 
 
 def _light_skops() -> Any:
-    """`skops.io`, for the helper. To know all estimators it imports all of scikit-learn, and with that
+    """`skops.io`. To know all estimators it imports all of scikit-learn, and with that
     torch, CuPy and Dask, where they are installed, for no estimator: seconds, and half a gigabyte."""
     unwanted = [name for name in _SHIMS if name not in sys.modules]
     sys.modules.update(dict.fromkeys(unwanted))  # type: ignore[arg-type]  # they count as not installed

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from . import ubjson
 
 FILE = "model.ubj"
 CLASSES = (
@@ -67,6 +68,8 @@ class XgboostFlavor(Flavor):
         data = folder.read(str(section.get("data", FILE)))
         if not data.startswith(b"{"):  # of no bytes at all XGBoost dies; JSON and UBJSON begin alike
             raise ModelError(f"{folder.told} has no file {FILE}, or one that is neither UBJSON nor JSON")
+        if data[1:2] not in (b'"', b"}", b" ", b"\n", b"\r", b"\t"):  # as JSON goes on
+            ubjson.check(data)
         model = getattr(xgboost, name)()
         model.load_model(bytearray(data))
         return model

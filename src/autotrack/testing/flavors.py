@@ -136,7 +136,7 @@ class FlavorConformance:
         module = self.flavor.__module__
         own = {"autotrack", module.partition(".")[0]} - {*self.flavor.libraries}
         code = (
-            f"import sys; sys.path[:] = {sys.path!r}; import autotrack; before = set(sys.modules); "
+            f"import sys; sys.path[:] = {sys.path!r}; import autotrack, wrapt; before = set(sys.modules); "
             f"import {module}; print(*{{m.partition('.')[0] for m in set(sys.modules) - before}})"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
