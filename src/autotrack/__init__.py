@@ -27,6 +27,7 @@ from ._api import (
     runs,
     save_model,
     set_tags,
+    to_onnx,
 )
 from ._enable import disable, enable
 from ._version import __version__
@@ -82,4 +83,5 @@ __all__ = [
     "runs",
     "save_model",
     "set_tags",
+    "to_onnx",
 ]

@@ -143,7 +143,11 @@ def get_run(run_id: str) -> Run:
 
 
 def load_model(
-    uri: str, *, trusted: Collection[str] = (), allow_pickle: bool = False, allow_code: bool = False
+    uri: str | os.PathLike[str],
+    *,
+    trusted: Collection[str] = (),
+    allow_pickle: bool = False,
+    allow_code: bool = False,
 ) -> Any:
     """The library's own object of a kept model, to predict with.
 
@@ -161,7 +165,11 @@ def load_model(
 
 
 def load_predictor(
-    uri: str, *, trusted: Collection[str] = (), allow_pickle: bool = False, allow_code: bool = False
+    uri: str | os.PathLike[str],
+    *,
+    trusted: Collection[str] = (),
+    allow_pickle: bool = False,
+    allow_code: bool = False,
 ) -> Predictor:
     """The same model, asked as all are: `predict` with data that is brought into the model's signature.
 
@@ -170,10 +178,10 @@ def load_predictor(
     return _loaded(uri, Permissions(trusted, pickle=allow_pickle, code=allow_code))
 
 
-def _loaded(uri: str, permissions: Permissions) -> Predictor:
+def _loaded(uri: str | os.PathLike[str], permissions: Permissions) -> Predictor:
     from . import loading
 
-    return loading.load(loading.model_folder(_store, uri), permissions)
+    return loading.load(loading.model_folder(_store, os.fspath(uri)), permissions)
 
 
 def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[ModelDetails]) -> None:
@@ -246,6 +254,18 @@ def _asked(model: Any) -> tuple[Any, str]:
     if isinstance(model, Predictor):
         return model, model.told
     return model, getattr(model, "__name__", type(model).__name__)
+
+
+def to_onnx(model: Any, example: Any) -> Any:
+    """A model of scikit-learn, XGBoost or torch as an `onnx.ModelProto`, to be logged or saved as such.
+
+    example: data as the model takes it; its names and types become those of the ONNX model's inputs.
+
+    The converters are skl2onnx, onnxmltools and onnxscript, which have to be installed. Raises `ModelError`.
+    """
+    from .models.conversion import to_onnx
+
+    return to_onnx(model, example)
 
 
 # --- registered models ----------------------------------------------------------------------------------

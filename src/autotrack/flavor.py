@@ -71,10 +71,12 @@ class Flavor(ABC):
     needs: ClassVar[Collection[str]] = ()
 
     @abstractmethod
-    def freeze(self, model: Any, limit: int) -> Frozen:
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         """The model's state, in the caller's time: no user's code is run for it, nothing of it changed.
 
-        limit: bytes. Raises `NotKept`, also where there are more.
+        limit: bytes. example: data as the model takes it, where whoever keeps it gave some; a flavor that
+        can only keep a model by following what it does may ask the model for that. Raises `NotKept`, also
+        where there are more bytes.
         """
 
     def convert(self, data: bytes) -> Files:
@@ -103,6 +105,10 @@ class Flavor(ABC):
         are made. Raises `ModelError`.
         """
 
+    def ready(self, model: Any) -> Any:
+        """What `predict` asks, made once of what `load` gave. Raises `ModelError`."""
+        return model
+
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
-        """The predictions for data that fits the signature. Raises what the library does."""
+        """What `ready` made predicts for data that fits the signature. Raises what the library does."""
         return model.predict(data, **params)

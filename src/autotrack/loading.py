@@ -37,10 +37,8 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
     except AutotrackError:
         raise
     except Exception as error:
-        made_with = ", ".join(f"{package} {version}" for package, version in versions.items())
         raise ModelError(
-            f"{folder.told} does not load ({type(error).__name__}: {error}); it was made with "
-            f"{made_with or 'unknown versions'}"
+            f"{folder.told} does not load ({type(error).__name__}: {error}); {_made_with(versions)}"
         ) from error
     _warn_of_other_versions(folder.told, versions)
     return Predictor(loaded, chosen, folder)
@@ -116,6 +114,28 @@ def _versions(folder: ModelFolder) -> Mapping[str, str]:
     lines = folder.read("requirements.txt").decode(errors="replace").splitlines()
     pins = (line.partition("==") for line in lines)
     return {name.strip(): version.strip() for name, equals, version in pins if equals}
+
+
+def _made_with(versions: Mapping[str, str]) -> str:
+    """What to install, where that is not what is here."""
+    others = [
+        f"{package}=={then}" for package, then in versions.items() if _major_here(package) != _major(then)
+    ]
+    if others:
+        return f"pip install {' '.join(others)}, which it was made with"
+    made_with = ", ".join(f"{package} {version}" for package, version in versions.items())
+    return f"it was made with {made_with or 'unknown versions'}"
+
+
+def _major_here(package: str) -> str | None:
+    try:
+        return _major(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _major(version: str) -> str:
+    return version.partition(".")[0]
 
 
 def _warn_of_other_versions(uri: str, versions: Mapping[str, str]) -> None:

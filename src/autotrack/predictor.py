@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from .flavor import Flavor
@@ -33,10 +34,14 @@ class Predictor:
         column, and the first row, that does not. params: what else the model's `predict` takes.
         """
         whole = params or {} if self.signature is None else enforce_params(self.signature, params)
-        return self._flavor.predict(self.model, self.fitting(data), whole)
+        return self._flavor.predict(self._ready, self.fitting(data), whole)
 
     def fitting(self, data: Any) -> Any:
         """The data as the signature has it. Raises `SchemaError`."""
         if self.signature is None or self.signature.inputs is None:
             return data
         return enforce(self.signature.inputs, data)
+
+    @cached_property
+    def _ready(self) -> Any:
+        return self._flavor.ready(self.model)

@@ -15,7 +15,7 @@ from .flavor import Files, Frozen, NotKept
 from .flavors import flavor_of, name_of
 from .mlmodel.composing import Identity, Recorded, composed
 from .mlmodel.folder import check_name
-from .recording.model_details import ModelDetails, described
+from .recording.model_details import ModelDetails, described, input_of
 
 MOST_BYTES = 1 << 40
 """There is no limit but the disk's, for what somebody asks for."""
@@ -55,7 +55,7 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
 def _files(model: Any, details: ModelDetails) -> Files:
     try:
         _, flavor = flavor_of(type(model))
-        frozen: Frozen = flavor.freeze(model, MOST_BYTES)
+        frozen: Frozen = flavor.freeze(model, MOST_BYTES, input_of(details))
         data = bytes(frozen.data)
         own = flavor.convert(data) if frozen.file is None else {frozen.file: data}
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())

@@ -216,3 +216,65 @@ def test_their_signature_holds_for_us(theirs: tuple[Path, Any]) -> None:
 def test_this_test_runs_where_mlflow_is_not() -> None:
     """Ours must load models without it."""
     assert "mlflow" not in sys.modules
+
+
+# --- graphs -------------------------------------------------------------------------------------------
+
+GRAPHS = """
+    import json, sys
+    import mlflow, numpy as np, torch
+    from mlflow.models import infer_signature
+
+    root = sys.argv[1]
+    X = np.load(f"{root}/data.npy")
+    told = {"ours": {}, "theirs": {}}
+    for name in ("torch", "onnx"):
+        found = mlflow.pyfunc.load_model(f"{root}/{name}").predict(X)
+        [found] = found.values() if isinstance(found, dict) else [found]
+        told["ours"][name] = found.tolist()
+    onnx = mlflow.onnx.load_model(f"{root}/onnx")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    needs = {"pip_requirements": ["torch"]}
+    signature = infer_signature(X, X[:, :3])
+    graph = {"serialization_format": "pt2", "signature": signature, "input_example": X, **needs}
+    mlflow.pytorch.save_model(module, f"{root}/their torch", **graph)
+    mlflow.pytorch.save_model(module, f"{root}/their pickle", serialization_format="pickle", **needs)
+    mlflow.onnx.save_model(onnx, f"{root}/their onnx", signature=signature, **needs)
+    told["theirs"]["torch"] = module(torch.from_numpy(X)).tolist()
+    told["theirs"]["onnx"] = told["ours"]["onnx"]
+    print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def graphs(mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """Models of torch and ONNX, ours and theirs, and what MLflow says that all of them predict."""
+    import torch
+
+    root = tmp_path_factory.mktemp("graphs")
+    data = FRAME.to_numpy("float32")
+    np.save(root / "data.npy", data)
+    torch.manual_seed(1)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(), torch.nn.Linear(8, 3))
+    autotrack.save_model(module, root / "torch", input_example=data)
+    autotrack.save_model(autotrack.to_onnx(module, data), root / "onnx", input_example=data)
+    return root, run(mlflow, GRAPHS, root)
+
+
+@pytest.mark.parametrize("name", ["torch", "onnx"])
+def test_graphs_are_read_both_ways(name: str, graphs: tuple[Path, Any]) -> None:
+    root, told = graphs
+    data = np.load(root / "data.npy")
+    for folder, side in ((name, "ours"), (f"their {name}", "theirs")):
+        found = autotrack.load_predictor(root / folder).predict(data)
+        np.testing.assert_allclose(found, told[side][name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_that_mlflow_pickled_is_loaded_only_by_who_allows_it(graphs: tuple[Path, Any]) -> None:
+    root, told = graphs
+    with pytest.raises(ModelError, match=r"is a pickle.*allow_pickle=True"):
+        autotrack.load_model(root / "their pickle")
+    loaded = autotrack.load_predictor(root / "their pickle", allow_pickle=True)
+    found = loaded.predict(np.load(root / "data.npy"))
+    np.testing.assert_allclose(found, told["theirs"]["torch"], rtol=1e-5, atol=1e-6)

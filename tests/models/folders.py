@@ -15,6 +15,7 @@ def loaded(flavor: Flavor, files: Mapping[str, bytes], section: Mapping[str, Any
     """What the flavor makes of files of which an `MLmodel` says `section`."""
     with tempfile.TemporaryDirectory() as root:
         for name, data in files.items():
+            Path(root, name).parent.mkdir(parents=True, exist_ok=True)
             Path(root, name).write_bytes(data)
         folder = ModelFolder({name: ModelFile(Path(root, name)) for name in files}, "the model")
         return flavor.load(folder, section, Permissions(**permitted))

@@ -47,6 +47,7 @@ from autotrack.errors import ModelError
 from autotrack.flavor import Files, NotKept
 from autotrack.models.sklearn import FILE, PICKLED, SklearnFlavor
 from autotrack.models.trusted import TYPES
+from autotrack.testing import FlavorConformance
 
 from ..scripts import TIMEOUT
 from .folders import loaded
@@ -55,6 +56,19 @@ X, Y = make_classification(80, 6, random_state=0)
 FRAME = pd.DataFrame({"n": X[:, 0], "c": np.where(X[:, 1] > 0, "x", "y")})
 LIMIT = 64 << 20
 flavor = SklearnFlavor()
+
+
+class TestForest(FlavorConformance):
+    flavor = SklearnFlavor
+
+    def model(self) -> Any:
+        return make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=0)).fit(X, Y)
+
+    def data(self) -> Any:
+        return X
+
+    def change(self, model: Any) -> None:
+        model.fit(X, 1 - Y)
 
 
 def load(files: Files, trusted: tuple[str, ...] = ()) -> Any:

@@ -12,12 +12,37 @@ from sklearn.datasets import make_classification
 from autotrack.errors import ModelError
 from autotrack.flavor import Files, NotKept
 from autotrack.models.xgboost import CLASSES, FILE, XgboostFlavor
+from autotrack.testing import FlavorConformance
 
 from .folders import loaded
 
 X, Y = make_classification(80, 6, random_state=0)
 LIMIT = 64 << 20
 flavor = XgboostFlavor()
+
+
+class TestEstimator(FlavorConformance):
+    flavor = XgboostFlavor
+
+    def model(self) -> Any:
+        return xgboost.XGBClassifier(n_estimators=3, max_depth=2).fit(X, Y)
+
+    def data(self) -> Any:
+        return X
+
+    def change(self, model: Any) -> None:
+        model.fit(X, 1 - Y)
+
+
+class TestBooster(TestEstimator):
+    def model(self) -> Any:
+        return xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, Y), 3)
+
+    def predict(self, model: Any, data: Any) -> Any:
+        return model.predict(xgboost.DMatrix(data))
+
+    def change(self, model: Any) -> None:
+        model.update(xgboost.DMatrix(X, 1 - Y), 3)
 
 
 def load(files: Files, kind: str) -> Any:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from autotrack.testing import IntegrationConformance
+from autotrack.testing import FlavorConformance, IntegrationConformance
 
 from ..test_docs import ROOT
 
 FILE = re.compile(r"^\*\*`(.+?)`\*\*\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FILES = dict(FILE.findall((ROOT / "docs" / "integrations.md").read_text("utf-8")))
+FOUND = dict(FILE.findall((ROOT / "docs" / "integrations.md").read_text("utf-8")))
+FILES = {name: text for name, text in FOUND.items() if "/" not in name}
+FLAVOR = {name.removeprefix("flavor/"): text for name, text in FOUND.items() if "/" in name}
 
 
 def test_the_whole_integration_is_short() -> None:
@@ -25,9 +27,14 @@ def test_the_whole_integration_is_short() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the package is installed in; nothing is downloaded."""
+    """The folder that the integration is installed in."""
+    return package(FILES, tmp_path_factory)
+
+
+def package(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a package of these files is installed in; nothing is downloaded."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
-    for name, text in FILES.items():
+    for name, text in files.items():
         (source / name).write_text(text)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
@@ -44,11 +51,25 @@ def ran(installed: Path, folder: Path, command: list[str]) -> subprocess.Complet
 
 def test_it_passes_its_own_test(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "test_scipy_autotrack.py").write_text(FILES["test_scipy_autotrack.py"])
-    done = ran(installed, tmp_path, ["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+    assert passing(installed, tmp_path) > promises(IntegrationConformance)
+
+
+def test_the_flavor_passes_its_own_test(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    (tmp_path / "test_numpy_autotrack.py").write_text(FLAVOR["test_numpy_autotrack.py"])
+    assert passing(package(FLAVOR, tmp_path_factory), tmp_path) == promises(FlavorConformance)
+
+
+def passing(installed: Path, folder: Path) -> int:
+    """How many tests pass, where none fails."""
+    done = ran(installed, folder, ["-m", "pytest", "-q", "-p", "no:cacheprovider"])
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed in", done.stdout)
     assert passed, done.stdout
-    assert int(passed[1]) > sum(name.startswith("test_") for name in vars(IntegrationConformance))
+    return int(passed[1])
+
+
+def promises(kit: type) -> int:
+    return sum(name.startswith("test_") for name in vars(kit))
 
 
 def test_a_script_needs_only_enable(installed: Path, tmp_path: Path) -> None:

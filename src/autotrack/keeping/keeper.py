@@ -16,7 +16,7 @@ from ..flavor import Flavor, Frozen, NotKept
 from ..flavors import flavor_of, name_of, versions_of
 from ..mlmodel.composing import Described, Recorded, composed
 from ..recording.companion import Companion
-from ..recording.model_details import ModelDetails, described, without_data
+from ..recording.model_details import ModelDetails, described, input_of, without_data
 from ..recording.spans import new_writer
 from .jobs import Context, Entry, Job
 
@@ -60,7 +60,7 @@ class Keeper(Companion):
             entry = replace(entry, flavor=name)
             if self._bytes > MOST_WAITING:
                 raise NotKept(f"more than {MOST_WAITING >> 30} GiB of models wait to be converted")
-            frozen = flavor.freeze(model, self._recorder.options.model_max_bytes)
+            frozen = flavor.freeze(model, self._recorder.options.model_max_bytes, input_of(details))
             told = self._described(details, flavor.outputs(model), path)
         except (NotKept, ModelError) as refusal:
             return self._refuse(segment, entry, str(refusal))

@@ -97,8 +97,9 @@ def _told(
     told = {
         "artifact_path": identity.path,
         "flavors": {
-            **sections,
-            PYTHON_FUNCTION: {**general, **sections.get(PYTHON_FUNCTION, {})},
+            **{
+                name: {**general, **own} if name == PYTHON_FUNCTION else own for name, own in sections.items()
+            },
             OURS: ours,
         },
         "metadata": described.metadata or None,

@@ -41,7 +41,7 @@ class SklearnFlavor(Flavor):
     libraries = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "xgboost": "xgboost"}
     needs = ("sklearn", "numpy", "scipy", "skops")
 
-    def freeze(self, model: Any, limit: int) -> Frozen:
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         if not _is_skops_there():
             raise NotKept(f"skops is not installed: {INSTALL}")
         file = _Limited(limit)
@@ -96,19 +96,21 @@ class SklearnFlavor(Flavor):
             return unpickled(data, folder.told, permissions)
         if not _is_skops_there():
             raise ModelError(f"skops is not installed: {INSTALL}")
-        import skops.io
-
+        skops_io = _light_skops()
+        from . import sound
         from .trusted import TYPES
 
         _refuse_bomb(data)
         trusted = TYPES | {*permissions.trusted}
-        unknown = sorted({*skops.io.get_untrusted_types(data=data)} - trusted)
+        unknown = sorted({*skops_io.get_untrusted_types(data=data)} - trusted)
         if unknown:
             raise ModelError(
                 f"the model holds types that are not known to be safe: {', '.join(unknown)}; if you trust "
                 f"where it comes from: load_model(…, trusted={unknown})"
             )
-        return skops.io.loads(data, trusted=[*trusted])
+        model = skops_io.loads(data, trusted=[*trusted])
+        sound.check(model)
+        return model
 
 
 @cache
@@ -119,7 +121,7 @@ def _is_skops_there() -> bool:
 
 
 def _light_skops() -> Any:
-    """`skops.io`, for the helper. To know all estimators it imports all of scikit-learn, and with that
+    """`skops.io`. To know all estimators it imports all of scikit-learn, and with that
     torch, CuPy and Dask, where they are installed, for no estimator: seconds, and half a gigabyte."""
     unwanted = [name for name in _SHIMS if name not in sys.modules]
     sys.modules.update(dict.fromkeys(unwanted))  # type: ignore[arg-type]  # they count as not installed

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from . import ubjson
 
 FILE = "model.ubj"
 CLASSES = (
@@ -27,7 +28,7 @@ class XgboostFlavor(Flavor):
     libraries = {"xgboost": "xgboost", "numpy": "numpy"}
     needs = ("xgboost",)
 
-    def freeze(self, model: Any, limit: int) -> Frozen:
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         kind = type(model)
         if kind.__name__ not in CLASSES or not kind.__module__.startswith("xgboost."):
             raise NotKept(f"{kind.__module__}.{kind.__qualname__} is no class of XGBoost's own")
@@ -67,6 +68,8 @@ class XgboostFlavor(Flavor):
         data = folder.read(str(section.get("data", FILE)))
         if not data.startswith(b"{"):  # of no bytes at all XGBoost dies; JSON and UBJSON begin alike
             raise ModelError(f"{folder.told} has no file {FILE}, or one that is neither UBJSON nor JSON")
+        if data[1:2] not in (b'"', b"}", b" ", b"\n", b"\r", b"\t"):  # as JSON goes on
+            ubjson.check(data)
         model = getattr(xgboost, name)()
         model.load_model(bytearray(data))
         return model

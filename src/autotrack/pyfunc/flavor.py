@@ -32,7 +32,7 @@ class PythonFunctionFlavor(Flavor):
 
     name = PYTHON_FUNCTION
 
-    def freeze(self, model: Any, limit: int) -> Frozen:
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         file = _source_file(model) if issubclass(type(model), str | os.PathLike) else None
         if file is None:
             _refuse_other_arguments(model)

@@ -37,6 +37,12 @@ class ModelDetails(TypedDict, total=False):
     code_paths: Sequence[str | os.PathLike[str]]
 
 
+def input_of(details: ModelDetails) -> Any:
+    """Data as the model takes it, None if there is none."""
+    found = details.get("input_example")
+    return details.get("inputs") if found is None else found
+
+
 def described(details: ModelDetails, outputs: Any = None) -> Described:
     """As plain data that no longer depends on the caller's; `outputs` is what the flavor knows of them.
 

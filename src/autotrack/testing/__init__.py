@@ -15,10 +15,12 @@ try:
 except ImportError as error:
     raise ImportError(f"autotrack.testing needs {error.name}: pip install 'autotrack[testing]'") from error
 
-pytest.register_assert_rewrite(f"{__name__}.integrations", f"{__name__}.backends", f"{__name__}.registries")
+_KITS = ("backends", "flavors", "integrations", "registries")
+pytest.register_assert_rewrite(*(f"{__name__}.{kit}" for kit in _KITS))
 
 from .backends import BackendConformance  # noqa: E402
+from .flavors import FlavorConformance  # noqa: E402
 from .integrations import IntegrationConformance  # noqa: E402
 from .tracking import Tracking  # noqa: E402
 
-__all__ = ["BackendConformance", "IntegrationConformance", "Tracking"]
+__all__ = ["BackendConformance", "FlavorConformance", "IntegrationConformance", "Tracking"]

@@ -1,0 +1,109 @@
+"""A torch module seen from outside: what is under its wrappers, and its twin to trace and to ask.
+
+Nothing of a module that somebody trains is set or called: its flags, gradients and hooks stay its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MethodType
+from typing import Any
+
+from ..flavor import NotKept
+
+_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+"""Classes of torch's that stand around the user's module, and where they have it."""
+
+
+def unwrapped(model: Any) -> Any:
+    """The user's own module. Raises `NotKept` for what is none, or is not here whole."""
+    import torch
+
+    while (name := _WRAPPERS.get(type(model).__name__)) and type(model).__module__.startswith("torch."):
+        model = model._modules[name]
+    kind = type(model)
+    if not isinstance(model, torch.nn.Module):
+        raise NotKept(
+            f"{kind.__module__}.{kind.__qualname__} is no torch module; log the module that holds it"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise NotKept("a scripted module is in TorchScript's own format; log the module it was made from")
+    if any(type(tensor).__name__ == "DTensor" for _, tensor in tensors(model)):
+        raise NotKept("its parameters are spread over processes (FSDP): gather them first")
+    return model
+
+
+def tensors(module: Any) -> Iterator[tuple[str, Any]]:
+    """Parameters and those buffers that are part of its state, by their names; shared ones each time."""
+    for prefix, one in _named(module):
+        for name, tensor in (*one._parameters.items(), *one._buffers.items()):
+            if tensor is not None and name not in one._non_persistent_buffers_set:
+                yield f"{prefix}{name}", tensor
+
+
+def size(module: Any) -> int:
+    """Bytes of its tensors, what is shared counted once."""
+    storages = {}
+    for _, tensor in tensors(module):
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr() or id(tensor)] = tensor.nbytes if storage is None else storage.nbytes()
+    return sum(storages.values())
+
+
+def twin(module: Any) -> Any:
+    """The same module as it is in eval mode and on the CPU: other objects, no user's code run for it.
+
+    Its tensors are the module's own where those are on the CPU: it is to be read, not to be trained.
+    """
+    twins: dict[int, Any] = {}
+    made = _twin(module, twins)
+    for one in twins.values():  # what holds a module beside `_modules`, as a list or a bound method
+        for name, value in vars(one).items():
+            if name not in _OWN:
+                vars(one)[name] = _moved(value, twins)
+    return made
+
+
+_OWN = {"_parameters", "_buffers", "_modules"}
+
+
+def _twin(module: Any, twins: dict[int, Any]) -> Any:
+    if id(module) in twins:
+        return twins[id(module)]
+    made = twins[id(module)] = object.__new__(type(module))
+    state = dict(vars(module))
+    for name in ("_parameters", "_buffers"):
+        state[name] = {key: _on_cpu(tensor) for key, tensor in state[name].items()}
+    children = state["_modules"].items()
+    state["_modules"] = {key: child and _twin(child, twins) for key, child in children}
+    vars(made).update(state, training=False)
+    return made
+
+
+def _on_cpu(tensor: Any) -> Any:
+    import torch
+
+    if tensor is None or tensor.device.type == "cpu":
+        return tensor
+    moved = tensor.detach().cpu()
+    is_parameter = isinstance(tensor, torch.nn.Parameter)
+    return torch.nn.Parameter(moved, requires_grad=tensor.requires_grad) if is_parameter else moved
+
+
+def _moved(value: Any, twins: dict[int, Any]) -> Any:
+    if id(value) in twins:
+        return twins[id(value)]
+    if type(value) is MethodType and id(value.__self__) in twins:
+        return MethodType(value.__func__, twins[id(value.__self__)])
+    if type(value) in (list, tuple):
+        return type(value)(_moved(item, twins) for item in value)
+    if type(value) is dict:
+        return {key: _moved(item, twins) for key, item in value.items()}
+    return value
+
+
+def _named(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    yield prefix, module
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _named(child, f"{prefix}{name}.")

@@ -1,0 +1,257 @@
+"""What compiled code would follow without a look: indices in the arrays of a loaded model, checked.
+
+A forged file can hold trees whose children or features lie outside their arrays; predicting by them reads
+memory that is not theirs, and ends the process. Each check is a few operations of numpy on whole arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError
+
+_PLAIN = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    bool,
+    type(None),
+    type,
+    ModuleType,
+    FunctionType,
+    BuiltinFunctionType,
+)
+
+
+def check(model: Any) -> None:
+    """Look at every object that the model holds. Raises `ModelError`."""
+    for item in _objects(model):
+        for kind in type(item).__mro__:
+            if checker := _CHECKERS.get(f"{kind.__module__}.{kind.__qualname__}"):
+                try:
+                    checker(item)
+                except ModelError:
+                    raise
+                except Exception as error:
+                    raise ModelError(
+                        f"the model is damaged or forged: its {kind.__qualname__}: {error}"
+                    ) from error
+
+
+def _objects(model: Any) -> Iterator[Any]:
+    """All that it holds but plain values and arrays of numbers, each once."""
+    seen: set[int] = set()
+    waiting = [model]
+    held = []  # what is made in passing must not give its id to another
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _PLAIN) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        held.append(item)
+        if isinstance(item, np.ndarray):
+            waiting.extend(item.ravel().tolist() if item.dtype == object else ())
+            continue
+        yield item
+        if isinstance(item, dict):
+            waiting.extend((*item.keys(), *item.values()))
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            waiting.extend(item)
+        waiting.extend(getattr(item, "__dict__", {}).values())
+        if isinstance(item, partial):
+            waiting.extend((item.func, *item.args, *item.keywords.values()))
+
+
+def _require(is_sound: Any, what: str) -> None:
+    if not is_sound:
+        raise ModelError(f"the model is damaged or forged: {what}")
+
+
+def _are_below(indices: Any, end: int) -> bool:
+    return bool(((indices >= 0) & (indices < end)).all())
+
+
+def _lead_on(children: Any, parents: Any, end: int) -> bool:
+    """Children come after their parents: a walk ends."""
+    return bool(((children > parents) & (children < end)).all())
+
+
+# --- trees ------------------------------------------------------------------------------------------
+
+
+def _tree(tree: Any) -> None:
+    state = tree.__getstate__()
+    nodes, values = state["nodes"], state["values"]
+    count = len(nodes)
+    _require(count and count == tree.node_count and len(values) == count, "a tree has no nodes, or others")
+    _require(values.ndim == 3 and values.shape[1] >= 1 and values.shape[2] >= 1, "a tree has no values")
+    inner = np.flatnonzero(nodes["left_child"] != -1)
+    for side in ("left_child", "right_child"):
+        _require(_lead_on(nodes[side][inner], inner, count), "a tree's nodes lead out of it")
+    _require(
+        _are_below(nodes["feature"][inner], tree.n_features), "a tree asks for features that are not there"
+    )
+
+
+def _estimator_of_tree(estimator: Any) -> None:
+    if (tree := vars(estimator).get("tree_")) is not None:
+        _require(
+            tree.n_features == estimator.n_features_in_, "a tree takes other features than its estimator"
+        )
+
+
+def _trees_of(estimator: Any) -> Iterator[Any]:
+    for one in np.ravel(np.asarray(vars(estimator).get("estimators_", []), dtype=object)):
+        if (tree := getattr(one, "tree_", None)) is not None:
+            yield tree
+
+
+def _forest(forest: Any) -> None:
+    for tree in _trees_of(forest):
+        _require(tree.n_features == forest.n_features_in_, "a forest's trees take other features than it")
+
+
+def _boosting(boosting: Any) -> None:
+    _forest(boosting)
+    trees = vars(boosting).get("estimators_")
+    if trees is None:
+        return
+    columns = boosting.n_trees_per_iteration_
+    _require(trees.ndim == 2 and trees.shape[1] == columns, "boosting has other trees than it says")
+    classes = len(vars(boosting).get("classes_", ()))
+    _require(columns == 1 or columns == classes, "boosting has other trees than classes")
+    first = getattr(boosting.init_, "classes_", None)
+    _require(columns == 1 or first is None or len(first) == columns, "boosting begins with other classes")
+
+
+def _isolation(forest: Any) -> None:
+    """Its trees are asked for some columns, without a look at how many."""
+    trees = [*_trees_of(forest)]
+    if all(tree.n_features == forest.n_features_in_ for tree in trees):
+        return
+    chosen = vars(forest).get("estimators_features_", [])
+    is_sound = (
+        forest._max_features != forest.n_features_in_
+        and len(chosen) == len(trees)
+        and all(len(one) == tree.n_features for one, tree in zip(chosen, trees, strict=True))
+    )
+    _require(is_sound, "a forest's trees take other features than it")
+
+
+def _histogram_boosting(boosting: Any) -> None:
+    known = vars(boosting)
+    if "_predictors" not in known:
+        return
+    features = boosting.n_features_in_
+    categorical = np.asarray(boosting._bin_mapper.is_categorical_, bool)
+    _require(len(categorical) == features, "boosting has other features than its bins")
+    for predictor in (one for stage in boosting._predictors for one in stage):
+        nodes, bits = predictor.nodes, predictor.raw_left_cat_bitsets
+        _require(len(nodes), "a tree has no nodes")
+        inner = np.flatnonzero(nodes["is_leaf"] == 0)
+        for side in ("left", "right"):
+            children = nodes[side][inner].astype(np.int64)
+            _require(_lead_on(children, inner, len(nodes)), "a tree's nodes lead out of it")
+        asked = nodes["feature_idx"][inner]
+        _require(_are_below(asked, features), "a tree asks for features that are not there")
+        by_category = inner[nodes["is_categorical"][inner] != 0]
+        sets = nodes["bitset_idx"][by_category].astype(np.int64)
+        is_sound = _are_below(sets, len(bits)) and categorical[nodes["feature_idx"][by_category]].all()
+        _require(
+            is_sound and bits.ndim == 2 and bits.shape[1] == 8,
+            "a tree asks for categories that are not there",
+        )
+
+
+# --- neighbours -------------------------------------------------------------------------------------
+
+
+def _space_tree(tree: Any) -> None:
+    data, order, nodes, bounds, _, _, count, *_, metric, weights = tree.__getstate__()
+    rows, columns = data.shape
+    _require(rows and count == len(nodes) and bounds.shape[1:] == (count, columns), "a tree has other nodes")
+    _require(bounds.shape[0] in (1, 2) and count >= 1, "a tree has no bounds")
+    _require(len(order) == rows and _are_below(order, rows), "a tree refers to rows that are not there")
+    _require(weights is None or len(weights) == rows, "a tree has other weights than rows")
+    start, end = nodes["idx_start"], nodes["idx_end"]
+    _require(
+        ((start >= 0) & (start <= end) & (end <= rows)).all(), "a tree refers to rows that are not there"
+    )
+    inner = np.flatnonzero(nodes["is_leaf"] == 0)
+    _require((2 * inner + 2 < count).all(), "a tree's nodes lead out of it")
+    _distance_of(metric, columns)
+
+
+def _distance_of(metric: Any, columns: int) -> None:
+    _, vector, matrix = metric.__getstate__()
+    name = type(metric).__name__
+    if name.startswith(("SEuclidean", "Minkowski")):
+        is_weighted = name.startswith("SEuclidean") or len(vector) > 1
+        _require(not is_weighted or len(vector) == columns, "a distance has other weights than columns")
+    if name.startswith("Mahalanobis"):
+        _require(matrix.shape == (columns, columns), "a distance has another matrix than columns")
+
+
+# --- others -----------------------------------------------------------------------------------------
+
+
+def _sparse(matrix: Any) -> None:
+    matrix.check_format(full_check=True)
+
+
+def _clusters(estimator: Any) -> None:
+    if (centers := vars(estimator).get("cluster_centers_")) is not None:
+        is_sound = centers.ndim == 2 and len(centers) and centers.shape[1] == estimator.n_features_in_
+        _require(is_sound, "clusters have other columns than features")
+
+
+def _support_vectors(machine: Any) -> None:
+    known = vars(machine)
+    if "support_vectors_" not in known:
+        return
+    vectors, coefficients = known["support_vectors_"], known["_dual_coef_"]
+    numbers = np.asarray(known["support_"])
+    count = len(numbers)
+    if machine.kernel == "precomputed":  # their numbers are columns of what is asked
+        _require(_are_below(numbers, machine.shape_fit_[0]), "support vectors that are not there")
+    else:
+        _require(vectors.shape == (count, machine.n_features_in_), "support vectors have another shape")
+    classes = len(known["classes_"]) if "classes_" in known else 2
+    pairs = classes * (classes - 1) // 2
+    _require(coefficients.shape == (classes - 1, count), "support vectors have other coefficients")
+    _require(len(known["_intercept_"]) == pairs, "support vectors have other intercepts")
+    supports = np.asarray(known["_n_support"])
+    if "classes_" in known:
+        is_sound = len(supports) == classes and (supports >= 0).all() and supports.sum() == count
+        _require(is_sound, "support vectors are of other classes")
+    probabilities = {len(known.get(name, ())) for name in ("_probA", "_probB")}
+    _require(probabilities in ({0}, {pairs}, {1}, {1, 0}), "support vectors have other probabilities")
+
+
+_HISTOGRAM = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting"
+_CHECKERS: dict[str, Callable[[Any], None]] = {
+    "sklearn.tree._tree.Tree": _tree,
+    "sklearn.tree._classes.BaseDecisionTree": _estimator_of_tree,
+    "sklearn.ensemble._forest.BaseForest": _forest,
+    "sklearn.ensemble._gb.BaseGradientBoosting": _boosting,
+    "sklearn.ensemble._iforest.IsolationForest": _isolation,
+    f"{_HISTOGRAM}.BaseHistGradientBoosting": _histogram_boosting,
+    "sklearn.neighbors._kd_tree.BinaryTree64": _space_tree,
+    "sklearn.neighbors._kd_tree.BinaryTree32": _space_tree,
+    "sklearn.neighbors._ball_tree.BinaryTree64": _space_tree,
+    "sklearn.neighbors._ball_tree.BinaryTree32": _space_tree,
+    "sklearn.cluster._kmeans._BaseKMeans": _clusters,
+    "sklearn.svm._base.BaseLibSVM": _support_vectors,
+    **{
+        f"scipy.sparse._{name}.{name}_{kind}": _sparse
+        for name in ("csr", "csc")
+        for kind in ("matrix", "array")
+    },
+}

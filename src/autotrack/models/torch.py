@@ -1,0 +1,115 @@
+"""torch: a module as the graph that `torch.export` traced, or its weights alone.
+
+With an example of its input a module becomes a graph that loads without its class, by us and by MLflow.
+Without one its weights are kept, for ``module.load_state_dict(autotrack.load_model(uri))``.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ModelError
+from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from . import exporting, modules, weights
+
+DATA = "data"
+PROGRAM = f"{DATA}/model.pt2"
+WEIGHTS = f"{DATA}/model.safetensors"
+PICKLED = f"{DATA}/model.pth"
+"""What MLflow writes of a module without an example."""
+
+
+class TorchFlavor(Flavor):
+    """See `Flavor`. Lightning's modules are torch's."""
+
+    name = "pytorch"
+    libraries = {"torch": "torch", "lightning": "lightning", "pytorch_lightning": "pytorch-lightning"}
+    needs = ("torch", "numpy")
+
+    def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
+        module = modules.unwrapped(model)
+        _refuse_above(limit, modules.size(module))
+        if example is None:
+            data = weights.frozen(module)
+            _refuse_above(limit, len(data))
+            return Frozen(data, WEIGHTS, frozenset({"safetensors"}))
+        archive = exporting.exported(module, example)
+        _refuse_above(limit, len(archive))
+        try:
+            from .pt2 import checked
+
+            checked(archive)
+        except ModelError as error:
+            raise NotKept(f"it would not load again: {error}") from error
+        return Frozen(archive, PROGRAM)
+
+    def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
+        import torch
+
+        ours = {"model_data": DATA, "pytorch_version": str(torch.__version__), "code": None}
+        if PROGRAM not in files:
+            return {self.name: {**ours, "model_class": kind, "serialization_format": "safetensors"}}
+        generic = {
+            "loader_module": "mlflow.pytorch",
+            "data": DATA,
+            "config": {"device": None},
+            "pickle_module_name": "mlflow.pytorch.pickle_module",
+        }
+        return {self.name: ours, PYTHON_FUNCTION: generic}
+
+    def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
+        """The graph as a module, or a dict of weights by their names."""
+        root = str(section.get("model_data", DATA))
+        names = {name.rpartition("/")[2]: name for name in folder.below(root)}
+        if "model.safetensors" in names:
+            return weights.loaded(folder.read(names["model.safetensors"]), folder.told)
+        if "model.pt2" in names:
+            return _program(folder.read(names["model.pt2"]), permissions)
+        if "model.pth" not in names:
+            raise ModelError(f"{folder.told} has no model.pt2, model.safetensors or model.pth below {root!r}")
+        return _unpickled(folder.read(names["model.pth"]), folder.told, permissions)
+
+    def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
+        """Arrays, as `forward` gives them: of a tuple a tuple, of a dict a dict.
+
+        data: an array, table or tensor, or a dict of them by the names that `forward` has for them.
+        """
+        import torch
+
+        from .tensors import arguments, as_numpy, floating_type
+
+        if isinstance(model, dict):
+            raise ModelError(
+                "only the model's weights were kept, as it was logged without an input_example: "
+                "module.load_state_dict(autotrack.load_model(…))"
+            )
+        positional, named = arguments(data, floating_type(model))
+        with torch.inference_mode():
+            return as_numpy(model(*positional, **named, **params))
+
+
+def _refuse_above(limit: int, size: int) -> None:
+    if size > limit:
+        raise NotKept(f"it has {size:,} bytes, more than model_max_bytes ({limit:,})")
+
+
+def _program(data: bytes, permissions: Permissions) -> Any:
+    import torch
+
+    from .pt2 import checked
+
+    archive = data if permissions.pickle else checked(data)
+    return torch.export.load(io.BytesIO(archive)).module()
+
+
+def _unpickled(data: bytes, told: str, permissions: Permissions) -> Any:
+    from .pickled import refusal
+
+    if not permissions.pickle:
+        raise ModelError(refusal(told))
+    import torch
+
+    model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    return model.eval() if isinstance(model, torch.nn.Module) else model

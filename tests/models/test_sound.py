@@ -1,0 +1,201 @@
+"""Forged models of scikit-learn: what would crash the process, or never end, when it is asked, is refused."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_classification
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomTreesEmbedding,
+)
+from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
+from sklearn.tree import DecisionTreeClassifier
+
+from autotrack.errors import ModelError
+from autotrack.models import sound
+from autotrack.models.sklearn import FILE, SklearnFlavor
+
+from ..scripts import TIMEOUT
+from .folders import loaded
+
+X, Y = make_classification(80, 6, random_state=0)
+Y3 = np.arange(80) % 3
+CATEGORIES = np.abs(X * 3).astype(int).astype(float)
+
+SOUND: dict[str, Callable[[], Any]] = {
+    "tree": lambda: DecisionTreeClassifier().fit(X, Y),
+    "pruned tree": lambda: DecisionTreeClassifier(ccp_alpha=0.02).fit(X, Y),
+    "best first tree": lambda: DecisionTreeClassifier(max_leaf_nodes=7).fit(X, Y),
+    "forest": lambda: RandomForestClassifier(5).fit(X, Y3),
+    "extra trees": lambda: ExtraTreesRegressor(3).fit(X, np.stack([Y, Y3], 1)),
+    "embedding": lambda: RandomTreesEmbedding(3).fit(X),
+    "boosting": lambda: GradientBoostingClassifier(n_estimators=2).fit(X, Y3),
+    "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=2).fit(X, Y3),
+    "categories": lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0, 3]).fit(
+        CATEGORIES, Y
+    ),
+    "isolation": lambda: IsolationForest(n_estimators=3).fit(X),
+    "isolation of some features": lambda: IsolationForest(n_estimators=3, max_features=3).fit(X),
+    "bagging of some features": lambda: BaggingClassifier(n_estimators=3, max_features=3).fit(X, Y),
+    "k-d tree": lambda: KNeighborsClassifier(algorithm="kd_tree", leaf_size=5).fit(X, Y),
+    "ball tree": lambda: KNeighborsClassifier(
+        algorithm="ball_tree", metric="seuclidean", metric_params={"V": np.ones(6)}
+    ).fit(X, Y),
+    "outliers": lambda: LocalOutlierFactor(novelty=True).fit(X),
+    "clusters": lambda: KMeans(3).fit(X),
+    "svm": lambda: SVC(probability=True).fit(X, Y3),
+    "sparse svm": lambda: SVC().fit(sp.csr_matrix(X), Y),
+    "precomputed svm": lambda: SVC(kernel="precomputed").fit(X @ X.T, Y3),
+    "other svms": lambda: [NuSVC().fit(X, Y), SVR().fit(X, Y), OneClassSVM().fit(X)],
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_scikit_learn_makes_is_sound(name: str) -> None:
+    sound.check(SOUND[name]())
+
+
+# --- forged -------------------------------------------------------------------------------------------
+
+
+def tree_with(**changes: Any) -> Any:
+    """A tree of which some columns of the root are others."""
+    model = DecisionTreeClassifier(max_depth=3).fit(X, Y)
+    tree = model.tree_
+    state = tree.__getstate__()
+    state["nodes"] = state["nodes"].copy()
+    for name, value in changes.items():
+        state["nodes"][name][0] = value
+    tree.__setstate__(state)
+    return model
+
+
+def forest_with_a_tree_of_more_features() -> Any:
+    model = RandomForestClassifier(3).fit(X, Y)
+    model.estimators_[1] = DecisionTreeClassifier().fit(np.hstack([X * 0, X]), Y)
+    return model
+
+
+def set_to(model: Any, name: str, value: Any) -> Any:
+    vars(model)[name] = value
+    return model
+
+
+def histogram_with(**changes: Any) -> Any:
+    model = HistGradientBoostingClassifier(max_iter=2, categorical_features=[0, 1, 2, 3, 4, 5])
+    model.fit(CATEGORIES, Y)
+    for name, value in changes.items():
+        model._predictors[1][0].nodes[name][0] = value
+    return model
+
+
+def neighbours_with(change: Callable[[list[Any]], Any], algorithm: str = "kd_tree") -> Any:
+    model = KNeighborsClassifier(algorithm=algorithm, leaf_size=5).fit(X, Y)
+    state = [part.copy() if isinstance(part, np.ndarray) else part for part in model._tree.__getstate__()]
+    change(state)
+    model._tree.__setstate__(tuple(state))
+    return model
+
+
+def first(place: Any, value: Any) -> None:
+    place[0] = value
+
+
+def sparse_vectors() -> Any:
+    model = SVC().fit(sp.csr_matrix(X), Y)
+    model.support_vectors_.indices[0] = 1 << 30
+    return model
+
+
+FORGED: dict[str, Callable[[], Any]] = {
+    "child out of the tree": lambda: tree_with(right_child=1 << 40),
+    "child before the tree": lambda: tree_with(left_child=-7),
+    "child that is its parent": lambda: tree_with(left_child=0),
+    "feature out of the data": lambda: tree_with(feature=1 << 40),
+    "feature before the data": lambda: tree_with(feature=-3),
+    "estimator of fewer features": lambda: set_to(tree_with(), "n_features_in_", 2),
+    "forest of fewer features": lambda: set_to(RandomForestClassifier(2).fit(X, Y), "n_features_in_", 2),
+    "forest with a strange tree": forest_with_a_tree_of_more_features,
+    "boosting of fewer features": lambda: set_to(
+        GradientBoostingClassifier(n_estimators=2).fit(X, Y), "n_features_in_", 2
+    ),
+    "boosting of fewer classes": lambda: set_to(
+        GradientBoostingClassifier(n_estimators=2).fit(X, Y3), "n_trees_per_iteration_", 1
+    ),
+    "isolation of fewer features": lambda: set_to(
+        set_to(IsolationForest(n_estimators=2).fit(X), "n_features_in_", 2), "_max_features", 2
+    ),
+    "histogram's child": lambda: histogram_with(left=4_000_000_000),
+    "histogram's circle": lambda: histogram_with(right=0),
+    "histogram's feature": lambda: histogram_with(feature_idx=-9),
+    "histogram's categories": lambda: histogram_with(is_categorical=1, bitset_idx=4_000_000_000),
+    "neighbours' rows": lambda: neighbours_with(lambda state: first(state[1], 1 << 40)),
+    "neighbours' start": lambda: neighbours_with(lambda state: first(state[2]["idx_start"], -5)),
+    "neighbours' end": lambda: neighbours_with(
+        lambda state: first(state[2]["idx_end"], 1 << 40), "ball_tree"
+    ),
+    "neighbours' leaf": lambda: neighbours_with(lambda state: state[2]["is_leaf"].fill(0)),
+    "neighbours' nodes": lambda: neighbours_with(lambda state: state.__setitem__(6, 1 << 30)),
+    "neighbours' bounds": lambda: neighbours_with(lambda state: state.__setitem__(3, state[3][:, :2].copy())),
+    "clusters of fewer columns": lambda: set_to(KMeans(3).fit(X), "cluster_centers_", np.ones((3, 1))),
+    "svm of other classes": lambda: set_to(SVC().fit(X, Y), "_n_support", np.array([9999, 9], np.int32)),
+    "svm without coefficients": lambda: set_to(SVC().fit(X, Y), "_dual_coef_", np.ones((1, 1))),
+    "svm of fewer columns": lambda: set_to(SVC().fit(X, Y), "support_vectors_", np.ones((2, 1))),
+    "sparse svm": sparse_vectors,
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_model_is_refused(name: str) -> None:
+    model = FORGED[name]()
+    with pytest.raises(ModelError, match="damaged or forged"):
+        sound.check(model)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tree: make_pipeline(StandardScaler(), tree),
+        lambda tree: BaggingClassifier().set_params(estimator=[{"deep": (tree,)}]),
+        lambda tree: np.array([None, tree], object),
+        lambda tree: FunctionTransformer(kw_args={"tree": tree}),
+    ],
+)
+def test_it_is_found_wherever_it_stands(wrap: Callable[[Any], Any]) -> None:
+    with pytest.raises(ModelError, match="lead out of it"):
+        sound.check(wrap(tree_with(right_child=1 << 40)))
+
+
+def test_a_forged_file_is_refused_before_it_is_asked() -> None:
+    flavor = SklearnFlavor()
+    files = flavor.convert(pickle.dumps(make_pipeline(StandardScaler(), tree_with(right_child=1 << 40))))
+    with pytest.raises(ModelError, match="lead out of it"):
+        loaded(flavor, {FILE: files[FILE]}, {"serialization_format": "skops"})
+
+
+def test_such_a_model_does_end_the_process() -> None:
+    """What is checked here is no theory."""
+    code = (
+        "import pickle, sys; model = pickle.load(sys.stdin.buffer); "
+        "import numpy as np; model.predict(np.zeros((5, 6))); model.predict(np.ones((5, 6)) * 1e9)"
+    )
+    forged = pickle.dumps(tree_with(right_child=1 << 40, left_child=1 << 40))
+    done = subprocess.run([sys.executable, "-c", code], input=forged, capture_output=True, timeout=TIMEOUT)
+    assert done.returncode < 0

@@ -1,0 +1,52 @@
+"""Models that do not load: what the error says to install."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import xgboost
+
+import autotrack
+from autotrack.errors import ModelError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model whose requirements may be changed: no digests are recorded of it."""
+    path = tmp_path / "model"
+    model = xgboost.XGBRegressor(n_estimators=1).fit([[0.0], [1.0]], [0.0, 1.0])
+    autotrack.save_model(model, path)
+    told = json.dumps(
+        {"flavors": {"xgboost": {"data": "model.ubj", "model_class": "xgboost.sklearn.XGBRegressor"}}}
+    )
+    (path / "MLmodel").write_text(told)
+    return path
+
+
+def test_an_absent_library_is_named_with_its_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "requirements.txt").write_text("xgboost-absent==9.9.1\n")
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    with pytest.raises(
+        ModelError, match=r"does not load .*; pip install xgboost-absent==9\.9\.1, which it was"
+    ):
+        autotrack.load_model(folder)
+
+
+def test_another_major_version_is_named(folder: Path) -> None:
+    (folder / "requirements.txt").write_text("numpy==1.26.4\npackaging==0.1\n")
+    (folder / "model.ubj").write_bytes(b"{}")
+    with pytest.raises(
+        ModelError, match=r"pip install numpy==1\.26\.4 packaging==0\.1, which it was made with"
+    ):
+        autotrack.load_model(folder)
+
+
+def test_the_same_version_is_only_told(folder: Path) -> None:
+    (folder / "requirements.txt").write_text(f"numpy=={metadata.version('numpy')}\n")
+    (folder / "model.ubj").write_bytes(b"{}")
+    with pytest.raises(ModelError, match=r"; it was made with numpy \d"):
+        autotrack.load_model(folder)
