@@ -19,6 +19,7 @@ from .doctor import doctor
 from .exec import execute
 from .gc import gc
 from .runs import runs
+from .serve import serve
 from .server import server, ui
 from .show import show
 from .sync import sync
@@ -54,7 +55,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, server, ui, sync, doctor, gc):
+for command in (runs, show, compare, execute, serve, server, ui, sync, doctor, gc):
     commands.add_command(command)
 
 
