@@ -18,6 +18,7 @@ from .compare import compare
 from .doctor import doctor
 from .exec import execute
 from .gc import gc
+from .predict import predict
 from .runs import runs
 from .serve import serve
 from .server import server, ui
@@ -55,7 +56,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, serve, server, ui, sync, doctor, gc):
+for command in (runs, show, compare, execute, predict, serve, server, ui, sync, doctor, gc):
     commands.add_command(command)
 
 

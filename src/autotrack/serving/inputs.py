@@ -7,19 +7,19 @@ much as one of a single row.
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scoring.tables import has_pandas, kinds_of, typed
 from ..server.answers import Refused
-from ..signatures import DataType, Schema, Signature
+from ..signatures import Schema, Signature
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _INT64 = 1 << 63
@@ -140,6 +140,8 @@ def _of_json(told: Any, schema: Schema | None) -> Asked:
         raise Refused(400, f"the body must be a JSON object with one of {', '.join(FORMS)}; {what}")
     if unknown := sorted(told.keys() - {*FORMS, "params", "signature_name"}):
         raise Refused(400, f"the body has an unknown key {unknown[0][:60]!r}: send {forms[0]} and params")
+    if schema is None and forms[0].startswith("dataframe") and not has_pandas():
+        raise Refused(422, "the model has no signature, and pandas is not installed here: send inputs")
     params = told.get("params")
     if not isinstance(params, dict | None):
         raise Refused(400, "params must be a JSON object")
@@ -202,9 +204,9 @@ def _csv(body: bytes, schema: Schema | None) -> Input:
     for i, row in enumerate(rows):
         if len(row) != len(names):
             raise Refused(400, f"row {i} of the CSV has {len(row)} values, its first line {len(names)} names")
-    texts = {str(c.name) for c in (schema.columns if schema else ()) if c.type is DataType.STRING}
+    kinds = kinds_of(schema)
     columns = [
-        _values(list(column), name in texts)
+        typed(column, kinds.get(name))
         for name, column in zip(names, zip(*rows, strict=True) if rows else ((),) * len(names), strict=True)
     ]
     return Rows.of(names, [list(row) for row in zip(*columns, strict=True)])
@@ -215,23 +217,6 @@ def _csv_names(names: list[str]) -> list[str]:
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise Refused(422, f"column {twice[:60]!r} is there twice")
     return names
-
-
-def _values(column: list[str], is_text: bool) -> list[Any]:
-    """A column of CSV; an empty cell is a missing value."""
-    has_numbers = not is_text and not any("_" in text for text in column)  # Python takes 1_000 for one
-    for kind in (int, float, _boolean) if has_numbers else ():
-        try:
-            return [kind(text) if text else None for text in column]
-        except ValueError:
-            continue
-    return [text or None for text in column]
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(text)
-    return text.lower() == "true"
 
 
 # --- tensors ----------------------------------------------------------------------------------------
@@ -287,12 +272,6 @@ def _array(told: Any, where: str) -> NDArray[Any]:
 
 
 # --- pandas -----------------------------------------------------------------------------------------
-
-
-@cache
-def has_pandas() -> bool:
-    """Whether tables can be made as most models were trained with."""
-    return importlib.util.find_spec("pandas") is not None
 
 
 def _frame(names: tuple[str | int, ...], rows: list[Sequence[Any]]) -> Any:
