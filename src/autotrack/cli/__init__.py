@@ -14,6 +14,7 @@ import click
 
 from .. import __version__
 from ..errors import AutotrackError, QueryError
+from .build_image import build_image
 from .compare import compare
 from .doctor import doctor
 from .exec import execute
@@ -56,7 +57,7 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, predict, serve, server, ui, sync, doctor, gc):
+for command in (runs, show, compare, execute, predict, serve, build_image, server, ui, sync, doctor, gc):
     commands.add_command(command)
 
 
