@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,18 @@ ROOT = Path(__file__).parents[2]
 class Served:
     """A server of the toy, or of another model; ended when the block is left."""
 
-    def __init__(self, model: Path | str, env: dict[str, str], *arguments: str, token: str = "") -> None:
-        command = [sys.executable, "-m", "autotrack", "serve", str(model), "--trusted", TRUSTED]
+    def __init__(
+        self,
+        model: Path | str,
+        env: dict[str, str],
+        *arguments: str,
+        token: str = "",
+        before: Sequence[str] = (),
+    ) -> None:
+        """before: what runs our command."""
+        script = [str(Path(sys.executable).with_name("autotrack"))]
+        own = script if before else [sys.executable, "-m", "autotrack"]
+        command = [*before, *own, "serve", str(model), "--trusted", TRUSTED]
         options = arguments if "--port" in arguments else ("--port", "0", *arguments)
         if not token:
             options = (*options, "--no-token")
@@ -29,7 +40,7 @@ class Served:
         self.process = subprocess.Popen(
             [*command, *options],
             cwd=ROOT,
-            env=env | ({"AUTOTRACK_TOKEN": token} if token else {}),
+            env=env | {"PYTHONPATH": str(ROOT)} | ({"AUTOTRACK_TOKEN": token} if token else {}),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
