@@ -24,6 +24,7 @@ from ._api import (
     runs,
     save_model,
     set_tags,
+    spark_udf,
 )
 from ._enable import disable, enable
 from ._version import __version__
@@ -70,4 +71,5 @@ __all__ = [
     "runs",
     "save_model",
     "set_tags",
+    "spark_udf",
 ]

@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import AutotrackError, ModelError, OptionError
 from ..predictor import Predictor
 from .reading import Batch, source
-from .writing import columns_of, sink
+from .results import columns_of
+from .writing import sink
 
 BATCH = 10_000
 """Rows that are asked about at once."""
