@@ -31,10 +31,10 @@ SIGNED = Signature(toys.INPUTS, params=(Param("seconds", DataType.DOUBLE, 0.0),)
 class Threaded:
     """A worker's application behind a socket of this process."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, model: Following | None = None, **options: Any) -> None:
         told = {"uri": str(folder), "store": "", "trusted": (toys.TRUSTED,), "token": "secret"} | options
         self.options = Options(**told)
-        self.model = Following(self.options.uri, StoreAddresses(self.options))
+        self.model = model or Following(self.options.uri, StoreAddresses(self.options))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(application(self.options, self.model), lifespan="off", log_level="warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +12,10 @@ from ..errors import AutotrackError
 from .batching import Version
 
 log = logging.getLogger("autotrack")
+
+
+LONGEST_PAUSE = 60.0
+"""Seconds after which a version that did not load is tried again, at most."""
 
 
 class Addresses(Protocol):
@@ -39,7 +44,6 @@ class Following:
         self.uri = uri
         self.problem: str | None = None
         self._addresses = addresses
-        self._refused = ""
         self._ended = threading.Event()
         try:
             self.current = self._meant()
@@ -58,21 +62,22 @@ class Following:
         self._ended.set()
 
     def _look(self, every: float, moved: Callable[[str], None]) -> None:
+        refused, pause, wait_until = "", every, 0.0
         while not self._ended.wait(every):
+            identity = self.current.identity
             try:
                 identity = self._addresses.resolve(self.uri)
-                if identity == self.current.identity:
-                    self.problem, self._refused = None, ""
-                elif identity != self._refused:
-                    self._refused = identity
+                if identity == refused and time.monotonic() < wait_until:
+                    continue
+                if identity != self.current.identity:
                     self.current = self._addresses.load(identity)
-                    self.problem, self._refused = None, ""
                     log.warning("autotrack: %s is %s now", self.uri, identity)
                     moved(identity)
-            except AutotrackError as error:
-                self._keep_old(str(error))
+                self.problem, refused, pause = None, "", every
             except Exception as error:  # noqa: BLE001  # whatever it is, the old one serves
-                self._keep_old(f"{type(error).__name__}: {error}")
+                self._keep_old(str(error) if isinstance(error, AutotrackError) else repr(error))
+                pause = min(2 * pause, LONGEST_PAUSE) if identity == refused else every
+                refused, wait_until = identity, time.monotonic() + pause
 
     def _meant(self) -> Version:
         return self._addresses.load(self._addresses.resolve(self.uri))
