@@ -1,4 +1,4 @@
-"""An alias that moves: the new version takes over once it is loaded; if it does not load, the old one stays."""
+"""An alias that moves: a new version takes over once it is loaded; if it does not load, the old one stays."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ..flavor import PYTHON_FUNCTION, Permissions
 from ..loading import load, model_folder
+from ..mlmodel.folder import OURS
 from ..store import Store, open_store
 from .batching import Version
 from .options import Options
@@ -30,7 +31,7 @@ class StoreAddresses:
         folder = model_folder(lambda: self._store, identity)
         predictor = load(folder, self._permissions)
         # What a function of the user's makes of a row may depend on the rows beside it.
-        by_rows = set(folder.flavors) - {PYTHON_FUNCTION, "autotrack"}
+        by_rows = set(folder.flavors) - {PYTHON_FUNCTION, OURS}
         most = self._options.most_rows or (MOST_ROWS if by_rows else 1)
         return Version(identity, predictor, most)
 
