@@ -27,6 +27,7 @@ from ._api import (
     runs,
     save_model,
     set_tags,
+    spark_udf,
     to_onnx,
 )
 from ._enable import disable, enable
@@ -83,5 +84,6 @@ __all__ = [
     "runs",
     "save_model",
     "set_tags",
+    "spark_udf",
     "to_onnx",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,6 +16,8 @@ from .recording.origin import run_id_of
 from .recording.run import ActiveRun
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column, SparkSession
+
     from .catalog import Registered, Version
     from .evaluating.evaluation import Evaluation
     from .evaluating.predicting import Task
@@ -182,6 +184,35 @@ def _loaded(uri: str | os.PathLike[str], permissions: Permissions) -> Predictor:
     from . import loading
 
     return loading.load(loading.model_folder(_store, os.fspath(uri)), permissions)
+
+
+def spark_udf(
+    spark: SparkSession,
+    uri: str,
+    *,
+    result_type: Any = None,
+    params: Mapping[str, Any] | None = None,
+    trusted: Collection[str] = (),
+    allow_pickle: bool = False,
+    allow_code: bool = False,
+) -> Callable[..., Column]:
+    """The model as a function of Spark's columns, asked about each Arrow batch in Spark's own processes.
+
+        predict = autotrack.spark_udf(spark, "models:/churn@champion")
+        scored = customers.withColumn("churn", predict())
+
+    Called with names or columns, whose names are those that the model sees; without, with those of its
+    signature. uri and permissions: as for `load_model`; the address is looked up once, here. The
+    executors need autotrack and the model's libraries. result_type: Spark's type of a prediction, as
+    "double" or "array<float>"; default: what the signature says. params: for the model's `predict`.
+
+    Raises `ModelError`, `RunNotFound`, `StoreError`; `OptionError` without a result type or pyspark.
+    """
+    from . import loading
+    from .spark import scorer
+
+    permissions = Permissions(tuple(trusted), pickle=allow_pickle, code=allow_code)
+    return scorer(spark, loading.model_folder(_store, uri), permissions, result_type, params)
 
 
 def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[ModelDetails]) -> None:

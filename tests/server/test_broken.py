@@ -8,7 +8,7 @@ import pytest
 import urllib3
 
 from autotrack import tokens
-from autotrack.server.serving import _Protocol
+from autotrack.server.listening import PatientProtocol
 
 from ..scripts import TIMEOUT, Place
 from .live import Process, Threaded
@@ -34,8 +34,8 @@ def test_token_goes_when_sigterm_ends_the_server(store: Place) -> None:
 
 
 def test_connections_that_say_nothing_keep_nobody_out(store: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autotrack.server.serving.HEAD_TIMEOUT", 0.2)
-    with Threaded(store.url, http=_Protocol) as server:
+    monkeypatch.setattr("autotrack.server.listening.HEAD_TIMEOUT", 0.2)
+    with Threaded(store.url, http=PatientProtocol) as server:
         silent = [socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) for _ in range(20)]
         for connection in silent:
             connection.sendall(b"G")

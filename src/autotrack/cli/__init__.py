@@ -14,12 +14,15 @@ import click
 
 from .. import __version__
 from ..errors import AutotrackError, QueryError
+from .build_image import build_image
 from .compare import compare
 from .doctor import doctor
 from .exec import execute
 from .gc import gc
 from .models import models
+from .predict import predict
 from .runs import runs
+from .serve import serve
 from .server import server, ui
 from .show import show
 from .sync import sync
@@ -55,7 +58,11 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (runs, show, compare, execute, models, server, ui, sync, doctor, gc):
+for command in (
+    *(runs, show, compare, execute),
+    *(models, predict, serve, build_image),
+    *(server, ui, sync, doctor, gc),
+):
     commands.add_command(command)
 
 

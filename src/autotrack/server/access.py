@@ -37,12 +37,15 @@ class Access:
     by_address: any IP address is a name of this server too, as it listens everywhere; it takes a name to
     lead a browser astray.
     cookie: its name, one for each port, since browsers keep cookies by host alone.
+    open_paths: what is told without a token. told_by: how who has none gets one, as an error says it.
     """
 
     token: str | None
     hosts: Collection[str] = ()
     by_address: bool = False
     cookie: str = "autotrack"
+    open_paths: Collection[str] = OPEN_PATHS
+    told_by: str = "open the address that `autotrack ui` prints, or send"
     _keys: set[str] = field(default_factory=set)
 
     def one_time_key(self) -> str:
@@ -131,7 +134,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and not access.knows_origin(origin, host):
             return failure(403, "a page of another site may not ask this server")
-        if path in OPEN_PATHS:
+        if path in access.open_paths:
             return None
         if path == "/" and (redirect := self._redeemed(scope)):
             return redirect
@@ -140,8 +143,7 @@ class Guard:
                 return HTMLResponse(_ASKING_IN, 401, {"Cache-Control": "no-store"})
             return failure(
                 401,
-                "a token is needed: open the address that `autotrack ui` prints, or send "
-                "'Authorization: Bearer TOKEN' (AUTOTRACK_TOKEN)",
+                f"a token is needed: {access.told_by} 'Authorization: Bearer TOKEN' (AUTOTRACK_TOKEN)",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         return None

@@ -25,8 +25,11 @@ MOST_BYTES = 64 << 20
 """Of a body, before and after it is unpacked."""
 
 
-async def read_body(request: Request, limit: int = MOST_BYTES) -> bytes:
-    """The body, chunked or with a length, unpacked. Raises `Refused`: 400, 413 or 415."""
+async def read_body(request: Request, limit: int = MOST_BYTES, within: float | None = None) -> bytes:
+    """The body, chunked or with a length, unpacked. Raises `Refused`: 400, 408, 413, 415 or 429.
+
+    within: seconds in which all of it must come; None: as long as some of it comes each `SILENCE`.
+    """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "zstd"):
         raise Refused(
@@ -37,18 +40,22 @@ async def read_body(request: Request, limit: int = MOST_BYTES) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
-    body = await _read(request, limit)
+    try:
+        async with asyncio.timeout(within):
+            body = await _read(request.stream() if within else spoken(request), limit)
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {within:g} s") from None
     if encoding == "identity":
         return body
     return await run_in_threadpool(_unpacked, body, encoding, limit)
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(coming: AsyncIterator[bytes], limit: int) -> bytes:
     """What is being read for all requests together is bounded too."""
     global _being_read
     parts, size = [], 0
     try:
-        async for part in spoken(request):
+        async for part in coming:
             size += len(part)
             _being_read += len(part)
             if size > limit:

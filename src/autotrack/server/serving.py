@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import logging
-import resource
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import OptionError
 from ..tokens import VARIABLE, checked, is_loopback, remove_token, write_token
 from .access import Access
 from .app import GRACE, Server
+from .listening import (
+    EVERYWHERE,
+    PatientProtocol,
+    allow_many_connections,
+    listening,
+    names,
+    reachable,
+    url_of,
+)
 
 log = logging.getLogger("autotrack")
 
-HEAD_TIMEOUT = 20.0
-"""Seconds within which the first request of a connection must have told its head."""
 PORT = 4318
 """OTLP's own over HTTP: what any OpenTelemetry SDK sends to unless told otherwise."""
 
@@ -60,19 +63,21 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
     if serving.token:
         checked(serving.token, VARIABLE)
     if serving.grpc_port:
-        with _listening(serving.host, serving.grpc_port, "--grpc-port"):
+        with listening(serving.host, serving.grpc_port, "--grpc-port"):
             pass  # asked now, as nobody could be told later
-    with _listening(serving.host, serving.port) as listener:
+    with listening(serving.host, serving.port) as listener:
         port = listener.getsockname()[1]
         token = secrets.token_urlsafe(24) if serving.token == "" else serving.token
-        access = Access(token, _names(serving), serving.host in _EVERYWHERE, f"autotrack-{port}")
+        access = Access(
+            token, names(serving.host, serving.allowed_hosts), serving.host in EVERYWHERE, f"autotrack-{port}"
+        )
         grpc_at = None if serving.grpc_port is None else (serving.host, serving.grpc_port)
         server = Server(serving.store, access, grpc_at)
-        url = f"http://{_in_url(serving.host)}:{port}"
+        url = url_of(serving.host, port)
         page = f"{url}/" if token is None else f"{url}/?key={access.one_time_key()}"
         config = uvicorn.Config(
             server.app,
-            http=_Protocol,
+            http=PatientProtocol,
             ws="none",
             lifespan="on",
             log_level="warning",
@@ -80,7 +85,7 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
             server_header=False,
             timeout_graceful_shutdown=GRACE,
         )
-        name = _reachable(serving.host)
+        name = reachable(serving.host)
         _leave_token(name, port, token)
         running = _Uvicorn(
             config,
@@ -88,7 +93,7 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
             started=lambda: started(Started(url, page, token)),
             ended=lambda: remove_token(name, port, token or ""),
         )
-        _allow_many_connections()
+        allow_many_connections()
         running.run([listener])
 
 
@@ -128,29 +133,6 @@ class _Uvicorn(uvicorn.Server):
         super().handle_exit(signal.Signals(sig), frame)
 
 
-class _Protocol(HttpToolsProtocol):
-    """Closes a connection whose first request does not begin: who opens many would keep all others out."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._patience = self.loop.call_later(HEAD_TIMEOUT, transport.close)
-
-    def on_headers_complete(self) -> None:
-        self._patience.cancel()
-        super().on_headers_complete()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._patience.cancel()
-        super().connection_lost(error)
-
-
-def _allow_many_connections() -> None:
-    """As many as the system lets this process have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def _leave_token(host: str, port: int, token: str | None) -> None:
     """While the server runs, this user's clients on this machine find the token."""
     if token is not None:
@@ -158,37 +140,3 @@ def _leave_token(host: str, port: int, token: str | None) -> None:
             write_token(host, port, token)
         except OSError as error:
             log.warning("autotrack: clients must be told the token: %s", error)
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int, option: str = "--port") -> Iterator[socket.socket]:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-        # asyncio would set it only for sockets that name their protocol; without it an answer waits 40 ms.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise OptionError(f"port {port} of {host} is taken: choose another by {option}") from None
-        raise OptionError(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
-    with listener:
-        yield listener
-
-
-def _names(serving: Serving) -> list[str]:
-    """What the server is called by those who reach it: where it listens everywhere, by this host's names."""
-    here = [socket.gethostname(), socket.getfqdn()] if serving.host in _EVERYWHERE else []
-    return [*serving.allowed_hosts, serving.host, *here]
-
-
-_EVERYWHERE = ("0.0.0.0", "::")
-
-
-def _in_url(host: str) -> str:
-    shown = _reachable(host)
-    return f"[{shown}]" if ":" in shown else shown
-
-
-def _reachable(host: str) -> str:
-    """A name by which this machine reaches a server that listens everywhere."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -1,0 +1,53 @@
+"""`autotrack build-image`: a model as a container that serves it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import click
+
+from .common import model_options, opened, store_option
+
+
+@click.command("build-image")
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder that is not there yet, for the Dockerfile and all that it needs.",
+)
+@click.option("--tag", metavar="NAME", help="Build the image too, by docker, podman or buildah.")
+@store_option
+@model_options
+def build_image(
+    model: str,
+    output: Path,
+    tag: str | None,
+    store: str | None,
+    trusted: tuple[str, ...],
+    allow_pickle: bool,
+    allow_code: bool,
+) -> int:
+    """Write the context of a container image that serves a model at port 8080, as SageMaker asks for it.
+
+    Example: autotrack build-image models:/churn@champion --output churn --tag churn:1
+    """
+    from ..flavor import Permissions
+    from ..images import BUILDERS, build_command, builder, write_context
+    from ..loading import model_folder
+
+    folder = model_folder(lambda: opened(store), model)
+    write_context(folder, output, Permissions(trusted, pickle=allow_pickle, code=allow_code))
+    found = builder()
+    command = build_command(found or BUILDERS[0], output, tag or "model")
+    if tag is None or found is None:
+        click.echo(f"autotrack: {output} is ready; build it by: {shlex.join(command)}")
+        return 0
+    status = subprocess.run(command).returncode
+    if status:
+        click.echo(f"autotrack: {found} could not build {output} (exit status {status})", err=True)
+    return status

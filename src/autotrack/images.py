@@ -1,0 +1,179 @@
+"""A model as the context of a container image: all that a builder needs, the same bytes each time."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ._version import __version__
+from .errors import OptionError
+from .flavor import PYTHON_FUNCTION, Permissions
+from .mlmodel.folder import ModelFolder
+from .mlmodel.requirements import FILE
+
+BUILDERS = ("docker", "podman", "buildah")
+_THEN = 315_532_800  # 1980, the first time that every archive can tell
+_DOCKERFILE = """\
+FROM python:{python}-slim
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin model
+COPY requirements.txt constraints.txt /opt/autotrack/
+RUN pip install --requirement /opt/autotrack/requirements.txt --constraint /opt/autotrack/constraints.txt
+COPY model /opt/autotrack/model
+COPY serve /usr/local/bin/serve
+USER 10001
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
+"import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/ping', timeout=4)"]
+CMD ["serve"]
+"""
+_SERVE = """\
+#!/bin/sh
+# Without AUTOTRACK_TOKEN everybody is let in: what stands around the container decides who reaches it.
+set -eu
+[ -n "${{AUTOTRACK_TOKEN:-}}" ] || set -- --no-token "$@"
+exec autotrack serve /opt/autotrack/model --host 0.0.0.0 --port "${{SAGEMAKER_BIND_TO_PORT:-8080}}" \\
+    --allow-host '*' --follow 0{permissions} "$@"
+"""
+
+
+def write_context(folder: ModelFolder, output: Path, permissions: Permissions) -> None:
+    """Write a folder that is not there yet, whole or not at all.
+
+    permissions: what the container's server may do to load the model. Raises `OptionError` for the folder,
+    `ModelError` for a model whose files are not what was recorded.
+    """
+    if output.exists():
+        raise OptionError(f"{output} is there already; the context is written to a folder of its own")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    except OSError as error:
+        raise OptionError(f"{output} cannot be written: {error.strerror or error}") from None
+    try:
+        (hidden / "model").mkdir()
+        folder.copy_to(hidden / "model")
+        for name, text in _texts(folder, permissions).items():
+            (hidden / name).write_text(text, "utf-8")
+        _level(hidden)
+        hidden.rename(output)
+    except OSError as error:
+        raise OptionError(f"{output} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def build_command(builder: str, output: Path, tag: str) -> list[str]:
+    """How the image of a context is made."""
+    return [builder, "build", "--tag", tag, str(output)]
+
+
+def builder() -> str | None:
+    """The first program on the path that builds images."""
+    return next((name for name in BUILDERS if shutil.which(name)), None)
+
+
+def _texts(folder: ModelFolder, permissions: Permissions) -> Mapping[str, str]:
+    python = str(folder.section(PYTHON_FUNCTION).get("python_version") or platform.python_version())
+    if not re.fullmatch(r"[0-9]+([.][0-9a-z]+){1,2}", python):
+        raise OptionError(f"{folder.told} was made with Python {python[:40]!r}, which is no version")
+    needed = _requirements(folder)
+    told = "".join(f" {shlex.quote(word)}" for word in _words(permissions))
+    return {
+        "Dockerfile": _DOCKERFILE.format(python=python),
+        FILE: "".join(f"{line}\n" for line in needed),
+        "constraints.txt": "".join(f"{line}\n" for line in locked(needed)),
+        "serve": _SERVE.format(permissions=told),
+    }
+
+
+def _words(permissions: Permissions) -> Iterable[str]:
+    for name in sorted(permissions.trusted):
+        yield from ("--trusted", name)
+    if permissions.pickle:
+        yield "--allow-pickle"
+    if permissions.code:
+        yield "--allow-code"
+
+
+def _level(root: Path) -> None:
+    """Times and modes say nothing of when and by whom it was written."""
+    for path in sorted(root.rglob("*"), reverse=True):
+        path.chmod(0o755 if path.is_dir() or path == root / "serve" else 0o644)
+        os.utime(path, (_THEN, _THEN))
+    root.chmod(0o755)
+    os.utime(root, (_THEN, _THEN))
+
+
+# --- what has to be installed -----------------------------------------------------------------------
+
+
+def _requirements(folder: ModelFolder) -> list[str]:
+    """The model's own, autotrack, and pandas, without which columns have no names."""
+    lines = folder.read(FILE).decode(errors="replace").splitlines() if FILE in folder.names else []
+    needed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    names = {_name(line) for line in needed}
+    if "autotrack" not in names:
+        needed.append(f"autotrack=={__version__}")
+    if "pandas" not in names and (version := _installed("pandas")):
+        needed.append(f"pandas=={version}")
+    return sorted(needed, key=str.lower)
+
+
+def locked(requirements: Iterable[str]) -> list[str]:
+    """All that these need in turn, in the versions that are installed here, as ``name==version``.
+
+    What is not installed here, or in another version than is asked for, is left to pip.
+    """
+    found: dict[str, str] = {}
+    waiting = [parsed for line in requirements if (parsed := _parsed(line))]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        version = _installed(name)
+        if version is None or not wanted.specifier.contains(version, prereleases=True):
+            continue
+        if name != "autotrack":  # it is asked for by itself
+            found[name] = version.partition("+")[0]  # a local part is no index's
+        if (name, extras) not in seen:
+            seen.add((name, extras))
+            waiting += _needs(name, extras)
+    return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
+def _needs(name: str, extras: Iterable[str]) -> Iterable[Requirement]:
+    for line in metadata.requires(name) or ():
+        needed = Requirement(line)
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield needed
+
+
+def _parsed(line: str) -> Requirement | None:
+    """Options of pip's, and addresses of files, are for pip alone."""
+    try:
+        return Requirement(line.partition(" #")[0])
+    except InvalidRequirement:
+        return None
+
+
+def _name(line: str) -> str:
+    parsed = _parsed(line)
+    return canonicalize_name(parsed.name) if parsed else ""
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,77 @@
+"""What models say, in JSON's types: NaN and infinities as text."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+
+
+def as_plain(value: Any) -> Any:
+    """In JSON's types. Raises TypeError."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return _number(float(value))
+    if isinstance(value, np.ndarray):
+        return _of_array(value)
+    if isinstance(value, np.generic):
+        return as_plain(value.item()) if value.dtype.kind != "M" else _instant(value)
+    if isinstance(value, Mapping):
+        return {str(name): as_plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(item) for item in value]
+    return _of_library(value)
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _of_array(array: np.ndarray[Any, Any]) -> Any:
+    if array.dtype.kind in "biu" or (array.dtype.kind == "f" and bool(np.isfinite(array).all())):
+        return array.tolist()
+    if array.dtype.kind == "M":
+        return _instants(array)
+    return as_plain(array.tolist())
+
+
+def _instants(array: np.ndarray[Any, Any]) -> Any:
+    return [_instants(part) for part in array] if array.ndim else _instant(array[()])
+
+
+def _instant(value: Any) -> str | None:
+    return None if np.isnat(value) else str(value)
+
+
+_PLAIN = ("toarray", "tolist", "to_dicts", "to_list", "to_pylist")
+"""How sparse arrays, tensors, tables of polars and of Arrow become Python's lists."""
+
+
+def _of_library(value: Any) -> Any:
+    if hasattr(value, "iloc"):  # of pandas
+        if hasattr(value, "columns"):
+            names = [str(name) for name in value.columns]
+            columns = [as_plain(value.iloc[:, i].tolist()) for i in range(len(names))]
+            return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return as_plain(value.tolist())
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    for method in _PLAIN:
+        if hasattr(value, method):
+            return as_plain(getattr(value, method)())
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(as_plain, value))
+    raise TypeError(f"JSON cannot say a {type(value).__name__}")

@@ -1,0 +1,164 @@
+"""The rows of a file in batches: CSV, JSON Lines, Parquet, numpy's .npy."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import OptionError
+from ..signatures import Schema
+from .tables import has_pandas, kinds_of, table, typed
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows as a model takes them. `read` is how far in the file they end, as `Source.total` counts."""
+
+    data: Any
+    rows: int
+    read: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's rows; `total` are bytes or rows, whatever is known before it is read."""
+
+    total: int
+    batches: Iterator[Batch]
+
+
+def source(path: Path, size: int, schema: Schema | None) -> Source:
+    """The rows of a file, `size` in a batch. Raises `OptionError`, also while it is read."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise OptionError(f"{path} is no {', '.join(_READERS)} file: the input's form is known by its ending")
+    try:
+        found = reader(path, size, schema)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return Source(found.total, _read(path, found.batches))
+
+
+def _read(path: Path, batches: Iterator[Batch]) -> Iterator[Batch]:
+    try:
+        yield from batches
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> OptionError:
+    return OptionError(f"{path} cannot be read: {error.strerror or error}")
+
+
+# --- CSV --------------------------------------------------------------------------------------------
+
+
+def _csv(path: Path, size: int, schema: Schema | None) -> Source:
+    file = path.open("rb")
+    return Source(path.stat().st_size, _csv_batches(path, file, size, schema))
+
+
+def _csv_batches(path: Path, file: io.BufferedReader, size: int, schema: Schema | None) -> Iterator[Batch]:
+    with file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        try:
+            lines = (line for line in csv.reader(text, strict=True) if line)
+            names = next(lines, None)
+            if names is None:
+                raise OptionError(f"{path} has no line with the columns' names")
+            if len(set(names)) < len(names):
+                raise OptionError(f"{path} has two columns of one name: {', '.join(names)[:200]}")
+            kinds, done = kinds_of(schema), 0
+            while rows := list(islice(lines, size)):
+                for i, row in enumerate(rows, done):
+                    if len(row) != len(names):
+                        raise OptionError(f"row {i} of {path} has {len(row)} values, not {len(names)}")
+                done += len(rows)
+                columns = zip(names, zip(*rows, strict=True), strict=True)
+                data = {name: typed(cells, kinds.get(name)) for name, cells in columns}
+                yield Batch(table(data), len(rows), file.tell())
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise OptionError(f"{path} is no CSV in UTF-8: {error}") from None
+
+
+# --- JSON Lines -------------------------------------------------------------------------------------
+
+
+def _jsonl(path: Path, size: int, schema: Schema | None) -> Source:
+    file = path.open("rb")
+    return Source(path.stat().st_size, _jsonl_batches(path, file, size))
+
+
+def _jsonl_batches(path: Path, file: io.BufferedReader, size: int) -> Iterator[Batch]:
+    with file:
+        lines = ((i, line) for i, line in enumerate(file, 1) if line.strip())
+        while some := list(islice(lines, size)):
+            rows = [_record(path, number, line) for number, line in some]
+            names = dict.fromkeys(name for row in rows for name in row)
+            data = {name: [row.get(name) for row in rows] for name in names}
+            yield Batch(table(data), len(rows), file.tell())
+
+
+def _record(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"line {number} of {path} is no JSON: {str(error)[:200]}") from None
+    if not isinstance(row, dict):
+        raise OptionError(f"line {number} of {path} is no JSON object")
+    return row
+
+
+# --- Parquet and numpy ------------------------------------------------------------------------------
+
+
+def _parquet(path: Path, size: int, schema: Schema | None) -> Source:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise OptionError(f"pyarrow is needed to read {path}: pip install pyarrow") from None
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid as error:
+        raise OptionError(f"{path} is no Parquet file: {error}") from None
+    return Source(file.metadata.num_rows, _parquet_batches(file, size))
+
+
+def _parquet_batches(file: Any, size: int) -> Iterator[Batch]:
+    done = 0
+    with file:
+        for batch in file.iter_batches(size):
+            done += batch.num_rows
+            yield Batch(batch.to_pandas() if has_pandas() else batch, batch.num_rows, done)
+
+
+def _npy(path: Path, size: int, schema: Schema | None) -> Source:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise OptionError(f"{path} is no array of numbers or texts: {error}") from None
+    if not isinstance(array, np.ndarray) or not array.ndim:
+        raise OptionError(f"{path} is no array with rows")
+    return Source(len(array), _npy_batches(array, size))
+
+
+def _npy_batches(array: np.ndarray[Any, Any], size: int) -> Iterator[Batch]:
+    for start in range(0, len(array), size):
+        part = np.array(array[start : start + size])
+        yield Batch(part, len(part), start + len(part))
+
+
+_READERS: Mapping[str, Callable[[Path, int, Schema | None], Source]] = {
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+    ".npy": _npy,
+    ".parquet": _parquet,
+}

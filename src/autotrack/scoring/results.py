@@ -1,0 +1,41 @@
+"""What models say as columns: of arrays, tables, dicts and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError
+
+NAME = "prediction"
+"""Of the only column, and what the others' names begin with where the model gives none."""
+
+Columns = Mapping[str, Any]
+"""Lists and 1-D arrays of one length, by their names."""
+
+
+def columns_of(result: Any, rows: int) -> Columns:
+    """What a model said of so many rows. Raises `ModelError` where that is not one thing for each."""
+    found = _named(result)
+    for name, column in found.items():
+        length = len(column) if hasattr(column, "__len__") and not isinstance(column, str) else None
+        if length != rows:
+            what = "one value" if length is None else f"{length} values"
+            raise ModelError(f"the model gives {what} of {name!r} for {rows} rows: these are no rows")
+    return found
+
+
+def _named(result: Any) -> Columns:
+    if isinstance(result, Mapping):
+        return {str(name): column for name, column in result.items()}
+    if hasattr(result, "columns") and hasattr(result, "iloc"):
+        return {str(name): result.iloc[:, i].to_numpy() for i, name in enumerate(result.columns)}
+    if hasattr(result, "toarray"):
+        result = result.toarray()
+    if hasattr(result, "to_numpy"):
+        result = result.to_numpy()
+    if isinstance(result, np.ndarray) and result.ndim > 1:
+        return {f"{NAME}_{i}": column for i, column in enumerate(np.moveaxis(result, 1, 0))}
+    return {NAME: result}

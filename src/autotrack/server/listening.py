@@ -1,0 +1,82 @@
+"""The socket that a server listens at: its names, and a connection that says nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import resource
+import socket
+from collections.abc import Collection, Iterator
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..errors import OptionError
+
+HEAD_TIMEOUT = 20.0
+"""Seconds within which a request must have told its head."""
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """Closes a connection whose request's head does not come: who opens many would keep all others out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._patience.cancel()
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        self._patience.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(error)
+
+    def _wait(self) -> None:
+        self._patience = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+
+
+def allow_many_connections() -> None:
+    """As many as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int, option: str = "--port") -> Iterator[socket.socket]:
+    """A socket that takes connections. Raises `OptionError`, which names the option."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+        # asyncio would set it only for sockets that name their protocol; without it an answer waits 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OptionError(f"port {port} of {host} is taken: choose another by {option}") from None
+        raise OptionError(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
+    with listener:
+        yield listener
+
+
+def names(host: str, allowed: Collection[str]) -> list[str]:
+    """What the server is called by those who reach it: where it listens everywhere, by this host's names."""
+    here = [socket.gethostname(), socket.getfqdn()] if host in EVERYWHERE else []
+    return [*allowed, host, *here]
+
+
+def url_of(host: str, port: int) -> str:
+    """Where this machine reaches the server."""
+    shown = reachable(host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def reachable(host: str) -> str:
+    """A name by which this machine reaches a server that listens everywhere."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

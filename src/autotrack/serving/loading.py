@@ -1,0 +1,40 @@
+"""Versions from a store or a folder."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from ..flavor import PYTHON_FUNCTION, Permissions
+from ..loading import load, model_folder
+from ..mlmodel.folder import OURS
+from ..store import Store, open_store
+from .batching import Version
+from .options import Options
+
+MOST_ROWS = 256
+"""Of a joint prediction, unless the server was told otherwise."""
+
+
+class StoreAddresses:
+    """See `Addresses`: what `autotrack.load_model` takes, with the permissions of who started the server."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._permissions = Permissions(options.trusted, pickle=options.allow_pickle, code=options.allow_code)
+
+    def resolve(self, uri: str) -> str:
+        """A run's model and a folder are themselves."""
+        return uri
+
+    def load(self, identity: str) -> Version:
+        """The model, and how many rows it may be asked about at once."""
+        folder = model_folder(lambda: self._store, identity)
+        predictor = load(folder, self._permissions)
+        # What a function of the user's makes of a row may depend on the rows beside it.
+        by_rows = set(folder.flavors) - {PYTHON_FUNCTION, OURS}
+        most = self._options.most_rows or (MOST_ROWS if by_rows else 1)
+        return Version(identity, predictor, most)
+
+    @cached_property
+    def _store(self) -> Store:
+        return open_store(self._options.store)

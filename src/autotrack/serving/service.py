@@ -1,0 +1,142 @@
+"""What a worker answers. One ASGI application without a router: a request costs as little as it can."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from .._version import __version__
+from ..errors import SchemaError
+from ..server.access import Access
+from ..server.answers import Refused, as_json, failure
+from ..server.bodies import read_body
+from .batching import Batcher, Version
+from .description import description
+from .following import Following
+from .inputs import parsed
+from .predictions import rendered
+from .telemetry import ASKED
+
+log = logging.getLogger("autotrack")
+
+OPEN_PATHS = frozenset({"/ping", "/health"})
+"""What those ask without a token who watch over the process."""
+ROUTES = frozenset({"/invocations", "/ping", "/health", "/version", "/openapi.json"})
+LARGE = 64 << 10
+"""Bytes of a body that is read elsewhere than in the event loop, which would stand still."""
+
+LONGEST_LINE = 500
+"""Characters of a model's own error that are told."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """body: bytes, unpacked. patience: seconds in which all of a body must have come."""
+
+    body: int = 64 << 20
+    patience: float = 60.0
+
+
+class Service:
+    """The application of one model; `model` tells which version is asked now."""
+
+    def __init__(self, model: Following, access: Access, limits: Limits) -> None:
+        self._model = model
+        self._access = access
+        self._limits = limits
+        self._batcher = Batcher()
+        self._routes: Mapping[str, tuple[str, Handler]] = {
+            "/invocations": ("POST", self._invocations),
+            "/ping": ("GET", self._ping),
+            "/health": ("GET", self._health),
+            "/version": ("GET", self._version),
+            "/openapi.json": ("GET", self._openapi),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it, for HTTP."""
+        method, handler = self._routes.get(scope["path"], (scope["method"], _nothing))
+        try:
+            if scope["method"] != method:
+                raise Refused(405, f"send {method}", headers={"Allow": method})
+            response = await handler(Request(scope, receive))
+        except Refused as error:
+            response = error.answer()
+        await response(scope, receive, send)
+
+    async def _invocations(self, request: Request) -> Response:
+        body = await self._body(request)
+        version: Version = self._model.current
+        signature = version.predictor.signature
+        content_type = request.headers.get("content-type", "")
+        if len(body) < LARGE:
+            asked = parsed(body, content_type, signature)
+        else:
+            asked = await run_in_threadpool(parsed, body, content_type, signature)
+        if not len(asked.input):
+            raise Refused(422, "there are no rows")
+        try:
+            result, together = await self._batcher.ask(version, asked)
+        except Refused:
+            raise
+        except SchemaError as error:
+            raise Refused(422, str(error)) from None
+        except Exception as error:
+            log.exception("autotrack: %s failed", version.identity)
+            raise Refused(500, f"the model failed: {_line(error)}") from None
+        request.scope[ASKED] = (version.identity, len(asked.input), together)
+        return await self._predictions(result, len(body) >= LARGE)
+
+    async def _predictions(self, result: Any, large: bool) -> Response:
+        try:
+            made = await run_in_threadpool(rendered, result) if large else rendered(result)
+        except TypeError as error:
+            raise Refused(500, f"the model's answer cannot be told: {error}") from None
+        return Response(made, media_type="application/json")
+
+    async def _body(self, request: Request) -> bytes:
+        try:
+            return await read_body(request, self._limits.body, self._limits.patience)
+        except Refused as error:
+            error.headers["Connection"] = "close"  # what is left of the body is not waited for
+            raise
+
+    async def _ping(self, request: Request) -> Response:
+        return Response()
+
+    async def _health(self, request: Request) -> Response:
+        """To whoever has no token only that it answers."""
+        if not self._access.knows_token(request.headers):
+            return as_json({"status": "ok"})
+        problem = self._model.problem
+        more = {"problem": problem} if problem else {}
+        return as_json(
+            {"status": "ok", "model": self._model.uri, "version": self._model.current.identity, **more}
+        )
+
+    async def _version(self, request: Request) -> Response:
+        identity = self._model.current.identity
+        return as_json({"model": self._model.uri, "version": identity, "autotrack": __version__})
+
+    async def _openapi(self, request: Request) -> Response:
+        return as_json(description(self._model.current.predictor, self._model.current.identity))
+
+
+async def _nothing(request: Request) -> Response:
+    return failure(404, "there is nothing here: ask /invocations")
+
+
+def _line(error: Exception) -> str:
+    """What it says, on one line."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

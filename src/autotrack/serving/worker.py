@@ -1,0 +1,146 @@
+"""A worker: a process that has the model loaded, and takes requests from the socket that it was born with.
+
+It talks to its parent over a second socket, a line of JSON each: it is told what to serve, says
+``{"ready": VERSION}`` or ``{"failed": WHY}``, then each version that it moves to. When that socket ends, the
+parent has gone or asks it to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ..errors import AutotrackError
+from ..server.access import Access, Guard
+from ..server.listening import EVERYWHERE, PatientProtocol, allow_many_connections, names
+from .following import Following
+from .loading import StoreAddresses
+from .options import Options
+from .service import OPEN_PATHS, ROUTES, Limits, Service
+from .telemetry import observed
+
+BACKLOG = 2048
+"""Connections that may wait."""
+
+
+def main() -> None:
+    """`python -m autotrack.serving.worker LISTENER CONTROL`: the numbers of the two sockets."""
+    listener, control = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    lines = control.makefile("rb")
+    options = Options.from_json(lines.readline())
+    fallback = json.loads(lines.readline())
+
+    def tell(**what: str) -> None:
+        control.sendall(json.dumps(what).encode() + b"\n")
+
+    try:
+        model = Following(options.uri, StoreAddresses(options), fallback)
+    except AutotrackError as error:
+        tell(failed=str(error))
+        return
+    allow_many_connections()
+    worker = _Worker(_config(options, model), control, lambda: tell(ready=model.current.identity))
+    if options.follow_every > 0:
+        model.follow(options.follow_every, lambda identity: tell(moved=identity))
+    try:
+        worker.run([listener])
+    finally:
+        model.end()
+
+
+def application(options: Options, model: Following) -> ASGIApp:
+    """What a worker answers, behind the one check."""
+    access = Access(
+        options.token,
+        names(options.host, options.allowed_hosts),
+        options.host in EVERYWHERE,
+        open_paths=OPEN_PATHS,
+        told_by="send",
+    )
+    service = Service(model, access, Limits(options.most_bytes, options.patience))
+    return observed(Guard(service, access), ROUTES)
+
+
+def _config(options: Options, model: Following) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(options, model),
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=1,
+        timeout_graceful_shutdown=int(options.grace),
+    )
+
+
+class _Protocol(PatientProtocol):
+    """Sends an answer's head and body by one call of the system, which is a good part of what it costs."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport: Any = _Joining(transport, self.loop)
+
+
+class _Joining:
+    """A transport that writes at the end of the event loop's turn."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
+
+
+class _Worker(uvicorn.Server):
+    """Ends as its parent does, or when that closes the socket between them."""
+
+    def __init__(self, config: uvicorn.Config, control: socket.socket, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._control = control
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            # asyncio takes as many connections at once as may wait: with one each, the workers share them.
+            listener.listen(BACKLOG)
+        asyncio.get_running_loop().add_reader(self._control, self._end)
+        self._started()
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._control)
+        self.should_exit = True
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    main()

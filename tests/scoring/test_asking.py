@@ -1,0 +1,247 @@
+"""Files in, files out: every form, in the rows' order, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autotrack.errors import ModelError, OptionError
+from autotrack.flavor import Permissions
+from autotrack.loading import load, model_folder
+from autotrack.predictor import Predictor
+from autotrack.scoring import tables
+from autotrack.scoring.asking import score
+from autotrack.signatures import Column, DataType, Schema, Signature
+
+from ..serving import toys
+
+N = 25
+FRAME = pd.DataFrame({"a": np.arange(N) / 2, "b": np.arange(N)})
+EXPECTED = (FRAME["a"] + FRAME["b"]).tolist()
+
+
+def loaded(folder: Path) -> Predictor:
+    def no_store() -> Any:
+        raise AssertionError
+
+    return load(model_folder(no_store, str(folder)), Permissions({toys.TRUSTED}))
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Predictor:
+    """A model with a signature."""
+    return loaded(toys.save(tmp_path / "signed", signature=Signature(toys.INPUTS)))
+
+
+def given(folder: Path, form: str, frame: pd.DataFrame = FRAME) -> Path:
+    """The frame as a file."""
+    path = folder / f"given.{form}"
+    match form:
+        case "csv":
+            frame.to_csv(path, index=False)
+        case "jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case "parquet":
+            frame.to_parquet(path)
+        case "npy":
+            np.save(path, frame.to_numpy())
+    return path
+
+
+def told(path: Path) -> list[Any]:
+    """The predictions in a file."""
+    if path.suffix == ".csv":
+        return pd.read_csv(path)["prediction"].tolist()
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)["prediction"].tolist()
+    return [json.loads(line)["prediction"] for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "npy"])
+@pytest.mark.parametrize("output", ["csv", "jsonl", "parquet"])
+def test_every_form_in_its_order(signed: Predictor, tmp_path: Path, form: str, output: str) -> None:
+    path, seen = tmp_path / f"out.{output}", []
+    rows = score(
+        signed, given(tmp_path, form), path, batch=10, advanced=lambda read, total: seen.append((read, total))
+    )
+    assert rows == N
+    assert told(path) == EXPECTED
+    assert seen[-1][0] == seen[-1][1] > 0
+    assert len(seen) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["signed", f"given.{form}", path.name])
+
+
+def test_without_a_signature(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    assert score(loaded(toys.save(tmp_path / "bare")), given(tmp_path, "csv"), path, batch=7) == N
+    assert told(path) == EXPECTED
+
+
+def test_texts_stay_texts(tmp_path: Path) -> None:
+    """What one batch looks like does not decide for it: 01 is no number where the signature says text."""
+    schema = Schema((Column("zip", DataType.STRING),))
+    predictor = _asked(lambda data: data["zip"].to_numpy(), schema)
+    (tmp_path / "in.csv").write_text("zip\n01\n02\nx\n")
+    score(predictor, tmp_path / "in.csv", tmp_path / "out.jsonl", batch=1)
+    assert told(tmp_path / "out.jsonl") == ["01", "02", "x"]
+
+
+def test_columns_of_predictions(tmp_path: Path) -> None:
+    path = given(tmp_path, "csv")
+    made = {
+        "prediction_0,prediction_1": lambda data: data.to_numpy(),
+        "p,q": lambda data: data.rename(columns={"a": "p", "b": "q"}),
+        "x,y": lambda data: {"x": data["a"].to_numpy(), "y": data["b"].tolist()},
+        "prediction": lambda data: data["a"],
+    }
+    for header, predict in made.items():
+        score(_asked(predict), path, tmp_path / "out.csv", batch=10)
+        lines = (tmp_path / "out.csv").read_text().splitlines()
+        assert lines[0] == header
+        assert len(lines) == N + 1
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    values = iter([1.5, np.nan, np.inf])
+    predictor = _asked(lambda data: np.array([next(values)]))
+    (tmp_path / "in.csv").write_text("a\n1\n2\n3\n")
+    score(predictor, tmp_path / "in.csv", tmp_path / "out.jsonl", batch=1)
+    assert told(tmp_path / "out.jsonl") == [1.5, "NaN", "Infinity"]
+
+
+def test_a_failure_leaves_what_was_there(signed: Predictor, tmp_path: Path) -> None:
+    frame = FRAME.copy()
+    frame.loc[13, "a"] = toys.RAISES
+    path = tmp_path / "out.csv"
+    path.write_text("of yesterday")
+    with pytest.raises(ModelError, match=r"10 rows that begins at row 10: ValueError: row of doom"):
+        score(signed, given(tmp_path, "parquet", frame), path, batch=10)
+    with pytest.raises(ModelError, match=r"begins at row 10: column 'a', row 3"):
+        score(
+            signed,
+            given(tmp_path, "csv", frame.astype({"a": object}).replace({"a": {-1.0: "x"}})),
+            path,
+            batch=10,
+        )
+    assert path.read_text() == "of yesterday"
+    assert not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("in.txt", b"", "the input's form is known by its ending"),
+        ("in.csv", b"", "no line with the columns' names"),
+        ("in.csv", b"a,b\n1,2\n1\n", "row 1 of .* has 1 values, not 2"),
+        ("in.csv", b"a,a\n1,2\n", "two columns of one name"),
+        ("in.csv", b"a,b\n\xff,1\n", "no CSV in UTF-8"),
+        ("in.jsonl", b'{"a": 1, "b": 2}\n{"a"\n', "line 2 of .* is no JSON"),
+        ("in.jsonl", b"[1]\n", "line 1 of .* is no JSON object"),
+        ("in.parquet", b"PAR1", "is no Parquet file"),
+        ("in.npy", b"\x93NUMPY", "is no array"),
+        ("nowhere.csv", None, "cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_read(
+    signed: Predictor, tmp_path: Path, name: str, content: bytes | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(OptionError, match=problem):
+        score(signed, tmp_path / name, tmp_path / "out.csv")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_pickled_arrays_are_not_loaded(signed: Predictor, tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(OptionError, match="is no array of numbers or texts"):
+        score(signed, tmp_path / "in.npy", tmp_path / "out.csv")
+
+
+def test_what_cannot_be_written(signed: Predictor, tmp_path: Path) -> None:
+    path = given(tmp_path, "csv")
+    with pytest.raises(OptionError, match="is the input"):
+        score(signed, path, path)
+    with pytest.raises(OptionError, match="the output's form is known by its ending"):
+        score(signed, path, tmp_path / "out.xlsx")
+    with pytest.raises(OptionError, match="cannot be written: No such file"):
+        score(signed, path, tmp_path / "nowhere" / "out.csv")
+
+
+@pytest.mark.parametrize("output", ["csv", "parquet"])
+def test_predictions_that_are_no_rows(tmp_path: Path, output: str) -> None:
+    path, out = given(tmp_path, "csv"), tmp_path / f"out.{output}"
+    with pytest.raises(ModelError, match=r"one value of 'prediction' for 25 rows"):
+        score(_asked(lambda data: 3.5), path, out)
+    with pytest.raises(ModelError, match=r"2 values of 'prediction' for 25 rows"):
+        score(_asked(lambda data: [1, 2]), path, out)
+    names = iter("xy")
+    with pytest.raises(ModelError, match="gave x at first, then y"):
+        score(_asked(lambda data: {next(names): data["a"]}), path, out, batch=20)
+
+
+def test_parquet_keeps_the_first_rows_types(tmp_path: Path) -> None:
+    said: Any = iter([np.ones(20, int), np.array([1.5] * 5)])
+    with pytest.raises(ModelError, match="no columns of one type"):
+        score(_asked(lambda data: next(said)), given(tmp_path, "csv"), tmp_path / "out.parquet", batch=20)
+
+
+def test_without_pandas_the_signature_makes_the_table(
+    signed: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns and Arrow's batches are what the model's own check takes."""
+    monkeypatch.setattr(tables, "has_pandas", lambda: False)
+    monkeypatch.setattr("autotrack.scoring.reading.has_pandas", lambda: False)
+    for form in ("csv", "jsonl", "parquet"):
+        score(signed, given(tmp_path, form), tmp_path / "out.csv", batch=10)
+        assert told(tmp_path / "out.csv") == EXPECTED
+
+
+def test_the_command(tmp_path: Path) -> None:
+    folder = toys.save(tmp_path / "model", signature=Signature(toys.INPUTS))
+    path, out = given(tmp_path, "csv"), tmp_path / "out.csv"
+
+    files = ["--model", str(folder), "--input", str(path), "--output", str(out)]
+
+    def command(*arguments: str) -> Any:
+        return subprocess.run(
+            [sys.executable, "-m", "autotrack", "predict", *files, *arguments],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+        )
+
+    done = command("--trusted", toys.TRUSTED, "--batch-size", "10")
+    assert (done.returncode, done.stdout) == (0, f"✓ 25 predictions in {out}\n"), done.stderr
+    assert told(out) == EXPECTED
+    refused = command()
+    assert refused.returncode == 1
+    assert toys.TRUSTED in refused.stderr
+    wrong = command("--trusted", toys.TRUSTED, "--params", "{")
+    assert "no JSON" in wrong.stderr
+    unknown = command("--trusted", toys.TRUSTED, "--params", '{"x": 1}')
+    assert "unknown parameter 'x'" in unknown.stderr
+
+
+class _Flavor:
+    """Asks a function."""
+
+    def predict(self, model: Any, data: Any, params: Any) -> Any:
+        return model(data)
+
+
+def _asked(predict: Any, schema: Schema | None = None) -> Predictor:
+    """A predictor of a function's."""
+    predictor = Predictor.__new__(Predictor)
+    predictor.model = predict
+    predictor.signature = Signature(schema) if schema else None
+    predictor._flavor = _Flavor()  # type: ignore[assignment]
+    return predictor

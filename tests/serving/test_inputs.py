@@ -1,0 +1,163 @@
+"""Bodies become data, or an error that says where they are wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autotrack.server.answers import Refused
+from autotrack.serving.inputs import Rows, Tensors, parsed
+from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
+
+COLUMNS = Signature(Schema((Column("a", DataType.DOUBLE), Column("s", DataType.STRING))))
+TENSOR = Signature(Schema((Tensor(None, "float32", (-1, 2)),)))
+
+
+def asked(told: Any, signature: Signature | None = None) -> Any:
+    return parsed(json.dumps(told).encode(), "application/json; charset=utf-8", signature).input
+
+
+def data(told: Any, signature: Signature | None = None) -> Any:
+    return asked(told, signature).joined([])
+
+
+def test_tables() -> None:
+    expected = pd.DataFrame({"a": [1.5, 2.5], "s": ["x", "y"]})
+    split = {"columns": ["a", "s"], "data": [[1.5, "x"], [2.5, "y"]], "index": [0, 1]}
+    records = [{"a": 1.5, "s": "x"}, {"s": "y", "a": 2.5}]
+    for told in ({"dataframe_split": split}, {"dataframe_records": records}):
+        pd.testing.assert_frame_equal(data(told), expected)
+    for told in ({"instances": records}, {"inputs": {"a": [1.5, 2.5], "s": ["x", "y"]}}):
+        pd.testing.assert_frame_equal(data(told, COLUMNS), expected)
+    assert data({"inputs": [[1.5, "x"]]}, COLUMNS) == [[1.5, "x"]]  # by position, as the signature has them
+    assert data({"inputs": {"a": 1.5, "s": "x"}}, COLUMNS) == {"a": 1.5, "s": "x"}
+
+
+def test_columns_get_the_types_that_pandas_gives_them() -> None:
+    told = {"columns": ["f", "i", "b", "n"], "data": [[1.5, 1, True, None], [2, 2, False, 3]]}
+    assert data({"dataframe_split": told}).dtypes.astype(str).tolist() == [
+        "float64",
+        "int64",
+        "bool",
+        "float64",
+    ]
+    floats = data({"dataframe_split": {"columns": ["f", "g"], "data": [[1.5, 2.5]]}})
+    assert floats.dtypes.astype(str).tolist() == ["float64", "float64"]
+    assert data({"dataframe_records": [{"a": 1.5}, {"b": "x"}]}).isna().to_numpy().tolist() == [
+        [False, True],
+        [True, False],
+    ]
+
+
+def test_tensors() -> None:
+    for form in ("inputs", "instances"):
+        made = data({form: [[1, 2], [3, 4]]})
+        assert isinstance(made, np.ndarray)
+        assert made.tolist() == [[1, 2], [3, 4]]
+    columns = data({"inputs": {"x": [[1.0], [2.0]], "y": [3, 4]}})
+    rows = data({"instances": [{"x": [1.0], "y": 3}, {"x": [2.0], "y": 4}]})
+    for made in (columns, rows):
+        assert made["x"].shape == (2, 1)
+        assert made["y"].tolist() == [3, 4]
+    assert data({"inputs": [[1, 2]]}, TENSOR).tolist() == [[1, 2]]
+
+
+def test_csv() -> None:
+    body = b"a,s,n,b,e\r\n1,01,1.5,true,\r\n-2,02,,false,\r\n"
+    table = parsed(body, "text/csv", None).input.joined([])
+    assert table["a"].tolist() == [1, -2]
+    assert table["s"].tolist() == [1, 2]
+    assert table["n"].iloc[0] == 1.5
+    assert table["n"].isna().tolist() == [False, True]
+    assert table["b"].tolist() == [True, False]
+    assert table["e"].isna().all()
+    texts = parsed(body, "text/csv; charset=utf-8", COLUMNS).input.joined([])
+    assert texts["s"].tolist() == ["01", "02"]  # as the signature has it
+    assert parsed(b"a\n1_0\n", "text/csv", None).input.joined([])["a"].tolist() == ["1_0"]
+
+
+WRONG = [
+    (b"{", 400, "no JSON"),
+    (b"[" * 100_000, 400, "no JSON"),
+    (b"[1]", 400, "one of dataframe_split"),
+    (b"{}", 400, "it has none"),
+    (b'{"inputs": [1], "instances": [1]}', 400, "instances and inputs"),
+    (b'{"inputs": [1], "parms": {}}', 400, "'parms'"),
+    (b'{"inputs": [1], "params": 3}', 400, "params must be"),
+    (b'{"dataframe_split": [1]}', 422, "dataframe_split must be"),
+    (
+        b'{"dataframe_split": {"columns": ["a"], "data": [[1], [1, 2]]}}',
+        422,
+        "row 1 has 2 values, there are 1",
+    ),
+    (b'{"dataframe_split": {"columns": ["a"], "data": [3]}}', 422, "row 0 is no list"),
+    (b'{"dataframe_split": {"columns": ["a", "a"], "data": []}}', 422, "column 'a' is there twice"),
+    (b'{"dataframe_split": {"columns": [null], "data": []}}', 422, "columns must be"),
+    (b'{"dataframe_records": [1]}', 422, "a list of objects"),
+    (b'{"instances": 3}', 422, "instances must be a list"),
+    (b'{"instances": [{"x": 1}, {"y": 1}]}', 422, "the same names"),
+    (b'{"inputs": [[1], [1, 2]]}', 422, "inputs is no tensor"),
+    (b'{"inputs": {"x": [[1], [1, 2]]}}', 422, "inputs, 'x' is no tensor"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "problem"), WRONG)
+def test_wrong_bodies_say_where(body: bytes, status: int, problem: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parsed(body, "application/json", None)
+    assert refused.value.status == status
+    assert problem in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        (b"", 400, "no line with the columns' names"),
+        (b"a,b\n1\n", 400, "row 0 of the CSV has 1 values, its first line 2 names"),
+        (b"a,a\n1,2\n", 422, "column 'a' is there twice"),
+        (b"a\n\xff\n", 400, "no CSV in UTF-8"),
+        (b'a\n"x', 400, "no CSV"),
+    ],
+)
+def test_wrong_csv_says_where(body: bytes, status: int, problem: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parsed(body, "text/csv", None)
+    assert (refused.value.status, problem in refused.value.message) == (status, True), refused.value.message
+
+
+def test_another_content_type() -> None:
+    for other in ("", "text/plain", "application/x-www-form-urlencoded"):
+        with pytest.raises(Refused) as refused:
+            parsed(b"{}", other, None)
+        assert refused.value.status == 415
+
+
+def test_only_what_stays_as_it_is_alone_may_be_joined() -> None:
+    def kind(*row: Any, names: tuple[str, ...] = ("a", "b")) -> object:
+        return Rows.of(names, [row]).kind
+
+    assert kind(1.0, "x") == kind(2.5, "y")
+    assert kind(1.0, "x") != kind(1, "x")  # integers would become floats
+    assert kind(1.0, "x") != kind(None, "x")
+    assert kind(1.0, "x") != kind(1.0, "x", names=("b", "a"))
+    assert kind(2**64, 1) is None
+    ones, ints = (Tensors({None: np.array([[1, 2]], kind)}) for kind in ("float32", "int64"))
+    assert ones.kind != ints.kind
+    assert ones.kind == Tensors({None: np.ones((3, 2), "float32")}).kind
+    assert ones.kind != Tensors({None: np.ones((3, 3), "float32")}).kind
+    assert Tensors({None: np.array(3)}).kind is None
+    assert Tensors({"x": np.ones(2), "y": np.ones(3)}).kind is None
+
+
+def test_joint_rows_are_those_of_all() -> None:
+    tables = [asked({"dataframe_records": [{"a": 1.5, "s": "x"}] * n}) for n in (1, 2)]
+    pd.testing.assert_frame_equal(
+        tables[0].joined(tables[1:]), pd.DataFrame({"a": [1.5] * 3, "s": ["x"] * 3}, columns=["a", "s"])
+    )
+    tensors = [asked({"inputs": [[n, n]]}) for n in (1, 2, 3)]
+    assert tensors[0].joined(tensors[1:]).tolist() == [[1, 1], [2, 2], [3, 3]]

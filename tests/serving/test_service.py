@@ -1,0 +1,212 @@
+"""What a worker answers, over real sockets: who is let in, what is wrong with a body, what the model does."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import uvicorn
+
+from autotrack.errors import ModelError
+from autotrack.serving.following import Following
+from autotrack.serving.loading import StoreAddresses
+from autotrack.serving.options import Options
+from autotrack.serving.worker import application
+from autotrack.signatures import DataType, Param, Signature
+
+from ..scripts import TIMEOUT
+from . import toys
+
+SIGNED = Signature(toys.INPUTS, params=(Param("seconds", DataType.DOUBLE, 0.0),))
+
+
+class Threaded:
+    """A worker's application behind a socket of this process."""
+
+    def __init__(self, folder: Path, model: Following | None = None, **options: Any) -> None:
+        told = {"uri": str(folder), "store": "", "trusted": (toys.TRUSTED,), "token": "secret"} | options
+        self.options = Options(**told)
+        self.model = model or Following(self.options.uri, StoreAddresses(self.options))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        config = uvicorn.Config(application(self.options, self.model), lifespan="off", log_level="warning")
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._listener],), daemon=True)
+
+    def __enter__(self) -> Threaded:
+        self._thread.start()
+        while not self._uvicorn.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._uvicorn.should_exit = True
+        self._thread.join(TIMEOUT)
+        self._listener.close()
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
+        own = {"authorization": "Bearer secret", "content-type": "application/json"}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return urllib3.request(method, url, body=body, headers=own | named, retries=False)
+
+    def invoke(self, told: Any, **headers: str) -> tuple[int, Any]:
+        """The status, and the predictions or the error's text."""
+        body = told if isinstance(told, bytes) else json.dumps(told).encode()
+        answer = self.ask("POST", "/invocations", body, **headers)
+        found = answer.json()
+        return answer.status, found["predictions"] if "predictions" in found else found["error"]["message"]
+
+
+def rows(*values: list[Any], **params: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {"dataframe_split": {"columns": ["a", "b"], "data": values}}
+    return told | ({"params": params} if params else {})
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Threaded]:
+    """A model with a signature."""
+    folder = tmp_path_factory.mktemp("signed") / "model"
+    with Threaded(toys.save(folder, signature=SIGNED)) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Threaded]:
+    """A model without one, and small limits."""
+    folder = tmp_path_factory.mktemp("bare") / "model"
+    with Threaded(toys.save(folder), most_bytes=1_000, patience=0.3) as service:
+        yield service
+
+
+def test_every_form_is_answered(signed: Threaded) -> None:
+    told: list[Any] = [
+        rows([1, 2], [3, 4.5]),
+        {"dataframe_records": [{"b": 2, "a": 1}, {"a": 3, "b": 4.5, "more": "x"}]},
+        {"instances": [[1, 2], [3, 4.5]]},
+        {"instances": [{"a": 1, "b": 2}, {"a": 3, "b": 4.5}]},
+        {"inputs": [[1, 2], [3, 4.5]]},
+        {"inputs": {"a": [1, 3], "b": [2, 4.5]}},
+    ]
+    for body in told:
+        assert signed.invoke(body) == (200, [3, 7.5]), body
+    assert signed.invoke(b"a,b\n1,2\n3,4.5\n", content_type="text/csv") == (200, [3, 7.5])
+    packed = gzip.compress(json.dumps(told[0]).encode())
+    assert signed.invoke(packed, content_encoding="gzip") == (200, [3, 7.5])
+    assert signed.invoke(rows([toys.SLEEPS, 1], seconds=0.001)) == (200, [-1])
+
+
+def test_many_rows_are_answered_in_order(signed: Threaded) -> None:
+    values = [[float(i), 1.0] for i in range(20_000)]
+    assert signed.invoke(rows(*values)) == (200, [i + 1 for i in range(20_000)])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        (rows(["x", 1.0]), 422, "column 'a', row 0"),
+        (rows([1.0, 2.0], [1.0, "y"]), 422, "column 'b', row 1"),
+        ({"dataframe_records": [{"a": 1.0}]}, 422, "column 'b' is missing"),
+        ({"inputs": [[1.0, 2.0, 3.0]]}, 422, "the model takes 2 columns"),
+        (rows([1.0, 2.0], secnds=1), 422, "did you mean 'seconds'"),
+        (rows([1.0, 2.0], seconds="x"), 422, "parameter 'seconds'"),
+        (rows(), 422, "there are no rows"),
+        (rows([toys.RAISES, 1.0]), 500, "the model failed: ValueError: row of doom and more of it"),
+        (rows([toys.LEAVES, 1.0]), 500, "SystemExit: no more"),
+    ],
+)
+def test_what_is_wrong_is_one_line(signed: Threaded, body: Any, status: int, problem: str) -> None:
+    told = signed.invoke(body)
+    assert told[0] == status, told
+    assert problem in told[1]
+    assert "\n" not in told[1]
+    assert signed.invoke(rows([1, 2])) == (200, [3])
+
+
+def test_a_models_traceback_is_only_in_the_log(signed: Threaded, caplog: pytest.LogCaptureFixture) -> None:
+    _, told = signed.invoke(rows([toys.RAISES, 1.0]))
+    assert "Traceback" not in told
+    assert "toys.py" in caplog.text
+
+
+def test_numbers_that_are_none(signed: Threaded) -> None:
+    assert signed.invoke(b'{"inputs": [[NaN, 1], [-4, 0]]}') == (200, ["NaN", "Infinity"])
+    assert signed.invoke(b'{"inputs": [[null, 1], [-4, 0]]}') == (200, ["NaN", "Infinity"])
+
+
+def test_missing_columns_without_a_signature_are_the_models_own_error(bare: Threaded) -> None:
+    status, told = bare.invoke({"dataframe_records": [{"a": 1.0}]})
+    assert (status, told) == (500, "the model failed: KeyError: 'b'")
+
+
+def test_a_huge_body_is_refused(bare: Threaded) -> None:
+    body = json.dumps(rows(*[[1.0, 2.0]] * 1_000)).encode()
+    assert bare.invoke(body)[0] == 413
+    assert bare.invoke(gzip.compress(body), content_encoding="gzip")[0] == 413
+    assert bare.invoke(b"x", content_encoding="br")[0] == 415
+
+
+def test_a_body_that_dribbles_is_not_waited_for(bare: Threaded) -> None:
+    """It sends something all the time, as slow clients do: only the whole must come in time."""
+    with socket.create_connection(("127.0.0.1", bare.port), TIMEOUT) as client:
+        head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
+        client.sendall(f"{head}Content-Length: 900\r\n\r\n".encode())
+        answer = b""
+        client.settimeout(0.02)
+        while not answer:
+            client.sendall(b" ")
+            try:
+                answer = client.recv(1_000)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer.lower()
+    assert bare.invoke(rows([1.0, 2.0])) == (200, [3])
+
+
+def test_every_path_is_behind_the_same_check(signed: Threaded) -> None:
+    for path in ("/invocations", "/version", "/openapi.json", "/nothing"):
+        assert signed.ask("POST", path, b"{}", authorization="Bearer wrong").status == 401, path
+        assert signed.ask("POST", path, b"{}", host="evil.example").status == 403, path
+        assert signed.ask("POST", path, b"{}", origin="http://evil.example").status == 403, path
+    for path in ("/ping", "/health"):
+        assert signed.ask("GET", path, authorization="").status == 200
+        assert signed.ask("GET", path, host="evil.example").status == 403
+    assert signed.ask("GET", "/health", authorization="").json() == {"status": "ok"}
+
+
+def test_who_it_is(signed: Threaded) -> None:
+    uri = signed.options.uri
+    assert signed.ask("GET", "/health").json() == {"status": "ok", "model": uri, "version": uri}
+    assert signed.ask("GET", "/version").json()["version"] == uri
+    assert signed.ask("GET", "/nothing").status == 404
+    assert signed.ask("GET", "/invocations").status == 405
+    assert signed.ask("GET", "/ping").data == b""
+
+
+def test_openapi_comes_from_the_signature(signed: Threaded, bare: Threaded) -> None:
+    told = signed.ask("GET", "/openapi.json").json()
+    assert told["openapi"] == "3.1.0"
+    content = told["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    forms = {
+        form["required"][0]: form["properties"] for form in content["application/json"]["schema"]["oneOf"]
+    }
+    record = forms["dataframe_records"]["dataframe_records"]["items"]
+    assert record["required"] == ["a", "b"]
+    assert record["properties"]["a"] == {"type": "number", "format": "double"}
+    assert forms["inputs"]["params"]["properties"] == {"seconds": {"type": "number", "format": "double"}}
+    assert "params" not in json.dumps(bare.ask("GET", "/openapi.json").json()["paths"]["/invocations"])
+
+
+def test_a_model_that_is_not_trusted_is_not_loaded(tmp_path: Path) -> None:
+    folder = toys.save(tmp_path / "model")
+    with pytest.raises(ModelError, match=toys.TRUSTED):
+        Following(str(folder), StoreAddresses(Options(uri=str(folder), store="")))

@@ -1,0 +1,161 @@
+"""The context of a container: complete, the same each time, and what it starts is started here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from autotrack._version import __version__
+from autotrack.errors import ModelError, OptionError
+from autotrack.flavor import Permissions
+from autotrack.images import locked, write_context
+from autotrack.mlmodel.folder import ModelFolder
+from autotrack.signatures import Signature
+
+from .scripts import TIMEOUT, Place, free_port, wait_until
+from .serving import toys
+
+ROOT = Path(__file__).parents[1]
+TRUSTS = Permissions({toys.TRUSTED})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model's folder that says what it needs."""
+    folder = toys.save(tmp_path / "model", signature=Signature(toys.INPUTS))
+    (folder / "requirements.txt").write_text(f"scikit-learn=={metadata.version('scikit-learn')}\n")
+    return folder
+
+
+def test_all_is_there_and_pinned(model: Path, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    write_context(ModelFolder.at(model), context, TRUSTS)
+    files = sorted(str(path.relative_to(context)) for path in context.rglob("*") if path.is_file())
+    own = [f"model/{name}" for name in ("MLmodel", "model.skops", "requirements.txt")]
+    assert files == ["Dockerfile", "constraints.txt", *own, "requirements.txt", "serve"]
+    needed = (context / "requirements.txt").read_text().splitlines()
+    versions = {name: metadata.version(name) for name in ("pandas", "scikit-learn")}
+    assert needed == [f"autotrack=={__version__}"] + [f"{n}=={v}" for n, v in versions.items()]
+    pinned = dict(line.split("==") for line in (context / "constraints.txt").read_text().splitlines())
+    assert pinned.keys() >= {"scikit-learn", "scipy", "numpy", "starlette", "uvicorn", "h11", "joblib"}
+    assert pinned["scipy"] == metadata.version("scipy")
+    dockerfile = (context / "Dockerfile").read_text()
+    assert re.search(r"^FROM python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
+    assert dockerfile.index("\nUSER 10001\n") > dockerfile.index("pip install")
+    assert os.access(context / "serve", os.X_OK)
+
+
+def test_twice_is_the_same(model: Path, tmp_path: Path) -> None:
+    archives = []
+    for name in ("one", "two"):
+        write_context(ModelFolder.at(model), tmp_path / name, TRUSTS)
+        command = ["tar", "--create", "--sort=name", "--directory", str(tmp_path / name), "."]
+        archives.append(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert archives[0] == archives[1]
+
+
+def test_the_python_is_the_models(model: Path, tmp_path: Path) -> None:
+    told = (model / "MLmodel").read_text()
+    (model / "MLmodel").write_text(told.replace("model_path:", "python_version: 3.12.1\n    model_path:"))
+    write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
+    assert "FROM python:3.12.1-slim\n" in (tmp_path / "context" / "Dockerfile").read_text()
+    evil = told.replace("model_path:", 'python_version: "3\\nRUN evil"\n    model_path:')
+    (model / "MLmodel").write_text(evil)
+    with pytest.raises(OptionError, match="which is no version"):
+        write_context(ModelFolder.at(model), tmp_path / "other", TRUSTS)
+    assert not list(tmp_path.glob("*other*"))
+
+
+def test_permissions_are_one_word_each(model: Path, tmp_path: Path) -> None:
+    write_context(
+        ModelFolder.at(model), tmp_path / "context", Permissions({"a; evil"}, pickle=True, code=True)
+    )
+    serve = (tmp_path / "context" / "serve").read_text()
+    assert "--trusted 'a; evil' --allow-pickle --allow-code \"$@\"" in serve
+
+
+def test_what_is_there_stays(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    with pytest.raises(OptionError, match="is there already"):
+        write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
+
+
+def test_a_changed_file_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    told = (model / "MLmodel").read_text()
+    recorded = f"flavors:\n  autotrack:\n    files:\n      model.skops: {{sha256: {'a' * 64}}}\n"
+    (model / "MLmodel").write_text(told.replace("flavors:\n", recorded))
+    with pytest.raises(ModelError, match="not what was recorded"):
+        write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
+    assert not list(tmp_path.glob("*context*"))
+
+
+def test_only_what_is_installed_as_asked_for_is_locked() -> None:
+    numpy = metadata.version("numpy")
+    assert locked([f"numpy=={numpy}"]) == [f"numpy=={numpy}"]
+    assert locked(["numpy==0.1", "no-such-package==1", "--index-url https://x", "./local.whl"]) == []
+
+
+def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> None:
+    """Here, with the model's path as it is outside the container: the rest is the script as it is."""
+    context = tmp_path / "context"
+    write_context(ModelFolder.at(model), context, TRUSTS)
+    script = context / "serve"
+    script.write_text(script.read_text().replace("/opt/autotrack/model", str(context / "model")))
+    port = free_port()
+    own = {
+        "PATH": f"{Path(sys.executable).parent}:{context}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+    }
+    process = subprocess.Popen(
+        ["serve", "--workers", "1"], env=store.env | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        check = (context / "Dockerfile").read_text()
+        check = re.search(r'"python", "-c", "(.*)"\]', check)[1].replace("8080", str(port))  # type: ignore[index]
+        wait_until(
+            lambda: subprocess.run([sys.executable, "-c", check], stderr=subprocess.DEVNULL).returncode == 0
+        )
+        request = urllib.request.Request(
+            f"{url}/invocations", b"a,b\n1,2\n", {"Content-Type": "text/csv", "Host": "model.example"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            assert answer.read() == b'{"predictions":[3.0]}'
+    finally:
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_the_command(store: Place, model: Path, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    said = store.said("build-image", str(model), "--output", str(context))
+    assert "build --tag model" in said
+    assert (context / "Dockerfile").is_file()
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_builder_that_is_there_is_used(store: Place, model: Path, tmp_path: Path, status: int) -> None:
+    """A program of that name first on the path: no builder runs where tests do."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(f'#!/bin/sh\necho "$@" > {folder}/said\nexit {status}\n')
+    (folder / "docker").chmod(0o755)
+    context = tmp_path / "context"
+    done = subprocess.run(
+        [sys.executable, "-m", "autotrack", "build-image", str(model)]  # noqa: RUF005
+        + ["--output", str(context), "--tag", "churn:1"],
+        env=store.env | {"PATH": f"{folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status
+    assert (folder / "said").read_text().split() == ["build", "--tag", "churn:1", str(context)]
+    assert ("could not build" in done.stderr) == bool(status)
