@@ -15,6 +15,7 @@ from ..catalog import Registered, Version
 from ..display import text
 from ..display.telling import measured
 from ..errors import ModelError, RunNotFound
+from ..evaluating import tags
 from ..records import Dataset
 from ..store import Run, Store
 from . import model_tables
@@ -26,6 +27,12 @@ MOST_ENTRIES = 10
 MOST_LINES = 20
 """Of a description."""
 MOST_FILES = 30
+MOST_EVALUATIONS = 5
+MOST_MEASURES = 3
+"""Of an evaluation."""
+MOST_SIGNATURE = 300
+"""Characters."""
+_PASSED = {"true": Text("✓ passed", "green"), "false": Text("✗ fell short", "red")}
 
 
 def model_as_dict(found: Registered) -> dict[str, Any]:
@@ -36,8 +43,9 @@ def model_as_dict(found: Registered) -> dict[str, Any]:
 
 def version_as_dict(found: Version) -> dict[str, Any]:
     """The version with its run and the data of that."""
-    run = found.run.as_dict()
-    return found.as_dict() | {"run": run, "datasets": [asdict(dataset) for dataset in found.datasets]}
+    datasets = [asdict(dataset) for dataset in found.datasets]
+    evaluations = [run.as_dict() for run in found.evaluations]
+    return found.as_dict() | {"run": found.run.as_dict(), "datasets": datasets, "evaluations": evaluations}
 
 
 def model(store: Store, found: Registered, width: int) -> Iterator[RenderableType]:
@@ -73,6 +81,7 @@ def version(store: Store, found: Version, width: int) -> Iterator[RenderableType
         {
             "registered": f"{_when(found.created)}{_by(found.author)}",
             "model": _kind(found),
+            "signature": _signature(found),
             "run": found.run_id if run is None else _shown_run(run),
             "path": found.path,
             "source": "" if found.source.startswith("runs:/") else found.source,
@@ -81,6 +90,7 @@ def version(store: Store, found: Version, width: int) -> Iterator[RenderableType
         }
     )
     yield from _description(found.description)
+    yield from _evaluations(found.evaluations)
     if run is not None:
         yield from _of_run(run, found.datasets, width)
     yield heading("Files", f"{len(found.files):,}, {text.size(found.size)}")
@@ -107,6 +117,21 @@ def _of_run(run: Run, datasets: Sequence[Dataset], width: int) -> Iterator[Rende
                 Text(text.plain(text.digest(dataset.digest)), "dim"),
             )
         yield table
+
+
+def _evaluations(runs: Sequence[Run]) -> Iterator[RenderableType]:
+    """Where it was held against the truth, the latest first, by what tells most."""
+    if not runs:
+        return
+    yield heading("Evaluations", f"{len(runs):,}")
+    table = grid("<<<<")
+    for run in runs[:MOST_EVALUATIONS]:
+        own = [(name, summary) for name, summary in measured(run.summaries)[0] if "/" not in name]
+        told = "  ".join(f"{text.plain(name)} {text.number(one.last)}" for name, one in own[:MOST_MEASURES])
+        passed = _PASSED.get(run.tags.get(tags.PASSED, ""), Text(""))
+        table.add_row(Text(text.short_id(run.id), "dim"), Text(text.ago(run.started), "dim"), passed, told)
+    yield table
+    yield from _more(len(runs) - MOST_EVALUATIONS)
 
 
 def _runs(store: Store, versions: Sequence[Version]) -> dict[str, Run]:
@@ -144,6 +169,13 @@ def _kind(found: Version) -> str:
     except ModelError:
         return ""
     return f"{model.kind.rpartition('.')[2]}, {model.flavor}, {text.size(found.size)}"
+
+
+def _signature(found: Version) -> str:
+    try:
+        return str(found.model.facts.get("signature", ""))[:MOST_SIGNATURE]
+    except ModelError:
+        return ""
 
 
 def _shown_run(run: Run) -> Text:
