@@ -21,18 +21,31 @@ def test_the_readmes_python_runs_from_top_to_bottom(store: Place) -> None:
     (store.folder / "README.md").write_text("an artifact")
     ended = store.run("\n".join(code_blocks(ROOT / "README.md", "python")))
     assert ended.returncode == 0, ended.err
-    assert ended.err == "autotrack: recorded 4 runs (4 finished), 265 points; see: autotrack runs\n"
-    assert set(store.runs()) == {"Pipeline", "by hand", "nightly", "script"}
+    assert ended.err == "autotrack: recorded 5 runs (5 finished), 280 points; see: autotrack runs\n"
+    assert set(store.runs()) == {"Pipeline", "by hand", "nightly", "script", "evaluate models:/iris/1"}
 
 
-def test_the_readmes_commands_exist(store: Place) -> None:
+def test_the_models_python_runs_from_top_to_bottom(store: Place) -> None:
+    ended = store.run("\n".join(code_blocks(ROOT / "docs" / "models.md", "python")))
+    assert ended.returncode == 0, ended.err
+    signature, difference = ended.out.splitlines()
+    assert signature.startswith("(sepal length (cm): double, ")
+    assert re.fullmatch(r"\+0\.\d+ \[\+0\.\d+, \+0\.\d+\]", difference)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "models.md"], ids=lambda page: page.name
+)
+def test_the_commands_exist(store: Place, page: Path) -> None:
     from click.testing import CliRunner
 
     from autotrack.cli import commands
 
-    for line in "\n".join(code_blocks(ROOT / "README.md", "sh")).splitlines():
+    for line in "\n".join(code_blocks(page, "sh")).splitlines():
         if line.startswith("autotrack "):
-            done = CliRunner().invoke(commands, [line.split()[1], "--help"])
+            words = line.split()
+            asked = words[1:3] if words[1] == "models" else words[1:2]
+            done = CliRunner().invoke(commands, [*asked, "--help"])
             assert done.exit_code == 0, line
             for option in re.findall(r"--\w+", line.partition("#")[0]):
                 assert option in done.output

@@ -59,7 +59,7 @@ def strong() -> Any:
         ({"thresholds": {"accuracy_score": ">= 1.2.3"}}, "write it as in"),
         ({"slices": ["nope"]}, "has no such column"),
         ({"slices": ["mean radius"]}, "values, more than 50"),
-        ({"slices": {"young": [True]}}, "give 569 bools, one for each row"),
+        ({"slices": {"young": [True]}}, "give 569 values, one for each row"),
         ({"model": 3}, "a int is no model"),
         ({"model": "runs:/0000/model"}, "no run"),
     ],
@@ -177,6 +177,9 @@ def test_slices(tracking: Tracking, strong: Any) -> None:
     assert found.slices["site=north"]["accuracy_score"] == close(expected)
     assert found.slices["site=south"]["rows"] == (~north).sum()
     assert tracking.run().metrics["site=north/accuracy_score"] == close(expected)
+    values = autotrack.evaluate(strong, FRAME, CANCER, slices={"site": data["site"]})
+    assert values.slices["site=north"]["accuracy_score"] == close(expected)
+    assert list(values.slices) == list(found.slices)
     by_name = autotrack.evaluate(ask, data, CANCER, slices=masks)
     assert by_name.slices["nobody"] == {"rows": 0}
     assert by_name.slices["first"]["rows"] == 100

@@ -20,34 +20,34 @@ MOST_VALUES = 50
 def masks(slices: Mapping[str, Any] | Sequence[str], data: Any, rows: int) -> dict[str, NDArray[np.bool_]]:
     """Which rows are in each slice, by its name.
 
-    slices: names of columns of `data`, each value of which is a slice ``column=value``; or arrays of
-    bools by a name of your own. Raises `OptionError`.
+    slices: names of columns of `data`, or values for each row by a name of your own; each of them is
+    a slice ``column=value``, and bools are the one slice of that name. Raises `OptionError`.
     """
     if isinstance(slices, str):
         slices = [slices]
-    if isinstance(slices, Mapping):
-        return {str(name): _mask(str(name), mask, rows) for name, mask in slices.items()}
-    return {name: mask for column in slices for name, mask in _of_column(column, data).items()}
+    if not isinstance(slices, Mapping):
+        slices = {column: _column(column, data) for column in slices}
+    found: dict[str, NDArray[np.bool_]] = {}
+    for name, values in slices.items():
+        found |= _masks(str(name), np.asarray(values), rows)
+    return found
 
 
-def _mask(name: str, mask: Any, rows: int) -> NDArray[np.bool_]:
-    array = np.asarray(mask)
-    if array.shape != (rows,) or array.dtype != np.bool_:
-        raise OptionError(
-            f"slice {name!r}: give {rows} bools, one for each row, not {array.dtype} {array.shape}"
-        )
-    return array
-
-
-def _of_column(column: str, data: Any) -> dict[str, NDArray[np.bool_]]:
+def _column(column: str, data: Any) -> Any:
     columns = [str(known) for known in getattr(data, "columns", data if isinstance(data, Mapping) else ())]
     if column not in columns:
         raise OptionError(f"slice {column!r}: the data has no such column{did_you_mean(column, columns)}")
-    values = np.asarray(data[column])
+    return data[column]
+
+
+def _masks(name: str, values: NDArray[Any], rows: int) -> dict[str, NDArray[np.bool_]]:
+    if values.shape != (rows,):
+        raise OptionError(f"slice {name!r}: give {rows} values, one for each row, not {values.shape}")
+    if values.dtype == np.bool_:
+        return {name: values}
     found = list(dict.fromkeys(values.tolist()))
     if len(found) > MOST_VALUES:
         raise OptionError(
-            f"slice {column!r}: it has {len(found)} values, more than {MOST_VALUES}; "
-            "give arrays of bools by names of your own"
+            f"slice {name!r}: it has {len(found)} values, more than {MOST_VALUES}; give bools or groups"
         )
-    return {f"{column}={value}": values == value for value in sorted(found, key=str)}
+    return {f"{name}={value}": values == value for value in sorted(found, key=str)}
