@@ -259,7 +259,8 @@ def evaluate(
     The run has the metrics of the task, of each class and of each slice, the confusion matrix and curves as
     tables, the data's digest, and tags that name the model. slices: columns of the data, or values
     for each row by a name: the rows of each value are measured on their own, bools are one slice.
-    thresholds: as in ``{"accuracy_score": ">= 0.9", "country=DE/log_loss": "< 0.5"}``; a plain number has to be reached.
+    thresholds: as in ``{"accuracy_score": ">= 0.9", "country=DE/log_loss": "< 0.5"}``; a plain number has
+    to be reached.
     against: the model to be better than, on the same rows: the difference of each metric with the interval
     that holds it with 95 %. dataset: what the data is called.
 
