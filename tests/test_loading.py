@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -50,3 +51,33 @@ def test_the_same_version_is_only_told(folder: Path) -> None:
     (folder / "model.ubj").write_bytes(b"{}")
     with pytest.raises(ModelError, match=r"; it was made with numpy \d"):
         autotrack.load_model(folder)
+
+
+def test_a_model_of_another_python_is_told_and_loads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "model"
+    autotrack.save_model(xgboost.XGBRegressor(n_estimators=1).fit([[0.0], [1.0]], [0.0, 1.0]), path)
+    assert autotrack.load_model(path) is not None
+    assert not caplog.messages
+    file = path / "MLmodel"
+    file.write_text(re.sub(r"python_version: .*", "python_version: 3.9.1", file.read_text()))
+    assert autotrack.load_model(path) is not None
+    [line] = caplog.messages
+    assert line.startswith(f"autotrack: {path} was saved by Python 3.9.1, this is 3.")
+
+
+def test_the_lock_of_a_uv_project_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "project" / "scripts"
+    inner.mkdir(parents=True)
+    (tmp_path / "project" / "uv.lock").write_text("version = 1\n")
+    (tmp_path / "project" / "pyproject.toml").write_text("[project]\n")
+    monkeypatch.chdir(inner)
+    model = xgboost.XGBRegressor(n_estimators=1).fit([[0.0], [1.0]], [0.0, 1.0])
+    autotrack.save_model(model, tmp_path / "model")
+    assert (tmp_path / "model" / "uv.lock").read_text() == "version = 1\n"
+    assert (tmp_path / "model" / "pyproject.toml").exists()
+    (tmp_path / "project" / "scripts" / ".git").mkdir()
+    monkeypatch.chdir(inner / ".git")
+    autotrack.save_model(model, tmp_path / "other")
+    assert not (tmp_path / "other" / "uv.lock").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from .addresses import RUN_ADDRESS, registered
 from .errors import AutotrackError, ModelError
-from .flavor import Permissions
+from .flavor import PYTHON_FUNCTION, Permissions
 from .flavors import flavor_in
 from .keeping.jobs import is_helpers
 from .mlmodel import archive
@@ -40,6 +41,7 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
         raise ModelError(
             f"{folder.told} does not load ({type(error).__name__}: {error}); {_made_with(versions)}"
         ) from error
+    _warn_of_another_python(folder)
     _warn_of_other_versions(folder.told, versions)
     return Predictor(loaded, chosen, folder)
 
@@ -105,6 +107,13 @@ def kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
         if waited > HELPER_WORKS:
             raise ModelError(f"model {path!r} of run {run.id} is still being converted; try again later")
         time.sleep(0.1)
+
+
+def _warn_of_another_python(folder: ModelFolder) -> None:
+    then = str(folder.section(PYTHON_FUNCTION).get("python_version", ""))
+    now = platform.python_version()
+    if then and then.split(".")[:2] != now.split(".")[:2]:
+        log.warning("autotrack: %s was saved by Python %s, this is %s", folder.told, then, now)
 
 
 def _versions(folder: ModelFolder) -> Mapping[str, str]:

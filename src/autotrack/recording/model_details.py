@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..mlmodel.code_paths import collected
 from ..mlmodel.composing import Described
+from ..mlmodel.lock import locked
 
 if TYPE_CHECKING:
     from ..signatures import Signature
@@ -58,7 +59,11 @@ def described(details: ModelDetails, outputs: Any = None) -> Described:
         example=None if example is None else example.info,
         requirements=None if requirements is None else tuple(map(str, requirements)),
         metadata=dict(details.get("metadata") or {}),
-        extra={**({} if example is None else example.files()), **collected(details.get("code_paths", ()))},
+        extra={
+            **locked(),
+            **({} if example is None else example.files()),
+            **collected(details.get("code_paths", ())),
+        },
     )
 
 
