@@ -176,7 +176,6 @@ def test_what_has_no_source_is_refused(script: Script) -> None:
         (threading.Thread(), "attribute x is a threading.Thread"),
         (Path.cwd, "attribute x is a builtins.method"),
     ],
-    ids=str,
 )
 def test_an_attribute_without_a_safe_form_is_refused_by_name(
     script: Script, attribute: Any, told: str
