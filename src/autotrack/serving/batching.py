@@ -86,6 +86,7 @@ class Batcher:
     async def _until_none_waits(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
+                await self._until_no_more_come()
                 group = self._next()
                 if _is_quick(group):
                     answers = _timed(group)
@@ -98,9 +99,16 @@ class Batcher:
                         waiting.answer.set_exception(answer.error)
                     else:
                         waiting.answer.set_result((answer, len(group)))
-                await asyncio.sleep(0)  # those who were answered are told so before the next prediction
         finally:
             self._work = None
+
+    async def _until_no_more_come(self) -> None:
+        """Requests that are just being read shall be asked together, and answers be sent before."""
+        quiet = 0
+        while quiet < 2:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._waiting) == before else 0
 
     def _next(self) -> list[_Waiting]:
         """The one that waits longest, and all that may be asked with it."""
