@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS
 
-from .registered import trained
+from .registered import BYTES, trained
 from .scripts import Place
 from .test_cli import Cli, assert_harmless, cli, sections, strict_json
 
@@ -170,3 +171,12 @@ def test_every_command_has_an_example(cli: Cli) -> None:
 
     for name in models.commands:
         assert f"Example: autotrack models {name}" in cli("models", name, "--help").stdout
+
+
+def test_a_models_files_are_written_to_a_folder(churn: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "churn"
+    assert churn.lines("models", "download", "churn/1", str(target), width=300) == [
+        f"✓ models:/churn/1 is in {target}"
+    ]
+    assert (target / "model.bin").read_bytes() == BYTES["model/model.bin"]
+    assert "is there already" in churn.mistake("models", "download", "churn/1", str(target))

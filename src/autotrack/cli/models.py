@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -317,6 +318,26 @@ def promote(
     made = found.promote(target, name=name, alias=alias)
     where = f" in {target}" if target else ""
     _tell(made, as_json, f"{_shown(version)} is {made.uri}{where}")
+
+
+@models.command()
+@click.argument("model", metavar="VERSION|ADDRESS")
+@click.argument("folder", type=click.Path(path_type=Path))
+@store_option
+def download(model: str, folder: Path, store: str | None) -> None:
+    """Write a model's files to a folder that is not there yet, for whoever reads MLflow's format.
+
+    ADDRESS is of a model that is not registered, as runs:/5d1c01f8/model.
+
+    Example: autotrack models download churn@champion churn
+    """
+    from ..loading import model_folder
+    from ..saving import write
+
+    kept = opened(store)
+    found = model_folder(lambda: kept, model if model.startswith("runs:/") else _version(kept, model).uri)
+    write(folder, found.names, found.read)
+    _tell(None, False, f"{found.told} is in {folder}")
 
 
 # --- what they share --------------------------------------------------------------------------------
