@@ -6,6 +6,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autotrack import artifacts
 from autotrack import semconv as sc
 from autotrack.backend import Liveness, state_of
 from autotrack.backends.http import HttpBackend
 from autotrack.backends.sqlite import SqliteBackend
 from autotrack.errors import StoreError
+from autotrack.locations import homes, make_private
 from autotrack.states import State
 from autotrack.testing import BackendConformance
 from autotrack.testing.histories import RUNS, WRITERS, ours
 from autotrack.testing.registry_model import ACTIONS
 
-from .live import Many, many
+from .live import Many, Threaded, many
 
 START = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
 
@@ -101,3 +104,25 @@ def test_a_server_that_is_not_there() -> None:
         backend.runs()
     with pytest.raises(StoreError, match="refused"):
         backend.write([ours("run.start", RUNS[0], 1, WRITERS[0], (1,), START, 1)])
+
+
+def test_a_file_that_many_want_at_once_is_fetched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As workers do that load one model."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    data = bytes(range(256)) * 40_000
+    url = f"sqlite:///{tmp_path}/runs.db"
+    folder = homes(url)[0].artifacts
+    make_private(folder)
+    sha256 = artifacts.put(data, [folder]).sha256
+    with Threaded(url, token=None) as server:
+        backends = [HttpBackend(server.url) for _ in range(8)]
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda backend: backend.blob(sha256), backends))
+        for backend in backends:
+            backend.close()
+    assert len(set(found)) == 1
+    assert found[0] is not None
+    assert found[0].read_bytes() == data
+    assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == [sha256]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -149,25 +151,29 @@ class HttpBackend(Backend):
             raise StoreError(f"cannot keep a file of {self._url} in {folder}: {error.strerror}") from error
 
     def _fetched(self, sha256: str, folder: Path) -> Path | None:
-        """In parts, so that it fits into memory, and goes on where it broke off."""
+        """In parts, so that it fits into memory, and goes on where it broke off; by one process at a time."""
         make_private(folder)
         part = folder / artifacts.UPLOADS / sha256
         part.parent.mkdir(exist_ok=True, mode=0o700)
-        with part.open("ab") as file:
+        with part.open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if known := artifacts.find(sha256, [folder]):  # another process has fetched it meanwhile
+                part.unlink(missing_ok=True)
+                return known
+            file.seek(0, os.SEEK_END)
             status = 206
             while status == 206:
                 wanted = f"bytes={file.tell()}-{file.tell() + PART - 1}"
                 status, body = self._request("GET", f"/blobs/{sha256}", headers={"range": wanted})
                 if status in (200, 206):
                     file.write(body)
-        if status == 404:
-            return None
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != sha256:
-            part.unlink(missing_ok=True)
-            return None
-        return artifacts.adopt(part, sha256, folder).path
+            if status == 404:
+                return None
+            file.seek(0)
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                file.truncate(0)  # who waits for the lock has this very file open
+                return None
+            return artifacts.adopt(part, sha256, folder).path
 
     def facts(self) -> Mapping[str, int | str]:
         told = self._get("/facts")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from ..addresses import registered
 from ..flavor import PYTHON_FUNCTION, Permissions
 from ..loading import load, model_folder
 from ..mlmodel.folder import OURS
+from ..registry import is_address
 from ..store import Store, open_store
 from .batching import Version
 from .options import Options
@@ -23,8 +25,8 @@ class StoreAddresses:
         self._permissions = Permissions(options.trusted, pickle=options.allow_pickle, code=options.allow_code)
 
     def resolve(self, uri: str) -> str:
-        """A run's model and a folder are themselves."""
-        return uri
+        """The number of a registered version; a run's model and a folder are themselves."""
+        return registered(self._store, uri).uri if is_address(uri) else uri
 
     def load(self, identity: str) -> Version:
         """The model, and how many rows it may be asked about at once."""
