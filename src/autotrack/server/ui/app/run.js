@@ -122,7 +122,7 @@ function jump(event) {
 
 const byTelling = (/** @type {string} */ a, /** @type {string} */ b) => Number(!direction(a)) - Number(!direction(b)) || (a < b ? -1 : 1);
 
-const unsetLast = (/** @type {Record<string, Scalar>} */ params) =>
+export const unsetLast = (/** @type {Record<string, Scalar>} */ params) =>
   Object.entries(params).sort(([, a], [, b]) => Number(a === NOT_SET) - Number(b === NOT_SET));
 
 // --- sections -------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ function Metrics({ run, names }) {
 }
 
 /** Names and values; what is long gets lines of its own. @param {{pairs: [string, Scalar][], kind?: string}} props */
-function Pairs({ pairs, kind = "" }) {
+export function Pairs({ pairs, kind = "" }) {
   const shown = pairs.map(([name, value]) => ({ name, value, text: typeof value === "string" ? value : scalar(value, 12) }));
   const isLong = (/** @type {{text: string}} */ { text }) => text.length > LONG || text.includes("\n");
   return html`
@@ -222,7 +222,7 @@ function Children({ run }) {
 }
 
 /** @param {{titles: string[], label: string, rows: any[][]}} props */
-function Plain({ titles, label, rows }) {
+export function Plain({ titles, label, rows }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class="plain">
     <thead><tr>${titles.map((title) => html`<th key=${title} scope="col" class=${title === "size" ? "number" : ""}>${title}</th>`)}</tr></thead>
     <tbody>${rows.map((cells, i) => html`<tr key=${i}>${cells.map((cell, j) => html`<td key=${j} class=${titles[j] === "size" ? "number" : ""}>${cell}</td>`)}</tr>`)}</tbody>
