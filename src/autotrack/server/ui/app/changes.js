@@ -29,7 +29,7 @@ export function Changes({ model }) {
         <td>${moment(entry.time)}</td><td class="dim"><${Ago} ns=${entry.time} /></td>
         <td>${plain(entry.author) || html`<span class="dim">-</span>`}</td>
         <td>${entry.version !== null && html`<a href=${link({ model, version: String(entry.version) })} onClick=${follow}>${entry.version}</a>`}</td>
-        <td class="what">${plain(words(entry))}</td>
+        <td class="done">${plain(words(entry))}</td>
       </tr>`)}</tbody>
     </table></div>`}
     ${entries.length === most.value && most.value < MOST && html`<button class="quiet" onClick=${() => (most.value = MOST)}>show earlier ones</button>`}

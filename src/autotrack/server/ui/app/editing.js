@@ -12,6 +12,7 @@ import { plain } from "./text.js";
 /** @typedef {import("./api.js").Stage} Stage */
 
 const MOST_NAME = 250, MOST_TEXT = 65_536; // characters, as the server has it
+const LONG = 900, MANY_LINES = 9; // of a description: characters and lines from which on it is folded
 const AUTHOR = "autotrack.author";
 
 /** Who makes the changes, as he says: the audit log has it. It is kept in this browser. */
@@ -44,22 +45,22 @@ function useVerb() {
       busy.value = false;
     }
   };
-  return { busy: busy.value, error: error.value, act, forget: () => void (error.value = undefined) };
+  return { busy: busy.value, error: error.value, act };
 }
 
-/** A fact that can be changed: shown, or in its form. @param {{title: string, open: import("@preact/signals").Signal<boolean>, children: any, label?: string}} props */
-function Line({ title, open, label = title, children }) {
+/** A fact that can be changed: shown, or in its form. @param {{title: string, open: import("@preact/signals").Signal<boolean>, children: any, closing?: string}} props */
+function Line({ title, open, children, closing = "done" }) {
   const button = useRef(/** @type {HTMLButtonElement | null} */ (null));
   const wasOpen = useRef(false);
   useEffect(() => {
     if (wasOpen.current && !open.value) button.current?.focus(); // where the form was opened from
     wasOpen.current = open.value;
   }, [open.value]);
-  return html`<div class="line" onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (open.value = false)}>
+  return html`<div class="editable" onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (open.value = false)}>
     <span class="dim label">${title}</span>
+    <button ref=${button} class="quiet" aria-expanded=${open.value} aria-label=${`Edit ${title}`}
+      onClick=${() => (open.value = !open.value)}>${open.value ? closing : "edit"}</button>
     <div class="said">${children}</div>
-    <button ref=${button} class="quiet" aria-expanded=${open.value} aria-label=${open.value ? `Close ${label}` : `Edit ${label}`}
-      onClick=${() => (open.value = !open.value)}>${open.value ? "done" : "edit"}</button>
   </div>`;
 }
 
@@ -67,39 +68,36 @@ function Line({ title, open, label = title, children }) {
 
 /** @param {{path: string, text: string}} props `path`: of the model or the version */
 export function Description({ path, text }) {
-  const draft = useSignal(/** @type {{text: string, began: string} | null} */ (null));
+  const open = useSignal(false), isWhole = useSignal(false);
+  const isLong = text.length > LONG || text.split("\n").length > MANY_LINES;
+  return html`<${Line} title="about" open=${open} closing="cancel">
+    ${open.value ? html`<${DescriptionForm} path=${path} text=${text} close=${() => (open.value = false)} />` : html`
+      ${text ? html`<div class=${isLong && !isWhole.value ? "folded" : ""}><${Markdown} text=${text} /></div>` : html`<span class="dim">nothing said yet</span>`}
+      ${isLong && html`<button class="quiet" aria-expanded=${isWhole.value} onClick=${() => (isWhole.value = !isWhole.value)}>${isWhole.value ? "show less" : "show all"}</button>`}`}
+  <//>`;
+}
+
+/** @param {{path: string, text: string, close: () => void}} props */
+function DescriptionForm({ path, text, close }) {
+  const began = useRef(text);
+  const draft = useSignal(text);
   const verb = useVerb();
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
-  const isOpen = draft.value !== null;
-  useEffect(() => void (isOpen && field.current?.focus()), [isOpen]);
-  const begin = () => {
-    verb.forget();
-    draft.value = { text, began: text };
-  };
-  const close = () => void (draft.value = null);
+  useEffect(() => field.current?.focus(), []);
   const save = async () => {
-    const said = draft.value?.text;
-    if (await verb.act(() => send("PATCH", path, { description: said, author: author.value }))) close();
+    if (await verb.act(() => send("PATCH", path, { description: draft.value, author: author.value }))) close();
   };
-  if (!draft.value) {
-    return html`<div class="description">
-      ${text ? html`<${Markdown} text=${text} />` : html`<p class="dim">no description</p>`}
-      <button class="quiet" aria-label="Edit description" onClick=${begin}>edit</button>
-    </div>`;
-  }
   const press = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Escape") close();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
   };
-  return html`<form class="description editing" onSubmit=${(/** @type {Event} */ event) => (event.preventDefault(), save())}>
-    <textarea ref=${field} aria-label="Description, in Markdown" rows="12" maxlength=${MOST_TEXT} value=${draft.value.text} onKeyDown=${press}
-      onInput=${(/** @type {any} */ event) => (draft.value = { began: draft.peek()?.began ?? "", text: event.currentTarget.value })}></textarea>
-    <div class="preview" role="region" aria-label="Preview" tabindex="0"><${Markdown} text=${draft.value.text} /></div>
+  return html`<form class="description" onSubmit=${(/** @type {Event} */ event) => (event.preventDefault(), save())}>
+    <textarea ref=${field} aria-label="Description, in Markdown" rows="12" maxlength=${MOST_TEXT} value=${draft.value} onKeyDown=${press}
+      onInput=${(/** @type {any} */ event) => (draft.value = event.currentTarget.value)}></textarea>
+    <div class="preview" role="region" aria-label="Preview" tabindex="0"><${Markdown} text=${draft.value} /></div>
     <div class="buttons">
       <button disabled=${verb.busy}>save</button>
-      <button type="button" class="quiet" onClick=${close}>cancel</button>
-      <span class="dim">Markdown; ctrl-enter saves</span>
-      ${draft.value.began !== text && html`<span class="loud" role="status">It was changed meanwhile: saving replaces what is there now.</span>`}
+      <span class="dim">Markdown; ctrl-enter saves, escape leaves it as it was</span>
+      ${began.current !== text && html`<span class="loud" role="status">It was changed meanwhile: saving replaces what is there now.</span>`}
     </div>
     <${Problem} error=${verb.error} />
   </form>`;

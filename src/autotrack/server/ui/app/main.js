@@ -9,13 +9,13 @@ import { Runs } from "./runs.js";
 import { follow, go, ids, link, view } from "./view.js";
 
 const KEYS = [
-  ["j  k", "the next run, the one before"],
-  ["enter", "open the run"],
-  ["x", "mark the run"],
+  ["j  k", "the next row, the one before"],
+  ["enter", "open it: a run, a model, a version"],
+  ["x", "mark it"],
   ["c", "compare the marked ones"],
   ["o", "show or hide the run's children"],
-  ["/", "to the filter"],
-  ["u", "up, to the table"],
+  ["/", "to the filter, or the search for a name"],
+  ["u", "up, to the table it stands in"],
   ["?", "this help"],
 ];
 const FILTERS = [

@@ -55,6 +55,7 @@ function Model({ model, error }) {
     <section id="versions">
       <div class="over"><h2>Versions <span class="dim">${model.versions.toLocaleString("en")}</span></h2><${Marked} model=${model.name} /></div>
       <${Problem} error=${ofVersions} />
+      ${!found && !ofVersions && html`<p class="wait" role="status">…</p>`}
       ${found && (found.versions.length ? html`<${Versions} ...${found} />` : html`<${Nothing} name=${model.name} />`)}
       ${found && model.versions > found.versions.length && found.versions.length < MOST && html`<button class="quiet" onClick=${() => (most.value = MOST)}>
         show ${count(model.versions - found.versions.length, "earlier version")}</button>`}
@@ -125,7 +126,7 @@ function Versions({ versions, lineage }) {
       const { version } = one, key = String(version);
       return html`<tr key=${key} data-version=${key} class=${key === cursor ? "current" : ""} aria-current=${key === cursor ? "true" : undefined}>
         <td class="check"><input type="checkbox" checked=${marked.has(key)} aria-label=${`Mark version ${key}`} onClick=${() => mark(key)} /></td>
-        ${columns.map(({ title, kind = "", cell }, j) => (j ? html`<td key=${title} class=${kind}>${cell(one, i)}</td>` : html`<th key=${title} scope="row" class=${kind}>${cell(one, i)}</th>`))}
+        ${columns.map(({ title, kind = "", cell }, j) => (j ? html`<td key=${title} class=${kind.replace("metric ", "")}>${cell(one, i)}</td>` : html`<th key=${title} scope="row" class=${kind}>${cell(one, i)}</th>`))}
       </tr>`;
     })}</tbody>
   </table></div>`;
@@ -147,13 +148,13 @@ function columnsOf(versions, lineage) {
   /** @type {Column[]} */
   const columns = [
     { title: "version", kind: "number", cell: ({ name, version }) => html`<a href=${link({ model: name, version: String(version) })} onClick=${follow}>${version}</a>` },
-    { title: "aliases", isShown: versions.some(({ aliases }) => aliases.length), cell: ({ name, aliases }) => aliases.map((alias) => html`<${Chip} key=${alias} model=${name} alias=${alias} />`) },
+    { title: "aliases", kind: "aliases", isShown: versions.some(({ aliases }) => aliases.length), cell: ({ name, aliases }) => aliases.map((alias) => html`<${Chip} key=${alias} model=${name} alias=${alias} />`) },
     { title: "stage", isShown: versions.some(({ stage }) => stage !== "None"), cell: ({ stage }) => html`<${StageMark} stage=${stage} />` },
     ...metrics,
-    { title: "run", cell: (one) => html`<a href=${link({ run: one.run_id })} onClick=${follow} title=${plain(one.source)}>${plain(run(one)?.name ?? "") || shortId(one.run_id)}</a>` },
-    { title: "class", cell: (one) => html`<${Class} kind=${made(one)?.kind ?? ""} />` },
+    { title: "run", kind: "run", cell: (one) => html`<a href=${link({ run: one.run_id })} onClick=${follow} title=${plain(one.source)}>${plain(run(one)?.name ?? "") || shortId(one.run_id)}</a>` },
+    { title: "class", kind: "class", cell: (one) => html`<${Class} kind=${made(one)?.kind ?? ""} />` },
     { title: "flavor", cell: (one) => plain(made(one)?.flavor ?? "") },
-    { title: "signature", kind: "signature", isShown: versions.some((one) => signatureOf(made(one))), cell: (one) => html`<span title=${plain(signatureOf(made(one)))}>${plain(signatureOf(made(one)))}</span>` },
+    { title: "signature", kind: "signature", isShown: versions.some((one) => signatureOf(made(one)?.facts)), cell: (one) => html`<span title=${plain(signatureOf(made(one)?.facts))}>${plain(signatureOf(made(one)?.facts))}</span>` },
     { title: "size", kind: "number", cell: (one) => size(sizeOf(one)) },
     { title: "created", kind: "number", cell: ({ created }) => html`<${Ago} ns=${created} />` },
     { title: "author", isShown: versions.some(({ author }) => author), cell: ({ author }) => plain(author) },

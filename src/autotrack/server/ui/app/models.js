@@ -11,20 +11,20 @@ import { count, plain } from "./text.js";
 import { change, follow, go, link, view } from "./view.js";
 
 /** @typedef {import("./api.js").RegisteredModel} RegisteredModel */
-/** @typedef {{title: string, width?: string, isNumber?: boolean, key?: string, downFirst?: boolean}} Column */
+/** @typedef {{title: string, width?: string, isNumber?: boolean, kind?: string, key?: string, downFirst?: boolean}} Column */
 
 const ROW = 24; // px, as in page.css
 const PAGE = 200, MOST = 1000;
 const SEARCH_PAUSE_MS = 200;
 /** @type {Column[]} */
 const COLUMNS = [
-  { title: "model", width: "26%", key: "name" },
+  { title: "model", width: "22%", key: "name" },
   { title: "latest", width: "56px", isNumber: true },
-  { title: "versions", width: "68px", isNumber: true },
-  { title: "aliases", width: "26%" },
-  { title: "stages", width: "150px" },
-  { title: "description" },
-  { title: "author", width: "88px" },
+  { title: "versions", width: "76px", isNumber: true },
+  { title: "aliases", width: "21%" },
+  { title: "stages", width: "180px" },
+  { title: "description", kind: "what" },
+  { title: "author", width: "80px", kind: "by" },
   { title: "updated", width: "96px", isNumber: true, key: "updated", downFirst: true },
 ];
 
@@ -112,7 +112,7 @@ function Table({ models, isStale, more }) {
   }, [end, models.length]);
   return html`<div class="frame"><div class="rows" ref=${ref} tabindex="0" role="region" aria-label="Registered models" aria-busy=${isStale}>
     <table class="runs models" aria-rowcount=${models.length + 1}>
-      <colgroup>${COLUMNS.map(({ title, width }) => html`<col key=${title} style=${width && { width }} />`)}</colgroup>
+      <colgroup>${COLUMNS.map(({ title, width, kind }) => html`<col key=${title} class=${kind} style=${width && { width }} />`)}</colgroup>
       <thead><tr>${COLUMNS.map((column) => html`<${Title} key=${column.title} column=${column} />`)}</tr></thead>
       <tbody>
         ${first > 0 && html`<tr aria-hidden="true" style=${{ height: `${first * ROW}px` }}></tr>`}
@@ -124,8 +124,8 @@ function Table({ models, isStale, more }) {
 }
 
 /** @param {{column: Column}} props */
-function Title({ column: { title, key, isNumber, downFirst } }) {
-  const classes = isNumber ? "number" : "";
+function Title({ column: { title, key, isNumber, kind, downFirst } }) {
+  const classes = isNumber ? "number" : kind;
   if (!key) return html`<th scope="col" class=${classes}>${title}</th>`;
   const order = view.value.order ?? "updated desc";
   const is = order === key ? "ascending" : order === `${key} desc` ? "descending" : "none";
@@ -145,8 +145,8 @@ function Row({ model, index, isCurrent }) {
     <td class="number">${model.versions.toLocaleString("en")}</td>
     <td>${Object.entries(model.aliases).map(([alias, version]) => html`<${Chip} key=${alias} model=${model.name} alias=${alias} version=${version} />`)}</td>
     <td>${stages.map(([stage, version]) => html`<${StageMark} key=${stage} stage=${stage} version=${version} />`)}</td>
-    <td title=${said}>${said}</td>
-    <td title=${plain(model.author)}>${plain(model.author)}</td>
+    <td class="what" title=${said}>${said}</td>
+    <td class="by" title=${plain(model.author)}>${plain(model.author)}</td>
     <td class="number"><${Ago} ns=${model.updated} /></td>
   </tr>`;
 }

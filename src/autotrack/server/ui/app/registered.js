@@ -29,9 +29,9 @@ export function Class({ kind }) {
   return html`<span title=${plain(kind)}>${plain(kind.split(".").at(-1) ?? "")}</span>`;
 }
 
-/** A model's signature in one line, as its run tells it. @param {import("./api.js").Model | null | undefined} model */
-export function signatureOf(model) {
-  const told = model?.facts.signature;
+/** A model's signature in one line, as its run tells it. @param {Record<string, any> | undefined} facts */
+export function signatureOf(facts) {
+  const told = facts?.signature;
   return told === undefined || told === null ? "" : typeof told === "string" ? told : JSON.stringify(told);
 }
 

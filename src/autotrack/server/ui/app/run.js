@@ -4,9 +4,10 @@ import { fileLink, get, partOf } from "./api.js";
 import { Chart } from "./chart.js";
 import { looks } from "./colour.js";
 import { html } from "./html.js";
-import { useLoaded } from "./live.js";
+import { ANY_MODEL, useLoaded } from "./live.js";
 import { Logs } from "./logs.js";
 import { Ago, Problem, StateMark } from "./parts.js";
+import { signatureOf } from "./registered.js";
 import { NOT_SET, direction, isOfMachine, ranked } from "./telling.js";
 import { aligned, count, digest, duration, float, moment, number, plain, printed, scalar, shape, shortId, size } from "./text.js";
 import { change, follow, link, view } from "./view.js";
@@ -69,6 +70,7 @@ function Parts({ run }) {
   const part = (/** @type {string} */ name, pace = ms) =>
     useLoaded(`${run.id} ${name}`, (signal) => partOf(run.id, name, signal), { id: run.id, ms: pace });
   const fits = part("fits"), datasets = part("datasets"), models = part("models");
+  const versions = useLoaded(`versions of ${run.id}`, async (signal) => (await get("versions", { run_id: run.id }, signal)).versions, { id: ANY_MODEL });
   const artifacts = part("artifacts"), attributes = part("attributes"), logs = part("logs", PACE.logs);
   const ranks = part("ranks");
   const facts = Object.entries(attributes.value ?? {});
@@ -83,7 +85,7 @@ function Parts({ run }) {
     section("Params", Object.keys(run.params).length, () => html`<${Pairs} pairs=${unsetLast(run.params)} kind="param" />`),
     section("Tags", Object.keys(run.tags).length, () => html`<${Pairs} pairs=${Object.entries(run.tags)} />`),
     section("Datasets", datasets.value?.length ?? 0, () => html`<${Datasets} datasets=${datasets.value} />`, datasets),
-    section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} />`, models),
+    section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} versions=${versions.value ?? []} />`, models),
   ].filter(isShown);
   const others = [
     section("Children", run.children.length, () => html`<${Children} run=${run} />`),
@@ -238,16 +240,24 @@ function Datasets({ datasets }) {
   return html`<${Plain} label="Datasets" titles=${["dataset", "role", "shape", "kind", "size", "digest"]} rows=${rows} />`;
 }
 
-/** @param {{models: import("./api.js").Model[]}} props */
-function Models({ models }) {
+/** @param {{models: import("./api.js").Model[], versions: import("./api.js").ModelVersion[]}} props `versions`: registered ones of them */
+function Models({ models, versions }) {
+  /** @type {any[][]} */
   const rows = models.map(({ path, flavor, kind, facts }) => [
     plain(path), plain(flavor), plain(kind.split(".").at(-1) ?? ""),
     typeof facts.size === "number" ? size(facts.size) : "",
     facts.reason ? `not kept: ${plain(String(facts.reason))}` : plain(String(facts.state ?? "")),
-    plain(String(facts.signature ?? "")),
+    plain(signatureOf(facts)),
   ]);
-  return html`<${Plain} label="Models" titles=${["model", "flavor", "kind", "size", "state", "signature"]} rows=${rows} />`;
+  const titles = ["model", "flavor", "kind", "size", "state", "signature"];
+  if (!versions.length) return html`<${Plain} label="Models" titles=${titles} rows=${rows} />`;
+  models.forEach(({ path }, i) => rows[i].splice(1, 0, versions.filter((one) => one.path === path).map(registered)));
+  return html`<${Plain} label="Models" titles=${titles.toSpliced(1, 0, "registered as")} rows=${rows} />`;
 }
+
+/** @param {import("./api.js").ModelVersion} version */
+const registered = ({ name, version }) => html`<a key=${`${name}/${version}`} class="registered"
+  href=${link({ model: name, version: String(version) })} onClick=${follow}>${plain(name)} ${version}</a>`;
 
 /** @param {{ranks: import("./api.js").Rank[]}} props */
 function Ranks({ ranks }) {

@@ -62,7 +62,10 @@ function Version({ model, version, error }) {
     <${Problem} error=${ofRun} />
     <div class="halves">
       <div>
-        <section><h2>Model</h2><${Pairs} pairs=${factsOf(version, made)} /></section>
+        <section class="single"><h2>Model</h2>
+          <${Pairs} pairs=${factsOf(version, made).filter(([title]) => title !== "signature")} />
+          ${signatureOf(made?.facts) && html`<pre class="signature" tabindex="0" aria-label="Signature">${plain(signatureOf(made?.facts))}</pre>`}
+        </section>
         ${source && html`<${Metrics} metrics=${source.run.metrics} />`}
         <section><h2>Files <span class="dim">${version.files.length}</span></h2><${Files} version=${version} /></section>
       </div>
@@ -74,7 +77,7 @@ function Version({ model, version, error }) {
 /** @param {ModelVersion} version @param {Model | undefined} made @returns {[string, string][]} */
 export function factsOf(version, made) {
   const versions = Object.entries(made?.facts.versions ?? {}).map(([name, told]) => [name, String(told)]);
-  const facts = [["class", made?.kind ?? ""], ["flavor", made?.flavor ?? ""], ["signature", signatureOf(made)], ["path", version.path], ...versions];
+  const facts = [["class", made?.kind ?? ""], ["flavor", made?.flavor ?? ""], ["signature", signatureOf(made?.facts)], ["path", version.path], ...versions];
   return /** @type {[string, string][]} */ (facts).filter(([, value]) => value);
 }
 
