@@ -7,7 +7,7 @@ import { printed } from "./text.js";
 
 const DEEPEST = 8; // quotes in quotes, emphasis in emphasis
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
-const HEADING = /^ {0,3}(#{1,6}) +(\S.*)$/;
+const HEADING = /^ {0,3}#{1,6} +(\S.*)$/;
 const RULE = /^ {0,3}([-*_])\s*(\1\s*){2,}$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])\s+(.*)$/;
@@ -35,7 +35,7 @@ export function Markdown({ text }) {
 /** The first line that says something, as text. @param {string} text */
 export function firstLine(text) {
   const line = text.slice(0, 2000).split("\n").find((one) => one.trim() && !FENCE.test(one) && !RULE.test(one)) ?? "";
-  const said = line.replace(HEADING, "$2").replace(ITEM, "$3").replace(QUOTE, "");
+  const said = line.replace(HEADING, "$1").replace(ITEM, "$3").replace(QUOTE, "");
   return said.replace(INLINE, (whole, ...rest) => {
     const found = rest.at(-1);
     return found.code ?? found.label ?? found.strong ?? found.strong2 ?? found.em ?? found.em2 ?? found.gone ?? found.escaped?.slice(1) ?? whole;
@@ -55,7 +55,8 @@ function blocks(lines, depth) {
       found.push(html`<pre tabindex="0">${printed(lines.slice(at + 1, end).join("\n"))}</pre>`);
       at = end + 1;
     } else if (heading) {
-      found.push(html`<p class="heading" role="heading" aria-level=${Math.min(heading[1].length + 2, 6)}>${inline(heading[2].replace(/ #+$/, ""), depth)}</p>`);
+      // all of one level, below the page's own: levels that somebody left out would mislead who goes by headings
+      found.push(html`<p class="heading" role="heading" aria-level="2">${inline(heading[1].replace(/ #+$/, ""), depth)}</p>`);
       at++;
     } else if (RULE.test(line)) {
       found.push(html`<hr />`);
