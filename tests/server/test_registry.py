@@ -131,3 +131,15 @@ def test_sixteen_processes_at_a_server_get_consecutive_versions(
             assert_consecutive(backend.registry, found, times)
     finally:
         server.end()
+
+
+def test_the_lineage_of_versions_is_their_runs_and_models(churn: Threaded) -> None:
+    lineage = churn.ask("GET", "/api/v1/models/churn/lineage").json()["lineage"]
+    assert [one["version"] for one in lineage] == [2, 1]
+    assert [one["model"]["path"] for one in lineage] == ["other", "model"]
+    assert {one["run"]["name"] for one in lineage} == {"a run"}
+    run = churn.ask("GET", f"/api/v1/runs/{RUNS[0]}").json()
+    assert lineage[0]["run"] == run | {"silence": lineage[0]["run"]["silence"]}, "time goes on"
+    [first] = churn.ask("GET", "/api/v1/models/churn/lineage?before=2").json()["lineage"]
+    assert first["version"] == 1
+    assert churn.ask("GET", "/api/v1/models/chrun/lineage").status == 404

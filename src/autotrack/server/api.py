@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ..backend import RunRow, state_of
 from ..backends import wire
-from ..query import And, Compare, Entity, Key, Or, Search, all_of
+from ..query import And, Compare, Entity, Key, OneOf, Or, Search, all_of
 from ..records import Points
 from ..reduction import reduced
 from ..semconv import Scalar
@@ -121,6 +121,11 @@ class Api:
         """One run, by its id or what it begins or ends with."""
         return self._told([self._store.row(run_id)])[0]
 
+    def runs_of(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The runs of some whole ids, those that there are."""
+        search = Search(OneOf(Key(Entity.RUN, "id"), tuple(ids)))
+        return self._told(self._rows(search, len(ids), 0)) if ids else []
+
     def _found(self, search: Search, limit: int, after: str) -> dict[str, Any]:
         page = _Page.read(search, after)
         rows = self._rows(page.search, limit + 1, page.offset)
@@ -223,7 +228,10 @@ class Api:
         return {"ids": sorted(self._backend.blobs()) if self._backend.exists() else []}
 
     async def events(self, request: Request, *, since: int | None = None) -> Response:
-        """Server-sent events: `commit` with a cursor and the ids of runs that changed (null: any may)."""
+        """Server-sent events: `commit` with a cursor, the ids of runs and the names of models that changed.
+
+        Each is null where any may have.
+        """
         if since is None:
             since = whole_number(request.headers.get("last-event-id", ""))
         stream: AsyncIterator[bytes] = self._events.stream(since)

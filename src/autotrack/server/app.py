@@ -44,7 +44,7 @@ class Server:
             *api.operations(),
             *Edits(self.store, self.intake, api.run).operations(BASE),
             *Files(self.store).operations(BASE),
-            *Models(self.store, self.intake).operations(BASE),
+            *Models(self.store, self.intake, api.runs_of).operations(BASE),
         ]
         self.app = Starlette(
             routes=self._routes(),

@@ -13,7 +13,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from ..errors import StoreError
 from ..records import SpanRecord
 from ..store import Store
 from .answers import Refused
+from .news import RegistryNews
 
 log = logging.getLogger("autotrack")
 
@@ -67,10 +68,11 @@ class _Verb:
 
 
 class Intake:
-    """Takes spans in; `changed` is called in its thread with the runs of each commit."""
+    """Takes spans in; `changed` is called in its thread with the runs, and the models, that changed."""
 
-    def __init__(self, store: Store, changed: Callable[[set[str]], None]) -> None:
+    def __init__(self, store: Store, changed: Callable[[Set[str], Set[str]], None]) -> None:
         self._store = store
+        self._news = RegistryNews(store.backend.registry)
         self._changed = changed
         self._queue: queue.SimpleQueue[_Waiting | _Verb | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
@@ -170,6 +172,7 @@ class Intake:
                     return group
                 if isinstance(waiting, _Verb):
                     waiting.do()
+                    self._tell_of_models()
                     return group
                 group.append(waiting)
                 size += waiting.size
@@ -206,7 +209,11 @@ class Intake:
     def _wrote(self, runs: set[str]) -> None:
         if runs:
             self.problem, self._dirty = "", True
-            self._changed(runs)
+            self._changed(runs, frozenset())
+
+    def _tell_of_models(self) -> None:
+        if models := self._news.take():
+            self._changed(frozenset(), models)
 
     def _drain(self) -> None:
         """Between two batches of a long backlog, those who wait are served."""
@@ -219,7 +226,8 @@ class Intake:
             self._live = frozenset(live)
         finally:
             if changed := self._store.take_changed():
-                self._changed(changed)
+                self._changed(changed, frozenset())
+        self._tell_of_models()
         if self.problem:  # there may have been nothing to drain: is it over?
             self._store.backend.write([])
             self.problem = ""

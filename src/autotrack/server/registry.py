@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import NoneType
 from typing import Annotated, Any
@@ -31,8 +31,13 @@ _MAYBE_TEXT, _MAYBE_NUMBER = (str, NoneType), (int, NoneType)
 class Models:
     """Reads and verbs of a store's registry."""
 
-    def __init__(self, store: Store, intake: Intake) -> None:
+    def __init__(
+        self, store: Store, intake: Intake, told: Callable[[Sequence[str]], list[dict[str, Any]]]
+    ) -> None:
+        """told: how the API tells of the runs of some ids."""
+        self._backend = store.backend
         self._registry = store.backend.registry
+        self._told = told
         self._intake = intake
 
     def operations(self, base: str) -> list[Operation]:
@@ -50,6 +55,7 @@ class Models:
             Operation("DELETE", one, self.delete_model, failures=(404, 409)),
             Operation("POST", f"{one}/rename", self.rename_model, model, schemas.NEW_NAME, refused),
             Operation("GET", versions, self.model_versions, schemas.MODEL_VERSIONS, None, (404,)),
+            Operation("GET", f"{one}/lineage", self.lineage, schemas.LINEAGE, None, (404,)),
             Operation("POST", versions, self.register_version, told, schemas.NEW_VERSION, refused),
             Operation("GET", version, self.model_version, told, None, (404,)),
             Operation("PATCH", version, self.update_version, told, schemas.MODEL_CHANGES, refused),
@@ -113,6 +119,23 @@ class Models:
         found = self._registry.versions(name, limit=limit, before=before)
         return {"versions": list(map(wire.record_to_json, found))}
 
+    def lineage(self, name: str, *, limit: _Page = 100, before: _Place | None = None) -> dict[str, Any]:
+        """What versions are made of, the latest first: the run, and its model; null where that is gone."""
+        found = self._registry.versions(name, limit=limit, before=before)
+        ids = sorted({version.run_id for version in found})
+        runs = {run["id"]: run for run in self._told(ids)}
+        models = {(id, model.path): model for id in runs for model in self._backend.models(id)}
+        return {
+            "lineage": [
+                {
+                    "version": version.version,
+                    "run": runs.get(version.run_id),
+                    "model": _or_null(models.get((version.run_id, version.path))),
+                }
+                for version in found
+            ]
+        }
+
     async def register_version(self, request: Request, name: str) -> dict[str, Any]:
         """Make the model at a path of a run the next version; the name is made if need be."""
         of = {"run_id": _TEXT, "path": _TEXT}
@@ -174,6 +197,10 @@ class Models:
         """The record that a verb returns; nothing where it deletes one."""
         record = await self._intake.do(partial(verb, *arguments, **told))
         return {} if record is None else wire.record_to_json(record)
+
+
+def _or_null(record: Any) -> dict[str, Any] | None:
+    return None if record is None else wire.record_to_json(record)
 
 
 async def _body(

@@ -114,6 +114,9 @@ MODEL_VERSION = _object(
     updated=_TIME,
 )
 MODEL_VERSIONS = _object(versions=_array(MODEL_VERSION))
+LINEAGE = _object(
+    lineage=_array(_object(version=_INTEGER, run=_or_null(RUN), model=_or_null({"type": "object"})))
+)
 AUDIT = _object(
     entries=_array(
         _object(

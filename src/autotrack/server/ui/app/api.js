@@ -30,6 +30,36 @@
  * @typedef {{time: number, stream: string, number: number, text: string, level: string | null, logger: string | null}} LogLine
  * @typedef {{id: string, parent: string | null, name: string, started: number, duration: number, params: Record<string, Scalar>, error: string | null}} Fit
  * @typedef {{rank: number, count: number, host: string, writer: string, state: State, last_seen: number, received: number | null, error: string | null}} Rank
+ * @typedef {"None" | "Staging" | "Production" | "Archived"} Stage
+ * @typedef {object} RegisteredModel
+ * @property {string} name
+ * @property {string} description Markdown
+ * @property {Record<string, string>} tags
+ * @property {Record<string, number>} aliases the version that each points at
+ * @property {Record<string, number>} stages the latest version in each
+ * @property {number | null} latest
+ * @property {number} versions how many
+ * @property {string} author
+ * @property {number} created
+ * @property {number} updated
+ *
+ * @typedef {object} ModelVersion
+ * @property {string} name
+ * @property {number} version
+ * @property {string} run_id
+ * @property {string} path
+ * @property {string} source
+ * @property {string} description Markdown
+ * @property {Record<string, string>} tags
+ * @property {string[]} aliases
+ * @property {Stage} stage
+ * @property {Artifact[]} files
+ * @property {string} author
+ * @property {number} created
+ * @property {number} updated
+ *
+ * @typedef {{version: number, run: Run | null, model: Model | null}} Lineage what a version is made of
+ * @typedef {{number: number, time: number, author: string, verb: string, model: string, version: number | null, detail: Record<string, any>}} AuditEntry
  * @typedef {{step: Float64Array, time: Float64Array, value: Float64Array}} Points times in ns
  */
 
@@ -50,9 +80,22 @@ export class ApiError extends Error {
  * @param {string} path @param {Record<string, string | number | undefined>} [query] @param {AbortSignal} [signal]
  */
 export async function get(path, query = {}, signal) {
-  const answer = await asked(path, query, "application/json", signal);
+  const answer = await asked(path, query, { accept: "application/json", signal });
   return answer.json();
 }
+
+/**
+ * Change something: the answer is what it is then. Raises `ApiError`.
+ * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method @param {string} path @param {object} [told] @param {Record<string, string | number | undefined>} [query]
+ */
+export async function send(method, path, told, query = {}) {
+  const body = told && JSON.stringify(told);
+  const answer = await asked(path, query, { accept: "application/json", method, body });
+  return answer.json();
+}
+
+/** The path of a registered model, or of what is below it. @param {string} name @param {(string | number)[]} below */
+export const modelPath = (name, ...below) => ["models", name, ...below].map(encodeURIComponent).join("/");
 
 /** A part of a run: `artifacts`, `logs`, … @param {string} run @param {string} part @param {AbortSignal} [signal] */
 export async function partOf(run, part, signal) {
@@ -66,7 +109,7 @@ export async function partOf(run, part, signal) {
  */
 export async function points(run, name, most, signal) {
   const path = `runs/${encodeURIComponent(run)}/points`;
-  const answer = await asked(path, { name, max_points: most }, "application/octet-stream", signal);
+  const answer = await asked(path, { name, max_points: most }, { accept: "application/octet-stream", signal });
   const bytes = await answer.arrayBuffer();
   const n = bytes.byteLength / 24;
   return {
@@ -84,13 +127,13 @@ export function fileLink(run, path) {
 /** The stream of commits. */
 export const events = () => new EventSource(`${ROOT}events`);
 
-/** @param {string} path @param {Record<string, any>} query @param {string} accept @param {AbortSignal} [signal] */
-async function asked(path, query, accept, signal) {
+/** @param {string} path @param {Record<string, any>} query @param {{accept: string, method?: string, body?: string, signal?: AbortSignal}} how */
+async function asked(path, query, { accept, method = "GET", body, signal }) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
   let answer;
   try {
-    answer = await fetch(ROOT + path + (text && `?${text}`), { headers: { accept }, signal });
+    answer = await fetch(ROOT + path + (text && `?${text}`), { method, body, headers: { accept, ...(body && { "content-type": "application/json" }) }, signal });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError("The server does not answer.", 0);

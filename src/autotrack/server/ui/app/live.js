@@ -10,7 +10,16 @@ export const connection = signal(/** @type {"connecting" | "live" | "cut off"} *
 export const clock = signal(Date.now());
 setInterval(() => (clock.value = Date.now()), 1000);
 
-/** @typedef {(ids: Set<string> | null) => void} Watcher told of the runs that changed; null: any may have */
+/**
+ * @typedef {(ids: Set<string> | null) => void} Watcher told of what changed; null: anything may have. A run is
+ * told of by its id, a registered model by its address, beside `ANY_MODEL`.
+ */
+
+/** What changes with any registered model. */
+export const ANY_MODEL = "models:/";
+/** What changes with one. @param {string} name */
+export const modelId = (name) => ANY_MODEL + name;
+
 /** @type {Set<Watcher>} */
 const watchers = new Set();
 const RETRY_MS = 3000;
@@ -44,8 +53,8 @@ function open() {
     hasMissed = false;
   });
   opened.addEventListener("commit", (event) => {
-    const { runs } = JSON.parse(event.data);
-    tell(runs && new Set(runs));
+    const { runs, models } = JSON.parse(event.data);
+    tell(runs && models && new Set([...runs, ...models.map(modelId), ...(models.length ? [ANY_MODEL] : [])]));
   });
   opened.addEventListener("error", () => {
     connection.value = "cut off";
@@ -80,7 +89,7 @@ export function paced(work, ms) {
 }
 
 /**
- * What `load` fetches; again when `key` changes, and when the run `id` does, at most once in `ms`.
+ * What `load` fetches; again when `key` changes, and when the run or model `id` does, at most once in `ms`.
  * The value of before is kept until the next one is there.
  * @template T
  * @param {string} key @param {(signal: AbortSignal) => Promise<T>} load

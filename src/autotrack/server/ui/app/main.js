@@ -9,13 +9,13 @@ import { Runs } from "./runs.js";
 import { follow, go, ids, link, view } from "./view.js";
 
 const KEYS = [
-  ["j  k", "the next run, the one before"],
-  ["enter", "open the run"],
-  ["x", "mark the run"],
+  ["j  k", "the next row, the one before"],
+  ["enter", "open it: a run, a model, a version"],
+  ["x", "mark it"],
   ["c", "compare the marked ones"],
   ["o", "show or hide the run's children"],
-  ["/", "to the filter"],
-  ["u", "up, to the table"],
+  ["/", "to the filter, or the search for a name"],
+  ["u", "up, to the table it stands in"],
   ["?", "this help"],
 ];
 const FILTERS = [
@@ -29,38 +29,60 @@ const THEMES = ["system", "light", "dark"];
 const help = signal(false);
 const theme = signal(document.documentElement.dataset.theme ?? "system");
 
+/** What is shown, of what the view asks for: a module's own page, or null for the table of runs. @returns {any} */
+function shown() {
+  const { run, compare, models, model, version } = view.value;
+  if (run) return html`<${Later} key=${`run ${run}`} name="run" id=${run} />`;
+  if (model && compare) return html`<${Later} key="versions" name="versions" model=${model} wanted=${ids(compare)} />`;
+  if (model && version) return html`<${Later} key=${`version ${model}/${version}`} name="version" model=${model} which=${version} />`;
+  if (model) return html`<${Later} key=${`model ${model}`} name="model" model=${model} />`;
+  if (compare) return html`<${Later} key="compare" name="compare" wanted=${ids(compare)} />`;
+  return models ? html`<${Later} key="models" name="models" />` : null;
+}
+
 function Page() {
-  const { run, compare } = view.value;
+  const { run, compare, models, model } = view.value;
+  const page = shown(), isTable = !page || (models && !model);
   useKeys((key, event) => {
     if (key === "?") help.value = true;
-    else if (key === "u" && (run || compare)) goUp();
+    else if (key === "u" && page) goUp();
     else return;
     event.preventDefault();
   });
-  if (!run && !compare) document.title = "autotrack";
+  if (!page) document.title = "autotrack";
+  const isOfModels = Boolean(models || model);
   return html`
     <header class="bar">
       <a class="brand" href="./" onClick=${follow}>autotrack</a>
-      ${(run || compare) && html`<a href=${link({})} onClick=${follow}>runs</a>`}
+      <nav class="places" aria-label="Places">
+        <a href=${link({})} onClick=${follow} aria-current=${isOfModels ? undefined : page ? "true" : "page"}>runs</a>
+        <a href=${link({ models: "all" })} onClick=${follow} aria-current=${isOfModels ? (isTable ? "page" : "true") : undefined}>models</a>
+      </nav>
       <span class="space"></span>
       <${Connection} />
       <button class="quiet" onClick=${nextTheme} title="light, dark, or as the system has it">${theme.value}</button>
       <button class="quiet" onClick=${() => (help.value = true)} aria-label="Help">?</button>
     </header>
-    <main class=${run || compare ? "page" : "table"}>${run ? html`<${Later} key=${run} name="run" id=${run} />`
-      : compare ? html`<${Later} key="compare" name="compare" wanted=${ids(compare)} />` : html`<${Runs} />`}</main>
+    <main class=${isTable ? "table" : "page"}>${page ?? html`<${Runs} />`}</main>
     ${help.value && html`<${Help} />`}`;
 }
 
-const later = { run: signal(/** @type {any} */ (null)), compare: signal(/** @type {any} */ (null)) };
+/** @type {Record<string, () => Promise<any>>} */
+const LATER = {
+  run: async () => (await import("./run.js")).RunPage,
+  compare: async () => (await import("./compare.js")).Compare,
+  models: async () => (await import("./models.js")).Models,
+  model: async () => (await import("./model.js")).ModelPage,
+  version: async () => (await import("./version.js")).VersionPage,
+  versions: async () => (await import("./versions.js")).CompareVersions,
+};
+/** @type {Record<string, {value: any}>} */
+const later = Object.fromEntries(Object.keys(LATER).map((name) => [name, signal(null)]));
 
 /** A view that is fetched when it is asked for. @param {any} props */
 function Later({ name, ...props }) {
-  const found = later[/** @type {"run" | "compare"} */ (name)];
-  useEffect(() => {
-    if (name === "run") import("./run.js").then(({ RunPage }) => (found.value = RunPage));
-    else import("./compare.js").then(({ Compare }) => (found.value = Compare));
-  }, [name]);
+  const found = later[name];
+  useEffect(() => void LATER[name]().then((page) => (found.value = page)), [name]);
   return found.value ? html`<${found.value} ...${props} />` : html`<p class="wait">…</p>`;
 }
 
@@ -80,13 +102,16 @@ function Help() {
   </dialog>`;
 }
 
+/** Back to the table of runs as it was left; from below a model to the model, from that to all of them. */
 function goUp() {
-  if (history.length > 1 && cameFromTable) history.back();
+  const { model, version, compare } = view.value;
+  if (model) go(version || compare ? { model } : { models: "all" });
+  else if (history.length > 1 && cameFromTable) history.back();
   else go({});
 }
 let cameFromTable = false;
-addEventListener("click", () => (cameFromTable ||= !view.value.run && !view.value.compare), true);
-addEventListener("keydown", () => (cameFromTable ||= !view.value.run && !view.value.compare), true);
+addEventListener("click", () => (cameFromTable ||= !shown()), true);
+addEventListener("keydown", () => (cameFromTable ||= !shown()), true);
 
 function nextTheme() {
   theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length];

@@ -90,6 +90,15 @@ export function useWindow(count, height) {
 const AROUND = 12;
 const FIRST_ROOM = 900; // px, until the height is known
 
+/** Scroll so that a row can be seen. @param {HTMLElement | null} frame @param {number} index @param {number} height px of a row */
+export function reveal(frame, index, height) {
+  if (!frame) return;
+  const head = frame.querySelector("thead")?.clientHeight ?? 0;
+  const top = index * height, room = frame.clientHeight - head;
+  if (top < frame.scrollTop) frame.scrollTop = top;
+  else if (top + height > frame.scrollTop + room) frame.scrollTop = top + height - room;
+}
+
 /** Call `act` with each key that is pressed outside of fields. @param {(key: string, event: KeyboardEvent) => void} act */
 export function useKeys(act) {
   const latest = useRef(act);

@@ -4,9 +4,10 @@ import { fileLink, get, partOf } from "./api.js";
 import { Chart } from "./chart.js";
 import { looks } from "./colour.js";
 import { html } from "./html.js";
-import { useLoaded } from "./live.js";
+import { ANY_MODEL, useLoaded } from "./live.js";
 import { Logs } from "./logs.js";
 import { Ago, Problem, StateMark } from "./parts.js";
+import { signatureOf } from "./registered.js";
 import { NOT_SET, direction, isOfMachine, ranked } from "./telling.js";
 import { aligned, count, digest, duration, float, moment, number, plain, printed, scalar, shape, shortId, size } from "./text.js";
 import { change, follow, link, view } from "./view.js";
@@ -69,6 +70,7 @@ function Parts({ run }) {
   const part = (/** @type {string} */ name, pace = ms) =>
     useLoaded(`${run.id} ${name}`, (signal) => partOf(run.id, name, signal), { id: run.id, ms: pace });
   const fits = part("fits"), datasets = part("datasets"), models = part("models");
+  const versions = useLoaded(`versions of ${run.id}`, async (signal) => (await get("versions", { run_id: run.id }, signal)).versions, { id: ANY_MODEL });
   const artifacts = part("artifacts"), attributes = part("attributes"), logs = part("logs", PACE.logs);
   const ranks = part("ranks");
   const facts = Object.entries(attributes.value ?? {});
@@ -83,7 +85,7 @@ function Parts({ run }) {
     section("Params", Object.keys(run.params).length, () => html`<${Pairs} pairs=${unsetLast(run.params)} kind="param" />`),
     section("Tags", Object.keys(run.tags).length, () => html`<${Pairs} pairs=${Object.entries(run.tags)} />`),
     section("Datasets", datasets.value?.length ?? 0, () => html`<${Datasets} datasets=${datasets.value} />`, datasets),
-    section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} />`, models),
+    section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} versions=${versions.value ?? []} />`, models),
   ].filter(isShown);
   const others = [
     section("Children", run.children.length, () => html`<${Children} run=${run} />`),
@@ -122,7 +124,7 @@ function jump(event) {
 
 const byTelling = (/** @type {string} */ a, /** @type {string} */ b) => Number(!direction(a)) - Number(!direction(b)) || (a < b ? -1 : 1);
 
-const unsetLast = (/** @type {Record<string, Scalar>} */ params) =>
+export const unsetLast = (/** @type {Record<string, Scalar>} */ params) =>
   Object.entries(params).sort(([, a], [, b]) => Number(a === NOT_SET) - Number(b === NOT_SET));
 
 // --- sections -------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ function Metrics({ run, names }) {
 }
 
 /** Names and values; what is long gets lines of its own. @param {{pairs: [string, Scalar][], kind?: string}} props */
-function Pairs({ pairs, kind = "" }) {
+export function Pairs({ pairs, kind = "" }) {
   const shown = pairs.map(([name, value]) => ({ name, value, text: typeof value === "string" ? value : scalar(value, 12) }));
   const isLong = (/** @type {{text: string}} */ { text }) => text.length > LONG || text.includes("\n");
   return html`
@@ -222,7 +224,7 @@ function Children({ run }) {
 }
 
 /** @param {{titles: string[], label: string, rows: any[][]}} props */
-function Plain({ titles, label, rows }) {
+export function Plain({ titles, label, rows }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class="plain">
     <thead><tr>${titles.map((title) => html`<th key=${title} scope="col" class=${title === "size" ? "number" : ""}>${title}</th>`)}</tr></thead>
     <tbody>${rows.map((cells, i) => html`<tr key=${i}>${cells.map((cell, j) => html`<td key=${j} class=${titles[j] === "size" ? "number" : ""}>${cell}</td>`)}</tr>`)}</tbody>
@@ -238,16 +240,24 @@ function Datasets({ datasets }) {
   return html`<${Plain} label="Datasets" titles=${["dataset", "role", "shape", "kind", "size", "digest"]} rows=${rows} />`;
 }
 
-/** @param {{models: import("./api.js").Model[]}} props */
-function Models({ models }) {
+/** @param {{models: import("./api.js").Model[], versions: import("./api.js").ModelVersion[]}} props `versions`: registered ones of them */
+function Models({ models, versions }) {
+  /** @type {any[][]} */
   const rows = models.map(({ path, flavor, kind, facts }) => [
     plain(path), plain(flavor), plain(kind.split(".").at(-1) ?? ""),
     typeof facts.size === "number" ? size(facts.size) : "",
     facts.reason ? `not kept: ${plain(String(facts.reason))}` : plain(String(facts.state ?? "")),
-    plain(String(facts.signature ?? "")),
+    plain(signatureOf(facts)),
   ]);
-  return html`<${Plain} label="Models" titles=${["model", "flavor", "kind", "size", "state", "signature"]} rows=${rows} />`;
+  const titles = ["model", "flavor", "kind", "size", "state", "signature"];
+  if (!versions.length) return html`<${Plain} label="Models" titles=${titles} rows=${rows} />`;
+  models.forEach(({ path }, i) => rows[i].splice(1, 0, versions.filter((one) => one.path === path).map(registered)));
+  return html`<${Plain} label="Models" titles=${titles.toSpliced(1, 0, "registered as")} rows=${rows} />`;
 }
+
+/** @param {import("./api.js").ModelVersion} version */
+const registered = ({ name, version }) => html`<a key=${`${name}/${version}`} class="registered"
+  href=${link({ model: name, version: String(version) })} onClick=${follow}>${plain(name)} ${version}</a>`;
 
 /** @param {{ranks: import("./api.js").Rank[]}} props */
 function Ranks({ ranks }) {

@@ -5,7 +5,7 @@ import { ApiError } from "./api.js";
 import { NAME, cell, chosen } from "./columns.js";
 import { html } from "./html.js";
 import { paced, useLoaded, watch } from "./live.js";
-import { Ago, Problem, StateMark, useKeys, useWidth, useWindow } from "./parts.js";
+import { Ago, Problem, StateMark, reveal, useKeys, useWidth, useWindow } from "./parts.js";
 import * as rows from "./rows.js";
 import { count, plain } from "./text.js";
 import { change, follow, go, ids, link, toggled, view } from "./view.js";
@@ -274,22 +274,13 @@ function act(key, event, lines, cursor, frame) {
   const isOnButton = /** @type {HTMLElement} */ (event.target).matches?.("a, button, input");
   if (to !== undefined && lines[to]) {
     cursor.value = lines[to].run.id;
-    reveal(frame, to);
+    reveal(frame, to, ROW);
   } else if (key === "x" && run) mark(run.id);
   else if (key === "o" && run?.children.length) fold(run.id);
   else if (key === "Enter" && run && !isOnButton) go({ run: run.id });
   else if (key === "c" && view.value.selected) go({ compare: view.value.selected });
   else return;
   event.preventDefault();
-}
-
-/** Scroll so that a row can be seen. @param {HTMLElement | null} frame @param {number} index */
-function reveal(frame, index) {
-  if (!frame) return;
-  const head = frame.querySelector("thead")?.clientHeight ?? 0;
-  const top = index * ROW, room = frame.clientHeight - head;
-  if (top < frame.scrollTop) frame.scrollTop = top;
-  else if (top + ROW > frame.scrollTop + room) frame.scrollTop = top + ROW - room;
 }
 
 /** Come back to where one was. @param {{current: HTMLElement | null}} ref @param {string} key @param {import("@preact/signals").Signal<string>} cursor */

@@ -5,6 +5,10 @@ import { computed, signal } from "@preact/signals";
  * @typedef {object} View
  * @property {string} [run] the run that is shown, else the table
  * @property {string} [compare] ids of runs side by side, by commas
+ * @property {string} [models] "all": the registered models
+ * @property {string} [model] the registered model that is shown; `compare` and `selected` are versions of it then
+ * @property {string} [version] the version of it that is shown
+ * @property {string} [name] part of the names of the registered models that are shown
  * @property {string} [experiment]
  * @property {string} [filter]
  * @property {string} [order] what the table is sorted by, as the API takes it
