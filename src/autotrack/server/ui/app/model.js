@@ -23,7 +23,7 @@ export function ModelPage({ model: name }) {
   const { value: model, error } = useLoaded(`model ${name}`, (signal) => get(modelPath(name), {}, signal), { id: modelId(name) });
   if (!model) {
     return error
-      ? html`<${Problem} error=${error} /><p class="empty"><a href=${link({ models: "all" })} onClick=${follow}>See all models</a></p>`
+      ? html`<h1>${plain(name)}</h1><${Problem} error=${error} /><p class="empty"><a href=${link({ models: "all" })} onClick=${follow}>See all models</a></p>`
       : html`<p class="wait" role="status">…</p>`;
   }
   return html`<${Model} model=${model} error=${error} />`;

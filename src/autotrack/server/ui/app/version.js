@@ -22,7 +22,7 @@ export function VersionPage({ model: name, which }) {
   }, { id: modelId(name) });
   if (!value) {
     return error
-      ? html`<${Problem} error=${error} /><p class="empty"><a href=${link({ model: name })} onClick=${follow}>See all versions of ${plain(name)}</a></p>`
+      ? html`<h1>${plain(name)} ${plain(which)}</h1><${Problem} error=${error} /><p class="empty"><a href=${link({ model: name })} onClick=${follow}>See all versions of ${plain(name)}</a></p>`
       : html`<p class="wait" role="status">…</p>`;
   }
   return html`<${Version} ...${value} error=${error} />`;

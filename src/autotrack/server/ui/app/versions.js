@@ -20,7 +20,7 @@ export function CompareVersions({ model, wanted }) {
     `${model} ${asked.join(",")}`, (signal) => Promise.all(asked.map((which) => made(model, which, signal))), { id: modelId(model) },
   );
   const up = html`<a href=${link({ model })} onClick=${follow}>${plain(model)}</a>`;
-  if (!value) return error ? html`<${Problem} error=${error} /><p class="empty">${up}</p>` : html`<p class="wait" role="status">…</p>`;
+  if (!value) return error ? html`<h1>${up}</h1><${Problem} error=${error} />` : html`<p class="wait" role="status">…</p>`;
   document.title = `${plain(model)} ${asked.join(", ")} · autotrack`;
   const sides = value.map((one) => ({
     key: String(one.version.version),
