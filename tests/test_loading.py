@@ -50,3 +50,8 @@ def test_the_same_version_is_only_told(folder: Path) -> None:
     (folder / "model.ubj").write_bytes(b"{}")
     with pytest.raises(ModelError, match=r"; it was made with numpy \d"):
         autotrack.load_model(folder)
+
+
+def test_requirements_without_a_name_are_passed_over(folder: Path) -> None:
+    (folder / "requirements.txt").write_bytes(b"==1\n\xff==2\n  ==\n")
+    autotrack.load_model(folder)
