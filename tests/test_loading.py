@@ -81,3 +81,8 @@ def test_the_lock_of_a_uv_project_goes_along(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(inner / ".git")
     autotrack.save_model(model, tmp_path / "other")
     assert not (tmp_path / "other" / "uv.lock").exists()
+
+
+def test_requirements_without_a_name_are_passed_over(folder: Path) -> None:
+    (folder / "requirements.txt").write_bytes(b"==1\n\xff==2\n  ==\n")
+    autotrack.load_model(folder)

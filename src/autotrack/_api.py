@@ -225,7 +225,7 @@ def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[Model
     save(model, Path(path), details)
 
 
-def download_model(uri: str, path: str | os.PathLike[str]) -> None:
+def download_model(uri: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Write the files of a kept model to a folder that is not there yet, for all who read MLflow's format.
 
     uri: see `load_model`; nothing is loaded. Raises what that does, OSError.
@@ -233,7 +233,7 @@ def download_model(uri: str, path: str | os.PathLike[str]) -> None:
     from .loading import model_folder
     from .saving import write
 
-    folder = model_folder(_store, uri)
+    folder = model_folder(_store, os.fspath(uri))
     write(Path(path), folder.names, folder.read)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+<<<<<<< HEAD
 import platform
+=======
+import os
+>>>>>>> breaker
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
@@ -59,12 +63,13 @@ def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
         opened = store()
         run, model = kept(opened, *found.groups())
         return _folder(opened, run.artifacts, model.path, f"runs:/{run.id}/{model.path}")
-    if Path(uri).is_dir():
+    if os.path.isdir(uri):  # pathlib raises for a name that is too long
         return ModelFolder.at(Path(uri))
-    if Path(uri).is_file():
+    if os.path.isfile(uri):
         return archive.opened(Path(uri))
     raise ModelError(
-        f"{uri!r} is no model's address; write runs:/RUN_ID/model, models:/NAME/3, or the path of its folder"
+        f"{uri[:200]!r} is no model's address; "
+        "write runs:/RUN_ID/model, models:/NAME/3, or the path of its folder"
     )
 
 
@@ -122,7 +127,7 @@ def _versions(folder: ModelFolder) -> Mapping[str, str]:
         return {}
     lines = folder.read("requirements.txt").decode(errors="replace").splitlines()
     pins = (line.partition("==") for line in lines)
-    return {name.strip(): version.strip() for name, equals, version in pins if equals}
+    return {name.strip(): version.strip() for name, _, version in pins if name.strip() and version}
 
 
 def _made_with(versions: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -32,8 +33,8 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
 
     Raises `ModelError`, OSError.
     """
-    if path.exists():
-        raise ModelError(f"{path} is there already; a model is written to a folder of its own")
+    if os.path.lexists(path):
+        raise _there(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -46,10 +47,19 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
                 file.write(read(name))
                 file.flush()
                 os.fsync(file.fileno())
-        hidden.rename(path)
+        try:
+            hidden.rename(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else was faster
+                raise _there(path) from None
+            raise
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
+
+
+def _there(path: Path) -> ModelError:
+    return ModelError(f"{path} is there already; a model is written to a folder of its own")
 
 
 def _files(model: Any, details: ModelDetails) -> Files:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow
 import pytest
 import torch
 import xgboost
@@ -55,9 +57,22 @@ def strong() -> Any:
         ({"targets": []}, "no targets"),
         ({"targets": CANCER[:5]}, "predicts 569 rows, the targets have 5"),
         ({"task": "clustering"}, "task 'clustering' is not known"),
+        ({"targets": None}, "the targets are a NoneType: give one for each row"),
+        ({"targets": [[1], [2, 3]]}, "the targets are no array"),
+        ({"targets": CANCER.where(CANCER.index != 7)}, "1 targets are missing, the first at row 7"),
+        ({"targets": CANCER.astype("Int64").where(CANCER.index != 7)}, "1 targets are missing.*row 7"),
+        ({"targets": ["a", None] + ["b"] * 567}, "the targets are missing at row 1"),
+        ({"targets": CANCER.astype("M8[ns]")}, "the targets are of the type datetime64"),
+        ({"targets": np.where(CANCER, "ill", "well")}, "no classification metric of targets of the type str"),
+        ({"targets": np.stack([CANCER, CANCER], axis=1)}, r"metric of targets of .* shape \(569, 2\)"),
+        ({"thresholds": ["accuracy_score"]}, "thresholds: give bounds by the metrics' names, no list"),
+        ({"thresholds": {"accuracy_score": None}}, "None; write it as in"),
+        ({"thresholds": {3: 1, "accuracy_score": "good"}}, "'good'; write it as in"),
+        ({"slices": 3}, "slices: give names of columns"),
+        ({"slices": [3]}, "slices: the data has no column 3"),
         ({"thresholds": {"accuracy_score": "good"}}, "'good'; write it as in '>= 0.9'"),
         ({"thresholds": {"accuracy_score": ">= 1.2.3"}}, "write it as in"),
-        ({"slices": ["nope"]}, "has no such column"),
+        ({"slices": ["nope"]}, "slices: the data has no column 'nope'"),
         ({"slices": ["mean radius"]}, "values, more than 50"),
         ({"slices": {"young": [True]}}, "give 569 values, one for each row"),
         ({"model": 3}, "a int is no model"),
@@ -75,6 +90,25 @@ def test_what_does_not_fit_is_one_clear_line(
     with pytest.raises(AutotrackError, match=problem) as refusal:
         autotrack.evaluate(**given)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (None, "predictions are a NoneType"),
+        ([[1], [1, 2]], "predictions are no array"),
+        ([None] * 4, "predictions are missing at row 0"),
+        ([float("nan")] * 4, "predicts nan, which is no class"),
+        ([0.0, 1.0, 7.25, 0.0], r"predicts 7\.25, which is no class"),
+        (["no", "yes", "no", "yes"], "predicts str96, and the targets are int64"),
+        (np.zeros((4, 3, 2)), r"predictions of the type float64 and shape \(4, 3, 2\)"),
+        (np.zeros(4, complex), "predictions are of the type complex128"),
+    ],
+    ids=str,
+)
+def test_predictions_that_are_no_classes(tracking: Tracking, said: Any, problem: str) -> None:
+    with pytest.raises(OptionError, match=problem):
+        autotrack.evaluate(lambda data: said, np.zeros((4, 1)), np.array([0, 1, 0, 1]))
 
 
 def test_a_model_that_raises_fails_the_run(tracking: Tracking) -> None:
@@ -255,3 +289,68 @@ def test_data_that_is_a_frame_of_polars(tracking: Tracking, strong: Any, tmp_pat
     assert isinstance(FRAME, pd.DataFrame)
     with pytest.raises(OptionError, match="no column"):
         autotrack.evaluate(strong, np.zeros((3, 3)), "y")
+
+
+# --- data of every kind -----------------------------------------------------------------------------
+
+
+def test_a_class_that_the_targets_lack_is_wrong_and_not_its_neighbour(tracking: Tracking) -> None:
+    """Not what sorts beside it, and not what it begins with."""
+    said = np.array(["ab", "a", "b", "b"])
+    found = autotrack.evaluate(lambda data: said, np.zeros((4, 1)), np.array(["a", "a", "b", "b"]))
+    assert found.metrics["accuracy_score"] == 0.75
+
+
+def test_many_classes_take_no_matrix_of_all_of_them(tracking: Tracking) -> None:
+    names = np.arange(20_000).astype(str)
+    found = autotrack.evaluate(lambda data: names[::-1], np.zeros((20_000, 1)), names)
+    assert found.metrics["accuracy_score"] == 0
+    assert "classes.json" not in {artifact.path for artifact in tracking.run().artifacts}
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, polars.DataFrame, pyarrow.table, dict], ids=str)
+def test_the_target_and_slices_are_columns_of_any_table(tracking: Tracking, kind: Any) -> None:
+    data = kind({"x": [1.0, 2.0, 3.0], "country": ["DE", "FR", "DE"], "y": [1.0, 2.0, 4.0]})
+    seen: list[Any] = []
+
+    def model(data: Any) -> Any:
+        seen.append(data)
+        return data["x"]
+
+    found = autotrack.evaluate(model, data, "y", slices=["country"])
+    assert found.metrics["mean_absolute_error"] == close(1 / 3)
+    assert found.slices["country=DE"]["rows"] == 2
+    [asked] = seen
+    assert list(getattr(asked, "column_names", None) or getattr(asked, "columns", asked)) == ["x", "country"]
+
+
+@pytest.mark.parametrize(
+    ("values", "rows"),
+    [
+        (np.array([1.0, np.nan, np.nan]), {"s=1.0": 1, "s=nan": 2}),
+        (pd.Series([True, pd.NA, True], dtype="boolean"), {"s=<NA>": 1, "s=True": 2}),
+        (pd.Series(["2020", "2021", None], dtype="M8[ns]"), {"s=2020-01-01 00:00:00": 1, "s=None": 1}),
+        (pd.Series([[1], [1], {}]), {"s=[1]": 2, "s={}": 1}),
+    ],
+    ids=str,
+)
+def test_slices_of_what_is_missing_and_of_odd_values(
+    tracking: Tracking, values: Any, rows: dict[str, int]
+) -> None:
+    found = autotrack.evaluate(
+        lambda data: [1.0, 2.0, 3.0], np.zeros((3, 1)), [1.0, 2.0, 4.0], slices={"s": values}
+    )
+    assert {name: found.slices[name]["rows"] for name in rows} == rows
+
+
+def test_a_slice_of_a_column_whose_name_is_a_number(tracking: Tracking) -> None:
+    found = autotrack.evaluate(
+        lambda data: data[1], pd.DataFrame({0: ["a", "b"], 1: [1.5, 2.5]}), [1.5, 2.5], slices=["0"]
+    )
+    assert sorted(found.slices) == ["0=a", "0=b"]
+
+
+def test_a_tensor_with_a_gradient_is_a_prediction(tracking: Tracking) -> None:
+    layer = torch.nn.Linear(1, 1)
+    found = autotrack.evaluate(lambda data: layer(torch.zeros(3, 1)), np.zeros((3, 1)), [0.5, 1.5, 2.5])
+    assert "r2_score" in found.metrics

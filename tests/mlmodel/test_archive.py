@@ -115,3 +115,51 @@ def test_a_model_from_a_tar(folder: Path, tmp_path: Path, inner: str) -> None:
 
 def test_a_model_from_a_zip(folder: Path, tmp_path: Path) -> None:
     assert (autotrack.load_model(str(zipped(folder, tmp_path / "m.zip"))).predict(X) >= 0).all()
+
+
+def damaged_deflate(folder: Path, target: Path) -> None:
+    """A zip whose packed bytes are no such."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MLmodel", bytes(range(256)) * 4)
+    data = bytearray(target.read_bytes())
+    data[37:47] = b"\xff" * 10
+    target.write_bytes(data)
+
+
+def locked(folder: Path, target: Path) -> None:
+    """A zip that wants a password."""
+    data = bytearray(zipped(folder, target).read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    target.write_bytes(data)
+
+
+def of_another_making(folder: Path, target: Path) -> None:
+    """A zip of a version that Python does not read."""
+    data = bytearray(zipped(folder, target).read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 99
+    target.write_bytes(data)
+
+
+def damaged_lzma(folder: Path, target: Path) -> None:
+    with tarfile.open(target, "w:xz") as archive:
+        archive.add(folder, "model")
+    data = bytearray(target.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = b"\xff" * 64
+    target.write_bytes(data)
+
+
+def damaged_gzip(folder: Path, target: Path) -> None:
+    data = bytearray(tarred(folder, target).read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = b"\xff" * 64
+    target.write_bytes(data)
+
+
+@pytest.mark.parametrize("make", [damaged_deflate, locked, of_another_making, damaged_lzma, damaged_gzip])
+def test_what_cannot_be_unpacked_is_one_line(
+    folder: Path, tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    make(folder, tmp_path / "archive")
+    with pytest.raises(ModelError, match="cannot be unpacked"):
+        autotrack.load_model(tmp_path / "archive")

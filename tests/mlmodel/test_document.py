@@ -20,6 +20,7 @@ BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nflavors: {sklearn: {}}\n"
         (b"", "no mapping 'flavors'"),
         (b"flavors: 3", "no mapping 'flavors'"),
         (b"flavors: {sklearn: [1]}", "no mapping 'flavors'"),
+        (b"flavors: {null: {}, sklearn: {}}", "no mapping 'flavors'"),
         (b"[flavors]", "no mapping 'flavors'"),
         (b"flavors: {", "no YAML of plain data"),
         (b"\xff\xfe\x00", "no YAML of plain data"),
@@ -32,7 +33,7 @@ BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nflavors: {sklearn: {}}\n"
         (b"flavors: {}\nx: !!python/name:os.system", "no YAML of plain data"),
         (b" " * (document.MOST_BYTES + 1), "more than 4,194,304"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_what_is_none(data: bytes, problem: str) -> None:
     with pytest.raises(ModelError, match=problem) as refusal:

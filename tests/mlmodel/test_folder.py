@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,56 @@ def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path, moment: int) 
         assert autotrack.load_model(str(path)).predict([[1.0]]) == [1]
     else:
         assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (None, "no mapping from names"),
+        ([1], "no mapping from names"),
+        ({1: {"sha256": "0"}}, "no mapping from names"),
+        ({"model.skops": None}, r"no sha256 of 'model\.skops'"),
+        ({"model.skops": {"sha256": 1}}, r"no sha256 of 'model\.skops'"),
+    ],
+)
+def test_digests_that_are_none(folder: Path, files: Any, problem: str) -> None:
+    change(folder, autotrack={"files": files})
+    with pytest.raises(ModelError, match=problem):
+        autotrack.load_model(folder)
+
+
+@pytest.mark.parametrize("uri", ["x" * 5000, "a\0b"], ids=["long", "nul"])
+def test_what_no_system_has_is_no_address(uri: str) -> None:
+    with pytest.raises(ModelError, match="is no model's address"):
+        autotrack.load_model(uri)
+
+
+def test_a_path_is_downloaded_as_it_is_loaded(folder: Path, tmp_path: Path) -> None:
+    autotrack.download_model(folder, tmp_path / "copy")
+    assert autotrack.load_model(tmp_path / "copy").classes_.tolist() == [0, 1, 2]
+
+
+def test_a_link_to_nothing_is_there_already(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nothing")
+    with pytest.raises(ModelError, match="is there already"):
+        autotrack.download_model(folder, tmp_path / "link")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_of_several_who_save_to_one_place_one_does(folder: Path, tmp_path: Path) -> None:
+    target, model = tmp_path / "one", autotrack.load_model(folder)
+    met = threading.Barrier(4)
+
+    def save() -> str:
+        met.wait()
+        try:
+            autotrack.save_model(model, target)
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(4) as threads:
+        told = [one.result() for one in [threads.submit(save) for _ in range(4)]]
+    assert sorted(["is there already" in problem for problem in told]) == [False, True, True, True]
+    assert told.count("") == 1
+    assert autotrack.load_model(target).classes_.tolist() == [0, 1, 2]

@@ -15,8 +15,9 @@ from ..measuring.predictions import Predictions
 from ..predictor import Predictor
 from . import tags
 from . import thresholds as bounds
+from .columns import column, without
 from .comparison import Difference, differences
-from .predicting import Task, predicted, task_of
+from .predicting import Task, array_of, predicted, task_of
 from .slices import masks
 
 if TYPE_CHECKING:
@@ -69,14 +70,8 @@ class Evaluated:
     def of(cls, model: Asked, name: str, data: Any, targets: Any, task: Task | None) -> Evaluated:
         """With the targets taken out of the data, if they are a column of it. Raises `OptionError`."""
         if isinstance(targets, str):
-            if not hasattr(data, "columns") or targets not in list(data.columns):
-                raise OptionError(f"targets: the data has no column {targets!r}")
-            targets, data = data[targets], data.drop(columns=targets)
-        truth = np.asarray(targets)
-        if truth.dtype == object:
-            truth = np.array(truth.tolist())
-        if not truth.size:
-            raise OptionError("there are no targets to hold the predictions against")
+            targets, data = column(data, targets, "targets"), without(data, targets)
+        truth = _truth(targets)
         asked = model.model if isinstance(model, Predictor) else model
         chosen = task or task_of(truth, asked)
         if chosen not in ("classification", "regression"):
@@ -86,6 +81,19 @@ class Evaluated:
     def predictions(self) -> Predictions:
         """The model's."""
         return predicted(self.model, self.data, self.truth, self.task)
+
+
+def _truth(targets: Any) -> NDArray[Any]:
+    """As an array of numbers, bools or texts, one for each row. Raises `OptionError`."""
+    truth = array_of(targets, "the targets")
+    if not truth.size:
+        raise OptionError("there are no targets to hold the predictions against")
+    if truth.dtype.kind == "f" and (missing := np.isnan(truth)).any():
+        rows = np.flatnonzero(missing.reshape(len(truth), -1).any(axis=1))
+        raise OptionError(
+            f"{len(rows)} targets are missing, the first at row {rows[0]}: leave those rows out"
+        )
+    return truth
 
 
 def evaluate(
@@ -103,6 +111,11 @@ def evaluate(
     run.log_dataset(it.data, dataset, y=it.truth, role="test")
     found = it.predictions()
     values = metrics(found)
+    if not values:
+        raise OptionError(
+            f"there is no {it.task} metric of targets of {_shown(it.truth)} and predictions of "
+            f"{_shown(found.predicted)}"
+        )
     by_slice = {name: _of_slice(found, mask) for name, mask in parts.items()}
     run.log(values)
     for name, of_slice in by_slice.items():
@@ -115,6 +128,10 @@ def evaluate(
         run.log_params({f"threshold/{one.metric}": f"{one.compare} {one.bound:g}" for one in wanted})
         run.set_tags({tags.PASSED: str(not failures).lower()})
     return Evaluation(run.id, it.task, values, by_slice, compared, tuple(failures))
+
+
+def _shown(values: NDArray[Any]) -> str:
+    return f"the type {values.dtype.name} and shape {values.shape}"
 
 
 def _of_slice(found: Predictions, mask: NDArray[np.bool_]) -> Mapping[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import OptionError
 from ..measuring.predictions import Predictions
 from ..predictor import Predictor
+from ..signatures.values import is_missing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,8 +55,9 @@ def _classified(
     known = getattr(model, "classes_", None)
     if callable(getattr(model, "predict_proba", None)) and isinstance(known, np.ndarray):
         fitting = asked.fitting(data) if isinstance(asked, Predictor) else data
-        probabilities = np.asarray(model.predict_proba(fitting), np.float64)
-        return _array(_predict(asked, data)), probabilities, known
+        probabilities = array_of(model.predict_proba(fitting), "the model's probabilities")
+        is_usual = probabilities.shape == (len(truth), len(known))
+        return _array(_predict(asked, data)), probabilities if is_usual else None, known
     values = _array(_predict(asked, data))
     classes = np.unique(truth) if known is None else np.asarray(known)
     if values.dtype.kind == "f" and values.ndim == 2 and values.shape[1] == len(classes):
@@ -64,9 +66,22 @@ def _classified(
     if is_one and not np.isin(values, classes).all():
         positive = values.reshape(-1)
         return classes[(positive > 0.5).astype(int)], np.column_stack([1 - positive, positive]), classes
-    if known is None:
-        classes = np.unique(np.concatenate([classes, values.reshape(-1).astype(classes.dtype, copy=False)]))
-    return values, None, classes
+    return values, None, _with_predicted(classes, values) if known is None else classes
+
+
+def _with_predicted(classes: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """The targets' classes and those that the model made up. Raises `OptionError` where these are none."""
+    if (classes.dtype.kind in "US") != (values.dtype.kind in "US"):
+        raise OptionError(
+            f"the model predicts {values.dtype.name}, and the targets are {classes.dtype.name}: "
+            "give both in the same words"
+        )
+    others = np.setdiff1d(values, classes)
+    if others.dtype.kind == "f" and (odd := others[others != np.round(others)]).size:
+        raise OptionError(
+            f"the model predicts {odd[0]:g}, which is no class; is it a regression? then say so by task"
+        )
+    return np.union1d(classes, others)
 
 
 def _as_probabilities(values: NDArray[Any]) -> NDArray[Any]:
@@ -86,6 +101,25 @@ def _predict(asked: Predictor | Callable[[Any], Any], data: Any) -> Any:
     return predict(data)
 
 
+def array_of(values: Any, what: str) -> NDArray[Any]:
+    """An array of numbers, bools or texts with rows. Raises `OptionError`, which begins with `what`."""
+    if hasattr(values, "detach"):  # a tensor of torch, of which numpy takes none with a gradient
+        values = values.detach().cpu()
+    try:
+        array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+        if array.dtype == object:
+            array = np.array(array.tolist())
+    except ValueError as error:
+        raise OptionError(f"{what} are no array: {error}") from None
+    if not array.ndim:
+        raise OptionError(f"{what} are a {type(values).__name__}: give one for each row")
+    if array.dtype.kind not in "biufUS":
+        missing = [row for row, value in enumerate(array) if array.ndim == 1 and is_missing(value)]
+        found = f"missing at row {missing[0]}" if missing else f"of the type {array.dtype.name}"
+        raise OptionError(f"{what} are {found}: numbers, bools and texts can be measured")
+    return array
+
+
 def _array(values: Any) -> NDArray[Any]:
-    array = np.asarray(values)
+    array = array_of(values, "the model's predictions")
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import OptionError
-from ..options import did_you_mean
+from .columns import column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,19 +25,14 @@ def masks(slices: Mapping[str, Any] | Sequence[str], data: Any, rows: int) -> di
     """
     if isinstance(slices, str):
         slices = [slices]
+    if not isinstance(slices, Mapping | Sequence):
+        raise OptionError(f"slices: give names of columns or values by a name, no {type(slices).__name__}")
     if not isinstance(slices, Mapping):
-        slices = {column: _column(column, data) for column in slices}
+        slices = {name: column(data, name, "slices") for name in slices}
     found: dict[str, NDArray[np.bool_]] = {}
     for name, values in slices.items():
         found |= _masks(str(name), np.asarray(values), rows)
     return found
-
-
-def _column(column: str, data: Any) -> Any:
-    columns = [str(known) for known in getattr(data, "columns", data if isinstance(data, Mapping) else ())]
-    if column not in columns:
-        raise OptionError(f"slice {column!r}: the data has no such column{did_you_mean(column, columns)}")
-    return data[column]
 
 
 def _masks(name: str, values: NDArray[Any], rows: int) -> dict[str, NDArray[np.bool_]]:
@@ -45,9 +40,12 @@ def _masks(name: str, values: NDArray[Any], rows: int) -> dict[str, NDArray[np.b
         raise OptionError(f"slice {name!r}: give {rows} values, one for each row, not {values.shape}")
     if values.dtype == np.bool_:
         return {name: values}
-    found = list(dict.fromkeys(values.tolist()))
+    if values.dtype == np.dtype("M8[ns]"):
+        values = values.astype("M8[us]")  # of nanoseconds numpy makes plain numbers
+    labels = np.array([str(value) for value in values.tolist()], object)  # NaN is not equal to itself
+    found = sorted(set(labels))
     if len(found) > MOST_VALUES:
         raise OptionError(
             f"slice {name!r}: it has {len(found)} values, more than {MOST_VALUES}; give bools or groups"
         )
-    return {f"{name}={value}": values == value for value in sorted(found, key=str)}
+    return {f"{name}={label}": labels == label for label in found}

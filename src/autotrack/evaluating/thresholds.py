@@ -39,16 +39,17 @@ class Threshold:
 
 def read(given: Mapping[str, float | str]) -> list[Threshold]:
     """A bound is a text as in ``">= 0.9"``, or a number, which has to be reached. Raises `OptionError`."""
-    return [_read(metric, bound) for metric, bound in given.items()]
+    if not isinstance(given, Mapping):
+        raise OptionError(f"thresholds: give bounds by the metrics' names, no {type(given).__name__}")
+    return [_read(str(metric), bound) for metric, bound in given.items()]
 
 
 def _read(metric: str, bound: float | str) -> Threshold:
-    if not isinstance(bound, str):
-        return Threshold(metric, ">=", float(bound))
-    found = _WRITTEN.fullmatch(bound)
     try:
-        if found:
+        if not isinstance(bound, str):
+            return Threshold(metric, ">=", float(bound))
+        if found := _WRITTEN.fullmatch(bound):
             return Threshold(metric, found[1], float(found[2]))
-    except ValueError:
+    except (TypeError, ValueError):
         pass
     raise OptionError(f"the threshold of {metric!r} is {bound!r}; write it as in '>= 0.9' or '< 10'")

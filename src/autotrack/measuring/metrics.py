@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 100
 """More classes make a ranking metric of each too long."""
+MOST_CONFUSED = 5_000
+"""Classes of a confusion matrix: that of more takes more memory than it is worth."""
 
 
 def metrics(found: Predictions, prefix: str = "") -> dict[str, float]:
@@ -45,11 +47,14 @@ def codes_of(found: Predictions) -> tuple[NDArray[Any], NDArray[Any]] | None:
     classes = np.asarray(found.classes)
     if classes.ndim != 1 or found.truth.ndim != 1 or found.predicted.ndim != 1:
         return None
+    if len(classes) > MOST_CONFUSED:
+        return None
     truth, predicted = (
         np.searchsorted(classes, values).clip(max=len(classes) - 1)
         for values in (found.truth, found.predicted)
     )
-    return (truth, predicted) if (classes[truth] == found.truth).all() else None
+    seen = (classes[truth] == found.truth).all() and (classes[predicted] == found.predicted).all()
+    return (truth, predicted) if seen else None
 
 
 def _of_classes(found: Predictions) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -15,6 +17,9 @@ from .folder import ModelFolder
 MOST_EXPANDED = 100
 """A file that grows more than this when it is unpacked is none of a model: weights hardly shrink."""
 MOST_FILES = 100_000
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
+_UNSUPPORTED = (NotImplementedError, RuntimeError, ValueError)
+"""What Python raises for zips with a password or of another's making, and for names no system has."""
 
 
 def opened(path: Path) -> ModelFolder:
@@ -23,7 +28,7 @@ def opened(path: Path) -> ModelFolder:
     root = Path(place.name)
     try:
         unpack(path, root)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (*_DAMAGED, *_UNSUPPORTED) as error:
         raise ModelError(f"{path} cannot be unpacked: {error}") from error
     found = sorted(root.rglob(FILE), key=lambda file: len(file.parts))
     if not found:

@@ -44,7 +44,9 @@ def parse(data: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelError(f"{FILE} is no YAML of plain data: {' '.join(str(error).split())}") from None
     flavors = told.get("flavors") if isinstance(told, dict) else None
-    if not isinstance(flavors, dict) or not all(isinstance(section, dict) for section in flavors.values()):
+    if not isinstance(flavors, dict) or not all(
+        isinstance(name, str) and isinstance(section, dict) for name, section in flavors.items()
+    ):
         raise ModelError(f"{FILE} has no mapping 'flavors' from names to what each flavor says")
     return dict(told)
 

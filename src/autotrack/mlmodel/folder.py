@@ -53,13 +53,10 @@ class ModelFolder:
                 if not file.resolve().is_relative_to(root) or not file.is_file():
                     raise ModelError(f"{file} leads out of the model's folder")
                 files[file.relative_to(root).as_posix()] = ModelFile(file)
-        bare = cls(files, told)
-        recorded = bare.section(OURS).get("files", {})
+        recorded = _recorded(cls(files, told).section(OURS))
         if missing := sorted(recorded.keys() - files.keys()):
             raise ModelError(f"{told} lacks {', '.join(missing)}, which {document.FILE} names")
-        checked = {
-            name: ModelFile(file.path, recorded.get(name, {}).get("sha256")) for name, file in files.items()
-        }
+        checked = {name: ModelFile(file.path, recorded.get(name)) for name, file in files.items()}
         return cls(checked, told, place)
 
     @property
@@ -126,6 +123,17 @@ class ModelFolder:
         if name not in self._files:
             raise ModelError(f"{self.told} has no file {name!r}; it has {', '.join(sorted(self._files))}")
         return self._files[name]
+
+
+def _recorded(section: Section) -> Mapping[str, str]:
+    """The sha256 of each file of which our section tells. Raises `ModelError`."""
+    told = section.get("files", {})
+    if not isinstance(told, dict) or not all(isinstance(name, str) for name in told):
+        raise ModelError(f"{document.FILE}: flavors.{OURS}.files is no mapping from names to digests")
+    for name, facts in told.items():
+        if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), str):
+            raise ModelError(f"{document.FILE}: flavors.{OURS}.files has no sha256 of {name!r}")
+    return {name: facts["sha256"] for name, facts in told.items()}
 
 
 def check_name(name: str) -> None:
