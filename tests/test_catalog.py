@@ -237,6 +237,10 @@ def test_promotion_needs_something_to_do(kept: Store) -> None:
     assert (elsewhere.uri, elsewhere.run.state) == ("models:/churn/1", "finished")
 
 
+def broken(data: Any) -> Any:
+    raise ZeroDivisionError("no")
+
+
 def test_a_promotion_that_needs_an_evaluation(tracking: Tracking) -> None:  # noqa: F811
     """The latest one counts, whatever address the model was evaluated by."""
     tracking.enable()
@@ -249,6 +253,11 @@ def test_a_promotion_that_needs_an_evaluation(tracking: Tracking) -> None:  # no
     autotrack.flush()
     with pytest.raises(EvaluationFailed, match="did not reach the thresholds"):
         autotrack.get_model("iris").version("@candidate").require("")
+    with pytest.raises(ZeroDivisionError):  # its metrics are there by then
+        autotrack.evaluate("models:/iris@candidate", X, Y, thresholds={"accuracy_score": 0.1}, against=broken)
+    autotrack.flush()
+    with pytest.raises(EvaluationFailed, match="is failed, not finished"):
+        autotrack.get_model("iris").version("@candidate").require("metrics.accuracy_score > 0.1")
     found = autotrack.evaluate("models:/iris@candidate", X, Y)
     autotrack.flush()
     version = autotrack.get_model("iris").version(1)
@@ -256,3 +265,5 @@ def test_a_promotion_that_needs_an_evaluation(tracking: Tracking) -> None:  # no
     with pytest.raises(EvaluationFailed, match=r"does not pass: metrics\.accuracy_score > 2"):
         version.require("metrics.accuracy_score > 2")
     assert version.require("metrics.accuracy_score > 0.5 or metrics.log_loss > 9").set_alias("champion")
+    renamed = autotrack.get_model("iris").rename("o'iris").version(1)
+    assert renamed.evaluations[0].id == found.run_id

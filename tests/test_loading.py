@@ -7,6 +7,7 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xgboost
@@ -70,13 +71,15 @@ def test_a_model_of_another_python_is_told_and_loads(
 def test_the_lock_of_a_uv_project_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = tmp_path / "project" / "scripts"
     inner.mkdir(parents=True)
-    (tmp_path / "project" / "uv.lock").write_text("version = 1\n")
-    (tmp_path / "project" / "pyproject.toml").write_text("[project]\n")
+    locked = f'version = 1\nurl = "https://files.example/{"ab" * 30}/a.whl"\nhash = "sha256:{"cd" * 32}"\n'
+    (tmp_path / "project" / "uv.lock").write_text(locked)
+    index = "[[tool.uv.index]]\nurl = 'https://bob:s3cret@pypi.example/simple'\n"
+    (tmp_path / "project" / "pyproject.toml").write_text(index)
     monkeypatch.chdir(inner)
     model = xgboost.XGBRegressor(n_estimators=1).fit([[0.0], [1.0]], [0.0, 1.0])
     autotrack.save_model(model, tmp_path / "model")
-    assert (tmp_path / "model" / "uv.lock").read_text() == "version = 1\n"
-    assert (tmp_path / "model" / "pyproject.toml").exists()
+    assert (tmp_path / "model" / "uv.lock").read_text() == locked
+    assert "s3cret" not in (tmp_path / "model" / "pyproject.toml").read_text()
     (tmp_path / "project" / "scripts" / ".git").mkdir()
     monkeypatch.chdir(inner / ".git")
     autotrack.save_model(model, tmp_path / "other")
@@ -86,3 +89,20 @@ def test_the_lock_of_a_uv_project_goes_along(tmp_path: Path, monkeypatch: pytest
 def test_requirements_without_a_name_are_passed_over(folder: Path) -> None:
     (folder / "requirements.txt").write_bytes(b"==1\n\xff==2\n  ==\n")
     autotrack.load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("details", "problem"),
+    [
+        ({"metadata": {"a": object()}}, "metadata is to be JSON"),
+        ({"metadata": {"a": float("nan")}}, "metadata is to be JSON"),
+        ({"metadata": ["a"]}, "metadata is to be a mapping"),
+        ({"requirements": "scikit-learn"}, r"give a list of lines, as \['scikit-learn'\]"),
+    ],
+    ids=["object", "nan", "list", "text"],
+)
+def test_details_that_cannot_be_kept(tmp_path: Path, details: Any, problem: str) -> None:
+    model = xgboost.XGBRegressor(n_estimators=1).fit([[0.0], [1.0]], [0.0, 1.0])
+    with pytest.raises(ModelError, match=problem):
+        autotrack.save_model(model, tmp_path / "model", **details)
+    assert not (tmp_path / "model").exists()

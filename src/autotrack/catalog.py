@@ -20,7 +20,7 @@ from .promotion import promote
 from .records import AuditEntry, Dataset, Model, ModelVersion, RegisteredModel
 from .registry import ModelSearch, Registry, is_address, parsed_order, parsed_stage
 from .semconv import Scalar
-from .states import Stage
+from .states import Stage, State
 from .store import Run, Store, open_store
 
 PAGE = 500
@@ -206,8 +206,13 @@ class Version:
 
     @property
     def evaluations(self) -> list[Run]:
-        """The runs that evaluated it, the latest first; see `autotrack.evaluate`."""
-        return [*self._store.runs(f"tags.{tags.MODEL} = '{self.uri}'")]
+        """The runs of `autotrack.evaluate` for this model, under whatever name, the latest first."""
+        try:
+            model_id = str(self.model.facts.get("id", ""))
+        except ModelError:
+            return []
+        is_id = model_id.isalnum()
+        return [*self._store.runs(f"tags.{tags.MODEL_ID} = '{model_id}'")] if is_id else []
 
     def require(self, filter: str) -> Version:
         """Itself, if its latest evaluation passes a filter of runs, as "metrics.roc_auc >= 0.9 and …".
@@ -219,6 +224,10 @@ class Version:
         if not known:
             raise EvaluationFailed(f"{self.uri} was never evaluated; see autotrack.evaluate")
         latest = known[0]
+        if latest.state is not State.FINISHED:
+            raise EvaluationFailed(
+                f"the evaluation {latest.id} of {self.uri} is {latest.state}, not finished"
+            )
         if latest.tags.get(tags.PASSED) == "false":
             raise EvaluationFailed(f"{self.uri} did not reach the thresholds of its evaluation {latest.id}")
         passing = self._store.runs(f"attributes.run_id = '{latest.id}' and ({filter})") if filter else known

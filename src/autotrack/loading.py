@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-<<<<<<< HEAD
-import platform
-=======
 import os
->>>>>>> breaker
+import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata

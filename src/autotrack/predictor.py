@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -11,18 +12,22 @@ from .mlmodel.folder import ModelFolder
 from .signatures import Signature, from_mlmodel
 from .signatures.enforcing import enforce, enforce_params
 
+_ID = re.compile(r"[0-9a-f]{32}")
+
 
 class Predictor:
     """A model that was loaded.
 
-    Attributes: `model` is the library's own object, `told` the address it came from, `signature` what it
-    takes and gives (None: not known), `metadata` what whoever logged it said of it.
+    Attributes: `model` is the library's own object, `id` the model's own (None: it has none), `told` the
+    address it came from, `signature` what it takes and gives (None: not known), `metadata` what whoever
+    logged it said of it.
     """
 
     def __init__(self, model: Any, flavor: Flavor, folder: ModelFolder) -> None:
         self.model = model
         self.told = folder.told
         self._flavor = flavor
+        self.id: str | None = _id(folder.document.get("model_uuid"))
         told = folder.document.get("signature")
         self.signature: Signature | None = from_mlmodel(told) if told else None
         self.metadata: Mapping[str, Any] = dict(folder.document.get("metadata") or {})
@@ -45,3 +50,7 @@ class Predictor:
     @cached_property
     def _ready(self) -> Any:
         return self._flavor.ready(self.model)
+
+
+def _id(told: Any) -> str | None:
+    return told if isinstance(told, str) and _ID.fullmatch(told) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -36,9 +35,9 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
     if os.path.lexists(path):
         raise _there(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    hidden = path.parent / f".{path.name}-{os.urandom(8).hex()}"
+    hidden.mkdir()
     try:
-        hidden.chmod(0o777 & ~_umask())
         for name in names:
             check_name(name)
             target = hidden / name
@@ -75,10 +74,3 @@ def _files(model: Any, details: ModelDetails) -> Files:
         raise ModelError(f"the model cannot be saved: {refusal}") from refusal
     recorded = {name: Recorded.of(part) for name, part in own.items()}
     return {**own, **composed(recorded, sections, identity, told, {*flavor.needs, *frozen.packages})}
-
-
-def _umask() -> int:
-    """The process's; the system tells it only by setting another."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -108,6 +108,11 @@ def evaluate(
     wanted = bounds.read(thresholds)
     parts = masks(slices, it.data, len(it.truth))
     run.set_tags({tags.MODEL: it.name, "task": it.task})
+    if isinstance(it.model, Predictor) and it.model.id:
+        run.set_tags({tags.MODEL_ID: it.model.id})
+    if wanted:
+        run.log_params({f"threshold/{one.metric}": f"{one.compare} {one.bound:g}" for one in wanted})
+        run.set_tags({tags.PASSED: "false"})
     run.log_dataset(it.data, dataset, y=it.truth, role="test")
     found = it.predictions()
     values = metrics(found)
@@ -124,9 +129,8 @@ def evaluate(
     compared = {} if champion is None else _compare(run, it, found, *champion)
     named = {f"{name}/{metric}": value for name, one in by_slice.items() for metric, value in one.items()}
     failures = [line for one in wanted if (line := one.failure({**values, **named}))]
-    if wanted:
-        run.log_params({f"threshold/{one.metric}": f"{one.compare} {one.bound:g}" for one in wanted})
-        run.set_tags({tags.PASSED: str(not failures).lower()})
+    if wanted and not failures:
+        run.set_tags({tags.PASSED: "true"})
     return Evaluation(run.id, it.task, values, by_slice, compared, tuple(failures))
 
 

@@ -20,12 +20,17 @@ def locked() -> Files:
         return {}
 
 
-@lru_cache(maxsize=8)
 def _of(folder: Path) -> Files:
     for parent in (folder, *folder.parents):
         lock, project = parent / LOCK, parent / PROJECT
         if lock.is_file() and project.is_file() and lock.stat().st_size <= MOST_BYTES:
-            return {LOCK: lock.read_bytes(), PROJECT: project.read_bytes()}
+            return {file.name: _read(file, file.stat().st_mtime_ns) for file in (lock, project)}
         if (parent / ".git").exists():
             break  # what lies above is another project's
     return {}
+
+
+@lru_cache(maxsize=8)
+def _read(file: Path, modified: int) -> bytes:
+    """A file's bytes as of the time it was modified."""
+    return file.read_bytes()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from ..errors import ModelError
 from ..mlmodel.code_paths import collected
 from ..mlmodel.composing import Described
 from ..mlmodel.lock import locked
+from .scrubbing import scrubbed
 
 if TYPE_CHECKING:
     from ..signatures import Signature
@@ -51,20 +55,42 @@ def described(details: ModelDetails, outputs: Any = None) -> Described:
     """
     from ..signatures import to_mlmodel
 
-    requirements = details.get("requirements")
     example = _example(details)
     signature = _signature(details, outputs)
     return Described(
         signature=None if signature is None else to_mlmodel(signature),
         example=None if example is None else example.info,
-        requirements=None if requirements is None else tuple(map(str, requirements)),
-        metadata=dict(details.get("metadata") or {}),
+        requirements=_requirements(details.get("requirements")),
+        metadata=_metadata(details.get("metadata") or {}),
         extra={
-            **locked(),
+            **{name: _without_secrets(data) for name, data in locked().items()},
             **({} if example is None else example.files()),
             **collected(details.get("code_paths", ())),
         },
     )
+
+
+@lru_cache(maxsize=4)
+def _without_secrets(data: bytes) -> bytes:
+    """An index's address may have a password in it."""
+    return scrubbed(data.decode(errors="replace")).encode()
+
+
+def _requirements(lines: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(lines, str):
+        raise ModelError(f"requirements: give a list of lines, as [{lines!r}]")
+    return None if lines is None else tuple(map(str, lines))
+
+
+def _metadata(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A copy. Raises `ModelError` for what is no JSON."""
+    try:
+        copied = json.loads(json.dumps(given, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"metadata is to be JSON: {error}") from None
+    if not isinstance(copied, dict):
+        raise ModelError("metadata is to be a mapping")
+    return copied
 
 
 def without_data(details: ModelDetails) -> ModelDetails:
