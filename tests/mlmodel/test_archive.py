@@ -160,6 +160,9 @@ def damaged_gzip(folder: Path, target: Path) -> None:
 def test_what_cannot_be_unpacked_is_one_line(
     folder: Path, tmp_path: Path, make: Callable[[Path, Path], None]
 ) -> None:
+    """What is read of a damaged one before its end may also be another file, or fewer of them."""
     make(folder, tmp_path / "archive")
-    with pytest.raises(ModelError, match="cannot be unpacked"):
+    with pytest.raises(ModelError) as refusal:
         autotrack.load_model(tmp_path / "archive")
+    assert str(tmp_path / "archive") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
