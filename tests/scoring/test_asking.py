@@ -234,6 +234,9 @@ def test_the_command(tmp_path: Path) -> None:
 class _Flavor:
     """Asks a function."""
 
+    def ready(self, model: Any) -> Any:
+        return model
+
     def predict(self, model: Any, data: Any, params: Any) -> Any:
         return model(data)
 
@@ -245,3 +248,72 @@ def _asked(predict: Any, schema: Schema | None = None) -> Predictor:
     predictor.signature = Signature(schema) if schema else None
     predictor._flavor = _Flavor()  # type: ignore[assignment]
     return predictor
+
+
+# --- what is odd --------------------------------------------------------------------------------------
+
+
+class Saying:
+    """Stands for a model that says one thing of each batch."""
+
+    def __init__(self, *said: Any) -> None:
+        self._said = list(said)
+        self.signature = None
+
+    def predict(self, data: Any, params: Any = None) -> Any:
+        return self._said.pop(0)
+
+
+@pytest.mark.parametrize("output", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "said",
+    [np.array(1.0), [object()] * N, np.zeros(N, complex), ["\ud800"] * N],
+    ids=["no dimension", "objects", "complex", "half a character"],
+)
+def test_predictions_that_no_file_holds(tmp_path: Path, said: Any, output: str) -> None:
+    with pytest.raises(ModelError):
+        score(Saying(said), given(tmp_path, "csv"), tmp_path / f"scored.{output}")  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["given.csv"]
+
+
+@pytest.mark.parametrize("said", [([2**80] * N,), ([1] * 20, [2**80] * 5)], ids=["first", "second"])
+def test_numbers_too_large_for_parquet(tmp_path: Path, said: Any) -> None:
+    with pytest.raises(ModelError, match="no columns of one type"):
+        score(Saying(*said), given(tmp_path, "csv"), tmp_path / "o.parquet", batch=len(said[0]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("output", ["csv", "jsonl"])
+def test_long_doubles(tmp_path: Path, output: str) -> None:
+    said = np.arange(N).astype(np.longdouble)
+    score(Saying(said), given(tmp_path, "csv"), tmp_path / f"o.{output}")  # type: ignore[arg-type]
+    assert told(tmp_path / f"o.{output}") == list(range(N))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("given.npy", b"", "is no array of numbers"),
+        ("given.npy", b"\x93NUMPY\x01\x00\x05\x00{'a'(", "is no array of numbers"),
+        ("given.jsonl", b'{"a": "\\ud800"}\n', "half a character"),
+        ("given.jsonl", b"{}\n{}\n", "2 rows without any column"),
+    ],
+)
+def test_files_that_only_begin_well(tmp_path: Path, name: str, data: bytes, problem: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(OptionError, match=problem):
+        score(Saying([1, 2]), tmp_path / name, tmp_path / "o.csv")  # type: ignore[arg-type]
+
+
+def test_parquet_with_damaged_metadata_of_pandas(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    table = pyarrow.table({"a": [1]}).replace_schema_metadata({"pandas": "{"})
+    parquet.write_table(table, tmp_path / "given.parquet")
+    with pytest.raises(OptionError, match="is damaged"):
+        score(Saying([1]), tmp_path / "given.parquet", tmp_path / "o.csv")  # type: ignore[arg-type]
+
+
+def test_a_name_too_long_for_the_file_system(signed: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="cannot be written: File name too long"):
+        score(signed, given(tmp_path, "csv"), tmp_path / f"{'o' * 248}.csv")

@@ -19,6 +19,8 @@ def as_plain(value: Any) -> Any:
         return _number(float(value))
     if isinstance(value, np.ndarray):
         return _of_array(value)
+    if isinstance(value, np.longdouble):
+        return _number(float(value))
     if isinstance(value, np.generic):
         return as_plain(value.item()) if value.dtype.kind != "M" else _instant(value)
     if isinstance(value, Mapping):
@@ -35,6 +37,8 @@ def _number(value: float) -> float | str:
 
 
 def _of_array(array: np.ndarray[Any, Any]) -> Any:
+    if array.dtype == np.longdouble and array.itemsize > 8:  # `tolist` makes no Python floats of it
+        return _of_array(array.astype(np.float64))
     if array.dtype.kind in "biu" or (array.dtype.kind == "f" and bool(np.isfinite(array).all())):
         return array.tolist()
     if array.dtype.kind == "M":

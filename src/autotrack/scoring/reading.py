@@ -103,7 +103,16 @@ def _jsonl_batches(path: Path, file: io.BufferedReader, size: int) -> Iterator[B
             rows = [_record(path, number, line) for number, line in some]
             names = dict.fromkeys(name for row in rows for name in row)
             data = {name: [row.get(name) for row in rows] for name in names}
-            yield Batch(table(data), len(rows), file.tell())
+            yield Batch(_table(path, data, len(rows)), len(rows), file.tell())
+
+
+def _table(path: Path, columns: Mapping[str, Any], rows: int) -> Any:
+    if not columns:
+        raise OptionError(f"{path} has {rows} rows without any column")
+    try:
+        return table(columns)
+    except UnicodeEncodeError:  # JSON has \ud800, which no text has
+        raise OptionError(f"{path} has a text with half a character, which is no Unicode") from None
 
 
 def _record(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
@@ -129,22 +138,34 @@ def _parquet(path: Path, size: int, schema: Schema | None) -> Source:
         file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.ArrowInvalid as error:
         raise OptionError(f"{path} is no Parquet file: {error}") from None
-    return Source(file.metadata.num_rows, _parquet_batches(file, size))
+    return Source(file.metadata.num_rows, _parquet_batches(path, file, size))
 
 
-def _parquet_batches(file: Any, size: int) -> Iterator[Batch]:
+def _parquet_batches(path: Path, file: Any, size: int) -> Iterator[Batch]:
     done = 0
     with file:
-        for batch in file.iter_batches(size):
+        batches = file.iter_batches(size)
+        while True:
+            try:
+                batch = next(batches, None)
+                data = batch.to_pandas() if batch is not None and has_pandas() else batch
+            except OSError:
+                raise
+            except Exception as error:  # pandas' own part of the file, if damaged, fails in many ways
+                raise OptionError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+            if batch is None:
+                return
             done += batch.num_rows
-            yield Batch(batch.to_pandas() if has_pandas() else batch, batch.num_rows, done)
+            yield Batch(data, batch.num_rows, done)
 
 
 def _npy(path: Path, size: int, schema: Schema | None) -> Source:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise OptionError(f"{path} is no array of numbers or texts: {error}") from None
+    except OSError:
+        raise
+    except Exception as error:  # its head is a line of Python, which fails in many ways
+        raise OptionError(f"{path} is no array of numbers or texts: {error}") from error
     if not isinstance(array, np.ndarray) or not array.ndim:
         raise OptionError(f"{path} is no array with rows")
     return Source(len(array), _npy_batches(array, size))

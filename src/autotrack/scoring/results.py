@@ -20,7 +20,10 @@ def columns_of(result: Any, rows: int) -> Columns:
     """What a model said of so many rows. Raises `ModelError` where that is not one thing for each."""
     found = _named(result)
     for name, column in found.items():
-        length = len(column) if hasattr(column, "__len__") and not isinstance(column, str) else None
+        try:
+            length = None if isinstance(column, str) else len(column)
+        except TypeError:  # an array without dimensions has a length that cannot be asked for
+            length = None
         if length != rows:
             what = "one value" if length is None else f"{length} values"
             raise ModelError(f"the model gives {what} of {name!r} for {rows} rows: these are no rows")

@@ -8,7 +8,7 @@ import os
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def sink(path: Path) -> Iterator[Sink]:
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written there is nothing to take away
+            hidden.unlink(missing_ok=True)
 
 
 class _Text(Sink):
@@ -67,7 +68,12 @@ class _Text(Sink):
             self._names = list(columns)
             self.begin(self._names)
         _check(self._names, columns)
-        self.rows(zip(*(as_plain(column) for column in columns.values()), strict=True))
+        try:
+            self.rows(zip(*(as_plain(column) for column in columns.values()), strict=True))
+        except TypeError as error:
+            raise ModelError(f"the predictions cannot be written: {error}") from None
+        except UnicodeEncodeError as error:
+            raise ModelError(f"the predictions cannot be written, a text is none: {error}") from None
 
     def close(self) -> None:
         self._file.close()
@@ -123,7 +129,7 @@ class _Parquet(Sink):
             else:
                 _check(self._writer.schema.names, columns)
                 made = self._arrow.table(arrays).cast(self._writer.schema)
-        except self._arrow.ArrowException as error:
+        except (self._arrow.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise ModelError(f"the predictions are no columns of one type: {error}") from None
         self._writer.write_table(made)
 
