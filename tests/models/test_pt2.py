@@ -213,6 +213,28 @@ def test_a_graph_with_something_strange_is_refused(archive: bytes, what: str) ->
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "_sparse_coo_tensor_unsafe.default",
+        "_unsafe_index.Tensor",
+        "_nested_view_from_buffer.default",
+        "set_.source_Storage_storage_offset",
+        "resize_.default",
+        "as_strided.default",
+        "empty.memory_format",
+        "_fused_adam_.default",
+        "_foreach_add_.List",
+        "to_dense.default",
+        "add.out",
+        "cat.names_out",
+    ],
+)
+def test_an_operator_that_trusts_what_it_is_given_is_refused(archive: bytes, name: str) -> None:
+    with pytest.raises(ModelError, match="not known to be safe"):
+        checked(with_graph(archive, set_target(f"torch.ops.aten.{name}")))
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "__import__('os')",
@@ -303,6 +325,24 @@ MODULES: dict[str, tuple[Any, Any]] = {
     "branches": (Branches(), X),
     "shapes": (Shapes(), X),
     "attention": (Attends(), torch.randint(0, 11, (4, 5))),
+    "in place": (
+        torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.ReLU(inplace=True), torch.nn.Dropout(inplace=True)
+        ),
+        X,
+    ),
+    "gated": (
+        torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.LayerNorm(8), torch.nn.Softmax(1)
+        ),
+        X,
+    ),
+    "upsampled": (
+        torch.nn.Sequential(
+            torch.nn.GroupNorm(1, 3), torch.nn.Upsample(scale_factor=2), torch.nn.ConvTranspose2d(3, 2, 3)
+        ),
+        torch.randn(2, 3, 6, 6),
+    ),
     "recurrent": (torch.nn.LSTM(4, 6, batch_first=True), torch.randn(3, 7, 4)),
 }
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ModelError
+from .operators import is_of_tensors
 
 MODEL = "models/model.json"
 CONFIGS = {
@@ -144,11 +145,6 @@ _PLAIN = {
     *(f"torch.{name}" for name in _SYMBOLIC.split()),
     *(f"torch.ops.higher_order.{name}" for name in _HIGHER),
 }
-_OF_TENSORS = re.compile(r"torch\.ops\.(aten|prims|torchvision|quantized_decomposed)\.(\w+)\.(\w+)", re.ASCII)
-_NOT_OF_TENSORS = re.compile(
-    r"_*(save|load|from_file|print|warn)\w*|__\w+__(?<!__and__)(?<!__or__)(?<!__xor__)"
-)
-"""Those of `torch.ops.aten` that reach files or the terminal."""
 
 
 def _graph_alone(told: dict[str, Any]) -> dict[str, Any]:
@@ -225,12 +221,8 @@ def _check_field(name: str, item: Any) -> None:
 
 
 def _require_target(target: Any) -> None:
-    if isinstance(target, str):
-        if target in _PLAIN:
-            return
-        found = _OF_TENSORS.fullmatch(target)
-        if found and not _NOT_OF_TENSORS.fullmatch(found[2]) and not found[3].startswith("__"):
-            return
+    if isinstance(target, str) and (target in _PLAIN or is_of_tensors(target)):
+        return
     raise ModelError(
         f"the archive's graph calls {target!r}, which is not known to be safe; if you trust where it comes "
         "from: load_model(…, allow_pickle=True)"
