@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autotrack.errors import SchemaError
 from autotrack.server.answers import Refused
 from autotrack.serving.inputs import Rows, Tensors, parsed
 from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
+from autotrack.signatures.enforcing import enforce
 
 COLUMNS = Signature(Schema((Column("a", DataType.DOUBLE), Column("s", DataType.STRING))))
+LONG = "a" * 50_000
 TENSOR = Signature(Schema((Tensor(None, "float32", (-1, 2)),)))
 
 
@@ -66,6 +69,30 @@ def test_tensors() -> None:
     assert data({"inputs": [[1, 2]]}, TENSOR).tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("told", [{"instances": [LONG, "b"]}, {"inputs": {"x": [[LONG], ["b"]]}}])
+def test_a_long_text_takes_its_length_once(told: Any) -> None:
+    made = data(told)
+    made = made["x"] if isinstance(made, dict) else made
+    assert made.nbytes < len(LONG)
+    assert made.ravel().tolist() == [LONG, "b"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "str"])
+def test_a_long_text_fits_no_tensor_of_the_signature(dtype: str) -> None:
+    signature = Signature(Schema((Tensor(None, dtype, (-1,)),)))
+    texts = [LONG] + [""] * 20_000
+    with pytest.raises(SchemaError, match=r"not float32|too long"):
+        enforce(signature.inputs, data({"instances": texts}, signature))
+
+
+def test_texts_are_joined_with_texts_alone() -> None:
+    short, long, mixed = (asked({"instances": told}) for told in (["a"], [LONG], ["a", 1]))
+    assert short.kind == long.kind is not None
+    assert short.joined([long]).tolist() == ["a", LONG]
+    assert mixed.kind is None
+    assert mixed.joined([]).tolist() == ["a", 1]
+
+
 def test_csv() -> None:
     body = b"a,s,n,b,e\r\n1,01,1.5,true,\r\n-2,02,,false,\r\n"
     table = parsed(body, "text/csv", None).input.joined([])
@@ -102,6 +129,8 @@ WRONG = [
     (b'{"instances": [{"x": 1}, {"y": 1}]}', 422, "the same names"),
     (b'{"inputs": [[1], [1, 2]]}', 422, "inputs is no tensor"),
     (b'{"inputs": {"x": [[1], [1, 2]]}}', 422, "inputs, 'x' is no tensor"),
+    (b'{"inputs": [["a"], ["b", "c"]]}', 422, "inputs is no tensor"),
+    (b'{"inputs": ["a", ["b"]]}', 422, "inputs is no tensor"),
 ]
 
 

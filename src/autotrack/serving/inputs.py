@@ -23,6 +23,7 @@ from ..signatures import Schema, Signature
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _INT64 = 1 << 63
+_NUMBERS = frozenset({int, float, bool, type(None)})
 
 
 class Input(Protocol):
@@ -86,7 +87,7 @@ class Tensors:
     @property
     def kind(self) -> object:
         arrays = self.arrays.values()
-        if any(not a.ndim or a.dtype.kind == "O" for a in arrays) or len({len(a) for a in arrays}) != 1:
+        if any(not a.ndim or not _is_alike(a) for a in arrays) or len({len(a) for a in arrays}) != 1:
             return None
         return tuple((name, a.dtype.str, a.shape[1:]) for name, a in self.arrays.items())
 
@@ -265,10 +266,34 @@ def _list(told: list[Any], form: str, schema: Schema | None) -> Input:
 
 
 def _array(told: Any, where: str) -> NDArray[Any]:
+    """Numbers as numpy has them. Texts stay objects: in an array of its own type each takes as much as the
+    longest of all."""
+    has_text = _has_text(told)
     try:
-        return np.array(told)
-    except (ValueError, OverflowError) as error:
+        made = np.array(told, object if has_text else None)
+    except (ValueError, OverflowError, MemoryError) as error:
         raise Refused(422, f"{where} is no tensor: {error}") from None
+    if has_text and any(isinstance(value, list) for value in made.flat):
+        raise Refused(422, f"{where} is no tensor: its parts are of different lengths")
+    return made
+
+
+def _is_alike(array: NDArray[Any]) -> bool:
+    """Whether its values are of one type: numbers, or nothing but texts."""
+    return array.dtype.kind != "O" or set(map(type, array.flat)) == {str}
+
+
+def _has_text(told: Any) -> bool:
+    waiting = [told]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            return True
+        if isinstance(part, list):
+            if set(map(type, part)) <= _NUMBERS:
+                continue
+            waiting += part
+    return False
 
 
 # --- pandas -----------------------------------------------------------------------------------------
