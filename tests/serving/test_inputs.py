@@ -11,8 +11,9 @@ import pytest
 
 from autotrack.errors import SchemaError
 from autotrack.server.answers import Refused
+from autotrack.serving import inputs
 from autotrack.serving.inputs import Rows, Tensors, parsed
-from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
+from autotrack.signatures import Column, DataType, Schema, Signature, Tensor, columns
 from autotrack.signatures.enforcing import enforce
 
 COLUMNS = Signature(Schema((Column("a", DataType.DOUBLE), Column("s", DataType.STRING))))
@@ -157,6 +158,45 @@ def test_wrong_csv_says_where(body: bytes, status: int, problem: str) -> None:
     with pytest.raises(Refused) as refused:
         parsed(body, "text/csv", None)
     assert (refused.value.status, problem in refused.value.message) == (status, True), refused.value.message
+
+
+SPARSE = [{f"k{i}": i} for i in range(1000)]
+
+
+def test_records_that_make_a_wide_and_empty_table_are_refused() -> None:
+    with pytest.raises(Refused, match="1000 rows of 1000 names") as refused:
+        asked({"dataframe_records": SPARSE})
+    assert refused.value.status == 422
+    assert len(asked({"dataframe_records": SPARSE[:500]})) == 500
+
+
+def test_of_records_only_the_signatures_columns_are_taken() -> None:
+    rows = [{"a": 1.5, "s": "x", **more} for more in SPARSE]
+    table = asked({"dataframe_records": rows}, COLUMNS)
+    assert table.names == ("a", "s")
+    assert table.rows == [[1.5, "x"]] * 1000
+    assert asked({"instances": [{"a": 1.5, "t": "x"}]}, COLUMNS).names == ("a", "t")  # the error names t
+
+
+class Name(str):
+    """Counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("schema", [Schema(tuple(Column(f"n{i}", DataType.DOUBLE) for i in range(500)))])
+def test_a_name_that_is_there_twice_is_found_at_once(schema: Schema) -> None:
+    names = [Name(f"n{i}") for i in range(500)] + [Name("n499")]
+    for check in (lambda: inputs._none_twice(names), lambda: columns._no_wanted_twice(schema, names)):
+        Name.compared = 0
+        with pytest.raises((Refused, SchemaError), match="'n499' is there twice"):
+            check()
+        assert Name.compared < 10 * len(names)
 
 
 def test_another_content_type() -> None:
