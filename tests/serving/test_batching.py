@@ -116,6 +116,19 @@ def test_sys_exit_in_a_model_is_an_error() -> None:
     assert all(isinstance(answer, RuntimeError) for answer in answers)
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_sys_exit_in_a_joint_prediction_fails_only_its_own_request(error: type[BaseException]) -> None:
+    def leave(data: Any) -> Any:
+        if -1.0 in data["a"].to_numpy():
+            raise error("bye")
+        return doubled(data)
+
+    answers, model, _ = together([rows(1.0), rows(2.0), rows(-1.0)], leave)
+    assert [answer.tolist() for answer in answers[:2]] == [[2], [4]]
+    assert isinstance(answers[2], RuntimeError)
+    assert model.asked == [1, 2, 1, 1]
+
+
 def test_whoever_leaves_holds_up_nobody() -> None:
     model = Model(doubled)
     version = Version("models:/toy/1", model, 256)  # type: ignore[arg-type]

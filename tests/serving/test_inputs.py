@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autotrack.errors import SchemaError
 from autotrack.server.answers import Refused
+from autotrack.serving import inputs
 from autotrack.serving.inputs import Rows, Tensors, parsed
-from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
+from autotrack.signatures import Column, DataType, Schema, Signature, Tensor, columns
+from autotrack.signatures.enforcing import enforce
 
 COLUMNS = Signature(Schema((Column("a", DataType.DOUBLE), Column("s", DataType.STRING))))
+LONG = "a" * 50_000
 TENSOR = Signature(Schema((Tensor(None, "float32", (-1, 2)),)))
 
 
@@ -66,6 +70,30 @@ def test_tensors() -> None:
     assert data({"inputs": [[1, 2]]}, TENSOR).tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("told", [{"instances": [LONG, "b"]}, {"inputs": {"x": [[LONG], ["b"]]}}])
+def test_a_long_text_takes_its_length_once(told: Any) -> None:
+    made = data(told)
+    made = made["x"] if isinstance(made, dict) else made
+    assert made.nbytes < len(LONG)
+    assert made.ravel().tolist() == [LONG, "b"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "str"])
+def test_a_long_text_fits_no_tensor_of_the_signature(dtype: str) -> None:
+    signature = Signature(Schema((Tensor(None, dtype, (-1,)),)))
+    texts = [LONG] + [""] * 20_000
+    with pytest.raises(SchemaError, match=r"not float32|too long"):
+        enforce(signature.inputs, data({"instances": texts}, signature))
+
+
+def test_texts_are_joined_with_texts_alone() -> None:
+    short, long, mixed = (asked({"instances": told}) for told in (["a"], [LONG], ["a", 1]))
+    assert short.kind == long.kind is not None
+    assert short.joined([long]).tolist() == ["a", LONG]
+    assert mixed.kind is None
+    assert mixed.joined([]).tolist() == ["a", 1]
+
+
 def test_csv() -> None:
     body = b"a,s,n,b,e\r\n1,01,1.5,true,\r\n-2,02,,false,\r\n"
     table = parsed(body, "text/csv", None).input.joined([])
@@ -102,6 +130,8 @@ WRONG = [
     (b'{"instances": [{"x": 1}, {"y": 1}]}', 422, "the same names"),
     (b'{"inputs": [[1], [1, 2]]}', 422, "inputs is no tensor"),
     (b'{"inputs": {"x": [[1], [1, 2]]}}', 422, "inputs, 'x' is no tensor"),
+    (b'{"inputs": [["a"], ["b", "c"]]}', 422, "inputs is no tensor"),
+    (b'{"inputs": ["a", ["b"]]}', 422, "inputs is no tensor"),
 ]
 
 
@@ -128,6 +158,45 @@ def test_wrong_csv_says_where(body: bytes, status: int, problem: str) -> None:
     with pytest.raises(Refused) as refused:
         parsed(body, "text/csv", None)
     assert (refused.value.status, problem in refused.value.message) == (status, True), refused.value.message
+
+
+SPARSE = [{f"k{i}": i} for i in range(1000)]
+
+
+def test_records_that_make_a_wide_and_empty_table_are_refused() -> None:
+    with pytest.raises(Refused, match="1000 rows of 1000 names") as refused:
+        asked({"dataframe_records": SPARSE})
+    assert refused.value.status == 422
+    assert len(asked({"dataframe_records": SPARSE[:500]})) == 500
+
+
+def test_of_records_only_the_signatures_columns_are_taken() -> None:
+    rows = [{"a": 1.5, "s": "x", **more} for more in SPARSE]
+    table = asked({"dataframe_records": rows}, COLUMNS)
+    assert table.names == ("a", "s")
+    assert table.rows == [[1.5, "x"]] * 1000
+    assert asked({"instances": [{"a": 1.5, "t": "x"}]}, COLUMNS).names == ("a", "t")  # the error names t
+
+
+class Name(str):
+    """Counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("schema", [Schema(tuple(Column(f"n{i}", DataType.DOUBLE) for i in range(500)))])
+def test_a_name_that_is_there_twice_is_found_at_once(schema: Schema) -> None:
+    names = [Name(f"n{i}") for i in range(500)] + [Name("n499")]
+    for check in (lambda: inputs._none_twice(names), lambda: columns._no_wanted_twice(schema, names)):
+        Name.compared = 0
+        with pytest.raises((Refused, SchemaError), match="'n499' is there twice"):
+            check()
+        assert Name.compared < 10 * len(names)
 
 
 def test_another_content_type() -> None:

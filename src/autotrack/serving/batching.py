@@ -154,7 +154,7 @@ def _answers(group: Sequence[_Waiting]) -> Sequence[Any]:
             return parts(_asked(version, inputs, params), list(map(len, inputs)))
         except NotByRows:
             version.most_rows = 1
-        except Exception:  # noqa: BLE001  # whose rows it is is found out now
+        except BaseException:  # noqa: BLE001  # whose rows it is is found out now; see `_alone`
             pass
     return [_alone(version, waiting.asked) for waiting in group]
 

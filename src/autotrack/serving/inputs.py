@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -23,6 +24,9 @@ from ..signatures import Schema, Signature
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _INT64 = 1 << 63
+MOST_EMPTY = 250_000
+"""Cells of a table from records that need not be there: names that few rows have make it wide and empty."""
+_NUMBERS = frozenset({int, float, bool, type(None)})
 
 
 class Input(Protocol):
@@ -86,7 +90,7 @@ class Tensors:
     @property
     def kind(self) -> object:
         arrays = self.arrays.values()
-        if any(not a.ndim or a.dtype.kind == "O" for a in arrays) or len({len(a) for a in arrays}) != 1:
+        if any(not a.ndim or not _is_alike(a) for a in arrays) or len({len(a) for a in arrays}) != 1:
             return None
         return tuple((name, a.dtype.str, a.shape[1:]) for name, a in self.arrays.items())
 
@@ -150,7 +154,7 @@ def _of_json(told: Any, schema: Schema | None) -> Asked:
         case "dataframe_split":
             found: Input = _split(value)
         case "dataframe_records":
-            found = _records(value, "dataframe_records")
+            found = _records(value, "dataframe_records", schema)
         case "instances":
             found = _instances(value, schema)
         case _:
@@ -178,17 +182,35 @@ def _split(told: Any) -> Input:
 def _names(told: Any) -> list[str | int]:
     if not isinstance(told, list) or not all(type(name) in (str, int) for name in told):
         raise Refused(422, "dataframe_split: columns must be a list of names")
-    if len(set(told)) < len(told):
-        twice = next(name for i, name in enumerate(told) if name in told[:i])
-        raise Refused(422, f"column {str(twice)[:60]!r} is there twice")
+    _none_twice(told)
     return told
 
 
-def _records(told: Any, form: str) -> Input:
+def _none_twice(names: Sequence[str | int]) -> None:
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise Refused(422, f"column {str(twice)[:60]!r} is there twice")
+
+
+def _records(told: Any, form: str, schema: Schema | None) -> Input:
     if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
         raise Refused(422, f"{form} must be a list of objects, one for each row")
-    names = list(dict.fromkeys(name for row in told for name in row))
+    names = _asked_for(dict.fromkeys(name for row in told for name in row), schema)
+    cells = len(told) * len(names)
+    if cells > MOST_EMPTY and cells > 4 * sum(map(len, told)):
+        raise Refused(422, f"{form}: {len(told)} rows of {len(names)} names have hardly a value each")
     return Rows.of(names, [[row.get(name) for name in names] for row in told])
+
+
+def _asked_for(names: Iterable[str], schema: Schema | None) -> list[str]:
+    """Those of the signature; all where there is none, or where one is missing: the error names some."""
+    there = dict.fromkeys(names)
+    if schema is None or schema.is_tensors or not schema.names:
+        return list(there)
+    wanted = set(map(str, schema.names))
+    if any(column.required and str(column.name) not in there for column in schema.columns):
+        return list(there)
+    return [name for name in there if name in wanted]
 
 
 def _csv(body: bytes, schema: Schema | None) -> Input:
@@ -200,7 +222,8 @@ def _csv(body: bytes, schema: Schema | None) -> Input:
     lines = [line for line in lines if line]
     if not lines:
         raise Refused(400, "the body is no CSV: it has no line with the columns' names")
-    names, rows = _csv_names(lines[0]), lines[1:]
+    names, rows = lines[0], lines[1:]
+    _none_twice(names)
     for i, row in enumerate(rows):
         if len(row) != len(names):
             raise Refused(400, f"row {i} of the CSV has {len(row)} values, its first line {len(names)} names")
@@ -212,13 +235,6 @@ def _csv(body: bytes, schema: Schema | None) -> Input:
     return Rows.of(names, [list(row) for row in zip(*columns, strict=True)])
 
 
-def _csv_names(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise Refused(422, f"column {twice[:60]!r} is there twice")
-    return names
-
-
 # --- tensors ----------------------------------------------------------------------------------------
 
 
@@ -228,7 +244,7 @@ def _instances(told: Any, schema: Schema | None) -> Input:
         raise Refused(422, "instances must be a list with one entry for each row")
     if told and all(isinstance(row, dict) for row in told):
         if schema is not None and not schema.is_tensors:
-            return _records(told, "instances")
+            return _records(told, "instances", schema)
         names = list(told[0])
         if any(row.keys() != told[0].keys() for row in told):
             raise Refused(422, "instances: all entries must have the same names")
@@ -244,7 +260,7 @@ def _inputs(told: Any, schema: Schema | None) -> Input:
         return Tensors({name: _array(value, f"inputs, {name!r}") for name, value in told.items()})
     if isinstance(told, list):
         if told and all(isinstance(row, dict) for row in told):
-            return _records(told, "inputs")
+            return _records(told, "inputs", schema)
         return _list(told, "inputs", schema)
     return Whole(told)
 
@@ -265,10 +281,34 @@ def _list(told: list[Any], form: str, schema: Schema | None) -> Input:
 
 
 def _array(told: Any, where: str) -> NDArray[Any]:
+    """Numbers as numpy has them. Texts stay objects: in an array of its own type each takes as much as the
+    longest of all."""
+    has_text = _has_text(told)
     try:
-        return np.array(told)
-    except (ValueError, OverflowError) as error:
+        made = np.array(told, object if has_text else None)
+    except (ValueError, OverflowError, MemoryError) as error:
         raise Refused(422, f"{where} is no tensor: {error}") from None
+    if has_text and any(isinstance(value, list) for value in made.flat):
+        raise Refused(422, f"{where} is no tensor: its parts are of different lengths")
+    return made
+
+
+def _is_alike(array: NDArray[Any]) -> bool:
+    """Whether its values are of one type: numbers, or nothing but texts."""
+    return array.dtype.kind != "O" or set(map(type, array.flat)) == {str}
+
+
+def _has_text(told: Any) -> bool:
+    waiting = [told]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            return True
+        if isinstance(part, list):
+            if set(map(type, part)) <= _NUMBERS:
+                continue
+            waiting += part
+    return False
 
 
 # --- pandas -----------------------------------------------------------------------------------------

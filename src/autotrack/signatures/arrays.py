@@ -100,7 +100,11 @@ def _array(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
 
 def _of_column(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
     """What numpy keeps as Python objects, a table's column of lists too, is read as a list is."""
-    return _of_list(array.tolist(), wanted) if array.dtype.kind == "O" and wanted.kind != "O" else array
+    if array.dtype.kind != "O" or wanted.kind == "O":
+        return array
+    if any(isinstance(value, str) for value in array.flat):
+        return _of_values(array, wanted)
+    return _of_list(array.tolist(), wanted)
 
 
 def _of_list(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
@@ -125,11 +129,16 @@ def _of_values(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
             continue
         if not isinstance(value, wants) or (isinstance(value, bool) and wanted.kind != "b"):
             raise Misfit(f"{value!r:.60}, not {dtype_name(wanted)}", index)
+    if wanted.kind == "U" and 4 * array.size * max(map(len, array.flat), default=0) > _MOST_TEXT:
+        raise Misfit("its longest text is too long: in numpy's array of texts each takes as much")
     try:
         return array.astype(np.float64 if wanted.kind == "f" else wanted)
     except (ValueError, OverflowError) as error:
         raise Misfit(f"no {wanted.name}: {error}") from None
 
+
+_MOST_TEXT = 1 << 30
+"""Bytes of an array of texts that is made of objects."""
 
 _PYTHON: Mapping[str, tuple[type, ...]] = {
     "b": (bool, np.bool_),

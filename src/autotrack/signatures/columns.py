@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,10 +109,9 @@ def _missing(absent: Sequence[str | int | None], names: Sequence[str | int]) -> 
 
 
 def _no_wanted_twice(schema: Schema, names: Sequence[str | int]) -> None:
-    if len(set(names)) == len(names):
-        return
     wanted = set(schema.names)
-    twice = next((n for i, n in enumerate(names) if n in wanted and n in names[:i]), None)
+    times = Counter(name for name in names if name in wanted)
+    twice = next((name for name, so_often in times.items() if so_often > 1), None)
     if twice is not None:
         raise SchemaError(f"column {twice!r} is there twice", twice)
 
