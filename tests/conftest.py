@@ -17,12 +17,16 @@ LONGEST = [
     Path(__file__).parent / name
     for name in (
         "interop/test_sklearn.py",  # niced: it takes what the others leave
+        "interop/test_mlflow.py",
+        "serving/test_registry.py",
         "test_workers.py",
         "test_models.py",
         "testing/test_backend_kit.py",
         "test_processes.py",
         "testing/test_integration_kit.py",
         "server/test_page.py",
+        "server/test_page_models.py",
+        "models/test_torch.py",
         "server/test_http_backend.py",
         "server/test_kills.py",
         "test_concurrency.py",
