@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from autotrack.cli.predict import predict as command
 from autotrack.errors import ModelError, OptionError
 from autotrack.flavor import Permissions
 from autotrack.loading import load, model_folder
@@ -317,3 +320,12 @@ def test_parquet_with_damaged_metadata_of_pandas(tmp_path: Path) -> None:
 def test_a_name_too_long_for_the_file_system(signed: Predictor, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="cannot be written: File name too long"):
         score(signed, given(tmp_path, "csv"), tmp_path / f"{'o' * 248}.csv")
+
+
+@pytest.mark.parametrize("params", ["{", "[1]", "[" * 100_000], ids=["cut", "list", "deep"])
+def test_params_that_are_none(tmp_path: Path, params: str) -> None:
+    path = str(given(tmp_path, "csv"))
+    arguments = ["--model", "m", "--input", path, "--output", str(tmp_path / "o.csv"), "--params", params]
+    told = CliRunner().invoke(command, arguments, standalone_mode=False)
+    assert isinstance(told.exception, click.BadParameter)
+    assert "no JSON" in str(told.exception)

@@ -73,7 +73,7 @@ def predict(
 def _parsed(params: str) -> dict[str, Any] | None:
     try:
         found = json.loads(params)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"no JSON: {error}", param_hint="--params") from None
     if not isinstance(found, dict):
         raise click.BadParameter("no JSON object", param_hint="--params")
