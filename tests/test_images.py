@@ -96,6 +96,27 @@ def test_a_changed_file_leaves_nothing(model: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*context*"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--extra-index-url https://evil.example/simple",
+        "-e git+https://evil.example/x#egg=x",
+        "numpy @ https://evil.example/numpy.whl",
+        "https://evil.example/numpy.whl",
+        "./code",
+        "numpy==1 --hash=sha256:aa",
+        "numpy \\",
+    ],
+)
+def test_requirements_say_from_where_only_if_code_is_allowed(model: Path, tmp_path: Path, line: str) -> None:
+    (model / "requirements.txt").write_text(f"scikit-learn>=1  # fine\n{line}\n")
+    with pytest.raises(ModelError, match=r"in its requirements\.txt, which is no name.*--allow-code"):
+        write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
+    assert not list(tmp_path.glob("*context*"))
+    write_context(ModelFolder.at(model), tmp_path / "context", Permissions({toys.TRUSTED}, code=True))
+    assert line in (tmp_path / "context" / "requirements.txt").read_text().splitlines()
+
+
 def test_only_what_is_installed_as_asked_for_is_locked() -> None:
     numpy = metadata.version("numpy")
     assert locked([f"numpy=={numpy}"]) == [f"numpy=={numpy}"]

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ._version import __version__
-from .errors import OptionError
+from .errors import ModelError, OptionError
 from .flavor import PYTHON_FUNCTION, Permissions
 from .mlmodel.folder import ModelFolder
 from .mlmodel.requirements import FILE
@@ -51,7 +51,8 @@ def write_context(folder: ModelFolder, output: Path, permissions: Permissions) -
     """Write a folder that is not there yet, whole or not at all.
 
     permissions: what the container's server may do to load the model. Raises `OptionError` for the folder,
-    `ModelError` for a model whose files are not what was recorded.
+    `ModelError` for a model whose files are not what was recorded, or whose requirements are no plain ones
+    (with `permissions.code` any are taken).
     """
     if output.exists():
         raise OptionError(f"{output} is there already; the context is written to a folder of its own")
@@ -87,7 +88,7 @@ def _texts(folder: ModelFolder, permissions: Permissions) -> Mapping[str, str]:
     python = str(folder.section(PYTHON_FUNCTION).get("python_version") or platform.python_version())
     if not re.fullmatch(r"[0-9]+([.][0-9a-z]+){1,2}", python):
         raise OptionError(f"{folder.told} was made with Python {python[:40]!r}, which is no version")
-    needed = _requirements(folder)
+    needed = _requirements(folder, permissions)
     told = "".join(f" {shlex.quote(word)}" for word in _words(permissions))
     return {
         "Dockerfile": _DOCKERFILE.format(python=python),
@@ -118,16 +119,30 @@ def _level(root: Path) -> None:
 # --- what has to be installed -----------------------------------------------------------------------
 
 
-def _requirements(folder: ModelFolder) -> list[str]:
+def _requirements(folder: ModelFolder, permissions: Permissions) -> list[str]:
     """The model's own, autotrack, and pandas, without which columns have no names."""
     lines = folder.read(FILE).decode(errors="replace").splitlines() if FILE in folder.names else []
     needed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not permissions.code:
+        needed = [_plain(line, folder.told) for line in needed]
     names = {_name(line) for line in needed}
     if "autotrack" not in names:
         needed.append(f"autotrack=={__version__}")
     if "pandas" not in names and (version := _installed("pandas")):
         needed.append(f"pandas=={version}")
     return sorted(needed, key=str.lower)
+
+
+def _plain(line: str, told: str) -> str:
+    """A requirement that the builder's own index answers. Raises `ModelError`: by an option, an address or a
+    path the model would say from where code is installed."""
+    parsed = _parsed(line)
+    if parsed is None or parsed.url:
+        raise ModelError(
+            f"{told} has {line[:100]!r} in its {FILE}, which is no name and version of a package; if you "
+            "trust where it comes from: --allow-code"
+        )
+    return line.partition(" #")[0].strip()
 
 
 def locked(requirements: Iterable[str]) -> list[str]:
