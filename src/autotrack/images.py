@@ -41,7 +41,7 @@ _SERVE = """\
 #!/bin/sh
 # Without AUTOTRACK_TOKEN everybody is let in: what stands around the container decides who reaches it.
 set -eu
-[ -n "${{AUTOTRACK_TOKEN:-}}" ] || set -- --no-token "$@"
+[ -n "${{AUTOTRACK_TOKEN:-}}" ] || set -- --no-token --guarded "$@"
 exec autotrack serve /opt/autotrack/model --host 0.0.0.0 --port "${{SAGEMAKER_BIND_TO_PORT:-8080}}" \\
     --allow-host '*' --follow 0{permissions} "$@"
 """

@@ -134,6 +134,17 @@ def test_what_cannot_be_served_is_one_line(store: Place, toy: Path, tmp_path: Pa
         assert said.count("\n") == 1, said
 
 
+def test_without_a_token_it_is_for_this_machine_alone(store: Place, toy: Path) -> None:
+    for options, problem in {
+        ("--host", "0.0.0.0"): "--no-token is for this machine alone, not for 0.0.0.0",
+        ("--allow-host", "*"): "let every web page in",
+    }.items():
+        status, said = exited(str(toy), "--port", "0", "--no-token", *options, env=store.env)
+        assert (status, problem in said, said.count("\n")) == (1, True, 1), said
+    with Served(toy, store.env, "--host", "0.0.0.0", "--guarded") as served:
+        assert served.predict([[1.0, 2.0]]) == [3.0]
+
+
 def _failure(call: Any) -> Any:
     try:
         call()

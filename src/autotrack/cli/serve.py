@@ -36,7 +36,13 @@ if TYPE_CHECKING:
     multiple=True,
     help="A name that this server is reached by, behind a proxy; '*' is any.",
 )
-@click.option("--no-token", is_flag=True, help="Let everybody in who reaches it.")
+@click.option("--no-token", is_flag=True, help="Let everybody on this machine in; loopback only.")
+@click.option(
+    "--guarded",
+    is_flag=True,
+    help="With --no-token: what stands around it, as around a container, lets in only whom it should; "
+    "then any --host may be listened at.",
+)
 @click.option(
     "--max-batch",
     metavar="ROWS",
@@ -86,6 +92,7 @@ def serve(
     workers: int,
     allowed_hosts: tuple[str, ...],
     no_token: bool,
+    guarded: bool,
     max_batch: int | None,
     max_body: float,
     body_timeout: float,
@@ -115,6 +122,7 @@ def serve(
             port=port,
             workers=workers,
             token=None if no_token else os.environ.get(VARIABLE, "").strip(),
+            guarded=guarded,
             allowed_hosts=allowed_hosts,
             most_rows=max_batch,
             most_bytes=int(max_body * 1e6),

@@ -12,10 +12,19 @@ from collections.abc import Collection, Iterator
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import OptionError
+from ..tokens import is_loopback
 
 HEAD_TIMEOUT = 20.0
 """Seconds within which a request must have told its head."""
 EVERYWHERE = ("0.0.0.0", "::")
+
+
+def check_open(host: str, allowed_hosts: Collection[str]) -> None:
+    """Raises `OptionError` where a server without a token would answer others than this machine's users."""
+    if not is_loopback(host):
+        raise OptionError(f"--no-token is for this machine alone, not for {host}: leave it out")
+    if "*" in allowed_hosts:
+        raise OptionError("--no-token and --allow-host '*' together let every web page in: leave one out")
 
 
 class PatientProtocol(HttpToolsProtocol):

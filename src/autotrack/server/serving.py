@@ -13,14 +13,14 @@ from types import FrameType
 
 import uvicorn
 
-from ..errors import OptionError
-from ..tokens import VARIABLE, checked, is_loopback, remove_token, write_token
+from ..tokens import VARIABLE, checked, remove_token, write_token
 from .access import Access
 from .app import GRACE, Server
 from .listening import (
     EVERYWHERE,
     PatientProtocol,
     allow_many_connections,
+    check_open,
     listening,
     names,
     reachable,
@@ -56,10 +56,8 @@ class Started:
 
 def serve(serving: Serving, started: Callable[[Started], None]) -> None:
     """Serve until a signal ends it; `started` is called once it listens. Raises `OptionError`."""
-    if serving.token is None and not is_loopback(serving.host):
-        raise OptionError(f"--no-token is for this machine alone, not for {serving.host}: leave it out")
-    if serving.token is None and "*" in serving.allowed_hosts:
-        raise OptionError("--no-token and --allow-host '*' together let every web page in: leave one out")
+    if serving.token is None:
+        check_open(serving.host, serving.allowed_hosts)
     if serving.token:
         checked(serving.token, VARIABLE)
     if serving.grpc_port:

@@ -14,9 +14,11 @@ PORT = 8080
 class Options:
     """uri: the model's address. store: the URL of the store that it is looked up in.
 
-    token: None needs none. most_rows: of a joint prediction; None: as many as the model's flavor allows.
-    most_bytes: of a body. patience: seconds in which a body must have come. follow_every: seconds between
-    two looks at where an alias points. grace: seconds that requests get when the server is asked to end.
+    token: None needs none. guarded: others than this machine's users may reach it without one, as what
+    stands around it lets in only whom it should. most_rows: of a joint prediction; None: as many as the
+    model's flavor allows. most_bytes: of a body. patience: seconds in which a body must have come.
+    follow_every: seconds between two looks at where an alias points. grace: seconds that requests get when
+    the server is asked to end.
     """
 
     uri: str
@@ -28,6 +30,7 @@ class Options:
     port: int = PORT
     workers: int = 1
     token: str | None = ""
+    guarded: bool = False
     allowed_hosts: tuple[str, ...] = ()
     most_rows: int | None = None
     most_bytes: int = 64 << 20

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ModelError, OptionError
-from ..server.listening import listening, reachable, url_of
+from ..server.listening import check_open, listening, reachable, url_of
 from ..tokens import VARIABLE, checked, remove_token, write_token
 from .options import Options
 
@@ -43,8 +43,11 @@ class Started:
 def serve(options: Options, started: Callable[[Started], None]) -> None:
     """Serve until SIGTERM or SIGINT; `started` is called once all workers can be asked.
 
-    Raises `OptionError` for a port that is taken, `ModelError` for a model that does not load.
+    Raises `OptionError` for a port that is taken, or for others that would be let in without a token;
+    `ModelError` for a model that does not load.
     """
+    if options.token is None and not options.guarded:
+        check_open(options.host, options.allowed_hosts)
     if options.token:
         checked(options.token, VARIABLE)
     with listening(options.host, options.port) as listener:
