@@ -17,6 +17,7 @@ from autotrack.signatures import Column, DataType, Schema, Signature, Tensor, co
 from autotrack.signatures.enforcing import enforce
 
 COLUMNS = Signature(Schema((Column("a", DataType.DOUBLE), Column("s", DataType.STRING))))
+ROW = {"inputs": {"a": 1.5, "s": "x"}}
 LONG = "a" * 50_000
 TENSOR = Signature(Schema((Tensor(None, "float32", (-1, 2)),)))
 
@@ -168,6 +169,11 @@ def test_records_that_make_a_wide_and_empty_table_are_refused() -> None:
         asked({"dataframe_records": SPARSE})
     assert refused.value.status == 422
     assert len(asked({"dataframe_records": SPARSE[:500]})) == 500
+
+
+def test_one_rows_values_are_one_row() -> None:
+    assert len(asked(ROW, COLUMNS)) == 1
+    assert len(asked({"inputs": "some text"})) == 1
 
 
 def test_of_records_only_the_signatures_columns_are_taken() -> None:

@@ -113,7 +113,7 @@ class Whole:
     kind: object = None
 
     def __len__(self) -> int:
-        return len(self.data) if hasattr(self.data, "__len__") else 1
+        return len(self.data) if isinstance(self.data, list) else 1
 
     def joined(self, others: Sequence[Whole]) -> Any:
         return self.data
