@@ -123,8 +123,16 @@ def test_what_cannot_be_served_is_one_line(store: Place, toy: Path, tmp_path: Pa
             1,
             f"autotrack: port {port} of 127.0.0.1 is taken: choose another by --port\n",
         )
+    pickled = toys.save(tmp_path / "pickled")
+    told = (
+        (pickled / "MLmodel")
+        .read_text()
+        .replace("serialization_format: skops", "serialization_format: pickle")
+    )
+    (pickled / "MLmodel").write_text(told)
     for uri, problem in {
-        str(toy): toys.TRUSTED,  # not trusted
+        str(toy): f", here --trusted {toys.TRUSTED}\n",
+        str(pickled): "load_model(…, allow_pickle=True), here --allow-pickle\n",
         str(tmp_path / "nowhere"): "is no model's address",
         f"runs:/{'0' * 32}/model": "no run",
     }.items():

@@ -6,6 +6,7 @@ which neither `--help` nor `exec` pays.
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import AutotrackError, QueryError
+from ..errors import AutotrackError, ModelError, QueryError
 from .build_image import build_image
 from .compare import compare
 from .doctor import doctor
@@ -26,6 +27,8 @@ from .serve import serve
 from .server import server, ui
 from .show import show
 from .sync import sync
+
+_HINT = re.compile(r"load_model\(…, (?:allow_(?P<what>pickle|code)=True|trusted=\[(?P<types>[^]]*)\])\)")
 
 
 class Commands(click.Group):
@@ -42,6 +45,8 @@ class Commands(click.Group):
             _fail(f"{_sentence(error)} See: {command} --help", error.exit_code)
         except QueryError as error:
             _fail(str(error), 1, error.caret)
+        except ModelError as error:
+            _fail(_with_flags(str(error)), 1)
         except AutotrackError as error:
             _fail(str(error), 1)
 
@@ -74,6 +79,17 @@ def main() -> None:
 def _sentence(error: click.UsageError) -> str:
     text = error.format_message().strip()
     return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _with_flags(message: str) -> str:
+    """What an error says to give `load_model`, as the commands' options too."""
+
+    def both(told: re.Match[str]) -> str:
+        names = re.findall(r"'([^']+)'", told["types"] or "")
+        flags = [f"--trusted {name}" for name in names] or [f"--allow-{told['what']}"]
+        return f"{told[0]}, here {' '.join(flags)}"
+
+    return _HINT.sub(both, message)
 
 
 def _fail(message: str, status: int, below: str = "") -> None:
