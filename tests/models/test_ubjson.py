@@ -20,19 +20,19 @@ def saved(booster: str = "gbtree") -> bytes:
 
 @pytest.mark.parametrize("booster", ["gbtree", "gblinear", "dart"])
 def test_what_xgboost_writes_is_whole(booster: str) -> None:
-    ubjson.check(saved(booster))
+    ubjson.read(saved(booster))
 
 
 def test_categories_and_names_are_whole() -> None:
     data = xgboost.DMatrix(np.abs(X * 3).astype(int), Y, feature_names=list("abcde"), feature_types=["c"] * 5)
-    ubjson.check(bytes(xgboost.train({"max_depth": 3}, data, 3).save_raw("ubj")))
+    ubjson.read(bytes(xgboost.train({"max_depth": 3}, data, 3).save_raw("ubj")))
 
 
 def test_every_part_of_it_is_not() -> None:
     whole = saved()
     for end in range(0, len(whole), 97):
         with pytest.raises(ModelError, match="no whole UBJSON"):
-            ubjson.check(whole[:end])
+            ubjson.read(whole[:end])
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,9 @@ def test_every_part_of_it_is_not() -> None:
         b"S",
         b"[$",
         b"[$x#i\x01",
+        b"{i\x01aZi\x01aZ}",  # a name twice
     ],
 )
 def test_what_is_damaged_is_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="no whole UBJSON"):
-        ubjson.check(data)
+        ubjson.read(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,81 @@ def test_what_is_no_model_is_an_error(data: bytes) -> None:
 def test_a_file_is_not_taken_for_a_path() -> None:
     with pytest.raises(ModelError, match="has no file"):
         load({"/etc/passwd": b""}, "xgboost.core.Booster")
+
+
+def told(categorical: bool = False) -> Any:
+    """What a model's file says, as JSON."""
+    x = np.abs(X * 3).astype(int) if categorical else X
+    data = xgboost.DMatrix(x, Y, feature_types=["c"] * 6 if categorical else None)
+    return json.loads(xgboost.train({"max_depth": 3}, data, 2).save_raw("json"))
+
+
+def load_told(told: Any) -> Any:
+    return load({FILE: json.dumps(told, separators=(",", ":")).encode()}, "xgboost.core.Booster")
+
+
+def trees(told: Any) -> Any:
+    return told["learner"]["gradient_booster"]["model"]
+
+
+FORGED: dict[str, tuple[str, Any, int]] = {
+    "a child out of the tree": ("left_children", 1 << 20, 0),
+    "a child below none": ("right_children", -7, 0),
+    "a walk without end": ("left_children", 0, 0),
+    "two parents": ("right_children", 1, 0),
+    "a feature": ("split_indices", 6, 0),
+    "a parent": ("parents", 1 << 20, 1),
+    "a category": ("categories", 1 << 30, 0),
+    "a category below none": ("categories", -1, 0),
+    "categories of others": ("categories_segments", 1 << 20, 0),
+    "too many categories": ("categories_sizes", 1 << 20, 0),
+    "a node of categories": ("categories_nodes", 1 << 20, 0),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_tree_is_refused(what: str) -> None:
+    name, value, at = FORGED[what]
+    forged = told(categorical=True)
+    trees(forged)["trees"][1][name][at] = value
+    with pytest.raises(ModelError, match="damaged or forged"):
+        load_told(forged)
+
+
+def test_trees_of_classes_and_iterations_that_are_not_there_are_refused() -> None:
+    for name, value in (("tree_info", [0, 9]), ("tree_info", [0]), ("iteration_indptr", [0, 1, 99])):
+        forged = told()
+        trees(forged)[name] = value
+        with pytest.raises(ModelError, match="damaged or forged"):
+            load_told(forged)
+
+
+def test_a_name_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ModelError, match="twice"):
+        load({FILE: b'{"learner":{},"learner":{}}'}, "xgboost.core.Booster")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"booster": "dart"},
+        {"booster": "gblinear"},
+        {"updater": "grow_colmaker,prune", "gamma": 1.0, "tree_method": "exact"},
+        {"multi_strategy": "multi_output_tree", "tree_method": "hist"},
+        {"num_parallel_tree": 2},
+    ],
+    ids=str,
+)
+def test_every_kind_of_booster_is_sound(params: dict[str, Any]) -> None:
+    labels = np.stack([Y, 1 - Y], 1) if "multi_strategy" in params else Y
+    model = xgboost.train(params, xgboost.DMatrix(X, labels), 3)
+    for kind in ("json", "ubj"):
+        found = load({FILE: bytes(model.save_raw(kind))}, "xgboost.core.Booster")
+        assert (found.predict(xgboost.DMatrix(X)) == model.predict(xgboost.DMatrix(X))).all()
+
+
+def test_named_categories_are_sound() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": pandas.Categorical(list("xyzz") * 20), "b": X[:, 0]})
+    model = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True).fit(table, Y)
+    assert (round_trip(model).predict(table) == model.predict(table)).all()

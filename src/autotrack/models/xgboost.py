@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,8 +69,10 @@ class XgboostFlavor(Flavor):
         data = folder.read(str(section.get("data", FILE)))
         if not data.startswith(b"{"):  # of no bytes at all XGBoost dies; JSON and UBJSON begin alike
             raise ModelError(f"{folder.told} has no file {FILE}, or one that is neither UBJSON nor JSON")
-        if data[1:2] not in (b'"', b"}", b" ", b"\n", b"\r", b"\t"):  # as JSON goes on
-            ubjson.check(data)
+        from . import boosted
+
+        is_json = data[1:2] in (b'"', b"}", b" ", b"\n", b"\r", b"\t")
+        boosted.check(_json(data) if is_json else ubjson.read(data))
         model = getattr(xgboost, name)()
         model.load_model(bytearray(data))
         return model
@@ -81,3 +84,17 @@ class XgboostFlavor(Flavor):
         if isinstance(model, xgboost.Booster) and not isinstance(data, xgboost.DMatrix):
             data = xgboost.DMatrix(data)
         return model.predict(data, **params)
+
+
+def _json(data: bytes) -> Any:
+    """Raises `ModelError` for what is none, or has a name twice in one object."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(pairs)) != len(pairs):
+            raise ValueError("a name stands twice in one object")
+        return found
+
+    try:
+        return json.loads(data, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"the model's file is damaged: it is no whole JSON: {error}") from None
