@@ -157,6 +157,70 @@ def test_source_that_changed_since_it_was_run_is_refused(script: Script, tmp_pat
     assert "the source of 'Model' is not found where it was run from" in refusal(known["Model"]())
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "T = 1\ndef predict(d, *, _t=T):\n    return _t\nT = 5",
+        "T = 1\ndef predict(d, _t=T):\n    return _t\ndel T",
+        "T = 1\npredict = lambda d, _t=T: _t\nT = 5",
+        "def make(t):\n    def predict(d, _t=t):\n        return _t\n    return predict\npredict = make(1)",
+        "def predict(d, _t=60 * 60):\n    return _t\npredict.__defaults__ = (1,)",
+        "T = 1\nclass M:\n    def predict(self, d, *, _t=T):\n        return _t\nT = 5\npredict = M()",
+    ],
+)
+def test_defaults_of_arguments_are_those_of_the_definition(
+    script: Script, tmp_path: Path, source: str
+) -> None:
+    assert again(script(source)["predict"], tmp_path).predict([0]) == 1
+
+
+def test_a_default_without_a_literal_is_refused(script: Script) -> None:
+    known = script(
+        """
+        import numpy as np
+        W = np.ones(2)
+        def predict(data, dtype=np.float32, order=sorted, weights=W * 2):
+            return data
+        """
+    )
+    assert "the default 'W * 2' of an argument of 'predict' is a numpy.ndarray" in refusal(known["predict"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("M.scale = 7", "M.scale has another value"),
+        ("M.sizes.append(3)", "M.sizes has another value"),
+        ("M.extra = 7", "M.extra has another value"),
+        ("M.predict = lambda self, data: 7", "M.predict has another value"),
+    ],
+)
+def test_a_class_that_was_changed_is_refused(script: Script, tmp_path: Path, change: str, told: str) -> None:
+    source = (
+        "K = 2\nclass M:\n    scale = K\n    sizes = [1, 2]\n    def predict(self, data):\n"
+        "        return self.scale\n"
+    )
+    assert again(script(source)["M"](), tmp_path).predict([0]) == 2
+    assert told in refusal(script(source + change)["M"]())
+
+
+@pytest.mark.parametrize("change", ["SCALE = 9", "CONFIG['a'] = 9", "M.size = 9"])
+def test_a_module_that_was_changed_is_refused(
+    script: Script, package: Any, tmp_path: Path, change: str
+) -> None:
+    source = (
+        "SCALE = 1\nCONFIG = {'a': 1}\nUNUSED = 1\nNAMES = []\nNAMES.append('a')\n"
+        "class M:\n    size = 1\n    def predict(self, d):\n        return NAMES and SCALE + CONFIG['a']\n"
+    )
+    package(changing=source)
+    use = "import changing\nchanging.UNUSED = 5\ndef predict(data):\n    return changing.M().predict(0)\n"
+    assert again(script(use)["predict"], tmp_path).predict([0]) == 2
+    name = change.partition(" ")[0].partition("[")[0]
+    package(changing=source)
+    known = script(f"{use}changing.{change}\n")
+    assert f"{name} has another value by now than the source" in refusal(known["predict"])
+
+
 def test_what_has_no_source_is_refused(script: Script) -> None:
     known: dict[str, Any] = script("")
     exec("def predict(data):\n    return data\nclass Model:\n    def predict(self, data): return data", known)

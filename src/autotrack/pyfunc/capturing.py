@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
+import inspect
 import logging
-import math
 import re
 import sys
 import types
@@ -20,9 +21,10 @@ from functools import partial
 from typing import Any
 
 from ..flavor import NotKept
+from .changed import check_class, is_literal, is_same, with_defaults
 from .imports import imported
 from .names import names_used
-from .sources import Sources, closed_over, code_of, files_of, is_at, is_of, source_of, statements
+from .sources import Sources, closed_over, code_of, files_of, is_at, is_of, methods_of, source_of, statements
 
 MOST_TEXT = 64 << 10
 """Characters that a constant may have: larger ones are data."""
@@ -89,7 +91,7 @@ class Captured:
     ) -> None:
         """A name as some code uses it. Where it is not needed, as in a type hint, it may stay away."""
         if name in self._found:
-            if not _is_same(self._found[name].value, value):
+            if not is_same(self._found[name].value, value):
                 raise _Twice(name)
             return
         if text := _constant(name, value):
@@ -127,7 +129,7 @@ class Captured:
         return False
 
     def _keep(self, name: str, value: Any, node: ast.AST, file: str, known: Mapping[str, Any]) -> None:
-        text = source_of(node, self._sources.text(file))
+        text = source_of(_as_it_is(node, value, known), self._sources.text(file))
         if isinstance(node, ast.Lambda):
             text = f"{name} = {text}"
         if file not in self._files:
@@ -140,6 +142,37 @@ class Captured:
                 self._add(other, known[other], known, name, is_needed=other not in used.hints)
             elif other in used.at_once and not hasattr(builtins, other) and other not in _MODULES_OWN:
                 raise NotKept(f"{name!r} uses {other!r}, which is not to be found any more; {_ADVICE}")
+
+
+def _as_it_is(node: Any, item: Any, known: Mapping[str, Any]) -> Any:
+    """A definition, with the defaults that its functions have by now. Raises `NotKept`."""
+    if (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Lambda)
+        and type(item) is types.FunctionType
+    ):
+        made = copy.copy(node)
+        made.value = _as_it_is(node.value, item, known)
+        return node if made.value is node.value else made
+    if isinstance(node, ast.ClassDef) and isinstance(item, type):
+        check_class(node, item, known)
+        return _class_as_it_is(node, item, ChainMap({**vars(item)}, {**known}))
+    code = code_of(item)
+    if code is None or not is_at(node, inspect.unwrap(item), code):
+        return node
+    return with_defaults(node, inspect.unwrap(item), known, code.co_name)
+
+
+def _class_as_it_is(node: ast.ClassDef, kind: type, known: Mapping[str, Any]) -> ast.ClassDef:
+    made = copy.copy(node)
+    functions = {function.__code__: function for function in methods_of(kind)}
+    made.body = list(node.body)
+    for i, part in enumerate(node.body):
+        for code, function in functions.items():
+            if is_at(part, function, code):
+                made.body[i] = with_defaults(part, function, known, f"{kind.__name__}.{code.co_name}")
+    is_kept = all(one is other for one, other in zip(made.body, node.body, strict=True))
+    return node if is_kept else made
 
 
 def _refusal(name: str, value: Any, user: str) -> NotKept:
@@ -159,7 +192,7 @@ def _namespace_of(item: Any) -> Mapping[str, Any]:
 
 def _constant(name: str, value: Any) -> str | None:
     try:
-        if not _is_literal(value):
+        if not is_literal(value):
             return None
     except RecursionError:  # it holds itself
         return None
@@ -167,21 +200,6 @@ def _constant(name: str, value: Any) -> str | None:
     if len(text) > MOST_TEXT:
         raise NotKept(f"the constant {name!r} has {len(text):,} characters, which are data; {_ADVICE}")
     return f"{name} = {text}"
-
-
-def _is_literal(value: Any) -> bool:
-    kind = type(value)
-    if kind is float:
-        return math.isfinite(value)  # not NaN or infinite, which have no literal
-    if kind in (list, tuple, set, frozenset):
-        return bool(value or kind in (list, tuple)) and all(map(_is_literal, value))
-    if kind is dict:
-        return all(_is_literal(key) and _is_literal(item) for key, item in value.items())
-    return kind in (type(None), type(...), bool, int, complex, str, bytes)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return one is other or (_is_literal(one) and _is_literal(other) and repr(one) == repr(other))
 
 
 def _defines(node: ast.stmt, name: str, value: Any, file: str) -> bool:

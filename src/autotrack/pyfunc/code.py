@@ -64,6 +64,7 @@ class Code:
         main = self._captured.source() if self._captured else None
         if main is not None:
             self._modules.scan(main, "")
+        self._modules.check_unchanged(main or "")
         sources = {MAIN: main, **self._modules.sources}
         told = "\0".join(f"{name}\0{source}" for name, source in sorted(sources.items()))
         own = Path(loader.__file__).read_text()

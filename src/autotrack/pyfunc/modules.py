@@ -13,6 +13,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 from ..flavor import NotKept
+from .changed import check_module
 
 _INSTALLED = {"site-packages", "dist-packages"}
 
@@ -61,6 +62,18 @@ class Modules:
         self.sources[module] = source = _read(str(spec.origin))
         self.scan(source, self.package_of(module))
         return True
+
+    def check_unchanged(self, main: str) -> None:
+        """Raise `NotKept` if a constant that is used was changed since its module was imported.
+
+        main: source that comes along besides.
+        """
+        trees = {name: ast.parse(source) for name, source in self.sources.items() if source is not None}
+        used = {name for tree in [*trees.values(), ast.parse(main)] for name in _read_names(tree)}
+        for name, tree in trees.items():
+            module, spec = sys.modules.get(name), self._spec(name)
+            if module and spec and getattr(module, "__file__", None) == spec.origin:
+                check_module(tree, module, used)
 
     def scan(self, source: str, package: str) -> None:
         """Add what a source imports that stands in a package."""
@@ -132,6 +145,16 @@ def _read(path: str) -> str:
     except (OSError, SyntaxError, ValueError) as error:
         raise NotKept(f"the source of {path} cannot be read: {error}") from error
     return source
+
+
+def _read_names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
 
 
 def _imports(source: str, package: str) -> Iterator[tuple[str, list[str]]]:
