@@ -203,6 +203,19 @@ def test_versions_side_by_side(kept: Store) -> None:
     assert [row.name for row in found.sections["params"]] == ["depth"]
 
 
+def test_the_same_model_of_two_runs_has_one_digest(kept: Store) -> None:
+    """`MLmodel` tells which run it is of."""
+    digests = []
+    for number, run in enumerate(RUNS[:2]):
+        files = {"model/model.bin": b"a model", "model/MLmodel": f"run_id: {run}".encode()}
+        trained(kept, run, files, first_seq=50 * number + 50)
+        told: dict[str, Any] = {"alias": None, "description": "", "tags": {}}
+        digests.append(catalog.register(kept, f"runs:/{run}/model", "churn", **told).digest)
+    assert digests[0] == digests[1]
+    trained(kept, files={"model/model.bin": b"another model"}, first_seq=400)
+    assert registered(kept).digest != digests[0]
+
+
 def test_of_two_who_promote_a_candidate_one_is_told(kept: Store) -> None:
     for _ in range(3):
         registered(kept)

@@ -16,6 +16,7 @@ from .display import text
 from .errors import EvaluationFailed, ModelError, RegistryConflict
 from .evaluating import tags
 from .flavor import Permissions
+from .mlmodel import document
 from .promotion import promote
 from .records import AuditEntry, Dataset, Model, ModelVersion, RegisteredModel
 from .registry import ModelSearch, Registry, is_address, parsed_order, parsed_stage
@@ -237,8 +238,12 @@ class Version:
 
     @property
     def digest(self) -> str:
-        """The sha256 of its files' names and digests: equal where the models are."""
-        told = [[file.path.removeprefix(self.path), file.sha256] for file in self.files]
+        """The sha256 of the model's own files' names and digests: equal where the models are.
+
+        Its `MLmodel` is left out: that has the run, an id and the time in it.
+        """
+        own = [file for file in self.files if file.path != f"{self.path}/{document.FILE}"]
+        told = [[file.path.removeprefix(self.path), file.sha256] for file in own]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def load(
