@@ -55,7 +55,7 @@ def model(store: Store, name: str) -> Registered:
 def models(
     store: Store, name: str, *, tags: Mapping[str, str], order_by: str, limit: int | None
 ) -> list[Registered]:
-    """See `autotrack.models`."""
+    """See `autotrack.registered_models`."""
     order, descending = parsed_order(order_by)
     found = _pages(store.backend.registry, ModelSearch(name, tags, order, descending), limit or PAGE)
     return [Registered(store, one) for one in itertools.islice(found, limit)]
