@@ -702,6 +702,36 @@ def test_arrays_and_tables(script: Script, tmp_path: Path) -> None:
         assert type(found) is type(kept)
 
 
+def test_what_several_refer_to_stays_one(script: Script, tmp_path: Path) -> None:
+    known = script(
+        """
+        class Part:
+            pass
+        class Model:
+            def predict(self, data):
+                self.a.append(1)
+                self.d["x"] = 1
+                self.array[0] = 5
+                self.part.size = 3
+                again = [self.b, self.e, [float(one[0]) for one in self.arrays], self.other.size]
+                return [*again, self.deep[0] is self.deep[1][0], self.single is self.equal]
+        """
+    )
+    model = known["Model"]()
+    model.a = model.b = [0]
+    model.d = model.e = {"y": model.a}
+    model.array = np.zeros(1_000_000)
+    model.arrays = [model.array] * 20
+    model.part = model.other = known["Part"]()
+    deep = {1}
+    model.deep = [deep, (deep,)]
+    model.single, model.equal = [1], [1]
+    frozen = PythonFunctionFlavor().freeze(model, 10_000_000)
+    assert len(bytes(frozen.data)) < 9_000_000
+    loaded = again(model, tmp_path)
+    assert loaded.predict(0) == [[0, 1], {"y": [0, 1], "x": 1}, [5.0] * 20, 3, True, False]
+
+
 def test_objects_of_the_users_are_kept_without_their_init(script: Script, tmp_path: Path) -> None:
     known = script(
         """

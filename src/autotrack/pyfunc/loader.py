@@ -63,6 +63,8 @@ class _Reader:
         self._root = root
         self._models = models or self._model_here
         self._opened: Any = None
+        self._contents: list[Any] = []
+        self._shared: dict[int, Any] = {}
 
     def made(self, told: Any) -> Any:
         if isinstance(told, list):
@@ -71,6 +73,16 @@ class _Reader:
             return told
         [(name, content)] = told.items()
         return getattr(self, f"_{name}")(content)
+
+    def _sharing(self, told: list[Any]) -> Any:
+        """A value, after what it refers to in more than one place."""
+        self._contents, content = told
+        return self.made(content)
+
+    def _same(self, number: int) -> Any:
+        if number not in self._shared:
+            self._shared[number] = self.made(self._contents[number])
+        return self._shared[number]
 
     def _float(self, text: str) -> float:
         return float(text)

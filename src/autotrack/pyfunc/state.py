@@ -25,6 +25,8 @@ from .code import Code, is_importable
 
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
 _FUNCTIONS = ("numpy", "cython_function_or_method")
+_NEVER_SHARED = (tuple, frozenset, complex, bytes)
+"""What nobody can change: a copy is as good."""
 _FORMS = (
     "kept are JSON values, arrays, tables, models of libraries, paths of files, functions, enums, "
     "dataclasses and objects of your own classes"
@@ -55,32 +57,43 @@ class State:
         self._size = 0
         self._arrays: dict[str, Any] = {}
         self._inside: set[int] = set()
+        self._met: dict[int, tuple[int, Any]] = {}  # the values as well: an id is of what lives
+        self._contents: list[Any] = []
+        self._uses: list[int] = []
 
     def told(self, value: Any, where: str) -> Any:
-        """A value as `data/model.json` tells it; `where` is what errors call it. Raises `NotKept`."""
+        """A value, or {"same": its place among the contents}; `where` is what errors call it.
+
+        Raises `NotKept`.
+        """
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value
         if kind is float:
             return value if math.isfinite(value) else {"float": repr(value)}
+        if id(value) in self._met:
+            number, _ = self._met[id(value)]
+            self._uses[number] += 1
+            return {"same": number}
         if id(value) in self._inside:
             raise NotKept(f"{where} holds itself, which has no form here; {_FORMS}")
         self._inside.add(id(value))
         try:
             for form in (self._plain, self._data, self._code_told, self._named, self._library, self._object):
                 if (found := form(value, kind, where)) is not None:
-                    return found
+                    is_alone = kind in _NEVER_SHARED or form in (self._code_told, self._named)
+                    return found if is_alone else self._shareable(value, found)
         finally:
             self._inside.discard(id(value))
         raise NotKept(f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no safe form; {_FORMS}")
 
     def whole(self, value: Any) -> Any:
-        """The model itself: of an object of any class, by its attributes."""
+        """The model as `data/model.json` tells it: of an object of any class, by its attributes."""
         kind = type(value)
         if issubclass(kind, types.FunctionType | partial) or kind.__name__ == "_lru_cache_wrapper":
-            return self.told(value, "the model")
+            return self._document(self.told(value, "the model"))
         self._inside.add(id(value))
-        return self._attributes(value, kind, "")
+        return self._document(self._attributes(value, kind, ""))
 
     def all_files(self) -> Mapping[str, bytes]:
         """With the arrays, in one file."""
@@ -91,6 +104,38 @@ class State:
         file = io.BytesIO()
         np.savez(file, **self._arrays)
         return {**self.files, "data/arrays.npz": file.getvalue()}
+
+    # --- what several refer to ------------------------------------------------------------------------
+
+    def _shareable(self, value: Any, found: Any) -> Any:
+        number = len(self._contents)
+        self._met[id(value)] = number, value
+        self._contents.append(found)
+        self._uses.append(1)
+        return {"same": number}
+
+    def _document(self, told: Any) -> Any:
+        """With what is used once in its place, and what is used more often told once, beside it."""
+        places: dict[int, int] = {}
+        shared: dict[int, Any] = {}
+
+        def placed(told: Any) -> Any:
+            if isinstance(told, list):
+                return [placed(one) for one in told]
+            if not isinstance(told, dict):
+                return told
+            if "same" not in told:
+                return {name: placed(content) for name, content in told.items()}
+            number = told["same"]
+            if self._uses[number] == 1:
+                return placed(self._contents[number])
+            if number not in places:
+                places[number] = place = len(places)
+                shared[place] = placed(self._contents[number])
+            return {"same": places[number]}
+
+        made = placed(told)
+        return {"sharing": [[shared[place] for place in range(len(places))], made]} if places else made
 
     # --- forms; each gives None for what is not its own -----------------------------------------------
 
