@@ -216,6 +216,20 @@ def test_the_same_model_of_two_runs_has_one_digest(kept: Store) -> None:
     assert registered(kept).digest != digests[0]
 
 
+def test_a_file_that_is_logged_below_a_model_is_not_of_it(kept: Store) -> None:
+    names = ["model.bin"]
+    trained(kept, first_seq=50, names=names)
+    made = registered(kept)
+    files = {"model/README.txt": b"read me"}
+    trained(kept, files=files, first_seq=100, names=names)
+    assert resolved(kept, made.uri) == (RUNS[0], "model")
+    assert made.promote(name="leavers").files == made.files
+    assert [file.path for file in registered(kept).files] == ["model/model.bin"]
+    elsewhere = made.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db")
+    assert elsewhere.files == made.files
+    assert model_folder(lambda: kept, f"runs:/{RUNS[0]}/model").names == ["model.bin"]
+
+
 def test_of_two_who_promote_a_candidate_one_is_told(kept: Store) -> None:
     for _ in range(3):
         registered(kept)

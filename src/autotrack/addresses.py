@@ -46,8 +46,9 @@ def check_unchanged(store: Store, version: ModelVersion) -> None:
 
     The version still is what it was, and loads so; but it can no more be registered from its run.
     """
-    below = f"{version.path}/"
-    now = {a.path: a.sha256 for a in store.backend.artifacts(version.run_id) if a.path.startswith(below)}
+    known = [model for model in store.backend.models(version.run_id) if model.path == version.path]
+    artifacts = store.backend.artifacts(version.run_id)
+    now = {file.path: file.sha256 for file in artifacts if any(model.owns(file.path) for model in known)}
     if now != {file.path: file.sha256 for file in version.files}:
         raise ModelError(
             f"{version.uri} is not what run {version.run_id} has at {version.path!r} by now: "

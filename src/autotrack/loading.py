@@ -59,7 +59,8 @@ def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:
     if found := RUN_ADDRESS.fullmatch(uri):
         opened = store()
         run, model = kept(opened, *found.groups())
-        return _folder(opened, run.artifacts, model.path, f"runs:/{run.id}/{model.path}")
+        own = [file for file in run.artifacts if model.owns(file.path)]
+        return _folder(opened, own, model.path, f"runs:/{run.id}/{model.path}")
     if os.path.isdir(uri):  # pathlib raises for a name that is too long
         return ModelFolder.at(Path(uri))
     if os.path.isfile(uri):

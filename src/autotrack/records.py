@@ -133,6 +133,11 @@ class Model:
         """Whether it can be loaded."""
         return self.facts.get("state") == "kept"
 
+    def owns(self, artifact: str) -> bool:
+        """Whether an artifact of the run is one of its files: others may have been logged below it."""
+        name = artifact.removeprefix(f"{self.path}/")
+        return name != artifact and name in self.facts.get("files", [name])
+
 
 @dataclass(frozen=True, slots=True)
 class LogLine:

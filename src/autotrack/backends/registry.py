@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert_insert
 
 from ..errors import ModelNotFound, RegistryConflict
-from ..records import AuditEntry, ModelVersion, RegisteredModel
+from ..records import AuditEntry, Model, ModelVersion, RegisteredModel
 from ..registry import (
     ALL_MODELS,
     MOST_NAME,
@@ -408,7 +408,9 @@ def _files_of(db: Connection, run_id: str, path: str) -> list[dict[str, Any]]:
     table = schema.artifact
     below = (table.c.run == key, table.c.name > f"{path}/", table.c.name < f"{path}0")  # 0 follows /
     found = db.execute(select(table).where(*below).order_by(table.c.name))
+    its = Model(path, "", "", facts)
     return [
         {"path": row.name, "sha256": row.sha256, "size": row.size, "media_type": row.media_type}
         for row in found
+        if its.owns(row.name)
     ]
