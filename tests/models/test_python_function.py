@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import subprocess
 import sys
@@ -837,6 +838,32 @@ def test_a_package_that_is_missing_is_named(script: Script, tmp_path: Path, pack
     autotrack.save_model(tmp_path / "m.py", tmp_path / "model")
     with pytest.raises(ModelError, match="gone_for_good"):
         autotrack.load_model(str(tmp_path / "model"), allow_code=True)
+
+
+def test_the_copy_of_a_model_goes_with_the_last_that_was_loaded_of_it(script: Script, tmp_path: Path) -> None:
+    def copies() -> list[str]:
+        return [entry for entry in sys.path if "autotrack-model-" in entry]
+
+    known = script("class Leaving:\n    def predict(self, data):\n        return data")
+    folder = tmp_path / "model"
+    autotrack.save_model(known["Leaving"](), folder)
+    gc.collect()
+    before = copies()
+    one = autotrack.load_model(str(folder), allow_code=True)
+    other = autotrack.load_model(str(folder), allow_code=True)
+    [copy] = set(copies()) - set(before)
+    expected = one.predict([1])
+    del one
+    gc.collect()
+    assert Path(copy).is_dir()
+    assert other.predict([1]) == expected
+    package = type(other).__module__
+    del other
+    gc.collect()
+    assert copies() == before
+    assert not Path(copy).exists()
+    assert package not in sys.modules
+    assert autotrack.load_model(str(folder), allow_code=True).predict([1]) == expected
 
 
 def test_params_go_to_what_takes_them(script: Script, tmp_path: Path) -> None:

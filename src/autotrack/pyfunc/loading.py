@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import sys
 import tempfile
 import threading
+import weakref
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +24,17 @@ from ..models import pickled
 
 _MLFLOWS = "mlflow.pyfunc."
 """Below it are the loaders of what MLflow calls Python models; those of its other flavors are not."""
-_places: dict[str, tempfile.TemporaryDirectory[str]] = {}
-"""Copies of folders by their digest, for as long as the process lives: what was imported reads on."""
+_places: dict[str, _Place] = {}
+"""Copies of folders by their digest, for as long as models live that were loaded of them."""
 _lock = threading.RLock()
+
+
+@dataclass
+class _Place:
+    """A copy, and how many models that live were loaded of it."""
+
+    folder: tempfile.TemporaryDirectory[str]
+    users: int
 
 
 def load(folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
@@ -36,12 +47,20 @@ def load(folder: ModelFolder, section: Section, permissions: Permissions) -> Any
     if not code or not {f"{source}.py", f"{source}/__init__.py"}.intersection(folder.names):
         raise ModelError(_strangers(folder, module))
     _require_code(folder, permissions)
-    root = _on_disk(folder)
-    _make_importable(root / code, folder.told)
-    loader = _imported(module, folder.told)
-    if OURS in folder.flavors and hasattr(loader, "restored"):
-        return loader.restored(root, partial(_nested, folder, permissions=permissions))
-    return loader._load_pyfunc(str(root / str(section.get("data") or "")))
+    digest, root = _on_disk(folder)
+    try:
+        _make_importable(root / code, folder.told)
+        loader = _imported(module, folder.told)
+        if OURS not in folder.flavors or not hasattr(loader, "restored"):
+            # who knows what its parts read later: its copy stays
+            return loader._load_pyfunc(str(root / str(section.get("data") or "")))
+        loaded = loader.restored(root, partial(_nested, folder, permissions=permissions))
+    except BaseException:
+        _leave(digest)
+        raise
+    with contextlib.suppress(TypeError):  # of what has no weak references the copy stays
+        weakref.finalize(loaded, _leave, digest).atexit = False
+    return loaded
 
 
 def _nested(folder: ModelFolder, path: str, permissions: Permissions) -> Any:
@@ -59,7 +78,7 @@ def _mlflows(folder: ModelFolder, section: Section, permissions: Permissions) ->
         raise ModelError(pickled.refusal(folder.told))
     if importlib.util.find_spec("mlflow") is None:
         raise ModelError(f"{folder.told} was written by MLflow's pyfunc, which it needs: pip install mlflow")
-    root = _on_disk(folder)
+    _, root = _on_disk(folder)
     if section.get("code"):
         _make_importable(root / str(section["code"]), folder.told)
     return importlib.import_module(module)._load_pyfunc(str(root))
@@ -83,16 +102,36 @@ def _require_code(folder: ModelFolder, permissions: Permissions) -> None:
 # --- the files, and their modules ---------------------------------------------------------------------
 
 
-def _on_disk(folder: ModelFolder) -> Path:
-    """Checked copies of its files; of the same folder one copy, however often it is loaded."""
+def _on_disk(folder: ModelFolder) -> tuple[str, Path]:
+    """Checked copies of its files, and their digest; of the same folder one copy, until all `_leave` it."""
     contents = {name: hashlib.sha256(folder.read(name)).hexdigest() for name in sorted(folder.names)}
     digest = hashlib.sha256(repr(contents).encode()).hexdigest()
     with _lock:
-        if digest not in _places:
-            place = tempfile.TemporaryDirectory(prefix="autotrack-model-")
-            folder.copy_to(Path(place.name))
+        place = _places.get(digest)
+        if place is not None:
+            place.users += 1
+        if place is None or _places.get(digest) is not place:  # a collection may have come in between
+            place = _Place(tempfile.TemporaryDirectory(prefix="autotrack-model-"), users=1)
+            folder.copy_to(Path(place.folder.name))
             _places[digest] = place
-        return Path(_places[digest].name)
+        return digest, Path(place.folder.name)
+
+
+def _leave(digest: str) -> None:
+    """One user less; after the last the copy goes, and what was imported from it with it."""
+    with _lock:
+        place = _places[digest]
+        place.users -= 1
+        if place.users:
+            return
+        del _places[digest]
+        root = Path(place.folder.name)
+        sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(root)]
+        for name, module in [*sys.modules.items()]:
+            origin = getattr(module, "__file__", None)
+            if isinstance(origin, str) and Path(origin).is_relative_to(root):
+                del sys.modules[name]
+        place.folder.cleanup()
 
 
 def _make_importable(code: Path, told: str) -> None:
