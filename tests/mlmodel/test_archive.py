@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import tarfile
@@ -90,6 +91,17 @@ def test_a_flood_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("MLmodel", b" " * (32 << 20))
     with pytest.raises(ModelError, match="grow more than 100 times"):
+        opened(target)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
+def test_a_header_that_is_a_flood_is_refused(tmp_path: Path, kind: bytes) -> None:
+    target = tmp_path / "model.tar.gz"
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 8 << 20
+    with gzip.open(target, "wb") as file:
+        file.write(info.tobuf() + bytes(9 << 20))
+    with pytest.raises(ModelError, match="a header of it has more than"):
         opened(target)
 
 

@@ -24,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import autotrack
 from autotrack.errors import ModelError
-from autotrack.flavor import NotKept
+from autotrack.flavor import ModelFolder, NotKept
 from autotrack.models.onnx import FILE, OnnxFlavor
 from autotrack.testing import FlavorConformance
 
@@ -112,6 +112,21 @@ def test_a_path_out_of_the_folder_is_refused(location: str) -> None:
 def test_bytes_that_are_not_there_are_an_error(entries: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="not there"):
         load({FILE: outside(location="w.bin", **entries), "w.bin": WEIGHTS})
+
+
+def test_a_file_is_read_once_and_not_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    plain = ModelFolder.read
+    monkeypatch.setattr(ModelFolder, "read", lambda self, name: read.append(name) or plain(self, name))
+    model = onnx.ModelProto.FromString(outside(location="w.bin", length=48))
+    first = next(one for one in model.graph.initializer if one.external_data)
+    for _ in range(3):
+        model.graph.initializer.add().CopyFrom(first)
+    load({FILE: model.SerializeToString(), "w.bin": WEIGHTS})
+    assert read.count("w.bin") == 1
+    model.graph.initializer.add().CopyFrom(first)
+    with pytest.raises(ModelError, match="more than 4 times"):
+        load({FILE: model.SerializeToString(), "w.bin": WEIGHTS})
 
 
 def test_a_tensor_deep_inside_is_found() -> None:

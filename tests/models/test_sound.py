@@ -22,6 +22,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomTreesEmbedding,
 )
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -181,6 +182,16 @@ def test_a_forged_model_is_refused(name: str) -> None:
 def test_it_is_found_wherever_it_stands(wrap: Callable[[Any], Any]) -> None:
     with pytest.raises(ModelError, match="lead out of it"):
         sound.check(wrap(tree_with(right_child=1 << 40)))
+
+
+@pytest.mark.parametrize("kind", [CountVectorizer, HashingVectorizer, TfidfVectorizer])
+@pytest.mark.parametrize("wanted", ["filename", "file"])
+def test_a_vectorizer_that_opens_files_is_refused_unless_it_is_trusted(kind: Any, wanted: str) -> None:
+    model = make_pipeline(kind(input=wanted))
+    with pytest.raises(ModelError, match="opens the files that it is asked for"):
+        sound.check(model)
+    sound.check(model, trusted=[f"sklearn.feature_extraction.text.{kind.__name__}"])
+    sound.check(make_pipeline(kind()))
 
 
 def test_a_forged_file_is_refused_before_it_is_asked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 import autotrack
 from autotrack.errors import AutotrackError, ModelError
 from autotrack.flavor import NotKept
+from autotrack.models.modules import twin
 from autotrack.models.torch import PROGRAM, WEIGHTS, TorchFlavor
 from autotrack.testing import FlavorConformance, Tracking
 
@@ -338,3 +340,39 @@ def test_a_module_of_a_run_is_loaded_by_its_address(tmp_path: Path) -> None:
         found = autotrack.load_predictor(f"runs:/{kept.id}/model")
         assert np.allclose(found.predict(X), predicted(model, X), atol=1e-6)
         model.load_state_dict(autotrack.load_model(f"runs:/{kept.id}/weights"))
+
+
+class Keeps(torch.nn.Module):
+    """Appends to what it holds whenever it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 2)
+        self.seen: Any = deque(maxlen=9)
+        self.kinds: set[str] = set()
+        self.by_name: Any = defaultdict(list)
+
+    def forward(self, x: Any) -> Any:
+        self.seen.append(1)
+        self.kinds.add("x")
+        self.by_name["x"].append(1)
+        return self.linear(x)
+
+
+def test_tracing_calls_no_hook_and_changes_nothing_that_the_module_holds() -> None:
+    module, called = Keeps(), []
+    module.linear.register_forward_hook(lambda *_: called.append("after"))
+    module.register_forward_pre_hook(lambda *_, **__: called.append("before"), with_kwargs=True)
+    made = twin(module)
+    made(torch.randn(3, 4))
+    assert not called
+    assert not any((module.seen, module.kinds, module.by_name))
+    assert len(made.seen) == 1
+
+
+def test_torchs_own_hooks_compute_the_weights_of_the_twin() -> None:
+    module = torch.nn.utils.spectral_norm(torch.nn.Linear(4, 2)).eval()
+    with torch.no_grad():
+        module.weight_orig.mul_(3)
+        x = torch.randn(3, 4)
+        torch.testing.assert_close(twin(module)(x), module(x))

@@ -18,8 +18,7 @@ from .document import Section
 
 Files = Mapping[str, bytes]
 """A model's files, by their names below its path."""
-OURS = "autotrack"
-"""The section in which autotrack itself tells of a model."""
+OURS = document.OURS
 
 
 @dataclass(frozen=True, slots=True)

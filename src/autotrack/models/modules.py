@@ -5,6 +5,7 @@ Nothing of a module that somebody trains is set or called: its flags, gradients 
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from types import MethodType
 from typing import Any
@@ -76,8 +77,27 @@ def _twin(module: Any, twins: dict[int, Any]) -> Any:
         state[name] = {key: _on_cpu(tensor) for key, tensor in state[name].items()}
     children = state["_modules"].items()
     state["_modules"] = {key: child and _twin(child, twins) for key, child in children}
+    for name in _HOOKS & state.keys():
+        state[name] = type(state[name])(
+            (key, hook) for key, hook in state[name].items() if _is_torchs_own(module, key)
+        )
     vars(made).update(state, training=False)
     return made
+
+
+_HOOKS = {
+    f"_{when}_hooks{told}"
+    for when in ("forward", "forward_pre", "backward", "backward_pre")
+    for told in ("", "_with_kwargs", "_always_called")
+}
+"""Where a module keeps what is called around its `forward`, or of what kind that is, each by its number."""
+_ASKED = ("_forward_hooks", "_forward_pre_hooks")
+
+
+def _is_torchs_own(module: Any, key: int) -> bool:
+    """Torch's, such as of weight_norm, compute the weights; the user's count, print and keep."""
+    hooks = [hook for name in _ASKED if (hook := vars(module)[name].get(key)) is not None]
+    return bool(hooks) and all(type(hook).__module__.startswith("torch.") for hook in hooks)
 
 
 def _on_cpu(tensor: Any) -> Any:
@@ -97,8 +117,15 @@ def _moved(value: Any, twins: dict[int, Any]) -> Any:
         return MethodType(value.__func__, twins[id(value.__self__)])
     if type(value) in (list, tuple):
         return type(value)(_moved(item, twins) for item in value)
-    if type(value) is dict:
-        return {key: _moved(item, twins) for key, item in value.items()}
+    if type(value) is deque:
+        return deque((_moved(item, twins) for item in value), value.maxlen)
+    if type(value) in (dict, OrderedDict, defaultdict, Counter):
+        copied = value.copy()
+        for key, item in value.items():
+            copied[key] = _moved(item, twins)
+        return copied
+    if type(value) in (set, bytearray):
+        return value.copy()
     return value
 
 

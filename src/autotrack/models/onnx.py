@@ -15,6 +15,8 @@ PROVIDERS = ["CUDAExecutionProvider", "CPUExecutionProvider"]
 """Where a model may run, what is preferred first."""
 MOST_BYTES = (1 << 31) - 1
 """Of a protobuf."""
+MOST_SHARED = 4
+"""Tensors may share bytes of a file; a few bytes that all of them share would become gigabytes."""
 _DTYPES = {
     "float": "float32",
     "double": "float64",
@@ -82,9 +84,10 @@ class OnnxFlavor(Flavor):
             raise ModelError(f"{name} of {folder.told} is no ONNX model: {error}") from None
         if not model.graph.output or not model.opset_import:
             raise ModelError(f"{name} of {folder.told} is no ONNX model: it gives nothing")
+        outside = _Outside(folder, PurePosixPath(name).parent)
         for tensor in _tensors(model):
             if _is_outside(tensor):
-                _read_in(tensor, folder, PurePosixPath(name).parent)
+                outside.read_in(tensor)
         return model
 
     def ready(self, model: Any) -> Any:
@@ -155,20 +158,41 @@ def _is_outside(tensor: Any) -> bool:
     return bool(tensor.data_location == tensor.EXTERNAL or tensor.external_data)
 
 
-def _read_in(tensor: Any, folder: ModelFolder, root: PurePosixPath) -> None:
-    """The file must be one of the model's own: its name is looked up there, never opened as a path."""
-    told = {entry.key: entry.value for entry in tensor.external_data}
-    name = (root / told.get("location", "")).as_posix()
-    if name not in folder.names:
-        raise ModelError(f"{folder.told} refers to {told.get('location')!r}, which is none of its files")
-    data = folder.read(name)
-    try:
-        start = int(told.get("offset", 0))
-        length = int(told.get("length", len(data) - start))
-    except ValueError:
-        start = length = -1
-    if start < 0 or length < 0 or start + length > len(data):
-        raise ModelError(f"{folder.told} refers to bytes of {name} that are not there")
-    tensor.raw_data = data[start : start + length]
-    del tensor.external_data[:]
-    tensor.ClearField("data_location")
+class _Outside:
+    """The files beside a model in which its tensors lie, each read once."""
+
+    def __init__(self, folder: ModelFolder, root: PurePosixPath) -> None:
+        self._folder = folder
+        self._root = root
+        self._files: dict[str, bytes] = {}
+        self._taken = 0
+
+    def read_in(self, tensor: Any) -> None:
+        """The file must be one of the model's own: its name is looked up there, never opened as a path."""
+        told = {entry.key: entry.value for entry in tensor.external_data}
+        name = (self._root / told.get("location", "")).as_posix()
+        if name not in self._folder.names:
+            raise ModelError(
+                f"{self._folder.told} refers to {told.get('location')!r}, which is none of its files"
+            )
+        data = self._read(name)
+        try:
+            start = int(told.get("offset", 0))
+            length = int(told.get("length", len(data) - start))
+        except ValueError:
+            start = length = -1
+        if start < 0 or length < 0 or start + length > len(data):
+            raise ModelError(f"{self._folder.told} refers to bytes of {name} that are not there")
+        self._taken += length
+        if self._taken > MOST_SHARED * sum(map(len, self._files.values())):
+            raise ModelError(
+                f"{self._folder.told} refers to the same bytes of {name} more than {MOST_SHARED} times"
+            )
+        tensor.raw_data = data[start : start + length]
+        del tensor.external_data[:]
+        tensor.ClearField("data_location")
+
+    def _read(self, name: str) -> bytes:
+        if name not in self._files:
+            self._files[name] = self._folder.read(name)
+        return self._files[name]

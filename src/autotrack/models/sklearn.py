@@ -109,7 +109,7 @@ class SklearnFlavor(Flavor):
                 f"where it comes from: load_model(…, trusted={unknown})"
             )
         model = skops_io.loads(data, trusted=[*trusted])
-        sound.check(model)
+        sound.check(model, permissions.trusted)
         return model
 
 

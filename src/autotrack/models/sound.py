@@ -6,7 +6,7 @@ memory that is not theirs, and ends the process. Each check is a few operations 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -30,9 +30,13 @@ _PLAIN = (
 )
 
 
-def check(model: Any) -> None:
-    """Look at every object that the model holds. Raises `ModelError`."""
+def check(model: Any, trusted: Collection[str] = ()) -> None:
+    """Look at every object that the model holds. Raises `ModelError`.
+
+    trusted: types, by their dotted names, that may open the files which they are asked for.
+    """
     for item in _objects(model):
+        _refuse_opener(item, trusted)
         for kind in type(item).__mro__:
             if checker := _CHECKERS.get(f"{kind.__module__}.{kind.__qualname__}"):
                 try:
@@ -67,6 +71,21 @@ def _objects(model: Any) -> Iterator[Any]:
         waiting.extend(getattr(item, "__dict__", {}).values())
         if isinstance(item, partial):
             waiting.extend((item.func, *item.args, *item.keywords.values()))
+
+
+def _refuse_opener(item: Any, trusted: Collection[str]) -> None:
+    """A vectorizer may take names of files for its texts: those who ask it would read any file by it."""
+    kind = type(item)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    is_vectorizer = any(
+        f"{one.__module__}.{one.__qualname__}" == "sklearn.feature_extraction.text._VectorizerMixin"
+        for one in kind.__mro__
+    )
+    if is_vectorizer and vars(item).get("input", "content") != "content" and name not in trusted:
+        raise ModelError(
+            f"the model's {kind.__qualname__} opens the files that it is asked for (input={item.input!r}); "
+            f"if that is meant: load_model(…, trusted=[{name!r}])"
+        )
 
 
 def _require(is_sound: Any, what: str) -> None:
