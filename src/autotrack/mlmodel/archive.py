@@ -35,7 +35,7 @@ def opened(path: Path) -> ModelFolder:
         unpack(path, root)
     except (*_DAMAGED, *_UNSUPPORTED) as error:
         raise ModelError(f"{path} cannot be unpacked: {error}") from error
-    found = sorted(root.rglob(FILE), key=lambda file: len(file.parts))
+    found = sorted((one for one in root.rglob(FILE) if one.is_file()), key=lambda file: len(file.parts))
     if not found:
         raise ModelError(f"{path} holds no model: there is no file {FILE} in it")
     return ModelFolder.at(found[0].parent, str(path), place)
