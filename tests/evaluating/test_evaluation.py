@@ -308,7 +308,9 @@ def test_many_classes_take_no_matrix_of_all_of_them(tracking: Tracking) -> None:
     assert "classes.json" not in {artifact.path for artifact in tracking.run().artifacts}
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, polars.DataFrame, pyarrow.table, dict], ids=str)
+@pytest.mark.parametrize(
+    "kind", [pd.DataFrame, polars.DataFrame, pyarrow.table, dict], ids=["pandas", "polars", "arrow", "dict"]
+)
 def test_the_target_and_slices_are_columns_of_any_table(tracking: Tracking, kind: Any) -> None:
     data = kind({"x": [1.0, 2.0, 3.0], "country": ["DE", "FR", "DE"], "y": [1.0, 2.0, 4.0]})
     seen: list[Any] = []
