@@ -99,6 +99,7 @@ def test_a_moved_champion_takes_over_without_a_dropped_request(
         for worker in killed:
             os.kill(worker, signal.SIGKILL)
         wait_until(lambda: not killed & set(served.workers))
+        served.hang_up()
         assert served.predict([[1, 2]]) == [30]
         assert "problem" in served.ask("/health").json()
 
