@@ -217,7 +217,7 @@ def test_the_command(tmp_path: Path) -> None:
     def command(*arguments: str) -> Any:
         return subprocess.run(
             [sys.executable, "-m", "autotrack", "predict", *files, *arguments],
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "300"},
             capture_output=True,
             text=True,
         )
