@@ -274,3 +274,14 @@ def test_an_integration_is_loaded_with_its_library(store: Place) -> None:
     """)
     assert ended.out.splitlines() == ["False False", "True False", "False False"]
     assert ended.said == []
+
+
+def test_a_training_that_has_not_begun_loads_neither_numpy_nor_how_models_are_kept(store: Place) -> None:
+    ended = store.run("""
+        import sys
+        import autotrack
+        autotrack.enable()
+        heavy = {"numpy", "yaml", "autotrack.flavor", "autotrack.signatures", "autotrack.mlmodel.composing"}
+        print(sorted(heavy & sys.modules.keys()))
+    """)
+    assert ended.out == "[]\n"

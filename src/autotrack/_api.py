@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from . import _enable
 from ._surroundings import script_name
 from .errors import OptionError
-from .flavor import Permissions
 from .recording.current import begun_run, current
 from .recording.origin import run_id_of
 from .recording.run import ActiveRun
@@ -162,8 +161,7 @@ def load_model(
     what is pickled be loaded, and `allow_code` what comes with Python source; both run what their author
     wrote. Raises `ModelError`, `ModelNotFound`, `RunNotFound`, `StoreError`.
     """
-    permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
-    return _loaded(uri, permissions).model
+    return load_predictor(uri, trusted=trusted, allow_pickle=allow_pickle, allow_code=allow_code).model
 
 
 def load_predictor(
@@ -177,12 +175,10 @@ def load_predictor(
 
     The arguments are those of `load_model`, and so is what it raises.
     """
-    return _loaded(uri, Permissions(trusted, pickle=allow_pickle, code=allow_code))
-
-
-def _loaded(uri: str | os.PathLike[str], permissions: Permissions) -> Predictor:
     from . import loading
+    from .flavor import Permissions
 
+    permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
     return loading.load(loading.model_folder(_store, os.fspath(uri)), permissions)
 
 
@@ -209,6 +205,7 @@ def spark_udf(
     Raises `ModelError`, `RunNotFound`, `StoreError`; `OptionError` without a result type or pyspark.
     """
     from . import loading
+    from .flavor import Permissions
     from .spark import scorer
 
     permissions = Permissions(tuple(trusted), pickle=allow_pickle, code=allow_code)

@@ -17,8 +17,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .mlmodel.description import Files
 from .mlmodel.document import PYTHON_FUNCTION, Section
-from .mlmodel.folder import Files, ModelFolder
+from .mlmodel.folder import ModelFolder
 
 __all__ = ["PYTHON_FUNCTION", "Files", "Flavor", "Frozen", "ModelFolder", "NotKept", "Permissions", "Section"]
 
@@ -82,6 +83,11 @@ class Flavor(ABC):
     def convert(self, data: bytes) -> Files:
         """What `freeze` gave without a `file`, as files in the safe form. Raises `NotKept`."""
         raise NotImplementedError
+
+    def files(self, frozen: Frozen) -> Files:
+        """What `freeze` gave, in the safe form. Raises `NotKept`."""
+        data = bytes(frozen.data)
+        return self.convert(data) if frozen.file is None else {frozen.file: data}
 
     def outputs(self, model: Any) -> Any:
         """An empty array of the type that the model's predictions have; None where that is not known.

@@ -12,7 +12,7 @@ from typing import Any
 from . import plugins
 from .errors import AutotrackError, ModelError
 from .flavor import PYTHON_FUNCTION, Flavor, NotKept, Section
-from .mlmodel.folder import OURS
+from .mlmodel.document import OURS
 
 
 def flavor_of(kind: type) -> tuple[str, Flavor]:

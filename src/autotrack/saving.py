@@ -13,7 +13,8 @@ from typing import Any
 from .errors import ModelError
 from .flavor import Files, Frozen, NotKept
 from .flavors import flavor_of, name_of
-from .mlmodel.composing import Identity, Recorded, composed
+from .mlmodel.composing import whole
+from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
 from .recording.model_details import ModelDetails, described, input_of
 
@@ -65,12 +66,10 @@ def _files(model: Any, details: ModelDetails) -> Files:
     try:
         _, flavor = flavor_of(type(model))
         frozen: Frozen = flavor.freeze(model, MOST_BYTES, input_of(details))
-        data = bytes(frozen.data)
-        own = flavor.convert(data) if frozen.file is None else {frozen.file: data}
+        own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)
         told = described(details, flavor.outputs(model))
     except NotKept as refusal:
         raise ModelError(f"the model cannot be saved: {refusal}") from refusal
-    recorded = {name: Recorded.of(part) for name, part in own.items()}
-    return {**own, **composed(recorded, sections, identity, told, {*flavor.needs, *frozen.packages})}
+    return whole(own, sections, identity, told, {*flavor.needs, *frozen.packages})

@@ -16,7 +16,8 @@ import numpy as np
 from .errors import OptionError
 from .flavor import Permissions
 from .loading import load
-from .mlmodel.folder import Files, ModelFolder
+from .mlmodel.description import Files
+from .mlmodel.folder import ModelFolder
 from .predictor import Predictor
 from .scoring.results import columns_of
 from .signatures import Array, DataType, Map, Object, Schema, Signature, Tensor, Type

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 from .. import semconv as sc
-from ..mlmodel.composing import Described, Identity
-from ..signatures import from_mlmodel
+from ..mlmodel.description import Described, Identity
 
 MOST_TOLD = 4096
 """Characters of a signature that the model's own entry tells; the whole is in its `MLmodel` file."""
@@ -63,8 +62,11 @@ class Job:
 
     def kept(self, files: Collection[str], size: int) -> dict[str, str]:
         """What a `model` span tells once it is stored: its files' names, and their bytes in all."""
-        signature = self.described.signature
-        told = {} if signature is None else {"signature": str(from_mlmodel(signature))[:MOST_TOLD]}
+        told = {}
+        if self.described.signature is not None:
+            from ..signatures import from_mlmodel  # numpy, which a training that keeps no model need not load
+
+            told["signature"] = str(from_mlmodel(self.described.signature))[:MOST_TOLD]
         return self.entry.facts("kept", files=[*files], size=size, **told)
 
     @property

@@ -6,24 +6,21 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv as sc
-from ..errors import ModelError, SchemaError
-from ..flavor import Flavor, Frozen, NotKept
-from ..flavors import flavor_of, name_of, versions_of
-from ..mlmodel.composing import Described, Recorded, composed
 from ..recording.companion import Companion
-from ..recording.model_details import ModelDetails, described, input_of, without_data
 from ..recording.spans import new_writer
 from .jobs import Context, Entry, Job
 
 if TYPE_CHECKING:
+    from ..flavor import Flavor
+    from ..recording.model_details import ModelDetails
     from ..recording.recorder import Recorder
     from ..recording.segments import Segment
     from .converter import Converter
+    from .freezing import FrozenModel
 
 MOST_WAITING = 2 << 30
 """Bytes of models that may wait to be converted."""
@@ -54,33 +51,23 @@ class Keeper(Companion):
 
     def keep(self, segment: Segment, model: Any, path: str, details: ModelDetails) -> None:
         """Freeze the model, which may change from now on; the rest comes later."""
-        entry = Entry(os.urandom(16).hex(), path, "", name_of(model), {})
-        try:
-            name, flavor = flavor_of(type(model))
-            entry = replace(entry, flavor=name)
-            if self._bytes > MOST_WAITING:
-                raise NotKept(f"more than {MOST_WAITING >> 30} GiB of models wait to be converted")
-            frozen = flavor.freeze(model, self._recorder.options.model_max_bytes, input_of(details))
-            told = self._described(details, flavor.outputs(model), path)
-        except (NotKept, ModelError) as refusal:
-            return self._refuse(segment, entry, str(refusal))
-        packages = {*flavor.needs, *frozen.packages}
-        entry = replace(entry, versions=versions_of(flavor, packages))
-        if frozen.file is None:
-            pending = entry.facts("pending", converter=self._converter_name)
-            self._recorder.told(segment, sc.SpanType.MODEL, pending)
-        job = _job(segment, entry, frozen, packages, told)
-        if frozen.file is None:
-            return self._recorder.push(functools.partial(self._queue, job))
-        return self._recorder.push(functools.partial(self._store, job, flavor, frozen.file))
+        from .freezing import Refused, freeze  # for who trains what is kept
 
-    def _described(self, details: ModelDetails, outputs: Any, path: str) -> Described:
-        """A model is kept though its data has no signature."""
+        is_full = self._bytes > MOST_WAITING
+        problem = f"more than {MOST_WAITING >> 30} GiB of models wait to be converted" if is_full else None
+        report, limit = self._recorder.report, self._recorder.options.model_max_bytes
         try:
-            return described(details, outputs)
-        except SchemaError as error:
-            self._recorder.report.skip(f"signature of model {path!r}: {error}")
-            return described(without_data(details))
+            frozen = freeze(model, path, details, limit, problem, report.skip)
+        except Refused as refusal:
+            return self._refuse(segment, refusal.entry, refusal.reason)
+        file = frozen.state.file
+        if file is None:
+            pending = frozen.entry.facts("pending", converter=self._converter_name)
+            self._recorder.told(segment, sc.SpanType.MODEL, pending)
+        job = _job(segment, frozen)
+        if file is None:
+            return self._recorder.push(functools.partial(self._queue, job))
+        return self._recorder.push(functools.partial(self._store, job, frozen.flavor, file))
 
     def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
         self._recorder.report.skip(f"model {entry.path!r}: {reason}")
@@ -90,10 +77,11 @@ class Keeper(Companion):
 
     def _store(self, job: Job, flavor: Flavor, file: str) -> None:
         """What is in the safe form already needs no helper."""
+        from ..mlmodel.composing import whole
+
         own = {file: bytes(job.data)}
         sections = flavor.describe(own, job.entry.kind)
-        recorded = {file: Recorded.of(own[file])}
-        files = {**own, **composed(recorded, sections, job.identity, job.described, job.packages)}
+        files = whole(own, sections, job.identity, job.described, job.packages)
         for name, data in files.items():
             if problem := self._recorder.store_artifact(job.origin, data, f"{job.entry.path}/{name}"):
                 return self._refuse(job.origin, job.entry, problem)
@@ -169,17 +157,17 @@ class Keeper(Companion):
         self._start_afresh()
 
 
-def _job(segment: Segment, entry: Entry, frozen: Frozen, packages: Collection[str], told: Described) -> Job:
+def _job(segment: Segment, frozen: FrozenModel) -> Job:
     span = segment.span.get_span_context()
     return Job(
-        entry=entry,
+        entry=frozen.entry,
         run=segment.run.id,
         segment=segment.number,
         trace_id=span.trace_id,
         span_id=span.span_id,
         time=segment.now() + 1,  # later than what says that it is pending
-        data=frozen.data,
-        packages=sorted(packages),
-        described=told,
+        data=frozen.state.data,
+        packages=sorted(frozen.packages),
+        described=frozen.described,
         origin=segment,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ModelError
-from .folder import Files
+from .description import Files
 
 FOLDER = "code"
 MOST_BYTES = 64 << 20

@@ -5,47 +5,17 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from .._version import __version__
 from . import document, requirements
 from .code_paths import FOLDER as CODE
-from .document import PYTHON_FUNCTION, Section
-from .folder import OURS, Files
+from .description import Described, Files, Identity
+from .document import OURS, PYTHON_FUNCTION, Section
 
 ENVIRONMENT = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which model it is: its own id (32 hex characters), its class, and the run and the path it is kept as.
-
-    `time` is unix ns. `run` and `path` are None for a model that is saved to a folder, and so is `time` for
-    one within another model.
-    """
-
-    model: str
-    kind: str
-    time: int | None = None
-    run: str | None = None
-    path: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What is told of a model beside its own bytes; all of it is plain data.
-
-    `signature` is in MLflow's form. `example` is what `MLmodel` says of an input example, whose files
-    are among `extra`, as is source code. `requirements` are lines of pip's; None: they are inferred.
-    """
-
-    signature: Mapping[str, Any] | None = None
-    example: Mapping[str, Any] | None = None
-    requirements: tuple[str, ...] | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    extra: Files = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +29,18 @@ class Recorded:
     def of(cls, data: bytes) -> Recorded:
         """Of these bytes."""
         return cls(hashlib.sha256(data).hexdigest(), len(data))
+
+
+def whole(
+    own: Files,
+    sections: Mapping[str, Section],
+    identity: Identity,
+    described: Described,
+    packages: Collection[str],
+) -> Files:
+    """All files of a model's folder, its `own` and those that `composed` makes."""
+    recorded = {name: Recorded.of(data) for name, data in own.items()}
+    return {**own, **composed(recorded, sections, identity, described, packages)}
 
 
 def composed(

@@ -14,11 +14,7 @@ from typing import Any
 
 from ..errors import ModelError
 from . import document
-from .document import Section
-
-Files = Mapping[str, bytes]
-"""A model's files, by their names below its path."""
-OURS = document.OURS
+from .document import OURS, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +48,15 @@ class ModelFolder:
                 if not file.resolve().is_relative_to(root) or not file.is_file():
                     raise ModelError(f"{file} leads out of the model's folder")
                 files[file.relative_to(root).as_posix()] = ModelFile(file)
-        recorded = _recorded(cls(files, told).section(OURS))
+        bare = cls(files, told)
+        recorded = _recorded(bare.section(OURS))
         if missing := sorted(recorded.keys() - files.keys()):
             raise ModelError(f"{told} lacks {', '.join(missing)}, which {document.FILE} names")
         checked = {name: ModelFile(file.path, recorded.get(name)) for name, file in files.items()}
-        return cls(checked, told, place)
+        folder = cls(checked, told, place)
+        if document.FILE not in recorded:  # else it is read again, and checked
+            folder.document = bare.document
+        return folder
 
     @property
     def names(self) -> list[str]:
@@ -126,11 +126,9 @@ class ModelFolder:
 
 def _recorded(section: Section) -> Mapping[str, str]:
     """The sha256 of each file of which our section tells. Raises `ModelError`."""
-    told = section.get("files", {})
-    if not isinstance(told, dict) or not all(isinstance(name, str) for name in told):
-        raise ModelError(f"{document.FILE}: flavors.{OURS}.files is no mapping from names to digests")
+    told = section.get("files", {})  # a mapping of mappings: `document.parse` saw to that
     for name, facts in told.items():
-        if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), str):
+        if "sha256" not in facts:
             raise ModelError(f"{document.FILE}: flavors.{OURS}.files has no sha256 of {name!r}")
     return {name: facts["sha256"] for name, facts in told.items()}
 

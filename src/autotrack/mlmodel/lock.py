@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from .folder import Files
+from .description import Files
 
 LOCK = "uv.lock"
 PROJECT = "pyproject.toml"

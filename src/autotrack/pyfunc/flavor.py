@@ -17,7 +17,8 @@ from typing import Any
 from .. import flavors
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
 from ..mlmodel.code_paths import FOLDER
-from ..mlmodel.composing import Described, Identity, Recorded, composed
+from ..mlmodel.composing import whole
+from ..mlmodel.description import Described, Identity
 from . import loader, loading
 from .code import Code
 from .state import Nested, State
@@ -131,9 +132,7 @@ def _converted(
 ) -> tuple[Files, Mapping[str, Section]]:
     """A model within another: a folder of its own, and the sections of its `MLmodel`."""
     flavor = flavors.flavor(name)
-    own = flavor.convert(data) if file is None else {file: data}
+    own = flavor.files(Frozen(data, file))
     sections = flavor.describe(own, kind)
-    recorded = {name: Recorded.of(part) for name, part in own.items()}
     identity = Identity(hashlib.sha256(data).hexdigest()[:32], kind)
-    needed = {*flavor.needs, *packages}
-    return {**own, **composed(recorded, sections, identity, Described(), needed)}, sections
+    return whole(own, sections, identity, Described(), {*flavor.needs, *packages}), sections

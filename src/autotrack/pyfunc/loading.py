@@ -19,7 +19,7 @@ from typing import Any
 from .. import flavors
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, ModelFolder, Permissions, Section
-from ..mlmodel.folder import OURS
+from ..mlmodel.document import OURS
 from ..models import pickled
 
 _MLFLOWS = "mlflow.pyfunc."

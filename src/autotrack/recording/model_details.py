@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..errors import ModelError
 from ..mlmodel.code_paths import collected
-from ..mlmodel.composing import Described
+from ..mlmodel.description import Described
 from ..mlmodel.lock import locked
 from .scrubbing import scrubbed
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from ..addresses import registered
 from ..flavor import PYTHON_FUNCTION, Permissions
 from ..loading import load, model_folder
-from ..mlmodel.folder import OURS
+from ..mlmodel.document import OURS
 from ..registry import is_address
 from ..store import Store, open_store
 from .batching import Version

@@ -19,7 +19,7 @@ from .._api import load_predictor, save_model
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, NotKept
 from ..mlmodel import document
-from ..mlmodel.folder import OURS
+from ..mlmodel.document import OURS
 from .fingerprint import fingerprint, random_states, seed
 
 PLENTY = 1 << 40
@@ -97,8 +97,7 @@ class FlavorConformance:
 
     def files(self, frozen: Frozen) -> Files:
         """In the safe form."""
-        data = bytes(frozen.data)
-        return self._flavor.convert(data) if frozen.file is None else {frozen.file: data}
+        return self._flavor.files(frozen)
 
     def save(self, folder: Path) -> Path:
         """A saved model, and nothing of it left in memory."""

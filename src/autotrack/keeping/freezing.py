@@ -1,0 +1,73 @@
+"""A model at the end of the call that trained it: its state, and what is told of it, as plain data.
+
+It is loaded with the first model: a training that keeps none has no use for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import ModelError, SchemaError
+from ..flavor import Flavor, Frozen, NotKept
+from ..flavors import flavor_of, name_of, versions_of
+from ..mlmodel.description import Described
+from ..recording.model_details import ModelDetails, described, input_of, without_data
+from .jobs import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenModel:
+    """A model as it was; `packages` are the modules its requirements are inferred from."""
+
+    entry: Entry
+    flavor: Flavor
+    state: Frozen
+    packages: Collection[str]
+    described: Described
+
+
+class Refused(Exception):
+    """A model is not kept: its `entry`, as far as it is known, and the `reason`."""
+
+    def __init__(self, entry: Entry, reason: str) -> None:
+        super().__init__(reason)
+        self.entry = entry
+        self.reason = reason
+
+
+def freeze(
+    model: Any,
+    path: str,
+    details: ModelDetails,
+    limit: int,
+    problem: str | None,
+    skip: Callable[[str], None],
+) -> FrozenModel:
+    """The model, which may change from now on. Raises `Refused`.
+
+    limit: bytes. problem: why no model can be kept now, if none can. skip: told of what is left out.
+    """
+    entry = Entry(os.urandom(16).hex(), path, "", name_of(model), {})
+    try:
+        name, flavor = flavor_of(type(model))
+        entry = replace(entry, flavor=name)
+        if problem is not None:
+            raise NotKept(problem)
+        state = flavor.freeze(model, limit, input_of(details))
+        told = _described(details, flavor.outputs(model), path, skip)
+    except (NotKept, ModelError) as refusal:
+        raise Refused(entry, str(refusal)) from refusal
+    packages = {*flavor.needs, *state.packages}
+    return FrozenModel(replace(entry, versions=versions_of(flavor, packages)), flavor, state, packages, told)
+
+
+def _described(details: ModelDetails, outputs: Any, path: str, skip: Callable[[str], None]) -> Described:
+    """A model is kept though its data has no signature."""
+    try:
+        return described(details, outputs)
+    except SchemaError as error:
+        skip(f"signature of model {path!r}: {error}")
+        return described(without_data(details))
