@@ -18,7 +18,7 @@ from opentelemetry import trace
 from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
-from . import files, tabular, values
+from . import files, given, tabular, values
 from .current import begun_run, current
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .model_details import ModelDetails
     from .recorder import Recorder
 
-T = TypeVar("T", bound=Scalar)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -46,7 +45,7 @@ def never_raises(method: Method) -> Method:
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001
             what = method.__name__.strip("_")
-            self._recorder.report.skip(f"{what}() failed: {type(error).__name__}: {message_of(error)}")
+            self._report.skip(f"{what}() failed: {type(error).__name__}: {message_of(error)}")
             return None
 
     return guarded  # type: ignore[return-value]
@@ -91,9 +90,13 @@ class ActiveRun:
         self.last_values: dict[str, float] = {}
 
         self._recorder = recorder
+        self._report = recorder.report
         self._told = tuple(told)  # of name and experiment those that somebody chose for this run
         self._id: str | None = None
-        self._first = (self._settings("params", params), self._settings("tags", tags))
+        self._first = (
+            given.settings("params", params, self._report),
+            given.settings("tags", tags, self._report),
+        )
         self._segment: Segment | None = None
         self._ambient = ambient  # whether it becomes the context's current run
         self._parent = parent  # None: the run that is current when it begins
@@ -167,14 +170,14 @@ class ActiveRun:
     @never_raises
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record settings; a name logged again replaces the earlier value."""
-        if self._is_mapping(params, "log_params()") and params:
-            self._update(params=self._kept(values.scalars(params)))
+        if given.is_mapping(params, "log_params()", self._report) and params:
+            self._update(params=given.shortened(values.scalars(params), self._report))
 
     @never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Record tags: text to find and sort runs by."""
-        if self._is_mapping(tags, "set_tags()") and tags:
-            self._update(tags=self._kept(values.texts(tags)))
+        if given.is_mapping(tags, "set_tags()", self._report) and tags:
+            self._update(tags=given.shortened(values.texts(tags), self._report))
 
     @never_raises
     def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
@@ -334,7 +337,9 @@ class ActiveRun:
             self.ended = False
         params, tags = self._first
         self._recorder.run_began(
-            self._segment, self._kept(values.scalars(params)), self._kept(values.texts(tags))
+            self._segment,
+            given.shortened(values.scalars(params), self._report),
+            given.shortened(values.texts(tags), self._report),
         )
 
     @never_raises
@@ -357,7 +362,7 @@ class ActiveRun:
     @never_raises
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Facts of the run that are neither params nor tags, under OpenTelemetry's own names."""
-        self._update(attributes=self._kept(values.scalars(attributes)))
+        self._update(attributes=given.shortened(values.scalars(attributes), self._report))
 
     @never_raises
     def tell(self, span_type: str, facts: Mapping[str, Any]) -> None:
@@ -482,11 +487,11 @@ class ActiveRun:
 
     def omit(self, what: str) -> None:
         """Count something that is not kept, and say so once."""
-        self._recorder.report.skip(what)
+        self._report.skip(what)
 
     def refuse_step(self, problem: str) -> None:
         """Say once that a step is none."""
-        self._recorder.report.warn(f"{problem}; such points are kept with their count as step", "step")
+        self._report.warn(f"{problem}; such points are kept with their count as step", "step")
 
     def open_fit(self, name: str, kind: str, parent_span_id: int | None) -> Fit | None:
         """A training call inside this run begins."""
@@ -496,7 +501,7 @@ class ActiveRun:
     def end_fit(self, fit: Fit, params: Mapping[str, Any], error: BaseException | None) -> None:
         """It is over."""
         fit.end = fit.segment.now()
-        fit.params = self._kept(values.scalars(params))
+        fit.params = given.shortened(values.scalars(params), self._report)
         fit.error = qualified_name(type(error)) if error is not None else None
 
     @never_raises
@@ -530,21 +535,12 @@ class ActiveRun:
     @never_raises
     def _log(self, metrics: Mapping[str, Any], step: Any, now: int) -> None:
         """Whatever is not a dict of floats with a plain step."""
-        if not self._is_mapping(metrics, "log()"):
+        if not given.is_mapping(metrics, "log()", self._report):
             return
         self.begin_if_new()
-        numbers: dict[Any, float] = {}
-        words: dict[Any, Any] = {}
-        for name, value in metrics.items():
-            try:
-                if isinstance(value, str):
-                    words[name] = value
-                else:
-                    numbers[name] = values.number(values.text(name), value)
-            except values.Refused as refused:
-                self._recorder.report.skip(str(refused))
+        numbers, words = given.numbers_and_words(metrics, self._report)
         if words:
-            self._update(params=self._kept(values.scalars(words)))
+            self._update(params=given.shortened(values.scalars(words), self._report))
         if numbers and self._segment:
             self._recorder.push_row((self._segment, numbers, self._usable_step(step), now))
 
@@ -572,28 +568,3 @@ class ActiveRun:
         self.begin_if_new()
         if self._segment:
             self._recorder.run_updated(self._segment, params, tags, attributes, self._segment.now())
-
-    def _kept(self, settings: dict[str, T]) -> dict[str, T]:
-        """Params or tags, the overlong ones shortened and said so."""
-        for name, short in values.shortened(settings).items():
-            shown = name if len(name) <= 60 else f"{name[:60]}…"
-            self._recorder.report.skip(
-                f"the end of {shown!r}, longer than {values.LONGEST_TEXT:,} characters"
-            )
-            settings[name] = short  # type: ignore[assignment]
-        return settings
-
-    def _settings(self, what: str, given: Mapping[str, Any] | None) -> dict[Any, Any]:
-        """A copy of the params or tags that the run was made with."""
-        try:
-            if given is None or self._is_mapping(given, f"run({what}=…)"):
-                return dict(given or {})
-        except Exception as error:  # noqa: BLE001  a mapping of the user's may raise anything
-            self._recorder.report.skip(f"{what} of a run: {type(error).__name__}: {message_of(error)}")
-        return {}
-
-    def _is_mapping(self, given: Any, method: str) -> bool:
-        if isinstance(given, Mapping):
-            return True
-        self._recorder.report.skip(f"{method} takes a dict, not {type(given).__name__}")
-        return False
