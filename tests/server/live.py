@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -16,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-import uvicorn
 
 from autotrack.server.access import Access
 from autotrack.server.app import Server
 
+from ..listening import Listening
 from ..scripts import TIMEOUT
 
 MOST_OPEN = 6
@@ -54,8 +51,8 @@ class Process:
         self.process.communicate(timeout=TIMEOUT)
 
 
-class Threaded:
-    """A server in a thread of this process: quick to start, real sockets all the same."""
+class Threaded(Listening):
+    """A server in a thread of this process."""
 
     def __init__(
         self,
@@ -68,24 +65,11 @@ class Threaded:
         self.token = token
         self.access = Access(token, **access)
         self.server = Server(store, self.access, grpc_at)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(self.server.app, http=http, lifespan="on", log_level="warning", ws="none")
-        self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._listener],), daemon=True)
-
-    def __enter__(self) -> Threaded:
-        self._thread.start()
-        while not self._uvicorn.started:
-            time.sleep(0.01)
-        return self
+        super().__init__(self.server.app, http=http, lifespan="on", ws="none")
 
     def __exit__(self, *error: object) -> None:
         self.server.events.close()
-        self._uvicorn.should_exit = True
-        self._thread.join(TIMEOUT)
-        self._listener.close()
+        super().__exit__(*error)
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **more: Any
@@ -96,27 +80,14 @@ class Threaded:
         return urllib3.request(method, self.url + path, body=body, headers=own | (headers or {}), **asked)
 
 
-class Many:
+class Many(Listening):
     """Servers of many stores: `http://…/NAME` is that of `sqlite:///FOLDER/NAME.db`; none needs a token."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: OrderedDict[str, tuple[Server, AsyncExitStack]] = OrderedDict()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        config = uvicorn.Config(self._app, interface="asgi3", lifespan="off", log_level="warning", ws="none")
-        self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._listener],), daemon=True)
         self._lock = asyncio.Lock()
-
-    def __enter__(self) -> Many:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._uvicorn.should_exit = True
-        self._thread.join(TIMEOUT)
-        self._listener.close()
+        super().__init__(self._app, interface="asgi3", lifespan="off", ws="none")
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         _, name, rest = scope["path"].split("/", 2)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
-import uvicorn
 
 from autotrack.errors import ModelError
 from autotrack.serving.following import Following
@@ -22,41 +19,26 @@ from autotrack.serving.options import Options
 from autotrack.serving.worker import application
 from autotrack.signatures import DataType, Param, Signature
 
+from ..listening import Listening
 from ..scripts import TIMEOUT
 from . import toys
 
 SIGNED = Signature(toys.INPUTS, params=(Param("seconds", DataType.DOUBLE, 0.0),))
 
 
-class Threaded:
+class Threaded(Listening):
     """A worker's application behind a socket of this process."""
 
     def __init__(self, folder: Path, model: Following | None = None, **options: Any) -> None:
         told = {"uri": str(folder), "store": "", "trusted": (toys.TRUSTED,), "token": "secret"} | options
         self.options = Options(**told)
         self.model = model or Following(self.options.uri, StoreAddresses(self.options))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        config = uvicorn.Config(application(self.options, self.model), lifespan="off", log_level="warning")
-        self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._listener],), daemon=True)
-
-    def __enter__(self) -> Threaded:
-        self._thread.start()
-        while not self._uvicorn.started:
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._uvicorn.should_exit = True
-        self._thread.join(TIMEOUT)
-        self._listener.close()
+        super().__init__(application(self.options, self.model), lifespan="off")
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
         own = {"authorization": "Bearer secret", "content-type": "application/json"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = f"http://127.0.0.1:{self.port}{path}"
-        return urllib3.request(method, url, body=body, headers=own | named, retries=False)
+        return urllib3.request(method, self.url + path, body=body, headers=own | named, retries=False)
 
     def invoke(self, told: Any, **headers: str) -> tuple[int, Any]:
         """The status, and the predictions or the error's text."""

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from frames import every_kind  # beside it
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.models.utils import _Example, convert_input_example_to_serving_input
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -48,29 +49,6 @@ PARAMS = [
     ParamSpec("nothing", DataType.string, None),
     ParamSpec("settings", Object([Property("k", DataType.long)]), {"k": 1}),
 ]
-FRAME = pd.DataFrame(
-    {
-        "i8": np.array([1, 2], "int8"),
-        "u32": np.array([1, 2], "uint32"),
-        "f32": np.array([1, 2], "float32"),
-        "f64": [1.0, np.nan],
-        "Int64": pd.array([1, None], dtype="Int64"),
-        "boolean": pd.array([True, None], dtype="boolean"),
-        "text": ["a", None],
-        "category": pd.Categorical(["a", "b"]),
-        "codes": pd.Categorical([1, 2]),
-        "when": pd.to_datetime(["2020-01-01", "2020-01-02"]),
-        "utc": pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True),
-        "bytes": [b"a", b"b"],
-        "lists": [[1, 2], []],
-        "arrays": [np.array([[1.0]]), np.array([[2.0]])],
-        "records": [{"a": 1, "b": "x"}, {"a": 2}],
-        "nested": [[{"q": "a"}], []],
-        "none": [None, None],
-    }
-)
-"""`test_infer` makes the same, and infers the same of it."""
-
 SIGNATURES = {
     "scalars": ModelSignature(Schema(SCALARS), Schema([ColSpec(DataType.long)])),
     "nested": ModelSignature(Schema(NESTED)),
@@ -78,7 +56,7 @@ SIGNATURES = {
     "params": ModelSignature(Schema([ColSpec("double", "x")]), params=ParamSchema(PARAMS)),
     "numbered": infer_signature(pd.DataFrame(np.zeros((2, 2)))),
     "frame": infer_signature(
-        FRAME, np.zeros((2, 3), "float32"), params={"a": 1.5, "l": [1, 2], "i": np.int32(1)}
+        every_kind(), np.zeros((2, 3), "float32"), params={"a": 1.5, "l": [1, 2], "i": np.int32(1)}
     ),
     "records": infer_signature([{"a": 1, "b": "x"}, {"a": 2}]),
     "record": infer_signature({"a": 1, "b": ["x"], "c": {"k": [1.0]}}),
@@ -87,7 +65,7 @@ SIGNATURES = {
 }
 
 EXAMPLES = {
-    "frame": FRAME[["f64", "text", "when", "bytes", "lists", "records"]],
+    "frame": every_kind()[["f64", "text", "when", "bytes", "lists", "records"]],
     "unnamed": pd.DataFrame(np.zeros((2, 2))),
     "array": np.array([[1.5, np.nan]]),
     "texts": np.array(["a", "b"]),

@@ -22,7 +22,7 @@ from autotrack.errors import ModelError, SchemaError
 from autotrack.signatures import Column, DataType, Param, Schema, Signature, Tensor, from_mlmodel, infer
 from autotrack.signatures.enforcing import enforce, enforce_params
 
-from .test_infer import frame
+from .frames import every_kind
 
 
 def schema(**kinds: str) -> Schema:
@@ -162,7 +162,7 @@ def test_lists_become_tensors(data: list[list[float]], dtype: str) -> None:
 
 
 def test_a_table_of_every_type_keeps_its_dtypes() -> None:
-    data = frame()
+    data = every_kind()
     found = enforce(infer(data).inputs, data)
     same = [name for name in data if name not in ("i8", "u32")]
     pd.testing.assert_frame_equal(found[same], data[same])

@@ -20,13 +20,13 @@ from autotrack.signatures import infer
 from autotrack.signatures.enforcing import enforce
 from autotrack.signatures.examples import example_of, read_example
 
-from .test_infer import frame
+from .frames import every_kind
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("mlflow_signatures.json").read_text())[
     "examples"
 ]
 
-SOME = frame()[["f64", "text", "when", "bytes", "lists", "records"]]
+SOME = every_kind()[["f64", "text", "when", "bytes", "lists", "records"]]
 EXAMPLES: dict[str, tuple[Any, dict[str, Any] | None]] = {
     "frame": (SOME, None),
     "unnamed": (pd.DataFrame(np.zeros((2, 2))), None),

@@ -21,37 +21,12 @@ from autotrack.signatures.libraries import MOST_ROWS
 from autotrack.signatures.types import DataType
 from autotrack.signatures.values import MOST_VALUES
 
+from .frames import every_kind
 from .test_codec import GOLDEN
-
-
-def frame() -> pd.DataFrame:
-    """As in `make_golden`."""
-    return pd.DataFrame(
-        {
-            "i8": np.array([1, 2], "int8"),
-            "u32": np.array([1, 2], "uint32"),
-            "f32": np.array([1, 2], "float32"),
-            "f64": [1.0, np.nan],
-            "Int64": pd.array([1, None], dtype="Int64"),
-            "boolean": pd.array([True, None], dtype="boolean"),
-            "text": ["a", None],
-            "category": pd.Categorical(["a", "b"]),
-            "codes": pd.Categorical([1, 2]),
-            "when": pd.to_datetime(["2020-01-01", "2020-01-02"]),
-            "utc": pd.to_datetime(["2020-01-01", "2020-01-02"], utc=True),
-            "bytes": [b"a", b"b"],
-            "lists": [[1, 2], []],
-            "arrays": [np.array([[1.0]]), np.array([[2.0]])],
-            "records": [{"a": 1, "b": "x"}, {"a": 2}],
-            "nested": [[{"q": "a"}], []],
-            "none": [None, None],
-        }
-    )
-
 
 LIKE_MLFLOW = {
     "frame": lambda: infer(
-        frame(), np.zeros((2, 3), "float32"), params={"a": 1.5, "l": [1, 2], "i": np.int32(1)}
+        every_kind(), np.zeros((2, 3), "float32"), params={"a": 1.5, "l": [1, 2], "i": np.int32(1)}
     ),
     "numbered": lambda: infer(pd.DataFrame(np.zeros((2, 2)))),
     "records": lambda: infer([{"a": 1, "b": "x"}, {"a": 2}]),
