@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from autotrack import flavors, plugins
 from autotrack.testing import FlavorConformance
+
+from .authors import installed
 
 TOYS = Path(__file__).parent / "toys"
 MODULE = "toylinear_autotrack.py"
 
 
 @pytest.fixture
-def author(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Pytester]:
+def author(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
     """A folder with the toy library, its flavor and the author's tests, all of it installed."""
-    for name in ("toylinear.py", MODULE, "flavor_tests.py"):
-        shutil.copy(TOYS / name, pytester.path)
-    info = pytester.mkdir("toylinear_autotrack-1.0.dist-info")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toylinear-autotrack\nVersion: 1.0\n")
+    files = [TOYS / name for name in ("toylinear.py", MODULE, "flavor_tests.py")]
     points = "[autotrack.flavors]\ntoylinear = toylinear_autotrack:LinearFlavor\n"
-    (info / "entry_points.txt").write_text(points)
-    pytester.syspathinsert()
-    _forget_what_is_installed()
-    yield pytester
-    _forget_what_is_installed()
-
-
-def _forget_what_is_installed() -> None:
-    plugins.names.cache_clear()
-    plugins._registered.cache_clear()
-    flavors.flavor.cache_clear()
+    with installed(pytester, files, {"toylinear_autotrack": points}):
+        yield pytester
 
 
 def failing(author: pytest.Pytester) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 import pytest
 import wrapt
 
-from autotrack import plugins
 from autotrack._patching import driver, patcher
 from autotrack._patching.patcher import Patcher
 from autotrack._patching.wrappers import PatchedMethod
 from autotrack.testing import IntegrationConformance
+
+from .authors import installed
 
 TOYS = Path(__file__).parent / "toys"
 
@@ -26,24 +26,9 @@ RECORD = "run.log_params("
 @pytest.fixture
 def author(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
     """A folder with the toy library, its integration and the author's tests, all of it installed."""
-    for file in TOYS.glob("*.py"):
-        shutil.copy(file, pytester.path)
-    for name, entry_points in {
-        "toyboost": "",
-        "toyboost_autotrack": "[autotrack.integrations]\ntoyboost = toyboost_autotrack:Toyboost\n",
-    }.items():
-        info = pytester.mkdir(f"{name}-1.0.dist-info")
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(entry_points)
-    pytester.syspathinsert()
-    _forget_what_is_installed()
-    yield pytester
-    _forget_what_is_installed()
-
-
-def _forget_what_is_installed() -> None:
-    plugins.names.cache_clear()
-    plugins._registered.cache_clear()
+    points = "[autotrack.integrations]\ntoyboost = toyboost_autotrack:Toyboost\n"
+    with installed(pytester, TOYS.glob("*.py"), {"toyboost": "", "toyboost_autotrack": points}):
+        yield pytester
 
 
 def failing(author: pytest.Pytester, tests: str) -> set[str]:

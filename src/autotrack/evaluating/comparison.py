@@ -52,9 +52,9 @@ def differences(challenger: Predictions, champion: Predictions) -> Mapping[str, 
     """Of each metric that both have. The draws are the same every time, and not the process's generator's."""
     ours, theirs = metrics(challenger), metrics(champion)
     both = [name for name in ours if name in theirs]
-    drawn = np.array([[one[name] for name in both] for one in _drawn(challenger, champion, both)])
-    if not both or not len(drawn):
+    if not both:
         return {}
+    drawn = np.array([[one[name] for name in both] for one in _drawn(challenger, champion, both)])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
     return {
