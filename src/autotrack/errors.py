@@ -7,6 +7,7 @@
     ├── QueryError       a filter or an order cannot be understood (also a ValueError)
     ├── EvaluationFailed a model is not as good as it has to be
     ├── ModelError       a model was not kept, cannot be loaded, or is not safe to
+    │   ├── OtherCode      … as it comes with source that goes by the name of other code in this process
     │   ├── SchemaError    … or data does not fit its signature (also a ValueError)
     │   └── ModelNotFound  … or no registered model, version or alias has that name (also a LookupError)
     ├── RunNotFound      no run, or more than one, has that id (also a LookupError)
@@ -39,6 +40,10 @@ class NewerStore(StoreError):
 
 class ModelError(AutotrackError):
     """A model was not kept, its bytes are not what they were, or loading it is not known to be safe."""
+
+
+class OtherCode(ModelError):
+    """A model comes with a module of a name by which the process has another: a fresh process can load it."""
 
 
 class SchemaError(ModelError, ValueError):

@@ -21,11 +21,25 @@ from .mlmodel.description import Files
 from .mlmodel.document import PYTHON_FUNCTION, Section
 from .mlmodel.folder import ModelFolder
 
-__all__ = ["PYTHON_FUNCTION", "Files", "Flavor", "Frozen", "ModelFolder", "NotKept", "Permissions", "Section"]
+__all__ = [
+    "PYTHON_FUNCTION",
+    "Files",
+    "Flavor",
+    "Frozen",
+    "HoldsOthers",
+    "ModelFolder",
+    "NotKept",
+    "Permissions",
+    "Section",
+]
 
 
 class NotKept(Exception):
     """A model cannot be kept; the text says why, and what to do about it."""
+
+
+class HoldsOthers(NotKept):
+    """A model holds classes or functions that are not its library's: the generic flavor may keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ class Flavor(ABC):
 
         limit: bytes. example: data as the model takes it, where whoever keeps it gave some; a flavor that
         can only keep a model by following what it does may ask the model for that. Raises `NotKept`, also
-        where there are more bytes.
+        where there are more bytes; `HoldsOthers` where the model is not the library's alone.
         """
 
     def convert(self, data: bytes) -> Files:

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import plugins
 from .errors import AutotrackError, ModelError
-from .flavor import PYTHON_FUNCTION, Flavor, NotKept, Section
+from .flavor import PYTHON_FUNCTION, Flavor, Frozen, HoldsOthers, NotKept, Section
 from .mlmodel.document import OURS
 
 
@@ -34,6 +34,23 @@ def library_flavor(kind: type) -> tuple[str, Flavor] | None:
         if name in plugins.names(plugins.FLAVORS):
             return _loaded(name)
     return None
+
+
+def freeze(
+    found: tuple[str, Flavor], model: Any, limit: int, example: Any, own_code: bool
+) -> tuple[str, Flavor, Frozen]:
+    """A model by the flavor that was found for it, or by another; limit and example: see `Flavor.freeze`.
+
+    own_code: what holds classes that its library does not know is kept by the generic flavor, with their
+    source. Raises `NotKept`.
+    """
+    try:
+        return *found, found[1].freeze(model, limit, example)
+    except HoldsOthers as refusal:
+        if not own_code:
+            raise NotKept(f"{refusal}: run.log_model(model) keeps it with its source") from refusal
+        generic = _loaded(PYTHON_FUNCTION)
+        return *generic, generic[1].freeze(model, limit, example)
 
 
 def name_of(model: Any) -> str:

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from .addresses import RUN_ADDRESS, registered
 from .errors import AutotrackError, ModelError
-from .flavor import PYTHON_FUNCTION, Permissions
+from .flavor import PYTHON_FUNCTION, Flavor, Permissions
 from .flavors import flavor_in
 from .keeping.jobs import is_helpers
 from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
+from .mlmodel.importing import Copied
 from .predictor import Predictor
 from .records import Artifact, Model
 from .registry import is_address
@@ -24,6 +26,7 @@ from .store import Run, Store
 
 log = logging.getLogger("autotrack")
 
+_ALLOW_CODE = "it comes with Python source; if you trust where it comes from: load_model(…, allow_code=True)"
 HELPER_STARTS = 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
 HELPER_WORKS = 600.0
@@ -35,16 +38,38 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
     chosen = flavor_in(folder.flavors, folder.told)
     versions = _versions(folder)
     try:
-        loaded = chosen.load(folder, folder.section(chosen.name), permissions)
+        loaded = _loaded(chosen, folder, permissions)
     except AutotrackError:
         raise
     except Exception as error:
-        raise ModelError(
-            f"{folder.told} does not load ({type(error).__name__}: {error}); {_made_with(versions)}"
-        ) from error
+        lacks_code = isinstance(error, ImportError) and not permissions.code and _code(chosen, folder)
+        problem = f"{folder.told} does not load ({type(error).__name__}: {error})"
+        raise ModelError(f"{problem}; {_ALLOW_CODE if lacks_code else _made_with(versions)}") from error
     _warn_of_another_python(folder)
     _warn_of_other_versions(folder.told, versions)
     return Predictor(loaded, chosen, folder)
+
+
+def _loaded(chosen: Flavor, folder: ModelFolder, permissions: Permissions) -> Any:
+    """The flavor's own model, with the source beside it importable where the caller permits that."""
+    section, code = folder.section(chosen.name), _code(chosen, folder)
+    if not code or not permissions.code:
+        return chosen.load(folder, section, permissions)
+    copied = Copied(folder, below=code)
+    try:
+        copied.make_importable(code)
+        loaded = chosen.load(folder, section, permissions)
+    except BaseException:
+        copied.leave()
+        raise
+    copied.live_with(loaded)
+    return loaded
+
+
+def _code(chosen: Flavor, folder: ModelFolder) -> str | None:
+    """The folder of source beside a library's model; the generic flavor's is the model itself."""
+    code = str(folder.section(chosen.name).get("code") or "")
+    return code if code and chosen.name != PYTHON_FUNCTION and folder.below(code) else None
 
 
 def model_folder(store: Callable[[], Store], uri: str) -> ModelFolder:

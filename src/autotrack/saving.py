@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError
-from .flavor import Files, Frozen, NotKept
-from .flavors import flavor_of, name_of
+from .flavor import Files, NotKept
+from .flavors import flavor_of, freeze, name_of
 from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
@@ -64,8 +64,8 @@ def _there(path: Path) -> ModelError:
 
 def _files(model: Any, details: ModelDetails) -> Files:
     try:
-        _, flavor = flavor_of(type(model))
-        frozen: Frozen = flavor.freeze(model, MOST_BYTES, input_of(details))
+        found, own_code = flavor_of(type(model)), details.get("own_code", True)
+        _, flavor, frozen = freeze(found, model, MOST_BYTES, input_of(details), own_code)
         own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)

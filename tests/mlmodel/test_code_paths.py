@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from autotrack.errors import ModelError
 from autotrack.mlmodel import code_paths
 from autotrack.mlmodel.code_paths import collected
 
+from ..scripts import TIMEOUT
 from ..tracking import Tracking, tracking  # noqa: F401
 
 
@@ -89,3 +93,31 @@ def test_a_model_is_not_kept_without_the_code_that_it_was_to_have(tracking: Trac
         run.log_model(LinearRegression().fit([[0.0]], [0.0]), "other", code_paths=["/nowhere.py"])
     models = {model.path: model for model in tracking.run().models}
     assert models["other"].facts["reason"] == "there is no /nowhere.py, which code_paths names"
+
+
+def test_a_librarys_model_finds_its_classes_there(tmp_path: Path) -> None:
+    """As MLflow writes it: the class stands in a module that only the model's folder has."""
+    (tmp_path / "scaling_of_test.py").write_text(
+        "from sklearn.preprocessing import StandardScaler\nclass Scaling(StandardScaler): by = 1\n"
+    )
+    write = (
+        f"import sys, skops.io; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from scaling_of_test import Scaling\n"
+        f"skops.io.dump(Scaling().fit([[0.0], [2.0]]), {str(tmp_path / 'model.skops')!r})\n"
+    )
+    subprocess.run([sys.executable, "-c", write], check=True, timeout=TIMEOUT)
+    folder = tmp_path / "model"
+    (folder / "code").mkdir(parents=True)
+    (tmp_path / "scaling_of_test.py").rename(folder / "code" / "scaling_of_test.py")
+    (tmp_path / "model.skops").rename(folder / "model.skops")
+    section = {"pickled_model": "model.skops", "serialization_format": "skops", "code": "code"}
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": {"sklearn": section}}))
+    trusted = ["scaling_of_test.Scaling"]
+    with pytest.raises(ModelError, match=r"comes with Python source.*allow_code=True"):
+        autotrack.load_model(str(folder), trusted=trusted)
+    model = autotrack.load_model(str(folder), trusted=trusted, allow_code=True)
+    assert model.transform([[2.0]]).tolist() == [[1.0]]
+    assert type(model).by == 1
+    del model
+    gc.collect()
+    assert "scaling_of_test" not in sys.modules

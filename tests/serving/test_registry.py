@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import autotrack
 from autotrack import catalog
 from autotrack.signatures import Signature
 from autotrack.store import Store
@@ -102,6 +104,51 @@ def test_a_moved_champion_takes_over_without_a_dropped_request(
         served.hang_up()
         assert served.predict([[1, 2]]) == [30]
         assert "problem" in served.ask("/health").json()
+
+
+def test_a_champion_whose_code_has_changed_takes_over_in_fresh_workers(store: Place) -> None:
+    """Its helper goes by the name of the one before, so no process can have both."""
+    opened = store.open()
+    (store.folder / "model.py").write_text(
+        "import late_rates\ndef predict(data): return data['a'].to_numpy() * late_rates.RATE"
+    )
+    for run, rate in zip(RUNS, (2, 3), strict=True):
+        (store.folder / "late_rates.py").write_text(f"RATE = {rate}\n")
+        folder = store.folder / f"of-{run}"
+        autotrack.save_model(
+            store.folder / "model.py", folder, code_paths=[store.folder / "late_rates.py"], requirements=[]
+        )
+        files = {f"model/{path.relative_to(folder)}": path.read_bytes() for path in _files(folder)}
+        trained(opened, run, files)
+        catalog.register(opened, f"runs:/{run}/model", "toy", alias=None, description="", tags={})
+    (store.folder / "late_rates.py").unlink()
+    champion = catalog.model(opened, "toy")
+    champion.set_alias("champion", 1)
+    options = ("--store", store.url, "--follow", "0.1", "--workers", "2", "--allow-code")
+    with Served("models:/toy@champion", store.env, *options) as served:
+        first = set(served.workers)
+        assert served.predict([[1, 2]]) == [2]
+        champion.set_alias("champion", 2)
+        ended, said = threading.Event(), []
+
+        def ask() -> None:
+            while not ended.is_set():
+                said.append(served.predict([[1, 2]]))
+
+        client = threading.Thread(target=ask)
+        client.start()
+        wait_until(lambda: not first & set(served.workers))
+        ended.set()
+        client.join(TIMEOUT)
+        assert served.predict([[1, 2]]) == [3]
+        assert {tuple(predictions) for predictions in said} == {(2,), (3,)}
+        assert served.ask("/version").json()["version"] == "models:/toy/2"
+        wait_until(lambda: len(served.workers) == 2)
+        assert "another takes its place" not in served.end()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_a_version_by_its_number_does_not_move(store: Place, registry: Registry) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import flavors
 from ..errors import ModelError, SchemaError
 from ..flavor import Flavor, Frozen, NotKept
 from ..flavors import flavor_of, name_of, versions_of
@@ -52,11 +53,13 @@ def freeze(
     """
     entry = Entry(os.urandom(16).hex(), path, "", name_of(model), {})
     try:
-        name, flavor = flavor_of(type(model))
-        entry = replace(entry, flavor=name)
+        found = flavor_of(type(model))
+        entry = replace(entry, flavor=found[0])
         if problem is not None:
             raise NotKept(problem)
-        state = flavor.freeze(model, limit, input_of(details))
+        own_code = details.get("own_code", True)
+        name, flavor, state = flavors.freeze(found, model, limit, input_of(details), own_code)
+        entry = replace(entry, flavor=name)
         told = _described(details, flavor.outputs(model), path, skip)
     except (NotKept, ModelError) as refusal:
         raise Refused(entry, str(refusal)) from refusal

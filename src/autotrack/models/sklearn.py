@@ -15,7 +15,17 @@ from typing import Any
 
 from .._patching.wrappers import PatchedFunction, PatchedMethod
 from ..errors import ModelError
-from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from ..flavor import (
+    PYTHON_FUNCTION,
+    Files,
+    Flavor,
+    Frozen,
+    HoldsOthers,
+    ModelFolder,
+    NotKept,
+    Permissions,
+    Section,
+)
 from .pickled import unpickled
 
 FILE = "model.skops"
@@ -173,9 +183,7 @@ class _Pickler(pickle.Pickler):
         module = owner.__module__ or "builtins"  # bound methods of C types have none
         package = module.partition(".")[0]
         if package not in PICKLED:
-            raise NotKept(
-                f"it holds {module}.{owner.__qualname__}: only known libraries' code is run to keep it"
-            )
+            raise HoldsOthers(f"it holds {module}.{owner.__qualname__}, which is no known library's")
         self.packages.add(package)
         if not is_named:
             self._known.add(kind)

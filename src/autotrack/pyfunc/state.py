@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..flavor import Frozen, NotKept
+from ..flavor import Frozen, HoldsOthers, NotKept
 from ..flavors import library_flavor
 from .code import Code, is_importable
 
@@ -239,6 +239,8 @@ class State:
         name, flavor = found
         try:
             frozen = flavor.freeze(value, self._limit - self._size)
+        except HoldsOthers:
+            return self._attributes(value, kind, where)
         except NotKept as refusal:
             raise NotKept(f"{where}: {refusal}") from refusal
         self._count(memoryview(frozen.data).nbytes)

@@ -30,6 +30,8 @@ class ModelDetails(TypedDict, total=False):
     the packages that the model is made of, as they are installed here. metadata: JSON of your own.
     code_paths: files and folders of Python source that are kept with the model, in its folder `code`;
     MLflow imports from there, and so does `load_model(…, allow_code=True)` for models of your own classes.
+    own_code: keep a library's model that holds your own classes with their source (the default; it then
+    loads with allow_code=True alone), or refuse it.
     """
 
     inputs: Any
@@ -40,6 +42,7 @@ class ModelDetails(TypedDict, total=False):
     requirements: Sequence[str]
     metadata: Mapping[str, Any]
     code_paths: Sequence[str | os.PathLike[str]]
+    own_code: bool
 
 
 def input_of(details: ModelDetails) -> Any:
@@ -95,7 +98,7 @@ def _metadata(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def without_data(details: ModelDetails) -> ModelDetails:
     """What remains to be said where the data has no signature."""
-    kept = {"requirements", "metadata", "code_paths"}
+    kept = {"requirements", "metadata", "code_paths", "own_code"}
     return cast(ModelDetails, {name: value for name, value in details.items() if name in kept})
 
 

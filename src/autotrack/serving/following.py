@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ..errors import AutotrackError
+from ..errors import AutotrackError, OtherCode
 from .batching import Version
 
 log = logging.getLogger("autotrack")
@@ -53,15 +53,23 @@ class Following:
             self.current = addresses.load(fallback)
             self._keep_old(str(error))
 
-    def follow(self, every: float, moved: Callable[[str], None]) -> None:
-        """Look each `every` seconds, in a thread of its own, until `end`; `moved` is told of each move."""
-        threading.Thread(target=self._look, args=(every, moved), daemon=True, name="autotrack-alias").start()
+    def follow(
+        self, every: float, moved: Callable[[str], None], blocked: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Look each `every` seconds, in a thread of its own, until `end`; `moved` is told of each move.
+
+        blocked: told of a version that only a fresh process can load, each time that it was tried.
+        """
+        look = threading.Thread(
+            target=self._look, args=(every, moved, blocked), daemon=True, name="autotrack-alias"
+        )
+        look.start()
 
     def end(self) -> None:
         """Look no more."""
         self._ended.set()
 
-    def _look(self, every: float, moved: Callable[[str], None]) -> None:
+    def _look(self, every: float, moved: Callable[[str], None], blocked: Callable[[str], None]) -> None:
         refused, pause, wait_until = "", every, 0.0
         while not self._ended.wait(every):
             identity = self.current.identity
@@ -76,6 +84,8 @@ class Following:
                 self.problem, refused, pause = None, "", every
             except Exception as error:  # noqa: BLE001  # whatever it is, the old one serves
                 self._keep_old(str(error) if isinstance(error, AutotrackError) else repr(error))
+                if isinstance(error, OtherCode):
+                    blocked(identity)
                 pause = min(2 * pause, LONGEST_PAUSE) if identity == refused else every
                 refused, wait_until = identity, time.monotonic() + pause
 

@@ -88,7 +88,7 @@ class _Worker:
 
 
 class _Supervisor:
-    """Workers, each in a slot whose task replaces it when it dies."""
+    """Workers, each in a slot whose task replaces it when it dies, or cannot load what is meant by now."""
 
     def __init__(self, options: Options, listener: socket.socket) -> None:
         self._options = options
@@ -138,31 +138,46 @@ class _Supervisor:
 
     async def _keep(self, worker: _Worker) -> None:
         """One slot: whenever its worker dies another takes its place."""
-        pause = FIRST_PAUSE
         while True:
-            await self._watch(worker)
-            log.warning(
-                "autotrack: worker %d ended (%s): another takes its place",
-                worker.process.pid,
-                _how(worker.process.returncode),
-            )
-            while True:
-                try:
-                    worker = await self._start()
-                    break
-                except _Died as error:
-                    log.warning("autotrack: no worker can be started, next try in %g s: %s", pause, error)
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
-            pause = FIRST_PAUSE
+            version = await self._blocked_by(worker)
+            worker = await (self._after(worker) if version is None else self._moved(worker, version))
 
-    async def _watch(self, worker: _Worker) -> None:
-        """Until it has ended."""
+    async def _blocked_by(self, worker: _Worker) -> str | None:
+        """The version that it cannot load and another might, once it names one; None: it has ended."""
         with contextlib.suppress(ConnectionError):
             while line := await worker.reader.readline():
-                self._version = json.loads(line).get("moved", self._version)
+                told = json.loads(line)
+                if "blocked" in told:
+                    return str(told["blocked"])
+                self._version = worker.version = told["moved"]
         await worker.process.wait()
         self._forget(worker)
+        return None
+
+    async def _after(self, worker: _Worker) -> _Worker:
+        """Another, as this one has ended; it is tried until one comes up."""
+        how = _how(worker.process.returncode)
+        log.warning("autotrack: worker %d ended (%s): another takes its place", worker.process.pid, how)
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._start()
+            except _Died as error:
+                log.warning("autotrack: no worker can be started, next try in %g s: %s", pause, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _moved(self, worker: _Worker, version: str) -> _Worker:
+        """Another that serves the version, the one before having answered its last; that one if none does."""
+        try:
+            other = await self._start()
+        except _Died as error:
+            log.warning("autotrack: no worker can be started for %s: %s", version, error)
+            return worker
+        ending, staying = (other, worker) if other.version == worker.version else (worker, other)
+        await self._end(ending)
+        self._forget(ending)
+        return staying
 
     async def _start(self) -> _Worker:
         """A worker that can be asked. Raises `_Died`."""
@@ -187,7 +202,7 @@ class _Supervisor:
                 line = await reader.readline()
                 told = json.loads(line) if line else {}
                 if "ready" in told:
-                    self._version = told["ready"]
+                    self._version = worker.version = told["ready"]
                     return worker
                 if "failed" in told:
                     raise _Died(told["failed"])

@@ -1,8 +1,9 @@
 """A worker: a process that has the model loaded, and takes requests from the socket that it was born with.
 
 It talks to its parent over a second socket, a line of JSON each: it is told what to serve, says
-``{"ready": VERSION}`` or ``{"failed": WHY}``, then each version that it moves to. When that socket ends, the
-parent has gone or asks it to end.
+``{"ready": VERSION}`` or ``{"failed": WHY}``, then ``{"moved": VERSION}`` of each that it moves to, and
+``{"blocked": VERSION}`` of one whose code cannot stand beside that of the version it serves. When that socket
+ends, the parent has gone or asks it to end.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ def main() -> None:
     allow_many_connections()
     worker = _Worker(_config(options, model), control, lambda: tell(ready=model.current.identity))
     if options.follow_every > 0:
-        model.follow(options.follow_every, lambda identity: tell(moved=identity))
+        model.follow(
+            options.follow_every,
+            moved=lambda identity: tell(moved=identity),
+            blocked=lambda identity: tell(blocked=identity),
+        )
     try:
         worker.run([listener])
     finally:

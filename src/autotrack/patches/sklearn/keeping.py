@@ -24,11 +24,14 @@ def log_data(run: ActiveRun, call: Call) -> None:
 
 
 def log_model(run: ActiveRun, estimator: Any, call: Call) -> None:
-    """What predicts: of a search the best candidate, refitted, as the others are runs of their own."""
+    """What predicts: of a search the best candidate, refitted, as the others are runs of their own.
+
+    The source of a user's own classes is not taken unasked: to gather it takes time of the call.
+    """
     from ...signatures.trained import signature_of
 
     model = vars(estimator).get("best_estimator_", estimator)
-    run.log_model(model, signature=signature_of(call.arguments.get("X")))
+    run.log_model(model, signature=signature_of(call.arguments.get("X")), own_code=False)
 
 
 def _pairs(eval_set: Any) -> list[tuple[Any, Any]]:
