@@ -10,7 +10,7 @@ from itertools import product
 import pytest
 
 from autotrack.states import State
-from autotrack.store import Run
+from autotrack.store import Run, Store
 
 from .scripts import Place, alive, curve, end_line, end_of, shared_numbers, values, wait_for, wait_until
 
@@ -265,6 +265,36 @@ def test_sigterm_after_a_second_store(store: Place) -> None:
     run = store.only_run()
     assert (run.name, run.state) == ("second", State.KILLED)
     assert curve(run, "a") == [(0, 2.0)]
+
+
+def test_a_change_of_store_leaves_no_thread_behind(store: Place) -> None:
+    """And what is asked of the recorder that was left is still answered."""
+    done = store.run("""
+        import threading, time
+        import autotrack
+
+        def flushers():
+            return [t for t in threading.enumerate() if t.name == "autotrack-flusher"]
+
+        runs = []
+        for number in range(4):
+            autotrack.enable(store=f"sqlite:///{number}.db", quiet=True)
+            with autotrack.run(f"run {number}") as run:
+                run.log({"a": float(number)})
+            runs.append(run)
+        ends = time.monotonic() + 10
+        while len(flushers()) > 1 and time.monotonic() < ends:
+            time.sleep(0.05)
+        print(len(flushers()), all(run._recorder.flush(10) for run in runs))
+    """)
+    assert (done.returncode, done.out) == (0, "1 True\n"), done.err
+    for number in range(4):
+        (run,) = Store(f"sqlite:///{store.folder}/{number}.db").runs()
+        assert (run.name, run.state, curve(run, "a")) == (
+            f"run {number}",
+            State.FINISHED,
+            [(0, float(number))],
+        )
 
 
 HANDLER = """

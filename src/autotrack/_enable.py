@@ -252,7 +252,7 @@ def _moved(old: Recorder, new: opts.Options) -> Recorder:
         if new.store == old.options.store:
             told = [", ".join(options.exporters) or "no exporter" for options in (old.options, new)]
         raise OptionError(f"runs are open in {told[0]}; end them before enabling {told[1]}")
-    old.close()
+    old.retire()
     made = _make_recorder(new, old.report)
     made.joined.only, made.resumed_id = old.joined.only, old.resumed_id
     return made

@@ -60,6 +60,8 @@ class Flusher:
         self._ranks = ranks
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._stops = False
+        self._gate = threading.RLock()  # around the thread's last look at its requests
         self._last_activity = time.monotonic()
         self._at_work = threading.RLock()  # a signal handler may come back in
         self._paused_by: set[int] = set()
@@ -75,16 +77,33 @@ class Flusher:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Export everything queued before this call. False if that took longer than `timeout` seconds."""
-        thread = self._thread
-        if thread is threading.current_thread():
+        if self._thread is threading.current_thread():
             return True  # an action's: the flush that runs it takes what it queued
-        if thread is None or not thread.is_alive() or threading.get_ident() in self._paused_by:
-            self._flush()
-            return True
         done = threading.Lock()
         done.acquire()
-        self._requests.put(done)
+        if threading.get_ident() in self._paused_by or not self._ask(done):
+            self._flush()
+            return True
         return done.acquire(timeout=-1 if timeout is None else timeout)
+
+    def stop(self) -> None:
+        """Let the thread end once it has served what was asked of it; later requests serve themselves."""
+        self._stops = True
+
+    def _ask(self, request: Any) -> bool:
+        """Whether there is a thread to ask."""
+        with self._gate:
+            is_there = self._thread is not None and self._thread.is_alive()
+            if is_there:
+                self._requests.put(request)
+        return is_there
+
+    def _is_over(self) -> bool:
+        with self._gate:
+            is_over = self._stops and self._requests.empty()
+            if is_over:
+                self._thread = None
+        return is_over
 
     def pause(self, timeout: float) -> bool:
         """Let no work go on until this thread calls `resume`. False if the work did not come to rest."""
@@ -100,7 +119,7 @@ class Flusher:
             self._at_work.release()
 
     def _loop(self) -> None:
-        while True:
+        while not self._is_over():
             try:
                 done = self._requests.get(timeout=self._interval)
             except Empty:

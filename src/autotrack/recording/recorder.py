@@ -400,6 +400,11 @@ class Recorder:
             finally:
                 self._flusher.resume()
 
+    def retire(self) -> None:
+        """`close`, where the process goes on with another recorder."""
+        self.close()
+        self._flusher.stop()
+
     def _shut_down(self, exporters: Sequence[Exporter]) -> None:
         """One deadline for all; one that fails costs the others nothing."""
         ends = time.monotonic() + EXIT_TIMEOUT
