@@ -23,6 +23,7 @@ LONGEST = [
         "interop/test_sklearn.py",  # niced: it takes what the others leave
         "interop/test_mlflow.py",
         "serving/test_registry.py",
+        "test_ranks.py",
         "test_workers.py",
         "test_models.py",
         "testing/test_backend_kit.py",
@@ -30,12 +31,16 @@ LONGEST = [
         "testing/test_integration_kit.py",
         "server/test_page.py",
         "server/test_page_models.py",
+        "serving/test_workers.py",
+        "integrations/test_torch_processes.py",
+        "test_copying.py",
         "models/test_torch.py",
         "server/test_http_backend.py",
         "server/test_kills.py",
         "test_concurrency.py",
         "backends/test_sqlite.py",
         "test_faults.py",
+        "test_resume.py",
         "test_shipping.py",
     )
 ]

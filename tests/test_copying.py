@@ -64,7 +64,7 @@ def told(backend: Backend, run: str) -> dict[str, Any]:
     }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 @given(spans=histories.histories())
 def test_a_copied_run_is_what_it_was(spans: list[SpanRecord], new: New) -> None:
     source, target = new(), new()
