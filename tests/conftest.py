@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from .disks import disk  # noqa: F401
 from .scripts import Place
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,10 +9,8 @@ import os
 import shutil
 import sqlite3
 import struct
-import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +29,7 @@ from autotrack.spool import SpoolReader, SpoolWriter
 from autotrack.states import State
 from autotrack.store import Run, Store
 
+from .disks import Disk
 from .scripts import Ended, Place, curve, end_line, end_of, values, wait_for
 
 TRAIN = """
@@ -59,32 +58,6 @@ def assert_stored(run: Run) -> None:
 
 
 # --- folders that cannot be written ---------------------------------------------------------------
-
-Disk = Callable[[str], Path]
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """`disk("size=1m")` mounts a file system with these options; called again, it changes them."""
-    place = tmp_path / "disk"
-
-    def mount(options: str) -> Path:
-        if place.is_mount():
-            options = f"remount,{options}"
-        place.mkdir(exist_ok=True)
-        try:
-            subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", options, "autotrack-test", str(place)],
-                check=True,
-                capture_output=True,
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"file systems cannot be mounted here: {error}")
-        return place
-
-    yield mount
-    if place.is_mount():
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_store_below_a_file(store: Place) -> None:

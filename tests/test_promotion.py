@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,7 @@ from autotrack.records import ModelVersion
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS
 
+from .disks import Disk
 from .registered import BYTES, sha256, trained
 from .server.live import Threaded
 
@@ -125,6 +127,25 @@ def test_another_file_of_the_run_may_be_gone(stores: Stores) -> None:
     assert run.artifact("model/model.bin").read_bytes() == b"a model"
     with pytest.raises(KeyError, match="not on this machine"):
         run.artifact("plot.png")
+
+
+def test_a_servers_disk_that_is_full(tmp_path: Path, disk: Disk) -> None:
+    """No half version is ever seen, and once there is room it is promoted whole."""
+    source = Store(f"sqlite:///{tmp_path}/source.db")
+    data = os.urandom(4 << 20)
+    trained(source, files={"model/model.bin": data})
+    version = churn(source)
+    with Threaded(f"sqlite:///{disk('size=2m')}/target.db", token=None) as server:
+        target = Store(server.url)
+        with pytest.raises(StoreError, match="No space left on device"):
+            promote(source, version, target)
+        with pytest.raises(ModelNotFound):
+            target.backend.registry.model("churn")
+        disk("size=64m")
+        assert promote(source, version, target).version == 1
+        assert target.run(RUNS[0]).artifact("model/model.bin").read_bytes() == data
+        target.close()
+    source.close()
 
 
 def test_within_a_store_a_version_gets_another_name_or_alias(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from autotrack.server import files
 from autotrack.store import Store
 from autotrack.testing.histories import ours
 
+from ..disks import Disk
 from ..scripts import TIMEOUT
 from .live import Threaded
 from .test_otlp_in import PROTOBUF, body_of
@@ -51,6 +52,22 @@ def test_an_upload_goes_on_where_it_broke_off(server: Threaded) -> None:
     part = server.ask("GET", BLOB, headers={"range": "bytes=10-19"})
     assert (part.status, part.data) == (206, DATA[10:20])
     assert server.ask("GET", BLOB, headers={"range": "bytes=999999999-"}).status == 416
+
+
+def test_a_disk_that_is_full_in_the_middle(disk: Disk) -> None:
+    """Half a file is nothing; with room again it goes on where it stopped."""
+    with Threaded(f"sqlite:///{disk('size=2m')}/runs.db") as server:
+        data = os.urandom(4 << 20)
+        blob = f"/api/v1/blobs/{hashlib.sha256(data).hexdigest()}"
+        full = server.ask("PATCH", blob, data, {"upload-offset": "0"} | LAST)
+        assert (full.status, full.headers["retry-after"]) == (503, "30")
+        assert "files cannot be written: No space left on device" in full.json()["error"]["message"]
+        assert server.ask("GET", blob).status == 404
+        there = int(server.ask("HEAD", blob).headers["upload-offset"])
+        assert 0 < there < len(data)
+        disk("size=64m")
+        assert server.ask("PATCH", blob, data[there:], {"upload-offset": str(there)} | LAST).status == 204
+        assert server.ask("GET", blob).data == data
 
 
 def test_what_a_broken_connection_brought_stays(server: Threaded) -> None:
