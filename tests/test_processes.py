@@ -297,6 +297,38 @@ def test_a_change_of_store_leaves_no_thread_behind(store: Place) -> None:
         )
 
 
+def test_a_recorder_that_was_left_is_told_by_many_threads(store: Place) -> None:
+    """It has no thread of its own any more: each that tells it something writes it itself."""
+    done = store.run("""
+        import threading
+        import autotrack
+
+        autotrack.enable(store="sqlite:///left.db")
+        with autotrack.run("left") as run:
+            run.log({"a": 0.0})
+        autotrack.enable(store="sqlite:///next.db")
+        problems = []
+
+        def tell(number):
+            try:
+                for i in range(200):
+                    run.set_tags({f"{number}": str(i)})
+                    run.log({"a": float(i)})
+            except BaseException as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=tell, args=[number]) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(problems)
+    """)
+    assert (done.returncode, done.out) == (0, "[]\n"), done.err
+    assert "could not be converted" not in done.err
+    assert "recording failed" not in done.err
+
+
 HANDLER = """
         def mine(number, frame):
             print("mine", flush=True)

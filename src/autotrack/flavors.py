@@ -49,8 +49,8 @@ def freeze(
     except HoldsOthers as refusal:
         if not own_code:
             raise NotKept(f"{refusal}: run.log_model(model) keeps it with its source") from refusal
-        generic = _loaded(PYTHON_FUNCTION)
-        return *generic, generic[1].freeze(model, limit, example)
+    generic = _loaded(PYTHON_FUNCTION)  # only now, when what was frozen so far is let go
+    return *generic, generic[1].freeze(model, limit, example)
 
 
 def name_of(model: Any) -> str:

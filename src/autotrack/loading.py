@@ -55,13 +55,9 @@ def _loaded(chosen: Flavor, folder: ModelFolder, permissions: Permissions) -> An
     section, code = folder.section(chosen.name), _code(chosen, folder)
     if not code or not permissions.code:
         return chosen.load(folder, section, permissions)
-    copied = Copied(folder, below=code)
-    try:
+    with Copied(folder, below=code) as copied:
         copied.make_importable(code)
         loaded = chosen.load(folder, section, permissions)
-    except BaseException:
-        copied.leave()
-        raise
     copied.live_with(loaded)
     return loaded
 

@@ -16,7 +16,7 @@ from .flavors import flavor_of, freeze, name_of
 from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
-from .recording.model_details import ModelDetails, described, input_of
+from .recording.model_details import ModelDetails, described, input_of, may_keep_code
 
 MOST_BYTES = 1 << 40
 """There is no limit but the disk's, for what somebody asks for."""
@@ -64,8 +64,8 @@ def _there(path: Path) -> ModelError:
 
 def _files(model: Any, details: ModelDetails) -> Files:
     try:
-        found, own_code = flavor_of(type(model)), details.get("own_code", True)
-        _, flavor, frozen = freeze(found, model, MOST_BYTES, input_of(details), own_code)
+        found, example = flavor_of(type(model)), input_of(details)
+        _, flavor, frozen = freeze(found, model, MOST_BYTES, example, may_keep_code(details))
         own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import yaml
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import autotrack
 from autotrack.errors import ModelError
@@ -58,7 +60,21 @@ def doubled(X: Any) -> Any:
     return 2 * X
 
 
+def searched() -> Any:
+    """With masked arrays among its results, and a scorer that holds it."""
+    pipeline = make_pipeline(Centre(), LogisticRegression())
+    return GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0]}, cv=2)
+
+
 MODELS = {
+    "columns": lambda: make_pipeline(
+        ColumnTransformer([("a", Centre(), [0, 1]), ("b", StandardScaler(), slice(2, 4))]), Ridge()
+    ),
+    "a vote": lambda: VotingClassifier(
+        [("a", make_pipeline(Centre(), LogisticRegression())), ("b", LogisticRegression())]
+    ),
+    "a bag": lambda: BaggingClassifier(make_pipeline(Centre(), LogisticRegression()), 2, random_state=0),
+    "a search": searched,
     "a step of one's own": lambda: make_pipeline(Centre(), LogisticRegression()),
     "a function of one's own": lambda: make_pipeline(FunctionTransformer(doubled), Ridge()),
     "trees behind a step": lambda: make_pipeline(Centre(), RandomForestClassifier(5, random_state=0)),
@@ -73,8 +89,10 @@ def test_it_is_kept_with_the_source(made: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="allow_code=True"):
         autotrack.load_model(str(tmp_path / "model"))
     loaded = autotrack.load_model(str(tmp_path / "model"), allow_code=True)
-    assert type(loaded) is Pipeline
+    assert type(loaded) is type(model)
     assert np.array_equal(loaded.predict(X), model.predict(X))
+    predictor = autotrack.load_predictor(str(tmp_path / "model"), allow_code=True)
+    assert np.array_equal(predictor.predict(X), model.predict(X))
 
 
 def test_it_is_loaded_where_nobody_knows_the_class(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autotrack.errors import ModelError, StoreError
+from autotrack.errors import ModelError, OtherCode, StoreError
 from autotrack.serving.batching import Version
 from autotrack.serving.following import Following
 from autotrack.serving.loading import StoreAddresses
@@ -105,6 +105,27 @@ def test_a_champion_that_does_not_load_leaves_the_old_one(
     wait_until(lambda: model.current.identity == "models:/toy/3")
     wait_until(lambda: model.problem is None)
     assert model.problem is None
+
+
+def test_a_version_for_another_process_is_told_each_time_it_is_tried(
+    registry: Registry, follow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    model = Following(ALIAS, registry)
+    load = registry.load
+
+    def clashes(identity: str) -> Version:
+        if identity == "models:/toy/2":
+            raise OtherCode("it comes with other code")
+        return load(identity)
+
+    monkeypatch.setattr(registry, "load", clashes)
+    model.follow(0.01, moved=lambda _: None, blocked=told.append)
+    registry.champion = registry.register(2.0)
+    wait_until(lambda: len(told) > 1)
+    model.end()
+    assert set(told) == {"models:/toy/2"}
+    assert model.current.identity == "models:/toy/1"
 
 
 def test_a_store_out_of_reach_is_told_and_asked_again(registry: Registry, follow: Any) -> None:

@@ -16,7 +16,7 @@ from autotrack.errors import ModelError
 from autotrack.serving.following import Following
 from autotrack.serving.loading import StoreAddresses
 from autotrack.serving.options import Options
-from autotrack.serving.worker import application
+from autotrack.serving.worker import application, service_of
 from autotrack.signatures import DataType, Param, Signature
 
 from ..listening import Listening
@@ -33,7 +33,7 @@ class Threaded(Listening):
         told = {"uri": str(folder), "store": "", "trusted": (toys.TRUSTED,), "token": "secret"} | options
         self.options = Options(**told)
         self.model = model or Following(self.options.uri, StoreAddresses(self.options))
-        super().__init__(application(self.options, self.model), lifespan="off")
+        super().__init__(application(service_of(self.options, self.model)), lifespan="off")
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
         own = {"authorization": "Bearer secret", "content-type": "application/json"}

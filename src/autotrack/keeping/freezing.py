@@ -15,7 +15,7 @@ from ..errors import ModelError, SchemaError
 from ..flavor import Flavor, Frozen, NotKept
 from ..flavors import flavor_of, name_of, versions_of
 from ..mlmodel.description import Described
-from ..recording.model_details import ModelDetails, described, input_of, without_data
+from ..recording.model_details import ModelDetails, described, input_of, may_keep_code, without_data
 from .jobs import Entry
 
 
@@ -57,8 +57,8 @@ def freeze(
         entry = replace(entry, flavor=found[0])
         if problem is not None:
             raise NotKept(problem)
-        own_code = details.get("own_code", True)
-        name, flavor, state = flavors.freeze(found, model, limit, input_of(details), own_code)
+        example, own_code = input_of(details), may_keep_code(details)
+        name, flavor, state = flavors.freeze(found, model, limit, example, own_code)
         entry = replace(entry, flavor=name)
         told = _described(details, flavor.outputs(model), path, skip)
     except (NotKept, ModelError) as refusal:

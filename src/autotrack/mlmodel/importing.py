@@ -5,25 +5,39 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import os
+import shutil
 import sys
 import tempfile
 import threading
 import weakref
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from ..errors import ModelError, OtherCode
 from .folder import ModelFolder
 
 
-@dataclass
 class _Place:
-    """A copy, and how many use it."""
+    """A copy, and how many use it. code: the folders of it from which is imported."""
 
-    folder: tempfile.TemporaryDirectory[str]
-    users: int
+    def __init__(self, folder: ModelFolder, names: list[str]) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="autotrack-model-"))
+        self.remove = weakref.finalize(self, _removed, self.root, os.getpid())
+        self.users = 1
+        self.code: set[Path] = set()
+        try:
+            folder.copy_to(self.root, names)
+        except BaseException:
+            self.remove()
+            raise
+
+
+def _removed(root: Path, process: int) -> None:
+    if os.getpid() == process:  # a forked child's parent may still need it
+        shutil.rmtree(root, ignore_errors=True)
 
 
 _places: dict[str, _Place] = {}
@@ -34,7 +48,7 @@ _lock = threading.RLock()
 class Copied:
     """Checked copies on disk of a model's files; of the same files there is one copy for all who use it.
 
-    root: the folder that they are in.
+    As a context manager it leaves again if the block fails. root: the folder that the files are in.
     """
 
     def __init__(self, folder: ModelFolder, below: str | None = None) -> None:
@@ -42,31 +56,58 @@ class Copied:
         self.told = folder.told
         names = sorted(folder.names if below is None else folder.below(below))
         contents = {name: hashlib.sha256(folder.read(name)).hexdigest() for name in names}
-        self._digest = digest = hashlib.sha256(repr(contents).encode()).hexdigest()
+        digest = hashlib.sha256(repr(contents).encode()).hexdigest()
         with _lock:
             place = _places.get(digest)
             if place is not None:
                 place.users += 1
             if place is None or _places.get(digest) is not place:  # a collection may have come in between
-                place = _Place(tempfile.TemporaryDirectory(prefix="autotrack-model-"), users=1)
-                folder.copy_to(Path(place.folder.name), names)
-                _places[digest] = place
-            self.root = Path(place.folder.name)
+                place = _places[digest] = _Place(folder, names)
+        self.root = place.root
+        self._place = place
+        self._used = {digest}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None:
+            self.leave()
 
     def make_importable(self, code: str) -> None:
         """Put a folder of it among what is imported. Raises `OtherCode`."""
         folder = self.root / code
-        for entry in sorted(folder.iterdir()):
-            name = entry.stem if entry.suffix == ".py" else entry.name
-            origin = getattr(sys.modules.get(name), "__file__", None)
-            if origin and name.isidentifier() and not _is_same(Path(origin), entry):
-                raise OtherCode(
-                    f"{self.told} comes with a module {name}, and this process has another one from "
-                    f"{origin}; load the model in a process of its own"
-                )
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+        with _lock:
+            for entry in sorted(folder.iterdir()):
+                name = entry.stem if entry.suffix == ".py" else entry.name
+                if name.isidentifier():
+                    self._check(name, entry)
+            self._place.code.add(folder)
+            if str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
+
+    def _check(self, name: str, entry: Path) -> None:
+        """That the name leads to just this source; what another model has of it stays as long as this."""
+        if name in sys.modules:
+            origins = _sources(sys.modules[name])
+            if not origins or not all(_is_same(origin, entry) for origin in origins):
+                raise self._other(name, *origins)
+        for digest, place in _places.items():
+            others = [other for code in place.code for other in _entries(code, name)]
+            for other in others:
+                if not _is_same(other, entry):
+                    raise self._other(name, other)
+            if others and digest not in self._used:
+                place.users += 1
+                self._used.add(digest)
+
+    def _other(self, name: str, *origins: Path) -> OtherCode:
+        place = f" from {origins[0]}" if origins else ""
+        return OtherCode(
+            f"{self.told} comes with a module {name}, and this process has another one{place}; "
+            "load the model in a process of its own"
+        )
 
     def imported(self, module: str) -> ModuleType:
         """Raises `ModelError` for one that needs what is not installed."""
@@ -83,25 +124,49 @@ class Copied:
     def leave(self) -> None:
         """One user less; after the last the copy goes, and what was imported from it with it."""
         with _lock:
-            place = _places[self._digest]
-            place.users -= 1
-            if place.users:
-                return
-            del _places[self._digest]
-            sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(self.root)]
-            for name, module in [*sys.modules.items()]:
-                origin = getattr(module, "__file__", None)
-                if isinstance(origin, str) and Path(origin).is_relative_to(self.root):
-                    del sys.modules[name]
-            place.folder.cleanup()
+            for digest in self._used:
+                place = _places[digest]
+                place.users -= 1
+                if not place.users:
+                    del _places[digest]
+                    _forget(place.root)
+                    place.remove()
+            self._used = set()
+
+
+def _forget(root: Path) -> None:
+    """What was imported from below, and that it can be."""
+    gone = [
+        name
+        for name, module in [*sys.modules.items()]
+        if any(source.is_relative_to(root) for source in _sources(module))
+    ]
+    for name in gone:
+        sys.modules.pop(name, None)
+    sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(root)]
+
+
+def _sources(module: Any) -> list[Path]:
+    """A module's file, or the folders of a package, which may have no file; [] of what is built in."""
+    told = getattr(module, "__dict__", {})  # a lazy module's own `__getattr__` might import
+    file = told.get("__file__")
+    if "__path__" in told:
+        with contextlib.suppress(Exception):  # a stranger's object
+            return [Path(folder) for folder in told["__path__"]]
+    return [Path(file)] if isinstance(file, str) else []
+
+
+def _entries(code: Path, name: str) -> Iterator[Path]:
+    """What an import of the name would find in a folder."""
+    return (entry for entry in (code / name, code / f"{name}.py") if entry.exists())
 
 
 def _is_same(origin: Path, entry: Path) -> bool:
-    """Whether a loaded module has the source that a file or a package in a folder has."""
-    if entry.is_file():
-        return origin.read_bytes() == entry.read_bytes()
-    top = origin.parent
+    """Whether there is, at the origin, each file that a module or package has here."""
+    if entry.is_file() or not origin.is_dir():
+        return entry.is_file() and origin.is_file() and origin.read_bytes() == entry.read_bytes()
+    files = [file for file in entry.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     return all(
-        (other := top / file.relative_to(entry)).is_file() and other.read_bytes() == file.read_bytes()
-        for file in entry.rglob("*.py")
+        (other := origin / file.relative_to(entry)).is_file() and other.read_bytes() == file.read_bytes()
+        for file in files
     )

@@ -49,11 +49,12 @@ def ask(model: Any, data: Any, params: Any = None) -> Any:
 
 
 def takes_params(function: Any) -> bool:
-    """Whether it has an argument `params`."""
+    """Whether it has an argument `params`; `**params`, as scikit-learn's pipelines have, is none."""
     try:
-        return "params" in inspect.signature(function).parameters
+        found = inspect.signature(function).parameters.get("params")
     except (TypeError, ValueError):  # some that are written in C do not say
         return False
+    return found is not None and found.kind is not found.VAR_KEYWORD
 
 
 class _Reader:
@@ -104,6 +105,21 @@ class _Reader:
 
     def _dict(self, pairs: list[Any]) -> Any:
         return {self.made(key): self.made(value) for key, value in pairs}
+
+    def _mapping(self, told: list[Any]) -> Any:
+        kind, items = self.made(told)
+        made = kind()
+        made.update(items)
+        return made
+
+    def _slice(self, parts: list[Any]) -> Any:
+        return slice(*self.made(parts))
+
+    def _masked(self, told: list[Any]) -> Any:
+        import numpy as np
+
+        data, mask = self.made(told)
+        return np.ma.MaskedArray(data, mask)
 
     def _array(self, name: str) -> Any:
         import numpy as np

@@ -28,17 +28,13 @@ def load(folder: ModelFolder, section: Section, permissions: Permissions) -> Any
     if not code or not {f"{source}.py", f"{source}/__init__.py"}.intersection(folder.names):
         raise ModelError(_strangers(folder, module))
     _require_code(folder, permissions)
-    copied = Copied(folder)
-    try:
+    with Copied(folder) as copied:
         copied.make_importable(code)
         loader = copied.imported(module)
         if OURS not in folder.flavors or not hasattr(loader, "restored"):
             # who knows what its parts read later: its copy stays
             return loader._load_pyfunc(str(copied.root / str(section.get("data") or "")))
         loaded = loader.restored(copied.root, partial(_nested, folder, permissions=permissions))
-    except BaseException:
-        copied.leave()
-        raise
     copied.live_with(loaded)
     return loaded
 
@@ -58,10 +54,10 @@ def _mlflows(folder: ModelFolder, section: Section, permissions: Permissions) ->
         raise ModelError(pickled.refusal(folder.told))
     if importlib.util.find_spec("mlflow") is None:
         raise ModelError(f"{folder.told} was written by MLflow's pyfunc, which it needs: pip install mlflow")
-    copied = Copied(folder)
-    if section.get("code"):
-        copied.make_importable(str(section["code"]))
-    return importlib.import_module(module)._load_pyfunc(str(copied.root))
+    with Copied(folder) as copied:  # which stays: who knows what is read later
+        if section.get("code"):
+            copied.make_importable(str(section["code"]))
+        return importlib.import_module(module)._load_pyfunc(str(copied.root))
 
 
 def _strangers(folder: ModelFolder, module: str) -> str:

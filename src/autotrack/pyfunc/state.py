@@ -27,6 +27,8 @@ _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
 _FUNCTIONS = ("numpy", "cython_function_or_method")
 _NEVER_SHARED = (tuple, frozenset, complex, bytes)
 """What nobody can change: a copy is as good."""
+_MAPPINGS = {"collections.OrderedDict", "collections.Counter", "sklearn.utils._bunch.Bunch"}
+"""Kinds of dict that are nothing more than their items."""
 _FORMS = (
     "kept are JSON values, arrays, tables, models of libraries, paths of files, functions, enums, "
     "dataclasses and objects of your own classes"
@@ -146,15 +148,22 @@ class State:
             items = self._items(value, where)
             return {kind.__name__: items if kind is tuple else sorted(items, key=repr)}
         if kind is dict:
-            return {
-                "dict": [
-                    [self.told(key, f"a key of {where}"), self.told(item, f"{where}[{_shown(key)}]")]
-                    for key, item in value.items()
-                ]
-            }
+            return self._pairs(value, where)
+        if f"{kind.__module__}.{kind.__qualname__}" in _MAPPINGS:
+            return {"mapping": [self._kind(kind), self._pairs(value, where)]}
+        if kind is slice:
+            return {"slice": self._items((value.start, value.stop, value.step), where)}
         if kind is complex:
             return {"complex": [self.told(value.real, where), self.told(value.imag, where)]}
         return {"bytes": b64encode(value).decode()} if kind is bytes else None
+
+    def _pairs(self, value: dict[Any, Any], where: str) -> Any:
+        return {
+            "dict": [
+                [self.told(key, f"a key of {where}"), self.told(item, f"{where}[{_shown(key)}]")]
+                for key, item in dict.items(value)
+            ]
+        }
 
     def _items(self, values: Any, where: str) -> list[Any]:
         return [self.told(item, f"{where}[{i}]") for i, item in enumerate(values)]
@@ -177,6 +186,8 @@ class State:
         if kind is np.ndarray and value.dtype.hasobject:
             items = [self.told(item, f"{where}[{i}]") for i, item in enumerate(value.ravel().tolist())]
             return {"objects": {"shape": [*value.shape], "items": items}}
+        if kind is np.ma.MaskedArray:
+            return {"masked": self._items((value.data, np.ma.getmaskarray(value)), where)}
         if kind in (np.ndarray, np.memmap) or (issubclass(kind, np.generic) and not value.dtype.hasobject):
             name = f"a{len(self._arrays)}"
             self._count(value.nbytes)
@@ -237,12 +248,15 @@ class State:
         if found is None:
             return None
         name, flavor = found
+        frozen = None
         try:
             frozen = flavor.freeze(value, self._limit - self._size)
         except HoldsOthers:
-            return self._attributes(value, kind, where)
+            pass  # and let go of what it has frozen so far
         except NotKept as refusal:
             raise NotKept(f"{where}: {refusal}") from refusal
+        if frozen is None:
+            return self._attributes(value, kind, where)
         self._count(memoryview(frozen.data).nbytes)
         label = re.sub(r"\W+", "_", where).strip("_").removeprefix("attribute_")
         path = next(path for path in _numbered(f"models/{label}") if path not in self.models)

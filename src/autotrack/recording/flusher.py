@@ -82,7 +82,8 @@ class Flusher:
         done = threading.Lock()
         done.acquire()
         if threading.get_ident() in self._paused_by or not self._ask(done):
-            self._flush()
+            with self._at_work:
+                self._flush()
             return True
         return done.acquire(timeout=-1 if timeout is None else timeout)
 
@@ -98,12 +99,17 @@ class Flusher:
                 self._requests.put(request)
         return is_there
 
-    def _is_over(self) -> bool:
-        with self._gate:
-            is_over = self._stops and self._requests.empty()
+    def _lets_go(self) -> bool:
+        """Whether it has been stopped, and no more is asked of the thread."""
+        if not self._stops or not self._gate.acquire(blocking=False):
+            return False  # whoever asks may have been interrupted by a signal that waits for this thread
+        try:
+            is_over = self._requests.empty()
             if is_over:
                 self._thread = None
-        return is_over
+            return is_over
+        finally:
+            self._gate.release()
 
     def pause(self, timeout: float) -> bool:
         """Let no work go on until this thread calls `resume`. False if the work did not come to rest."""
@@ -119,7 +125,7 @@ class Flusher:
             self._at_work.release()
 
     def _loop(self) -> None:
-        while not self._is_over():
+        while not self._lets_go():
             try:
                 done = self._requests.get(timeout=self._interval)
             except Empty:
@@ -155,7 +161,8 @@ class Flusher:
         for start in range(0, acting, SLICE):
             with self._at_work:
                 for _ in range(min(SLICE, acting - start)):
-                    self._guarded(self._actions.popleft())
+                    if self._actions:  # an action that flushes has taken those after it
+                        self._guarded(self._actions.popleft())
                 self._export()
         with self._at_work:
             self._export()
@@ -165,7 +172,8 @@ class Flusher:
         """Turn the first items into spans, which arrive in `ended`."""
         rows = self._rows[:count]
         del self._rows[:count]
-        self._guarded(self.convert, rows)
+        if rows:
+            self._guarded(self.convert, rows)
 
     def convert(self, rows: Sequence[Any]) -> None:
         """Turn rows, end to end, into spans; for the flusher's own thread."""

@@ -51,6 +51,11 @@ def input_of(details: ModelDetails) -> Any:
     return details.get("inputs") if found is None else found
 
 
+def may_keep_code(details: ModelDetails) -> bool:
+    """Whether a library's model may be kept with the source of the user's classes in it."""
+    return details.get("own_code", True)
+
+
 def described(details: ModelDetails, outputs: Any = None) -> Described:
     """As plain data that no longer depends on the caller's; `outputs` is what the flavor knows of them.
 
@@ -98,7 +103,7 @@ def _metadata(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def without_data(details: ModelDetails) -> ModelDetails:
     """What remains to be said where the data has no signature."""
-    kept = {"requirements", "metadata", "code_paths", "own_code"}
+    kept = {"requirements", "metadata", "code_paths"}
     return cast(ModelDetails, {name: value for name, value in details.items() if name in kept})
 
 

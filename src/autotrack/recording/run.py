@@ -242,8 +242,8 @@ class ActiveRun:
         Python file that defines `model`, a class `Model` or a function `predict`.
         details: see `ModelDetails`.
 
-        What cannot be kept so (a library's model that holds a class of your own, an open file among the
-        attributes, more than `model_max_bytes`) is one line in the log, and its reason stands with the run.
+        What cannot be kept so (an open file among the attributes, more than `model_max_bytes`) is one line in
+        the log, and its reason stands with the run.
         """
         self.begin_if_new()
         if self._segment and not self.is_muted:

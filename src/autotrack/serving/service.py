@@ -47,13 +47,17 @@ class Limits:
 
 
 class Service:
-    """The application of one model; `model` tells which version is asked now."""
+    """The application of one model; `model` tells which version is asked now.
+
+    ends: from when this is true, each answer says that its connection is closed after it.
+    """
 
     def __init__(self, model: Following, access: Access, limits: Limits) -> None:
         self._model = model
-        self._access = access
+        self.access = access
         self._limits = limits
         self._batcher = Batcher()
+        self.ends = False
         self._routes: Mapping[str, tuple[str, Handler]] = {
             "/invocations": ("POST", self._invocations),
             "/ping": ("GET", self._ping),
@@ -71,6 +75,8 @@ class Service:
             response = await handler(Request(scope, receive))
         except Refused as error:
             response = error.answer()
+        if self.ends:
+            response.headers["Connection"] = "close"
         await response(scope, receive, send)
 
     async def _invocations(self, request: Request) -> Response:
@@ -115,7 +121,7 @@ class Service:
 
     async def _health(self, request: Request) -> Response:
         """To whoever has no token only that it answers."""
-        if not self._access.knows_token(request.headers):
+        if not self.access.knows_token(request.headers):
             return as_json({"status": "ok"})
         problem = self._model.problem
         more = {"problem": problem} if problem else {}

@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ log = logging.getLogger("autotrack")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a worker that died at its start is replaced: at first, and after many."""
+RETRY_AFTER = 600.0
+"""Seconds after which a version that no fresh process could load is tried in one again."""
 KILL_AFTER = 5.0
 """Seconds beyond the grace in which a worker must have ended by itself."""
 
@@ -85,6 +88,7 @@ class _Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     version: str = ""
+    given_up: tuple[str, float] = ("", 0.0)  # a version that no other could load either, and until when
 
 
 class _Supervisor:
@@ -94,6 +98,7 @@ class _Supervisor:
         self._options = options
         self._listener = listener
         self._workers: set[_Worker] = set()
+        self._ends: set[asyncio.Task[None]] = set()  # of those that were replaced
         self._version: str | None = None
         self._ending = asyncio.Event()
 
@@ -113,7 +118,7 @@ class _Supervisor:
             await asyncio.gather(*slots, return_exceptions=True)
         finally:
             self._listener.close()
-            await asyncio.gather(*map(self._end, list(self._workers)))
+            await asyncio.gather(*map(self._end, list(self._workers)), *self._ends)
 
     def _asked_to_end(self) -> None:
         """A second signal waits for nobody."""
@@ -140,21 +145,22 @@ class _Supervisor:
         """One slot: whenever its worker dies another takes its place."""
         while True:
             version = await self._blocked_by(worker)
-            worker = await (self._after(worker) if version is None else self._moved(worker, version))
+            worker = await (self._revived(worker) if version is None else self._replaced(worker, version))
 
     async def _blocked_by(self, worker: _Worker) -> str | None:
         """The version that it cannot load and another might, once it names one; None: it has ended."""
         with contextlib.suppress(ConnectionError):
             while line := await worker.reader.readline():
                 told = json.loads(line)
-                if "blocked" in told:
+                if "moved" in told:
+                    self._version = worker.version = told["moved"]
+                elif told["blocked"] != worker.given_up[0] or time.monotonic() > worker.given_up[1]:
                     return str(told["blocked"])
-                self._version = worker.version = told["moved"]
         await worker.process.wait()
         self._forget(worker)
         return None
 
-    async def _after(self, worker: _Worker) -> _Worker:
+    async def _revived(self, worker: _Worker) -> _Worker:
         """Another, as this one has ended; it is tried until one comes up."""
         how = _how(worker.process.returncode)
         log.warning("autotrack: worker %d ended (%s): another takes its place", worker.process.pid, how)
@@ -167,32 +173,32 @@ class _Supervisor:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _moved(self, worker: _Worker, version: str) -> _Worker:
-        """Another that serves the version, the one before having answered its last; that one if none does."""
+    async def _replaced(self, worker: _Worker, version: str) -> _Worker:
+        """Another that serves the version, while this one answers what it has; this one if no other does."""
         try:
             other = await self._start()
         except _Died as error:
             log.warning("autotrack: no worker can be started for %s: %s", version, error)
-            return worker
-        ending, staying = (other, worker) if other.version == worker.version else (worker, other)
-        await self._end(ending)
-        self._forget(ending)
+            other = worker
+        serves_the_same = other.version == worker.version and worker.process.returncode is None
+        ending, staying = (other, worker) if serves_the_same else (worker, other)
+        if serves_the_same:
+            worker.given_up = version, time.monotonic() + RETRY_AFTER
+        if ending is not staying:
+            task = asyncio.create_task(self._end(ending))
+            self._ends.add(task)
+            task.add_done_callback(self._ends.discard)
         return staying
 
     async def _start(self) -> _Worker:
         """A worker that can be asked. Raises `_Died`."""
         ours, theirs = socket.socketpair()
         with theirs:
-            numbers = (self._listener.fileno(), theirs.fileno())
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "autotrack.serving.worker",
-                *map(str, numbers),
-                pass_fds=numbers,
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # a terminal's Ctrl-C is answered by the parent alone
-            )
+            try:
+                process = await self._process(theirs)
+            except BaseException:
+                ours.close()
+                raise
         reader, writer = await asyncio.open_connection(sock=ours)
         worker = _Worker(process, reader, writer)
         self._workers.add(worker)
@@ -212,6 +218,21 @@ class _Supervisor:
             self._forget(worker)
             raise
 
+    async def _process(self, control: socket.socket) -> asyncio.subprocess.Process:
+        numbers = (self._listener.fileno(), control.fileno())
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "autotrack.serving.worker",
+                *map(str, numbers),
+                pass_fds=numbers,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is answered by the parent alone
+            )
+        except OSError as error:
+            raise _Died(f"a process cannot be started: {error}") from None
+
     async def _end(self, worker: _Worker) -> None:
         """Its requests are answered first."""
         worker.writer.close()
@@ -223,6 +244,7 @@ class _Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 worker.process.kill()
             await worker.process.wait()
+        self._forget(worker)
 
     def _forget(self, worker: _Worker) -> None:
         worker.writer.close()

@@ -9,11 +9,13 @@ ends, the parent has gone or asks it to end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,8 @@ from .options import Options
 from .service import OPEN_PATHS, ROUTES, Limits, Service
 from .telemetry import observed
 
+LINGER = 1.0
+"""Seconds that an open connection has for one more request when the worker ends."""
 BACKLOG = 2048
 """Connections that may wait."""
 
@@ -42,29 +46,35 @@ def main() -> None:
     fallback = json.loads(lines.readline())
 
     def tell(**what: str) -> None:
-        control.sendall(json.dumps(what).encode() + b"\n")
+        with contextlib.suppress(OSError):  # the parent has gone, or asks this process to end
+            control.sendall(json.dumps(what).encode() + b"\n")
 
     try:
         model = Following(options.uri, StoreAddresses(options), fallback)
     except AutotrackError as error:
         tell(failed=str(error))
         return
+
+    def started() -> None:
+        tell(ready=model.current.identity)
+        if options.follow_every > 0:
+            model.follow(
+                options.follow_every,
+                moved=lambda identity: tell(moved=identity),
+                blocked=lambda identity: tell(blocked=identity),
+            )
+
     allow_many_connections()
-    worker = _Worker(_config(options, model), control, lambda: tell(ready=model.current.identity))
-    if options.follow_every > 0:
-        model.follow(
-            options.follow_every,
-            moved=lambda identity: tell(moved=identity),
-            blocked=lambda identity: tell(blocked=identity),
-        )
+    service = service_of(options, model)
+    worker = _Worker(_config(options, application(service)), control, service, started)
     try:
         worker.run([listener])
     finally:
         model.end()
 
 
-def application(options: Options, model: Following) -> ASGIApp:
-    """What a worker answers, behind the one check."""
+def service_of(options: Options, model: Following) -> Service:
+    """What answers for the model."""
     access = Access(
         options.token,
         names(options.host, options.allowed_hosts),
@@ -72,13 +82,17 @@ def application(options: Options, model: Following) -> ASGIApp:
         open_paths=OPEN_PATHS,
         told_by="send",
     )
-    service = Service(model, access, Limits(options.most_bytes, options.patience))
-    return observed(Guard(service, access), ROUTES)
+    return Service(model, access, Limits(options.most_bytes, options.patience))
 
 
-def _config(options: Options, model: Following) -> uvicorn.Config:
+def application(service: Service) -> ASGIApp:
+    """The service behind the one check, and observed."""
+    return observed(Guard(service, service.access), ROUTES)
+
+
+def _config(options: Options, app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        application(options, model),
+        app,
         http=_Protocol,
         ws="none",
         lifespan="off",
@@ -128,9 +142,16 @@ class _Joining:
 class _Worker(uvicorn.Server):
     """Ends as its parent does, or when that closes the socket between them."""
 
-    def __init__(self, config: uvicorn.Config, control: socket.socket, started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        control: socket.socket,
+        service: Service,
+        started: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._control = control
+        self._service = service
         self._started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -140,6 +161,19 @@ class _Worker(uvicorn.Server):
             listener.listen(BACKLOG)
         asyncio.get_running_loop().add_reader(self._control, self._end)
         self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """New connections are others'; whoever keeps one open is told with his next answer that it ends.
+
+        uvicorn closes what is idle at once, though a request may be on its way.
+        """
+        for server in self.servers:
+            server.close()
+        self._service.ends = True
+        ends = time.monotonic() + min(LINGER, self.config.timeout_graceful_shutdown or 0)
+        while self.server_state.connections and time.monotonic() < ends:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
     def _end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._control)
