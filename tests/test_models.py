@@ -348,7 +348,8 @@ def test_of_a_users_own_class_nothing_is_run_and_the_reason_stands_with_the_run(
     assert called == []
     [model] = run.models
     assert (model.kind, model.facts["state"]) == ("sklearn.pipeline.Pipeline", "refused")
-    assert "Own, which is no known library's: run.log_model(model) keeps it with its source" in model.facts["reason"]
+    told = "Own, which is no known library's: run.log_model(model) keeps it with its source"
+    assert told in model.facts["reason"]
     assert "autotrack: model 'model': it holds" in caplog.text
     with pytest.raises(ModelError, match=r"model 'model' of run \w+ was not kept: it holds"):
         load_model(tracking.store, f"runs:/{run.id}/model")
