@@ -288,7 +288,8 @@ def _asked(model: Any) -> tuple[Any, str]:
 def to_onnx(model: Any, example: Any) -> Any:
     """A model of scikit-learn, XGBoost or torch as an `onnx.ModelProto`, to be logged or saved as such.
 
-    example: data as the model takes it; its names and types become those of the ONNX model's inputs.
+    example: data as the model takes it; its names and types become those of the ONNX model's inputs. Where
+    the two models predict otherwise for its rows, the log says for how many.
 
     The converters are skl2onnx, onnxmltools and onnxscript, which have to be installed. Raises `ModelError`.
     """

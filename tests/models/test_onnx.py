@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
 from autotrack.errors import ModelError
@@ -215,10 +216,13 @@ def asked(model: Any, data: Any) -> Any:
 
 
 FRAME = pd.DataFrame({"n": X[:, 0], "c": np.where(X[:, 1] > 0, "x", "y")})
+NUMBERS = pd.DataFrame(X.astype("float64"), columns=[*"abcdef"])
 CLASSIFIERS: dict[str, tuple[Any, Any]] = {
     "linear": (LogisticRegression(), X),
     "linear in float64": (LogisticRegression(), X.astype("float64")),
     "forest": (RandomForestClassifier(5, random_state=0), X),
+    "forest in float64": (RandomForestClassifier(5, random_state=0), X.astype("float64")),
+    "forest of a table": (RandomForestClassifier(5, random_state=0), NUMBERS),
     "boosting": (GradientBoostingClassifier(n_estimators=3), X),
     "neighbours": (KNeighborsClassifier(), X),
     "pipeline": (make_pipeline(StandardScaler(), LogisticRegression()), X),
@@ -247,6 +251,17 @@ def test_a_classifier_agrees(name: str, labels: Any) -> None:
 def test_a_regressor_agrees(model: Any) -> None:
     model.fit(X, X @ np.arange(6))
     assert np.allclose(asked(model, X).ravel(), model.predict(X), rtol=1e-4)
+
+
+def test_a_model_that_disagrees_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Numbers that are the same in single precision are not once they are scaled."""
+    data = np.array([[1e8], [1e8 + 1], [1e8 + 2], [1e8 + 3]])
+    model = make_pipeline(StandardScaler(), DecisionTreeClassifier()).fit(data, [0, 1, 1, 1])
+    autotrack.to_onnx(make_pipeline(StandardScaler(), Ridge()).fit(X, Y), X)
+    assert not caplog.records
+    autotrack.to_onnx(model, data)
+    [record] = caplog.records
+    assert "predicts otherwise than the original for 1 of 4 rows of the example" in record.getMessage()
 
 
 def test_a_booster_agrees() -> None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..errors import ModelError
 from ..flavor import NotKept
+from .onnx import OnnxFlavor
+
+log = logging.getLogger("autotrack")
+
+MOST_COMPARED = 1000
+"""Rows of the example."""
 
 
 def to_onnx(model: Any, example: Any) -> Any:
@@ -15,7 +24,7 @@ def to_onnx(model: Any, example: Any) -> Any:
         package = base.__module__.partition(".")[0]
         if package in _CONVERTERS:
             try:
-                return _CONVERTERS[package](model, example)
+                made = _CONVERTERS[package](model, example)
             except (ModelError, NotKept) as error:
                 raise ModelError(f"the model cannot be converted to ONNX: {error}") from error
             except Exception as error:
@@ -23,6 +32,9 @@ def to_onnx(model: Any, example: Any) -> Any:
                 raise ModelError(
                     f"the model cannot be converted to ONNX ({type(error).__name__}: {reason})"
                 ) from error
+            if package in _ASKED:
+                _compare(model, made, example[:MOST_COMPARED], _ASKED[package])
+            return made
     kind = type(model)
     raise ModelError(
         f"nothing converts a {kind.__module__}.{kind.__qualname__} to ONNX: only models of scikit-learn, "
@@ -30,7 +42,56 @@ def to_onnx(model: Any, example: Any) -> Any:
     )
 
 
+def _compare(model: Any, made: Any, example: Any, asked: Callable[[Any, Any], list[Any]]) -> None:
+    """Say so where the two disagree about the example.
+
+    Converters compute in single precision where the library does not: what lies at the threshold of a tree
+    may fall to its other side.
+    """
+    try:
+        apart = _apart(asked(model, example), made, example)
+    except Exception as error:  # noqa: BLE001  the model is made; whether it is good is its user's to see
+        log.warning("autotrack: the ONNX model could not be compared with the original: %s", error)
+        return
+    if apart.any():
+        log.warning(
+            "autotrack: the ONNX model, which computes in single precision, predicts otherwise than the "
+            "original for %d of %d rows of the example, first for row %d",
+            *(apart.sum(), len(apart), apart.argmax()),
+        )
+
+
+def _apart(expected: list[Any], made: Any, example: Any) -> Any:
+    """Whether the ONNX model gives something else, by row."""
+    import numpy as np
+
+    flavor = OnnxFlavor()
+    found = flavor.predict(flavor.ready(made), example, {})
+    apart = np.zeros(len(example), bool)
+    for pair in zip(expected, [*found.values()] if isinstance(found, dict) else [found], strict=False):
+        ours, theirs = (np.asarray(of).reshape(len(example), -1) for of in pair)
+        is_number = ours.dtype.kind == theirs.dtype.kind == "f"
+        same = np.isclose(theirs, ours, rtol=1e-3, atol=1e-4) if is_number else theirs == ours
+        apart |= ~same.all(axis=1)
+    return apart
+
+
+def _ask_estimator(model: Any, data: Any) -> list[Any]:
+    if not hasattr(model, "predict"):
+        return [model.transform(data)]
+    return [model.predict(data), *([model.predict_proba(data)] if hasattr(model, "predict_proba") else [])]
+
+
+def _ask_xgboost(model: Any, data: Any) -> list[Any]:
+    if hasattr(model, "get_booster"):
+        return _ask_estimator(model, data)
+    import xgboost
+
+    return [model.predict(xgboost.DMatrix(data))]
+
+
 def _of_sklearn(model: Any, example: Any) -> Any:
+    """Trees' graphs do not run on double precision: what they take is of single precision then."""
     skl2onnx = _converter("skl2onnx")
     from sklearn.base import is_classifier
 
@@ -40,7 +101,19 @@ def _of_sklearn(model: Any, example: Any) -> Any:
         "": skl2onnx.get_latest_tested_opset_version(),
         "ai.onnx.ml": 3,
     }  # the one that both converters know
-    return skl2onnx.to_onnx(model, example[:1], options=options, target_opset=opset)
+    convert = partial(skl2onnx.to_onnx, model, options=options, target_opset=opset)
+    made = convert(example[:1])
+    try:
+        OnnxFlavor().ready(made)
+    except ModelError:
+        made = convert(_in_single_precision(example[:1]))
+    return made
+
+
+def _in_single_precision(data: Any) -> Any:
+    if hasattr(data, "columns"):
+        return data.astype({name: "float32" for name in data.columns if data[name].dtype == "float64"})
+    return data.astype("float32") if data.dtype == "float64" else data
 
 
 def _know_xgboost(skl2onnx: Any) -> None:
@@ -89,6 +162,8 @@ def _converter(name: str) -> Any:
         raise ModelError(f"{name} is not installed: pip install {name}") from None
 
 
+_ASKED = {"sklearn": _ask_estimator, "xgboost": _ask_xgboost}
+"""How the original is asked; torch checks what it exports."""
 _CONVERTERS = {
     "sklearn": _of_sklearn,
     "xgboost": _of_xgboost,
