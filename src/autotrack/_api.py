@@ -291,7 +291,8 @@ def to_onnx(model: Any, example: Any) -> Any:
     example: data as the model takes it; its names and types become those of the ONNX model's inputs. Where
     the two models predict otherwise for its rows, the log says for how many.
 
-    The converters are skl2onnx, onnxmltools and onnxscript, which have to be installed. Raises `ModelError`.
+    The converters are skl2onnx, onnxmltools and onnxscript, which have to be installed beside onnxruntime.
+    Raises `ModelError`.
     """
     from .models.conversion import to_onnx
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import ModelError
@@ -91,7 +90,7 @@ def _ask_xgboost(model: Any, data: Any) -> list[Any]:
 
 
 def _of_sklearn(model: Any, example: Any) -> Any:
-    """Trees' graphs do not run on double precision: what they take is of single precision then."""
+    """From the form of the data that gives a graph which runs: the example's own first."""
     skl2onnx = _converter("skl2onnx")
     from sklearn.base import is_classifier
 
@@ -101,19 +100,28 @@ def _of_sklearn(model: Any, example: Any) -> Any:
         "": skl2onnx.get_latest_tested_opset_version(),
         "ai.onnx.ml": 3,
     }  # the one that both converters know
-    convert = partial(skl2onnx.to_onnx, model, options=options, target_opset=opset)
-    made = convert(example[:1])
-    try:
-        OnnxFlavor().ready(made)
-    except ModelError:
-        made = convert(_in_single_precision(example[:1]))
-    return made
+    problem: Exception | None = None
+    for data in _forms(example[:1]):
+        try:
+            made = skl2onnx.to_onnx(model, data, options=options, target_opset=opset)
+            OnnxFlavor().ready(made)
+        except Exception as error:  # noqa: BLE001  the converters have many
+            problem = problem or error
+        else:
+            return made
+    raise problem or ModelError("there is no example")
 
 
-def _in_single_precision(data: Any) -> Any:
+def _forms(data: Any) -> Iterator[Any]:
+    """As it is; in single precision, as trees take it; and as one matrix, which most estimators take."""
+    yield data
     if hasattr(data, "columns"):
-        return data.astype({name: "float32" for name in data.columns if data[name].dtype == "float64"})
-    return data.astype("float32") if data.dtype == "float64" else data
+        numbers = [name for name in data.columns if data[name].dtype.kind in "fiub"]
+        yield data.astype({name: "float32" for name in numbers if data[name].dtype == "float64"})
+        if len(numbers) == len(data.columns):
+            yield data.to_numpy("float32")
+    elif data.dtype == "float64":
+        yield data.astype("float32")
 
 
 def _know_xgboost(skl2onnx: Any) -> None:
