@@ -139,7 +139,7 @@ def end() -> None:
     with _lock:
         _switch_off()
         if _recorder is not None:
-            _recorder.close()
+            _recorder.retire()
         _recorder = None
         _through.clear()
 
