@@ -20,6 +20,10 @@ ROUNDS = 3
 TARGET = 0.05  # of MLflow's
 LATER = {"plain": 15, "autotrack": 15, "autotrack_model": 15, "mlflow": 4, "mlflow_model": 2}
 """Calls after the first, in each process of each arm."""
+TURNS = {"autotrack": 10, "mlflow": 4}
+"""Pairs of blocks, with and without, that tell what a later call takes longer where no model is kept: less
+than processes differ from each other."""
+BLOCK = 3
 EXTRAS = ("first", "later")
 WHOLE = ("wall", "cpu")
 
@@ -34,6 +38,9 @@ def main() -> None:
     for workload in sys.argv[1:] or WORKLOADS:
         rounds = [_round(workload, peer_python) for _ in range(ROUNDS)]
         found = {arm: _medians([r[arm] for r in rounds]) for arm in rounds[0]}
+        pythons = {"autotrack": sys.executable, "mlflow": peer_python}
+        for tool in TURNS.keys() & found.keys():
+            found[tool]["later"] = _by_turns(tool, workload, str(pythons[tool]))
         ours = {arm: times for arm, times in found.items() if "mlflow" not in arm}
         peers = {arm: times for arm, times in found.items() if "mlflow" in arm}
         ratios = {
@@ -99,6 +106,15 @@ def _process(arm: str, workload: str, python: str) -> Arm:
     return {"first": times[0], "later": median(times[1:]), "wall": wall, "cpu": cpu}
 
 
+def _by_turns(tool: str, workload: str, python: str) -> float:
+    """Seconds that a later call takes longer, in one process in which the tool goes on and off."""
+    with temporary_home() as (folder, env):
+        command = [python, os.path.abspath(__file__), "turns", tool, workload]
+        subprocess.run(command, cwd=folder, env=env, capture_output=True, check=True)
+        _wait_for_orphans()
+        return float((folder / "turns.txt").read_text())
+
+
 def _adopt_orphans() -> None:
     """Helpers that outlive their process become this one's children, so that their CPU time is told."""
     set_child_subreaper = 36
@@ -138,12 +154,29 @@ def measure(arm: str, workload: str) -> None:
     warnings.simplefilter("ignore")
     training = WORKLOADS[workload]()
     ENABLE[arm]()
-    times = []
-    for _ in range(1 + LATER[arm]):
-        start = time.perf_counter()
-        training()
-        times.append(time.perf_counter() - start)
+    times = [_seconds(training) for _ in range(1 + LATER[arm])]
     Path("times.json").write_text(json.dumps(times))
+
+
+def turns(tool: str, workload: str) -> None:
+    """In a process of its own: blocks of calls with the tool and without, each first every other time."""
+    warnings.simplefilter("ignore")
+    training = WORKLOADS[workload]()
+    differences = []
+    for turn in range(TURNS[tool]):
+        spent = {}
+        for is_on in (True, False) if turn % 2 else (False, True):
+            (ENABLE if is_on else DISABLE)[tool]()
+            training()  # the first after a switch
+            spent[is_on] = median(_seconds(training) for _ in range(BLOCK))
+        differences.append(spent[True] - spent[False])
+    Path("turns.txt").write_text(str(median(differences)))
+
+
+def _seconds(training: Training) -> float:
+    start = time.perf_counter()
+    training()
+    return time.perf_counter() - start
 
 
 def _logistic_regression() -> Training:
@@ -210,5 +243,22 @@ ENABLE: Mapping[str, Callable[[], Any]] = {
 }
 
 
+def _no_autotrack() -> None:
+    import autotrack
+
+    autotrack.flush()
+    autotrack.disable()
+
+
+def _no_mlflow() -> None:
+    import mlflow
+
+    mlflow.autolog(disable=True, silent=True)
+
+
+DISABLE: Mapping[str, Callable[[], Any]] = {"autotrack": _no_autotrack, "mlflow": _no_mlflow}
+
+
 if __name__ == "__main__":
-    measure(*sys.argv[2:]) if sys.argv[1:2] == ["measure"] else main()
+    inside = {"measure": measure, "turns": turns}.get("".join(sys.argv[1:2]))
+    inside(*sys.argv[2:]) if inside else main()
