@@ -18,7 +18,7 @@ from .flavors import flavor_in
 from .keeping.jobs import is_helpers
 from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
-from .mlmodel.importing import Copied
+from .mlmodel.importing import NEEDS_PERMISSION, Copied
 from .predictor import Predictor
 from .records import Artifact, Model
 from .registry import is_address
@@ -26,7 +26,6 @@ from .store import Run, Store
 
 log = logging.getLogger("autotrack")
 
-_ALLOW_CODE = "it comes with Python source; if you trust where it comes from: load_model(…, allow_code=True)"
 HELPER_STARTS = 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
 HELPER_WORKS = 600.0
@@ -44,7 +43,8 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
     except Exception as error:
         lacks_code = isinstance(error, ImportError) and not permissions.code and _code(chosen, folder)
         problem = f"{folder.told} does not load ({type(error).__name__}: {error})"
-        raise ModelError(f"{problem}; {_ALLOW_CODE if lacks_code else _made_with(versions)}") from error
+        advice = f"it {NEEDS_PERMISSION}" if lacks_code else _made_with(versions)
+        raise ModelError(f"{problem}; {advice}") from error
     _warn_of_another_python(folder)
     _warn_of_other_versions(folder.told, versions)
     return Predictor(loaded, chosen, folder)

@@ -13,7 +13,6 @@ from typing import Any
 from .. import flavors
 from ..errors import ModelError, SchemaError
 from ..flavor import Flavor, Frozen, NotKept
-from ..flavors import flavor_of, name_of, versions_of
 from ..mlmodel.description import Described
 from ..recording.model_details import ModelDetails, described, input_of, may_keep_code, without_data
 from .jobs import Entry
@@ -51,9 +50,9 @@ def freeze(
 
     limit: bytes. problem: why no model can be kept now, if none can. skip: told of what is left out.
     """
-    entry = Entry(os.urandom(16).hex(), path, "", name_of(model), {})
+    entry = Entry(os.urandom(16).hex(), path, "", flavors.name_of(model), {})
     try:
-        found = flavor_of(type(model))
+        found = flavors.flavor_of(type(model))
         entry = replace(entry, flavor=found[0])
         if problem is not None:
             raise NotKept(problem)
@@ -64,7 +63,9 @@ def freeze(
     except (NotKept, ModelError) as refusal:
         raise Refused(entry, str(refusal)) from refusal
     packages = {*flavor.needs, *state.packages}
-    return FrozenModel(replace(entry, versions=versions_of(flavor, packages)), flavor, state, packages, told)
+    return FrozenModel(
+        replace(entry, versions=flavors.versions_of(flavor, packages)), flavor, state, packages, told
+    )
 
 
 def _described(details: ModelDetails, outputs: Any, path: str, skip: Callable[[str], None]) -> Described:

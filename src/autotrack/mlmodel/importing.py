@@ -19,6 +19,12 @@ from typing import Any, Self
 from ..errors import ModelError, OtherCode
 from .folder import ModelFolder
 
+NEEDS_PERMISSION = (
+    "comes with Python source, which is run when it is loaded; if you trust where it comes from: "
+    "load_model(…, allow_code=True)"
+)
+"""What is said of a model whose source the caller has not allowed."""
+
 
 class _Place:
     """A copy, and how many use it. code: the folders of it from which is imported."""

@@ -100,16 +100,16 @@ def _of_sklearn(model: Any, example: Any) -> Any:
         "": skl2onnx.get_latest_tested_opset_version(),
         "ai.onnx.ml": 3,
     }  # the one that both converters know
-    problem: Exception | None = None
+    problems: list[Exception] = []
     for data in _forms(example[:1]):
         try:
             made = skl2onnx.to_onnx(model, data, options=options, target_opset=opset)
             OnnxFlavor().ready(made)
         except Exception as error:  # noqa: BLE001  the converters have many
-            problem = problem or error
+            problems.append(error)
         else:
             return made
-    raise problem or ModelError("there is no example")
+    raise problems[0]
 
 
 def _forms(data: Any) -> Iterator[Any]:
@@ -120,7 +120,7 @@ def _forms(data: Any) -> Iterator[Any]:
         yield data.astype({name: "float32" for name in numbers if data[name].dtype == "float64"})
         if len(numbers) == len(data.columns):
             yield data.to_numpy("float32")
-    elif data.dtype == "float64":
+    elif getattr(data, "dtype", None) == "float64":
         yield data.astype("float32")
 
 

@@ -11,7 +11,7 @@ from .. import flavors
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, ModelFolder, Permissions, Section
 from ..mlmodel.document import OURS
-from ..mlmodel.importing import Copied
+from ..mlmodel.importing import NEEDS_PERMISSION, Copied
 from ..models import pickled
 
 _MLFLOWS = "mlflow.pyfunc."
@@ -69,7 +69,4 @@ def _strangers(folder: ModelFolder, module: str) -> str:
 
 def _require_code(folder: ModelFolder, permissions: Permissions) -> None:
     if not permissions.code:
-        raise ModelError(
-            f"{folder.told} comes with Python source, which is run when it is loaded; if you trust where it "
-            "comes from: load_model(…, allow_code=True)"
-        )
+        raise ModelError(f"{folder.told} {NEEDS_PERMISSION}")
