@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from sklearn import metrics
 from sklearn.datasets import load_iris
@@ -72,7 +73,7 @@ def helpers(store: Place) -> list[int]:
             try:
                 command = (process / "cmdline").read_bytes()
                 # not the shell that starts it, whose arguments are the same
-                is_helper = b"autotrack.keeping.helper" in command and not command.startswith(b"/bin/sh")
+                is_helper = b"autotrack/keeping/waiting.py" in command and not command.startswith(b"/bin/sh")
                 if is_helper and mark in (process / "environ").read_bytes() and alive(int(process.name)):
                     found.append(int(process.name))
             except OSError:
@@ -202,6 +203,64 @@ def test_a_large_model(place: Place) -> None:
     assert run.models[0].facts["size"] > 300 << 20 - 20
     few = np.arange(300.0).reshape(-1, 100)
     assert only_model(place).predict(few).tolist() == few[:, 0].tolist()
+
+
+# --- when it works ------------------------------------------------------------------------------------
+
+SPINS = f"""{TRAINS}
+    import hashlib, threading
+    spins = True
+    def spin():
+        while spins:
+            hashlib.sha256(bytes(10_000_000))  # which lets go of the interpreter
+    threads = [threading.Thread(target=spin) for _ in range(os.cpu_count())]
+    for thread in threads: thread.start()
+    time.sleep(1.5)
+    print("ready", flush=True)
+"""
+
+
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def test_a_training_that_leaves_no_core_is_not_disturbed(place: Place) -> None:
+    """The helper waits, with what it was given, until there is room or somebody asks."""
+    script = place.start(f"{SPINS}    sys.stdin.readline(); spins = False; sys.stdin.readline()")
+    wait_for(script, "ready")
+    [helper] = helpers(place)
+    time.sleep(2.0)
+    assert cpu_seconds(helper) < 0.3
+    assert place.only_run().models[0].facts["state"] == "pending"
+    assert script.stdin is not None
+    script.stdin.write("\n")
+    script.stdin.flush()
+    assert settled(place).models[0].facts["state"] == "kept"
+    assert end_of(script, "\n").returncode == 0
+
+
+def test_what_waits_outlives_a_kill(place: Place) -> None:
+    script = place.start(f"{SPINS}    sys.stdin.readline()")
+    wait_for(script, "ready")
+    script.kill()
+    script.wait()
+    assert (only_model(place).predict_proba(X) == expected()).all()
+
+
+@pytest.mark.parametrize(
+    "asks",
+    ["autotrack.load_model(f'runs:/{autotrack.runs()[0].id}/model')", "autotrack.flush()", "pass"],
+    ids=["a reader of its own", "flush", "nobody"],
+)
+def test_a_model_does_not_wait_for_ever(place: Place, asks: str) -> None:
+    """Who asks is served at once; where nobody does, it is converted all the same after a while."""
+    patience = 3 if asks == "pass" else 3600
+    limit = f"    import autotrack.keeping.keeper as keeper; keeper.LONGEST_WAIT = {patience}\n"
+    script = place.start(f"{limit}{SPINS.lstrip(chr(10))}    {asks}; sys.stdin.readline(); spins = False")
+    wait_for(script, "ready")
+    assert settled(place).models[0].facts["state"] == "kept"
+    assert end_of(script, "\n").returncode == 0
 
 
 # --- the helper's troubles ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from .addresses import RUN_ADDRESS, registered
 from .errors import AutotrackError, ModelError
 from .flavor import PYTHON_FUNCTION, Flavor, Permissions
 from .flavors import flavor_in
-from .keeping.jobs import is_helpers
+from .keeping.jobs import LONGEST_WAIT, is_helpers
 from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .mlmodel.importing import NEEDS_PERMISSION, Copied
@@ -26,7 +26,7 @@ from .store import Run, Store
 
 log = logging.getLogger("autotrack")
 
-HELPER_STARTS = 30.0
+HELPER_STARTS = LONGEST_WAIT + 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
 HELPER_WORKS = 600.0
 """Seconds that a conversion may take before a reader waits no longer: it yields to all that trains."""

@@ -1,33 +1,35 @@
 """The helper process as the training process sees it: started when needed, fed, heard, and replaced.
 
 A batch of models is handed over as the descriptor of a file in memory. That takes no time whatever its
-size, and what the kernel has taken it delivers, even if this process is killed the moment after.
+size, and what the kernel has taken it delivers, even if this process is killed the moment after. The helper
+works on it when it may, or when this process is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from .jobs import MOST_HELPERS, Context, Job, helpers_writer, pack
 
-MOST_AT_ONCE = 16
+MOST_AT_ONCE = 64
 """Batches that wait in the helper; further models are gathered here into the next one."""
 ATTEMPTS = 2
 """How often a batch is given to a helper before it counts as what kills it."""
-_START = """
-import sys
-_, fd, writer, *sys.path[:] = sys.argv
-from autotrack.keeping.helper import main
-main(int(fd), writer)
-"""
+_HANDED_OVER, _PERMITTED = b"\0", b"\1"
+"""What is said to the helper: with a batch, and without."""
+_PROGRAM = str(Path(__file__).with_name("waiting.py"))
 _DETACHED = '"$@" >/dev/null 2>&1 &'
 """For the shell: its child is nobody's that the user's program might wait for."""
 
@@ -55,6 +57,12 @@ class Converter:
         self._socket: socket.socket | None = None
         self._heard = b""
         self._sent: deque[_Sent] = deque()
+        self._waits_since: float | None = None
+
+    @property
+    def waits_for(self) -> float:
+        """Seconds since the first batch that may not be worked on yet was handed over; 0 without one."""
+        return 0.0 if self._waits_since is None else time.monotonic() - self._waits_since
 
     @property
     def is_at_work(self) -> bool:
@@ -80,6 +88,13 @@ class Converter:
         except BaseException:
             file.close()
             raise
+
+    def permit(self) -> None:
+        """Let the helper work on all that it has."""
+        if self._waits_since is not None and self._socket is not None:
+            with contextlib.suppress(OSError):  # it died since we listened
+                self._socket.send(_PERMITTED, socket.MSG_NOSIGNAL)
+            self._waits_since = None
 
     def listen(self) -> None:
         """Take the helper's answers so far; where it has gone without one, start another."""
@@ -108,11 +123,12 @@ class Converter:
             if self._socket is None:
                 self._socket = _start_helper(next(self._writers))
             try:
-                socket.send_fds(self._socket, [b"\0"], [batch.file.fileno()])
+                _send_file(self._socket, batch.file)
             except ConnectionError:  # it died since we listened
                 self._replace_helper()
             else:
                 self._sent.append(replace(batch, attempts=batch.attempts + 1))
+                self._waits_since = self._waits_since or time.monotonic()
                 return
         raise ChildProcessError("the process that converts models does not stay alive")
 
@@ -141,7 +157,14 @@ class Converter:
     def _hang_up(self) -> None:
         if self._socket is not None:
             self._socket.close()
-        self._socket, self._heard = None, b""
+        self._socket, self._heard, self._waits_since = None, b"", None
+
+
+def _send_file(connection: socket.socket, file: BinaryIO) -> None:
+    """`socket.send_fds` takes no flags: where SIGPIPE has its default, a helper that died would end us."""
+    descriptors = array("i", [file.fileno()])
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+    connection.sendmsg([_HANDED_OVER], rights, socket.MSG_NOSIGNAL)
 
 
 def _start_helper(writer: str) -> socket.socket:
@@ -149,7 +172,7 @@ def _start_helper(writer: str) -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         paths = [os.path.abspath(path) for path in sys.path if isinstance(path, str)]
-        command = [sys.executable, "-I", "-c", _START, str(theirs.fileno()), writer, *paths]
+        command = [sys.executable, "-I", _PROGRAM, str(theirs.fileno()), writer, *paths]
         shell = subprocess.Popen(
             ["/bin/sh", "-c", _DETACHED, "sh", *command],
             env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),

@@ -1,7 +1,6 @@
-"""The helper process: brings frozen models into the safe form, stores that, and says so.
+"""The helper process at work: brings frozen models into the safe form, stores that, and says so.
 
-It unpickles only what its parent sent through the socket that both were born with, never a file. It
-yields to everything else on the machine, and is the first to go where memory is short.
+It unpickles only what its parent sent through the socket that both were born with, never a file.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,20 +36,18 @@ if TYPE_CHECKING:
     from ..recording.run import ActiveRun
 
 
-def main(fd: int, writer: str) -> None:
-    """Serve the socket until its other end is closed and everything is done, under this writer's name."""
-    _yield_to_others()
-    with socket.socket(fileno=fd) as connection:
-        helper: Helper | None = None
-        while (file := _received(connection)) is not None:
-            with file:
-                context, jobs = unpack(file)
-                helper = helper or Helper(context, writer)
-                problems = [(i, reason) for i, job in enumerate(jobs) if (reason := helper.convert(job))]
-            with contextlib.suppress(OSError):  # nobody listens any more
-                connection.sendall(json.dumps(problems).encode() + b"\n", socket.MSG_DONTWAIT)
-        if helper is not None:
-            helper.close()
+def convert(batches: Iterable[BinaryIO], connection: socket.socket, writer: str) -> None:
+    """Each batch in turn, under this writer's name; the connection is told what came to nothing, and why."""
+    helper: Helper | None = None
+    for file in batches:
+        with file:
+            context, jobs = unpack(file)
+            helper = helper or Helper(context, writer)
+            problems = [(i, reason) for i, job in enumerate(jobs) if (reason := helper.convert(job))]
+        with contextlib.suppress(OSError):  # nobody listens any more
+            connection.sendall(json.dumps(problems).encode() + b"\n", socket.MSG_DONTWAIT)
+    if helper is not None:
+        helper.close()
 
 
 class Helper:
@@ -132,16 +129,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return str(error) if isinstance(error, NotKept) else f"{type(error).__name__}: {error}"
-
-
-def _received(connection: socket.socket) -> BinaryIO | None:
-    """The next batch, None when there will be none."""
-    said, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-    return os.fdopen(descriptors[0], "rb") if said else None
-
-
-def _yield_to_others() -> None:
-    with contextlib.suppress(OSError):
-        os.nice(10)  # not 19: where all cores train for days, the models must come too
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .. import semconv as sc
 from ..recording.companion import Companion
 from ..recording.spans import new_writer
-from .jobs import Context, Entry, Job
+from .jobs import LONGEST_WAIT, Context, Entry, Job
+from .load import Load
 
 if TYPE_CHECKING:
     from ..flavor import Flavor
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 2 << 30
 """Bytes of models that may wait to be converted."""
+MOST_HELD = 256 << 20
+"""Bytes of models that a training which leaves no core may have waiting."""
 IDLE_AFTER = 60.0
 """Seconds without a model after which the helper may go."""
 PATIENCE = 30.0
@@ -43,6 +46,7 @@ class Keeper(Companion):
         self._waiting: list[Job] = []
         self._bytes = 0  # of what waits or is being converted
         self._converter: Converter | None = None
+        self._load = Load()
         self._lock = threading.RLock()
         self._last_job = 0.0
         self._is_closing = False
@@ -113,6 +117,12 @@ class Keeper(Companion):
             waiting = sum(memoryview(job.data).nbytes for job in self._waiting)
             self._bytes = waiting + converter.bytes_at_work
 
+    def _may_work(self, converter: Converter) -> bool:
+        """Conversions take a core for a while, which a training would rather keep."""
+        is_late = converter.waits_for > LONGEST_WAIT
+        is_full = not converter.has_room or self._bytes > MOST_HELD
+        return is_late or is_full or self._load.leaves_a_core()
+
     def _came_to_nothing(self, job: Job, reason: str, is_told: bool) -> None:
         if is_told:
             self._recorder.report.skip(f"model {job.entry.path!r}: {reason}")
@@ -125,6 +135,8 @@ class Keeper(Companion):
                 return
             self._converter.listen()
             self._hand_over()
+            if self._may_work(self._converter):
+                self._converter.permit()
             if not self._converter.is_at_work and time.monotonic() - self._last_job > IDLE_AFTER:
                 self._converter.forget()
 
@@ -134,7 +146,13 @@ class Keeper(Companion):
         self._is_closing = True
 
     def settle(self, timeout: float) -> bool:
-        """A helper outlives its process, unless that is a container's: its end would be the helper's."""
+        """Whoever flushes wants the models soon.
+
+        A helper outlives its process, unless that is a container's: its end would be the helper's.
+        """
+        with self._lock:
+            if self._converter is not None:
+                self._converter.permit()
         if self._is_closing and os.getppid() <= 1:
             end = time.monotonic() + PATIENCE
             while self._is_at_work() and time.monotonic() < end:
