@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import exporting, plugins
@@ -23,7 +24,6 @@ from ._surroundings import experiment_from_folders, main_path, script_name
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
-from .keeping.jobs import Context
 from .keeping.keeper import Keeper
 from .locations import Home, default_store, homes
 from .recording.console import Console
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
     from ._patching.enabled import EnabledIntegration
+    from .keeping.jobs import Context
 
 log = logging.getLogger("autotrack")
 
@@ -276,7 +277,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     artifacts = [] if is_off else [home.artifacts for home in places]
     made = Recorder(options, exporters, artifacts, resource, __version__, report, TorchRanks())
     if not is_off:
-        keeper = Keeper(made, _helper_context(options, places, resource))
+        keeper = Keeper(made, partial(_helper_context, options, places, resource))
         made.keep_model = keeper.keep
         _tap.console = Console(made)
         _user_spans.recorder = made
@@ -306,6 +307,8 @@ def _is_sdk_off() -> bool:
 
 def _helper_context(options: opts.Options, places: Sequence[Home], resource: Mapping[str, str]) -> Context:
     """Where the process that converts models writes."""
+    from .keeping.jobs import Context
+
     return Context(
         options=asdict(options),
         artifacts=[str(home.artifacts) for home in places],

@@ -15,7 +15,8 @@ from .addresses import RUN_ADDRESS, registered
 from .errors import AutotrackError, ModelError
 from .flavor import PYTHON_FUNCTION, Flavor, Permissions
 from .flavors import flavor_in
-from .keeping.jobs import LONGEST_WAIT, is_helpers
+from .keeping.jobs import is_helpers
+from .keeping.load import LONGEST_WAIT
 from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .mlmodel.importing import NEEDS_PERMISSION, Copied

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +129,10 @@ def named_homes() -> dict[str, list[Home]]:
 
 
 def _private_temporary_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"autotrack-{os.getuid()}"
+    """Where `tempfile` has it, whose import, and whose trial of each candidate, take 6 ms."""
+    told = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    usable = (os.path.abspath(folder) for folder in told if folder and os.access(folder, os.W_OK | os.X_OK))
+    return Path(next(usable, "/tmp")) / f"autotrack-{os.getuid()}"
 
 
 def make_private(folder: Path) -> None:

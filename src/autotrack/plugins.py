@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import metadata
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
+from . import entry_points
+from .entry_points import EntryPoint
 from .errors import AutotrackError
 from .options import did_you_mean
 
@@ -23,13 +23,7 @@ EXPORTERS = "opentelemetry_traces_exporter"
 @cache
 def names(group: str) -> dict[str, EntryPoint]:
     """What is registered in an entry-point group, by name."""
-    return {point.name: point for point in _registered().select(group=group)}
-
-
-@cache
-def _registered() -> Any:
-    """Of all packages, read once: it takes up to 100 ms."""
-    return entry_points()
+    return {point.name: point for point in entry_points.registered(group)}
 
 
 def load(group: str, name: str) -> Any:
@@ -45,6 +39,8 @@ def load(group: str, name: str) -> Any:
 
 def installed_version(integration: type[Integration]) -> str | None:
     """The version of an integration's library, also where a package of another name brings it."""
+    from importlib import metadata
+
     from packaging.requirements import Requirement
 
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autotrack import flavors, plugins
+from autotrack import entry_points, flavors, plugins
 
 
 @contextmanager
@@ -19,10 +19,10 @@ def installed(
     """With copies of these files; packages: the text of each one's entry points, by its name."""
     for file in files:
         shutil.copy(file, pytester.path)
-    for name, entry_points in packages.items():
+    for name, text in packages.items():
         info = pytester.mkdir(f"{name}-1.0.dist-info")
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(entry_points)
+        (info / "entry_points.txt").write_text(text)
     pytester.syspathinsert()
     _forget_what_is_installed()
     try:
@@ -33,5 +33,5 @@ def installed(
 
 def _forget_what_is_installed() -> None:
     plugins.names.cache_clear()
-    plugins._registered.cache_clear()
+    entry_points._texts.cache_clear()
     flavors.flavor.cache_clear()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,11 +41,15 @@ class Handover(NamedTuple):
 @functools.lru_cache(maxsize=64)
 def _packed(handover: Handover) -> bytes:
     """The same for every task of one place, so that a worker unpacks it once."""
+    import pickle  # 4 ms, for who hands over work
+
     return pickle.dumps(handover)
 
 
 @functools.lru_cache(maxsize=64)
 def _unpacked(packed: bytes) -> Handover:
+    import pickle
+
     handover: Handover = pickle.loads(packed)
     return handover
 

@@ -17,8 +17,6 @@ MOST_TOLD = 4096
 """Characters of a signature that the model's own entry tells; the whole is in its `MLmodel` file."""
 MOST_HELPERS = 1 << 16
 """How many helpers a process may have, one after the other."""
-LONGEST_WAIT = 20.0
-"""Seconds after which a model is converted though the process that trains leaves no core to its helper."""
 _HEADER = struct.Struct("<Q")  # length of the JSON that tells what follows
 
 

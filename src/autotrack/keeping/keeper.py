@@ -6,14 +6,13 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import semconv as sc
 from ..recording.companion import Companion
 from ..recording.spans import new_writer
-from .jobs import LONGEST_WAIT, Context, Entry, Job
-from .load import Load
+from .load import LONGEST_WAIT, Load
 
 if TYPE_CHECKING:
     from ..flavor import Flavor
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ..recording.segments import Segment
     from .converter import Converter
     from .freezing import FrozenModel
+    from .jobs import Context, Entry, Job
 
 MOST_WAITING = 2 << 30
 """Bytes of models that may wait to be converted."""
@@ -34,9 +34,9 @@ PATIENCE = 30.0
 
 
 class Keeper(Companion):
-    """Keeps the models of a recorder's runs; `context` is the helper's surroundings."""
+    """Keeps the models of a recorder's runs; `context` gives the helper's surroundings."""
 
-    def __init__(self, recorder: Recorder, context: Context) -> None:
+    def __init__(self, recorder: Recorder, context: Callable[[], Context]) -> None:
         self._recorder = recorder
         self._context = context
         self._start_afresh()
@@ -103,7 +103,7 @@ class Keeper(Companion):
 
         with self._lock:
             converter = self._converter = self._converter or Converter(
-                self._context, self._converter_name, self._came_to_nothing
+                self._context(), self._converter_name, self._came_to_nothing
             )
             if self._waiting and (converter.has_room or self._is_closing):
                 jobs, self._waiting = self._waiting, []
@@ -176,6 +176,8 @@ class Keeper(Companion):
 
 
 def _job(segment: Segment, frozen: FrozenModel) -> Job:
+    from .jobs import Job  # for who trains what is kept, as all that it imports
+
     span = segment.span.get_span_context()
     return Job(
         entry=frozen.entry,

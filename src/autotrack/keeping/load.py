@@ -7,6 +7,8 @@ import time
 
 WATCHED = 0.4, 10.0
 """Seconds: a moment between two calls says nothing, and what was long ago nothing of now."""
+LONGEST_WAIT = 20.0
+"""Seconds after which a model is converted though no core is free."""
 SPARE = 0.75
 """Of a core: a training in one thread, and the flusher beside it, leave as much of the second one."""
 
