@@ -11,6 +11,8 @@ from .records import Points
 _EXTREMES = MinMaxDownsampler()  # type: ignore[no-untyped-call]
 _SPIKE = 8.0
 """A point is a spike if it is this many times further from its neighbours than is usual."""
+_STRETCH = 8192
+"""Points that are compared with their neighbours at a time: what that computes stays in the cache."""
 
 
 def reduced(points: Points, most: int) -> Points:
@@ -28,11 +30,12 @@ def reduced(points: Points, most: int) -> Points:
     keep = ~finite
     keep[[0, -1]] = True
     room = max(most - int(keep.sum()), most // 2)
-    spikes = _spikes(points.value[where], room // 2)
+    values = points.value[where]
+    spikes = _spikes(values, room // 2)
     keep[where[spikes]] = True
     buckets = room - len(spikes) & ~1  # the library wants an even number
     if buckets >= 2 and len(where) > buckets:
-        keep[where[_EXTREMES.downsample(points.value[where], n_out=buckets)]] = True
+        keep[where[_EXTREMES.downsample(values, n_out=buckets)]] = True
     else:
         keep[where] = True
     return Points(points.step[keep], points.time[keep], points.value[keep])
@@ -45,10 +48,21 @@ def _spikes(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
     """
     if len(values) < 3:
         return np.empty(0, np.intp)
+    sample = len(values) // 4096 + 1  # the median takes longest
+    usual = np.median(np.abs(values[1:-1:sample] - values[:-2:sample]))
+    found, leaps = [], []
+    for start in range(0, len(values) - 2, _STRETCH):
+        leap = _leaps(values[start : start + _STRETCH + 2])
+        high = np.flatnonzero(leap > _SPIKE * usual)
+        found.append(high + start)
+        leaps.append(leap[high])
+    where, heights = np.concatenate(found), np.concatenate(leaps)
+    if len(where) > most:
+        where = where[np.argpartition(heights, -most)[-most:]]
+    return where + 1
+
+
+def _leaps(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each point but the first and the last is above both neighbours, or below both; else 0."""
     left, right = np.diff(values[:-1]), -np.diff(values[1:])
-    leap = np.where(left * right > 0, np.minimum(np.abs(left), np.abs(right)), 0.0)
-    usual = np.median(np.abs(left[:: len(left) // 4096 + 1]))  # a sample: the median takes longest
-    found = np.flatnonzero(leap > _SPIKE * usual)
-    if len(found) > most:
-        found = found[np.argpartition(leap[found], -most)[-most:]]
-    return found + 1
+    return np.where(left * right > 0, np.minimum(np.abs(left), np.abs(right)), 0.0)
