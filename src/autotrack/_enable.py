@@ -19,13 +19,13 @@ from . import options as opts
 from ._distributed import TorchRanks
 from ._patching.imports import when_imported
 from ._patching.submission import SubmissionPoints
-from ._settings import general_options, records_as_told, targets
+from ._settings import general_options, records_as_told, targets, told_store
 from ._surroundings import experiment_from_folders, main_path, script_name
 from ._version import __version__
 from .errors import AutotrackError, OptionError
 from .integration import Integration
 from .keeping.keeper import Keeper
-from .locations import Home, default_store, homes
+from .locations import Home, homes
 from .recording.console import Console
 from .recording.environment import Environment
 from .recording.exporter import Exporter
@@ -164,7 +164,7 @@ def store_url() -> str:
     """The store of this process: what `enable()` was given, else environment, pyproject, default."""
     if _recorder is not None and _recorder.options.store:
         return _recorder.options.store
-    return general_options({}, strict=True).store or default_store()
+    return told_store()
 
 
 def experiment() -> str:

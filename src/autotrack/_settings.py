@@ -40,6 +40,11 @@ def general_options(arguments: Mapping[str, Any], strict: bool = False) -> opts.
     return replace(options, store=store)
 
 
+def told_store() -> str:
+    """The store that environment and pyproject tell of, or the default one. Raises `OptionError`."""
+    return general_options({}, strict=True).store or default_store()
+
+
 def _base(origin: str) -> Path | None:
     """What a path is relative to: the folder of the file that says it, or the working directory (None)."""
     return Path(origin).parent if os.path.isabs(origin) else None

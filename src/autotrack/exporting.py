@@ -5,26 +5,24 @@ Each is imported where it is made: a process has one or two of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-
 from . import plugins
-from . import semconv as sc
 from .errors import AutotrackError, OptionError
 from .locations import homes, is_server
 from .options import did_you_mean
-from .recording.exporter import Exporter
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
     from .options import Options
+    from .recording.exporter import Exporter
     from .recording.report import Report
 
-Maker = Callable[["Options", str, "Report"], Exporter]
+Maker = Callable[["Options", str, "Report"], "Exporter"]
 """Makes an exporter for a process; `str` is the process's writer. May raise AutotrackError or OSError."""
 
 
@@ -81,27 +79,7 @@ def through_provider(provider: TracerProvider, report: Report) -> Exporter:
     from .exporters.threaded import ThreadedExporter
 
     exporter = ProviderExporter(provider)
-    return RunSpansOnly(ThreadedExporter(lambda: lambda: exporter, "tracer_provider", report))
-
-
-class RunSpansOnly(Exporter):
-    """Leaves out the user's own spans, which the store gets: they have exporters of their provider's."""
-
-    def __init__(self, exporter: Exporter) -> None:
-        self._exporter = exporter
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export those that are ours."""
-        ours = [span for span in spans if span.attributes and sc.WRITER in span.attributes]
-        return self._exporter.export(ours) if ours else SpanExportResult.SUCCESS
-
-    def end(self, ends: float) -> None:
-        """Tell the exporter."""
-        self._exporter.end(ends)
-
-    def shutdown(self) -> None:
-        """Shut the exporter down."""
-        self._exporter.shutdown()
+    return _of_runs_alone(ThreadedExporter(lambda: lambda: exporter, "tracer_provider", report))
 
 
 def exporters(options: Options, writer: str, report: Report) -> list[Exporter]:
@@ -126,7 +104,13 @@ def _named(options: Options, writer: str, report: Report) -> Iterator[Exporter]:
         try:
             make = BUILT_IN.get(name)
             made = make(options, writer, report) if make else third_party(name, report)
-            yield RunSpansOnly(made)
+            yield _of_runs_alone(made)
         except Exception as error:  # noqa: BLE001  third parties' constructors fail in any way
             why = str(error) if isinstance(error, AutotrackError) else f"{type(error).__name__}: {error}"
             report.warn(f"exporter {name!r} is left out: {why}")
+
+
+def _of_runs_alone(exporter: Exporter) -> Exporter:
+    from .exporters.run_spans import RunSpansOnly
+
+    return RunSpansOnly(exporter)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._enable import store_url
-from ._settings import general_options
+from ._settings import general_options, told_store
 from .errors import AutotrackError, OptionError
 from .exporters.carrying import Carrier
 from .exporters.waiting import waiting_bytes
@@ -77,7 +76,7 @@ def shipments(folders: Sequence[Path], store: str | None, endpoint: str | None) 
         raise OptionError("name a store or an endpoint, not both")
     to = _endpoint(store, endpoint)
     if folders:
-        to = to or _endpoint(store_url(), None)
+        to = to or _endpoint(told_store(), None)
         assert to is not None
         yield Shipment(to.shown, to, [_copied_home(folder) for folder in folders])
     elif to is not None:

@@ -35,7 +35,7 @@ def model_options(command: Command) -> Command:
 
 def opened(url: str | None) -> Store:
     """The store at `url`, or this folder's and environment's. Raises `AutotrackError`."""
-    from .._enable import store_url
+    from .._settings import told_store
     from ..store import open_store
 
-    return open_store(store_url() if url is None else url)
+    return open_store(told_store() if url is None else url)

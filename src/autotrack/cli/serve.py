@@ -106,7 +106,7 @@ def serve(
 
     Example: autotrack serve models:/churn@champion --workers 4
     """
-    from .._enable import store_url
+    from .._settings import told_store
     from ..serving.options import Options
     from ..serving.supervising import serve
     from ..tokens import VARIABLE
@@ -114,7 +114,7 @@ def serve(
     serve(
         Options(
             uri=model,
-            store=store_url() if store is None else store,
+            store=told_store() if store is None else store,
             trusted=trusted,
             allow_pickle=allow_pickle,
             allow_code=allow_code,

@@ -97,13 +97,13 @@ def _serving(
     port: int,
     grpc_port: int | None = None,
 ) -> Serving:
-    from .._enable import store_url
+    from .._settings import told_store
     from ..errors import OptionError
     from ..locations import is_server, normalized
     from ..server.serving import Serving
     from ..tokens import VARIABLE
 
-    url = normalized(store) if store else store_url()
+    url = normalized(store) if store else told_store()
     if is_server(url):
         raise OptionError(f"the store {url} is another server's: name a store of this machine by --store")
     token = None if no_token else os.environ.get(VARIABLE, "").strip()
