@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from .values import INT64_MAX, INT64_MIN, text
@@ -47,12 +48,12 @@ class Table:
 def tables(rows: Sequence[Any]) -> Iterator[Table]:
     """Group rows (end to end) by segment and names, in their order, into tables of bounded size.
 
-    Nearly always all rows are alike; finding that out in C takes a third of grouping them one by one.
+    Nearly always all rows are alike, and have steps: then they are a table without a look at each of them.
     """
     segments, values, steps, times = (rows[field::ROW] for field in range(ROW))
-    names = tuple(values[0])
-    if len(set(segments)) == 1 and _all_have(names, values) and _are_steps(steps):
-        yield from _split(_table(segments[0], names, values, steps, times))
+    alike = _if_alike(segments, values, steps, times)
+    if alike is not None:
+        yield from _split(alike)
         return
     groups: dict[tuple[Segment, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
     for segment, row, step, time in zip(segments, values, steps, times, strict=True):
@@ -65,13 +66,20 @@ def tables(rows: Sequence[Any]) -> Iterator[Table]:
         yield from _split(_table(segment, group_names, *group))
 
 
-def _all_have(names: tuple[Any, ...], rows: Sequence[dict[Any, float]]) -> bool:
-    """Whether the names of all rows, end to end, are these again and again; no row has one twice."""
-    return [*chain.from_iterable(rows)] == [*names] * len(rows)
-
-
-def _are_steps(steps: Sequence[int | None]) -> bool:
-    return None not in steps and _is_step(min(steps)) and _is_step(max(steps))  # type: ignore[type-var]
+def _if_alike(
+    segments: Sequence[Segment],
+    rows: Sequence[dict[Any, float]],
+    steps: Sequence[Any],
+    times: Sequence[int],
+) -> Table | None:
+    """The table of rows that all have the same segment and names, and an int64 for a step."""
+    names = tuple(rows[0])
+    if segments.count(segments[0]) < len(segments) or {*map(len, rows)} != {len(names)}:
+        return None
+    try:
+        return _table(segments[0], names, rows, steps, times)
+    except (KeyError, struct.error):  # another name, or no such step
+        return None
 
 
 def _is_step(step: int | None) -> bool:
@@ -100,17 +108,22 @@ def _table(
     steps: Sequence[int],
     times: Sequence[int],
 ) -> Table:
+    """Raises KeyError for a row without one of the names, `struct.error` for a step that is no int64."""
     import numpy as np
 
-    width = len(names)
-    flat = np.fromiter(chain.from_iterable(map(dict.values, rows)), np.float64, len(rows) * width)
+    columns = [_packed("d", map(itemgetter(name), rows), len(rows)) for name in names]
     return Table(
         segment=segment,
         names=tuple(map(text, names)),
-        step=np.array(steps, np.int64),
-        time=np.array(times, np.int64) + segment.clock_offset,
-        values=flat.reshape(len(rows), width),
+        step=np.frombuffer(_packed("q", steps, len(rows)), np.int64),
+        time=np.frombuffer(_packed("q", times, len(rows)), np.int64) + segment.clock_offset,
+        values=np.frombuffer(b"".join(columns)).reshape(len(names), len(rows)).T,
     )
+
+
+def _packed(form: str, values: Iterable[Any], count: int) -> bytes:
+    """Native doubles ("d") or int64 ("q"): twice as fast as numpy makes an array of Python's numbers."""
+    return struct.pack(f"{count}{form}", *values)
 
 
 def _split(table: Table) -> Iterator[Table]:
