@@ -16,10 +16,11 @@ from typing import Any
 
 from .. import flavors
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from ..forms import loader
 from ..mlmodel.code_paths import FOLDER
 from ..mlmodel.composing import whole
 from ..mlmodel.description import Described, Identity
-from . import loader, loading
+from . import loading
 from .code import Code
 from .state import Nested, State
 
