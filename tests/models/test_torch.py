@@ -284,7 +284,7 @@ def test_weights_come_back_also_where_they_are_shared(tmp_path: Path) -> None:
 
 def test_weights_alone_are_not_asked(tmp_path: Path) -> None:
     autotrack.save_model(net(), tmp_path / "m")
-    with pytest.raises(ModelError, match="only the model's weights were kept"):
+    with pytest.raises(ModelError, match="only the model's weights were loaded"):
         autotrack.load_predictor(tmp_path / "m").predict(X)
     assert "python_function" not in (tmp_path / "m" / "MLmodel").read_text()
 

@@ -24,7 +24,10 @@ _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
 _FUNCTIONS = ("numpy", "cython_function_or_method")
 _NEVER_SHARED = (tuple, frozenset, complex, bytes)
 """What nobody can change: a copy is as good."""
-_MAPPINGS = {"collections.OrderedDict", "collections.Counter", "sklearn.utils._bunch.Bunch"}
+_MAPPINGS = {
+    *("collections.OrderedDict", "collections.Counter", "sklearn.utils._bunch.Bunch"),
+    *("lightning.fabric.utilities.data.AttributeDict", "lightning_fabric.utilities.data.AttributeDict"),
+}
 """Kinds of dict that are nothing more than their items."""
 STARTED = ("__main__", "__mp_main__")
 """Modules that are another thing in every process."""

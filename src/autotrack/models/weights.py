@@ -18,11 +18,6 @@ def frozen(module: Any) -> bytes:
 
     Of tensors that are the same one is written, and by whose name the others go.
     """
-    try:
-        from safetensors.torch import save
-    except ImportError:
-        raise NotKept(f"safetensors is not installed: {INSTALL}") from None
-
     first: dict[Any, str] = {}
     shared: dict[str, str] = {}
     kept = {}
@@ -33,7 +28,15 @@ def frozen(module: Any) -> bytes:
             continue
         first[place] = name
         kept[name] = tensor.detach().cpu().contiguous()
-    told = {_TOLD: json.dumps({"shared": shared})}
+    return saved(kept, {_TOLD: json.dumps({"shared": shared})})
+
+
+def saved(kept: dict[str, Any], told: dict[str, str] | None = None) -> bytes:
+    """Tensors on the CPU as a file. Raises `NotKept`."""
+    try:
+        from safetensors.torch import save
+    except ImportError:
+        raise NotKept(f"safetensors is not installed: {INSTALL}") from None
     try:
         return bytes(save(_apart(kept), told))
     except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import types
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,15 @@ from .code import Code
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A model of a library within the object, by its path below the folder; `name` is its flavor's."""
+    """A model of a library within the object, by its path below the folder; `name` is its flavor's.
+
+    users: where the user's classes in it are found, by their names.
+    """
 
     name: str
     kind: str
     frozen: Frozen
+    users: Mapping[str, Sequence[str]]
 
 
 class State(Forms):
@@ -141,10 +145,11 @@ class State(Forms):
             raise NotKept(f"{where}: {refusal}") from refusal
         if frozen is None:
             return self._attributes(value, kind, where)
-        self._count(memoryview(frozen.data).nbytes)
+        self._count(memoryview(frozen.data).nbytes + sum(map(len, frozen.more.values())))
         label = re.sub(r"\W+", "_", where).strip("_").removeprefix("attribute_")
         path = next(path for path in _numbered(f"models/{label}") if path not in self.models)
-        self.models[path] = Nested(name, f"{kind.__module__}.{kind.__qualname__}", frozen)
+        users = {called: self._code.reference(item) for called, item in frozen.users.items()}
+        self.models[path] = Nested(name, f"{kind.__module__}.{kind.__qualname__}", frozen, users)
         self.packages |= {*flavor.needs, *frozen.packages}
         return {"model": path}
 
