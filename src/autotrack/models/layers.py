@@ -27,7 +27,9 @@ def known() -> dict[tuple[str, str], Any]:
 
     layers = torch.nn.modules
     names = [name for name in layers.__all__ if not name.startswith("Lazy")]
-    kinds = [*(getattr(layers, name) for name in names), layers.linear.NonDynamicallyQuantizableLinear]
+    kinds: list[type] = [vars(layers)[name] for name in names]
+    kinds = [kind for kind in kinds if issubclass(kind, torch.nn.Module)]
+    kinds.append(layers.linear.NonDynamicallyQuantizableLinear)  # in attentions
     functional = torch.nn.functional
     found = {(kind.__module__, kind.__qualname__): kind for kind in kinds}
     found |= {

@@ -34,11 +34,18 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
+def held(module: Any) -> dict[str, Any]:
+    """Its attributes, whatever its class makes of being asked for one."""
+    found: dict[str, Any] = object.__getattribute__(module, "__dict__")
+    return found
+
+
 def tensors(module: Any) -> Iterator[tuple[str, Any]]:
     """Parameters and those buffers that are part of its state, by their names; shared ones each time."""
     for prefix, one in _named(module):
-        for name, tensor in (*one._parameters.items(), *one._buffers.items()):
-            if tensor is not None and name not in one._non_persistent_buffers_set:
+        own = held(one)
+        for name, tensor in (*own["_parameters"].items(), *own["_buffers"].items()):
+            if tensor is not None and name not in own["_non_persistent_buffers_set"]:
                 yield f"{prefix}{name}", tensor
 
 
@@ -131,6 +138,6 @@ def _moved(value: Any, twins: dict[int, Any]) -> Any:
 
 def _named(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     yield prefix, module
-    for name, child in module._modules.items():
+    for name, child in held(module)["_modules"].items():
         if child is not None:
             yield from _named(child, f"{prefix}{name}.")

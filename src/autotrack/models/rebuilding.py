@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import ModelError
 from ..flavor import Permissions
 from ..forms.loader import Reader
+from . import sizes
 from .layers import known, places
 from .structure import HOOKS, INTERNALS
 
@@ -198,6 +199,8 @@ class _ModuleReader(Reader):
         own = {name: self.made(value) for name, value in told["attributes"]}
         self._check(kind, own)
         held.update(own)
+        if id(kind) in places():
+            sizes.check(made)
         if any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__):
             made.__setstate__(dict(held))
         self._sizes[id(made)] = 1 + sum(self._within(child) for child in held["_modules"].values() if child)

@@ -16,7 +16,7 @@ from typing import Any
 from ..flavor import NotKept
 from ..forms.telling import Form, Forms, is_importable
 from .layers import places
-from .modules import tensors
+from .modules import held, tensors
 
 INTERNALS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
 HOOKS = (
@@ -116,9 +116,9 @@ class _ModuleForms(Forms):
         return {"same": number}
 
     def _module(self, module: Any, where: str) -> Mapping[str, Any]:
-        kind, held = type(module), object.__getattribute__(module, "__dict__")
+        kind, own = type(module), held(module)
         dot = f"{where}." if where else "attribute "
-        if hooks := [name for name in HOOKS if held.get(name)]:
+        if hooks := [name for name in HOOKS if own.get(name)]:
             raise NotKept(f"{where or 'the module'} has hooks ({hooks[0]}), which are code without a name")
 
         def pairs(items: Any) -> list[Any]:
@@ -126,17 +126,17 @@ class _ModuleForms(Forms):
 
         return {
             "class": self._kind(kind),
-            "parameters": pairs(held["_parameters"].items()),
-            "buffers": pairs(held["_buffers"].items()),
-            "transient": sorted(held["_non_persistent_buffers_set"]),
-            "modules": pairs(held["_modules"].items()),
-            "attributes": [*self._own(kind, held, dot)],
+            "parameters": pairs(own["_parameters"].items()),
+            "buffers": pairs(own["_buffers"].items()),
+            "transient": sorted(own["_non_persistent_buffers_set"]),
+            "modules": pairs(own["_modules"].items()),
+            "attributes": [*self._own(kind, own, dot)],
         }
 
-    def _own(self, kind: type, held: Mapping[str, Any], dot: str) -> Iterator[Any]:
+    def _own(self, kind: type, own: Mapping[str, Any], dot: str) -> Iterator[Any]:
         """What the class itself has set."""
         given = {
-            name: value for name, value in held.items() if name not in {*INTERNALS, *HOOKS, *_HOOKS_KINDS}
+            name: value for name, value in own.items() if name not in {*INTERNALS, *HOOKS, *_HOOKS_KINDS}
         }
         bases = {(base.__module__.partition(".")[0], base.__name__) for base in kind.__mro__}
         if ("torchmetrics", "Metric") in bases:

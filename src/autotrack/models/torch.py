@@ -27,6 +27,8 @@ WEIGHTS = f"{DATA}/model.safetensors"
 MODULE = f"{DATA}/module.json"
 BESIDE = f"{DATA}/module.safetensors"
 """The tensors that the description names and that are no part of the state dict."""
+PARTS = {"module": MODULE, "module_tensors": BESIDE, "module_source": SOURCE}
+"""What there may be beside the weights, by the names that `MLmodel` has for it."""
 PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
 
@@ -61,7 +63,9 @@ class TorchFlavor(Flavor):
         code = FOLDER if any(name.startswith(f"{FOLDER}/") for name in files) else None
         ours = {"model_data": DATA, "pytorch_version": str(torch.__version__), "code": code}
         if PROGRAM not in files:
-            return {self.name: {**ours, "model_class": kind, "serialization_format": "safetensors"}}
+            ours |= {"model_class": kind, "serialization_format": "safetensors"}
+            told = {name: file for name, file in PARTS.items() if file in files}
+            return {self.name: {**ours, **told}}
         generic = {
             "loader_module": "mlflow.pytorch",
             "data": DATA,
@@ -75,7 +79,8 @@ class TorchFlavor(Flavor):
         root = str(section.get("model_data", DATA))
         names = {name.rpartition("/")[2]: name for name in folder.below(root)}
         if "model.safetensors" in names:
-            return _module_or_weights(folder, root, permissions)
+            state = weights.loaded(folder.read(names["model.safetensors"]), folder.told)
+            return _module_or_weights(folder, section, state, permissions)
         if "model.pt2" in names:
             return _program(folder.read(names["model.pt2"]), permissions)
         if "model.pth" not in names:
@@ -93,8 +98,8 @@ class TorchFlavor(Flavor):
 
         if isinstance(model, dict):
             raise ModelError(
-                "only the model's weights were loaded: module.load_state_dict(autotrack.load_model(…)); a module "
-                "that was kept with its source needs allow_code=True"
+                "only the model's weights were loaded: module.load_state_dict(autotrack.load_model(…)); "
+                "a module of your own classes needs allow_code=True"
             )
         positional, named = arguments(data, floating_type(model))
         with torch.inference_mode():
@@ -118,21 +123,18 @@ def _with_structure(module: Any, data: bytes, limit: int) -> Frozen:
     return replace(frozen, more=more, users=told.users)
 
 
-def _module_or_weights(folder: ModelFolder, root: str, permissions: Permissions) -> Any:
+def _module_or_weights(
+    folder: ModelFolder, section: Section, state: dict[str, Any], permissions: Permissions
+) -> Any:
+    """The module as far as the caller permits it to be made again, else its `state`."""
     from .rebuilding import NotPermitted, rebuilt
 
-    def read(name: str) -> bytes | None:
-        path = f"{root}/{name.rpartition('/')[2]}"
-        return folder.read(path) if path in folder.names else None
-
-    state = weights.loaded(read(WEIGHTS) or b"", folder.told)
-    description = read(MODULE)
-    if description is None:
+    parts = {name: folder.read(str(section[name])) for name in PARTS if section.get(name)}
+    if "module" not in parts:
         return state
-    beside = read(BESIDE)
-    tensors = state if beside is None else {**state, **weights.loaded(beside, folder.told)}
+    beside = weights.loaded(parts["module_tensors"], folder.told) if "module_tensors" in parts else {}
     try:
-        return rebuilt(description, tensors, read(SOURCE), permissions)
+        return rebuilt(parts["module"], {**state, **beside}, parts.get("module_source"), permissions)
     except NotPermitted as refusal:
         log.warning(
             "autotrack: only the weights of %s are loaded, as it is made of %s, whose code is run when it is "
