@@ -16,6 +16,10 @@ _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "Distribu
 """Classes of torch's that stand around the user's module, and where they have it."""
 
 
+_SPREAD = ("DTensor", "FlatParameter")
+"""Kinds of tensors of which only a part is here; DeepSpeed's look empty and have theirs in `ds_tensor`."""
+
+
 def unwrapped(model: Any) -> Any:
     """The user's own module. Raises `NotKept` for what is none, or is not here whole."""
     import torch
@@ -29,8 +33,8 @@ def unwrapped(model: Any) -> Any:
         )
     if isinstance(model, torch.jit.ScriptModule):
         raise NotKept("a scripted module is in TorchScript's own format; log the module it was made from")
-    if any(type(tensor).__name__ == "DTensor" for _, tensor in tensors(model)):
-        raise NotKept("its parameters are spread over processes (FSDP): gather them first")
+    if any(type(one).__name__ in _SPREAD or hasattr(one, "ds_tensor") for _, one in tensors(model)):
+        raise NotKept("its parameters are spread over processes (FSDP, DeepSpeed): gather them first")
     return model
 
 

@@ -27,6 +27,7 @@ _HOOKS_KINDS = (
     *("_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks_with_kwargs"),
     *("_is_full_backward_hook", "_compiled_call_impl"),
 )
+_TORCHS_OWN = {*INTERNALS, *HOOKS, *_HOOKS_KINDS}
 _LIGHTNING: Mapping[str, Any] = {
     "_trainer": None,
     "_fabric": None,
@@ -135,9 +136,7 @@ class _ModuleForms(Forms):
 
     def _own(self, kind: type, own: Mapping[str, Any], dot: str) -> Iterator[Any]:
         """What the class itself has set."""
-        given = {
-            name: value for name, value in own.items() if name not in {*INTERNALS, *HOOKS, *_HOOKS_KINDS}
-        }
+        given = {name: value for name, value in own.items() if name not in _TORCHS_OWN}
         bases = {(base.__module__.partition(".")[0], base.__name__) for base in kind.__mro__}
         if ("torchmetrics", "Metric") in bases:
             given = {name: value for name, value in given.items() if name not in METRICS}

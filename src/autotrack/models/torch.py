@@ -106,7 +106,7 @@ class TorchFlavor(Flavor):
             return as_numpy(model(*positional, **named, **params))
 
 
-def _with_structure(module: Any, data: bytes, limit: int) -> Frozen:
+def _with_structure(module: Any, data: bytearray, limit: int) -> Frozen:
     """The weights, and how the module is made again if that can be told."""
     from .structure import structure
 
@@ -117,7 +117,7 @@ def _with_structure(module: Any, data: bytes, limit: int) -> Frozen:
         if told.beside:
             size = len(data) + sum(tensor.nbytes for tensor in told.beside.values())
             _refuse_above(limit, size)
-            more[BESIDE] = weights.saved({name: one.cpu().contiguous() for name, one in told.beside.items()})
+            more[BESIDE] = bytes(weights.saved(told.beside, {}))
     except NotKept as refusal:
         return replace(frozen, left=f"all but its weights, as {refusal}")
     return replace(frozen, more=more, users=told.users)
