@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
@@ -127,6 +130,11 @@ def doubled(depth: int) -> Any:
     return {"sharing": [contents, {"same": depth}]}
 
 
+DESCRIBED = {
+    "recurrent": description(nn.LSTM(4, 3)),
+    "attention": description(nn.TransformerEncoderLayer(4, 2, 8)),
+    "a stack": description(plain()),
+}
 WHOLE: dict[str, tuple[Any, str]] = {
     "no JSON": (b"\x80\x04", "cannot be made again"),
     "nothing": (b"", "cannot be made again"),
@@ -178,6 +186,42 @@ WHOLE: dict[str, tuple[Any, str]] = {
 def test_a_hostile_description_is_refused(told: Any, reason: str) -> None:
     files, _ = linear()
     assert reason in refused(files, told)
+
+
+VALUES = [
+    0,
+    -1,
+    3,
+    1 << 40,
+    0.5,
+    True,
+    None,
+    "x",
+    [],
+    {},
+    {"tuple": [0]},
+    {"same": 0},
+    {"name": ["os", "abort"]},
+]
+
+
+def spots(told: Any) -> list[tuple[Any, Any]]:
+    """All places in a description: what holds a value, and under which key."""
+    keys = [*told] if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else []
+    return [spot for key in keys for spot in [(told, key), *spots(told[key])]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_description_it_is_a_module_weights_or_an_error(data: Any) -> None:
+    files, told = DESCRIBED[data.draw(st.sampled_from([*DESCRIBED]))]
+    told = json.loads(json.dumps(told))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place, key = data.draw(st.sampled_from(spots(told)))
+        place[key] = data.draw(st.sampled_from(VALUES))
+    with contextlib.suppress(ModelError):
+        found = made_again({**files, MODULE: json.dumps(told).encode()})
+        assert isinstance(found, dict | nn.Module)
 
 
 def test_a_description_may_not_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,8 +460,8 @@ def test_layers_of_torch_are_made_again_by_anybody(made: Any, shape: Any, tmp_pa
     assert type(found) is type(module)
     assert not any(one.training for one in found.modules())
     assert found.state_dict().keys() == module.state_dict().keys()
-    for given, again in zip(module.parameters(), found.parameters(), strict=True):
-        assert (given.dtype, given.shape, given.stride()) == (again.dtype, again.shape, again.stride())
+    for first, again in zip(module.parameters(), found.parameters(), strict=True):
+        assert (first.dtype, first.shape, first.stride()) == (again.dtype, again.shape, again.stride())
     expected, predicted = asked(module, data), asked(found, data)
     if isinstance(expected, tuple):
         expected, predicted = expected[0], predicted[0]
@@ -571,6 +615,18 @@ def test_a_class_inside_a_function_comes_with_its_source(tmp_path: Path) -> None
     module = Inner()
     found = autotrack.load_model(saved(module, tmp_path / "m"), allow_code=True)
     assert torch.equal(asked(found, torch.ones(1, 4)), asked(module, torch.ones(1, 4)))
+
+
+def test_source_that_is_not_found_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    known: dict[str, Any] = {"__name__": __name__, "nn": nn}
+    exec("class Made(nn.Module): pass", known)
+    made = known["Made"]()
+    made.linear = nn.Linear(4, 2)
+    [line] = [one.getMessage() for one in _lines(caplog, lambda: saved(made, tmp_path / "m"))]
+    assert "the source of its classes, as" in line
+    assert autotrack.load_model(tmp_path / "m").keys() == {"linear.weight", "linear.bias"}
+    with pytest.raises(ModelError, match="Made, which is not to be found here"):
+        autotrack.load_model(tmp_path / "m", allow_code=True)
 
 
 class Asked:
