@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .mlmodel.description import Files
@@ -48,12 +48,18 @@ class Frozen:
 
     `data` belongs to nobody else. `file` is its name where it is in the safe form already; what has
     none is for `Flavor.convert`, in a process of its own. `packages` are the top-level packages whose
-    classes it is made of, where the flavor has seen them all.
+    classes it is made of, where the flavor has seen them all. `more` are further files in the safe form.
+    `users` are classes and functions, by their names, that it is made of and that its library does not
+    have: where that is asked for, their source comes along. `left` says what of the model is not kept, and
+    why.
     """
 
     data: bytes | bytearray | memoryview
     file: str | None = None
     packages: frozenset[str] = frozenset()
+    more: Files = field(default_factory=dict)
+    users: Mapping[str, Any] = field(default_factory=dict)
+    left: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,14 @@ class Flavor(ABC):
     def files(self, frozen: Frozen) -> Files:
         """What `freeze` gave, in the safe form. Raises `NotKept`."""
         data = bytes(frozen.data)
-        return self.convert(data) if frozen.file is None else {frozen.file: data}
+        return {**(self.convert(data) if frozen.file is None else {frozen.file: data}), **frozen.more}
+
+    def with_source(self, frozen: Frozen, model: Any) -> Frozen:
+        """What another flavor froze of a model, with the source of its `users`: the generic flavor's to do.
+
+        Raises `NotKept`.
+        """
+        raise NotImplementedError
 
     def outputs(self, model: Any) -> Any:
         """An empty array of the type that the model's predictions have; None where that is not known.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from os import PathLike
 from types import FunctionType
@@ -41,16 +42,24 @@ def freeze(
 ) -> tuple[str, Flavor, Frozen]:
     """A model by the flavor that was found for it, or by another; limit and example: see `Flavor.freeze`.
 
-    own_code: what holds classes that its library does not know is kept by the generic flavor, with their
-    source. Raises `NotKept`.
+    own_code: the source of classes that its library does not know is kept too; by the generic flavor, if
+    its own cannot. Raises `NotKept`.
     """
     try:
-        return *found, found[1].freeze(model, limit, example)
+        frozen = found[1].freeze(model, limit, example)
+        return *found, _with_source(frozen, model) if own_code and frozen.users else frozen
     except HoldsOthers as refusal:
         if not own_code:
             raise NotKept(f"{refusal}: run.log_model(model) keeps it with its source") from refusal
     generic = _loaded(PYTHON_FUNCTION)  # only now, when what was frozen so far is let go
     return *generic, generic[1].freeze(model, limit, example)
+
+
+def _with_source(frozen: Frozen, model: Any) -> Frozen:
+    try:
+        return _loaded(PYTHON_FUNCTION)[1].with_source(frozen, model)
+    except NotKept as refusal:
+        return replace(frozen, left=f"the source of its classes, as {refusal}")
 
 
 def name_of(model: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import time
@@ -17,6 +18,8 @@ from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
 from .recording.model_details import ModelDetails, described, input_of, may_keep_code
+
+log = logging.getLogger("autotrack")
 
 MOST_BYTES = 1 << 40
 """There is no limit but the disk's, for what somebody asks for."""
@@ -66,6 +69,8 @@ def _files(model: Any, details: ModelDetails) -> Files:
     try:
         found, example = flavor_of(type(model)), input_of(details)
         _, flavor, frozen = freeze(found, model, MOST_BYTES, example, may_keep_code(details))
+        if frozen.left:
+            log.warning("autotrack: %s: not saved", frozen.left)
         own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)

@@ -11,6 +11,7 @@ import lightning
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 
 import autotrack
@@ -18,6 +19,7 @@ from autotrack.errors import AutotrackError, ModelError
 from autotrack.flavor import NotKept
 from autotrack.models.modules import twin
 from autotrack.models.torch import PROGRAM, WEIGHTS, TorchFlavor
+from autotrack.models.weights import saved
 from autotrack.testing import FlavorConformance, Tracking
 
 from .folders import loaded
@@ -284,7 +286,7 @@ def test_weights_come_back_also_where_they_are_shared(tmp_path: Path) -> None:
 
 def test_weights_alone_are_not_asked(tmp_path: Path) -> None:
     autotrack.save_model(net(), tmp_path / "m")
-    with pytest.raises(ModelError, match="only the model's weights were kept"):
+    with pytest.raises(ModelError, match="only the model's weights were loaded"):
         autotrack.load_predictor(tmp_path / "m").predict(X)
     assert "python_function" not in (tmp_path / "m" / "MLmodel").read_text()
 
@@ -293,6 +295,41 @@ def test_weights_alone_are_not_asked(tmp_path: Path) -> None:
 def test_what_is_no_safetensors_file_is_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="not in safetensors' format"):
         load_files({WEIGHTS: data})
+
+
+TYPES = (
+    "float16 bfloat16 float32 float64 uint8 int8 int16 int32 int64 bool complex64 float8_e4m3fn float8_e5m2"
+)
+
+
+@pytest.mark.parametrize("name", TYPES.split())
+def test_a_file_of_weights_is_what_the_library_reads(name: str) -> None:
+    kind = getattr(torch, name)
+    tensors = {
+        "many": torch.arange(12).reshape(3, 4).to(kind),
+        "turned": torch.arange(12).reshape(3, 4).to(kind).T,
+        "one": torch.ones((), dtype=kind),
+        "none": torch.zeros((0, 2), dtype=kind),
+        "other": torch.arange(3.0),
+    }
+    found = safetensors.torch.load(bytes(saved(tensors, {"a": "b"})))
+    assert found.keys() == tensors.keys()
+    for key, tensor in tensors.items():
+        assert (found[key].dtype, found[key].shape) == (tensor.dtype, tensor.shape)
+        raw = tensor.contiguous().reshape(-1).view(torch.uint8)
+        assert torch.equal(found[key].reshape(-1).view(torch.uint8), raw)
+
+
+def test_no_weights_at_all_are_a_file_too() -> None:
+    assert safetensors.torch.load(bytes(saved({}, {}))) == {}
+
+
+@pytest.mark.parametrize(
+    "made", [lambda: torch.eye(2).to_sparse(), lambda: torch.ones(2, dtype=torch.complex128)]
+)
+def test_a_tensor_that_the_file_cannot_hold_is_named(made: Any) -> None:
+    with pytest.raises(NotKept, match="safetensors cannot hold odd"):
+        saved({"odd": made()}, {})
 
 
 # --- what others wrote --------------------------------------------------------------------------------

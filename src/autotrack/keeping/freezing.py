@@ -59,6 +59,8 @@ def freeze(
         example, own_code = input_of(details), may_keep_code(details)
         name, flavor, state = flavors.freeze(found, model, limit, example, own_code)
         entry = replace(entry, flavor=name)
+        if state.left:
+            skip(f"model {path!r}: {state.left}")
         told = _described(details, flavor.outputs(model), path, skip)
     except (NotKept, ModelError) as refusal:
         raise Refused(entry, str(refusal)) from refusal

@@ -15,7 +15,7 @@ from ..recording.spans import new_writer
 from .load import LONGEST_WAIT, Load
 
 if TYPE_CHECKING:
-    from ..flavor import Flavor
+    from ..flavor import Flavor, Frozen
     from ..recording.model_details import ModelDetails
     from ..recording.recorder import Recorder
     from ..recording.segments import Segment
@@ -64,14 +64,14 @@ class Keeper(Companion):
             frozen = freeze(model, path, details, limit, problem, report.skip)
         except Refused as refusal:
             return self._refuse(segment, refusal.entry, refusal.reason)
-        file = frozen.state.file
-        if file is None:
+        is_safe = frozen.state.file is not None
+        if not is_safe:
             pending = frozen.entry.facts("pending", converter=self._converter_name)
             self._recorder.told(segment, sc.SpanType.MODEL, pending)
         job = _job(segment, frozen)
-        if file is None:
+        if not is_safe:
             return self._recorder.push(functools.partial(self._queue, job))
-        return self._recorder.push(functools.partial(self._store, job, frozen.flavor, file))
+        return self._recorder.push(functools.partial(self._store, job, frozen.flavor, frozen.state))
 
     def _refuse(self, segment: Segment, entry: Entry, reason: str) -> None:
         self._recorder.report.skip(f"model {entry.path!r}: {reason}")
@@ -79,11 +79,11 @@ class Keeper(Companion):
 
     # --- in the flusher --------------------------------------------------------------------------
 
-    def _store(self, job: Job, flavor: Flavor, file: str) -> None:
+    def _store(self, job: Job, flavor: Flavor, state: Frozen) -> None:
         """What is in the safe form already needs no helper."""
         from ..mlmodel.composing import whole
 
-        own = {file: bytes(job.data)}
+        own = flavor.files(state)
         sections = flavor.describe(own, job.entry.kind)
         files = whole(own, sections, job.identity, job.described, job.packages)
         for name, data in files.items():

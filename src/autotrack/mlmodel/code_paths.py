@@ -10,6 +10,8 @@ from ..errors import ModelError
 from .description import Files
 
 FOLDER = "code"
+SOURCE = "data/source.json"
+"""Tells where the classes and functions of a library's model are found in the source that comes with it."""
 MOST_BYTES = 64 << 20
 """Of all together: it is code, and data does not belong there."""
 

@@ -16,6 +16,10 @@ _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "Distribu
 """Classes of torch's that stand around the user's module, and where they have it."""
 
 
+_SPREAD = ("DTensor", "FlatParameter")
+"""Kinds of tensors of which only a part is here; DeepSpeed's look empty and have theirs in `ds_tensor`."""
+
+
 def unwrapped(model: Any) -> Any:
     """The user's own module. Raises `NotKept` for what is none, or is not here whole."""
     import torch
@@ -29,16 +33,23 @@ def unwrapped(model: Any) -> Any:
         )
     if isinstance(model, torch.jit.ScriptModule):
         raise NotKept("a scripted module is in TorchScript's own format; log the module it was made from")
-    if any(type(tensor).__name__ == "DTensor" for _, tensor in tensors(model)):
-        raise NotKept("its parameters are spread over processes (FSDP): gather them first")
+    if any(type(one).__name__ in _SPREAD or hasattr(one, "ds_tensor") for _, one in tensors(model)):
+        raise NotKept("its parameters are spread over processes (FSDP, DeepSpeed): gather them first")
     return model
+
+
+def held(module: Any) -> dict[str, Any]:
+    """Its attributes, whatever its class makes of being asked for one."""
+    found: dict[str, Any] = object.__getattribute__(module, "__dict__")
+    return found
 
 
 def tensors(module: Any) -> Iterator[tuple[str, Any]]:
     """Parameters and those buffers that are part of its state, by their names; shared ones each time."""
     for prefix, one in _named(module):
-        for name, tensor in (*one._parameters.items(), *one._buffers.items()):
-            if tensor is not None and name not in one._non_persistent_buffers_set:
+        own = held(one)
+        for name, tensor in (*own["_parameters"].items(), *own["_buffers"].items()):
+            if tensor is not None and name not in own["_non_persistent_buffers_set"]:
                 yield f"{prefix}{name}", tensor
 
 
@@ -131,6 +142,6 @@ def _moved(value: Any, twins: dict[int, Any]) -> Any:
 
 def _named(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     yield prefix, module
-    for name, child in module._modules.items():
+    for name, child in held(module)["_modules"].items():
         if child is not None:
             yield from _named(child, f"{prefix}{name}.")

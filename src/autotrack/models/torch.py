@@ -1,22 +1,34 @@
-"""torch: a module as the graph that `torch.export` traced, or its weights alone.
+"""torch: a module as the graph that `torch.export` traced, or its weights with what it is made of.
 
 With an example of its input a module becomes a graph that loads without its class, by us and by MLflow.
-Without one its weights are kept, for ``module.load_state_dict(autotrack.load_model(uri))``.
+Without one its weights are kept, and a description by which the module is made again: of torch's layers by
+anybody, of classes of the user's where their source may be run. To whom may not, and of a module that has no
+description, the weights are given: ``module.load_state_dict(autotrack.load_model(uri))``.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from ..mlmodel.code_paths import FOLDER, SOURCE
 from . import exporting, modules, weights
+
+log = logging.getLogger("autotrack")
 
 DATA = "data"
 PROGRAM = f"{DATA}/model.pt2"
 WEIGHTS = f"{DATA}/model.safetensors"
+MODULE = f"{DATA}/module.json"
+BESIDE = f"{DATA}/module.safetensors"
+"""The tensors that the description names and that are no part of the state dict."""
+PARTS = {"module": MODULE, "module_tensors": BESIDE, "module_source": SOURCE}
+"""What there may be beside the weights, by the names that `MLmodel` has for it."""
 PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
 
@@ -34,7 +46,7 @@ class TorchFlavor(Flavor):
         if example is None:
             data = weights.frozen(module)
             _refuse_above(limit, len(data))
-            return Frozen(data, WEIGHTS, frozenset({"safetensors"}))
+            return _with_structure(module, data, limit)
         archive = exporting.exported(module, example)
         _refuse_above(limit, len(archive))
         try:
@@ -48,9 +60,12 @@ class TorchFlavor(Flavor):
     def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
         import torch
 
-        ours = {"model_data": DATA, "pytorch_version": str(torch.__version__), "code": None}
+        code = FOLDER if any(name.startswith(f"{FOLDER}/") for name in files) else None
+        ours = {"model_data": DATA, "pytorch_version": str(torch.__version__), "code": code}
         if PROGRAM not in files:
-            return {self.name: {**ours, "model_class": kind, "serialization_format": "safetensors"}}
+            ours |= {"model_class": kind, "serialization_format": "safetensors"}
+            told = {name: file for name, file in PARTS.items() if file in files}
+            return {self.name: {**ours, **told}}
         generic = {
             "loader_module": "mlflow.pytorch",
             "data": DATA,
@@ -60,11 +75,12 @@ class TorchFlavor(Flavor):
         return {self.name: ours, PYTHON_FUNCTION: generic}
 
     def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
-        """The graph as a module, or a dict of weights by their names."""
+        """The module, or a dict of weights by their names."""
         root = str(section.get("model_data", DATA))
         names = {name.rpartition("/")[2]: name for name in folder.below(root)}
         if "model.safetensors" in names:
-            return weights.loaded(folder.read(names["model.safetensors"]), folder.told)
+            state = weights.loaded(folder.read(names["model.safetensors"]), folder.told)
+            return _module_or_weights(folder, section, state, permissions)
         if "model.pt2" in names:
             return _program(folder.read(names["model.pt2"]), permissions)
         if "model.pth" not in names:
@@ -82,12 +98,51 @@ class TorchFlavor(Flavor):
 
         if isinstance(model, dict):
             raise ModelError(
-                "only the model's weights were kept, as it was logged without an input_example: "
-                "module.load_state_dict(autotrack.load_model(…))"
+                "only the model's weights were loaded: module.load_state_dict(autotrack.load_model(…)); "
+                "a module of your own classes needs allow_code=True"
             )
         positional, named = arguments(data, floating_type(model))
         with torch.inference_mode():
             return as_numpy(model(*positional, **named, **params))
+
+
+def _with_structure(module: Any, data: bytearray, limit: int) -> Frozen:
+    """The weights, and how the module is made again if that can be told."""
+    from .structure import structure
+
+    frozen = Frozen(data, WEIGHTS, frozenset({"safetensors"}))
+    try:
+        told = structure(module)
+        more = {MODULE: told.told}
+        if told.beside:
+            size = len(data) + sum(tensor.nbytes for tensor in told.beside.values())
+            _refuse_above(limit, size)
+            more[BESIDE] = bytes(weights.saved(told.beside, {}))
+    except NotKept as refusal:
+        return replace(frozen, left=f"all but its weights, as {refusal}")
+    return replace(frozen, more=more, users=told.users)
+
+
+def _module_or_weights(
+    folder: ModelFolder, section: Section, state: dict[str, Any], permissions: Permissions
+) -> Any:
+    """The module as far as the caller permits it to be made again, else its `state`."""
+    from .rebuilding import NotPermitted, rebuilt
+
+    parts = {name: folder.read(str(section[name])) for name in PARTS if section.get(name)}
+    if "module" not in parts:
+        return state
+    beside = weights.loaded(parts["module_tensors"], folder.told) if "module_tensors" in parts else {}
+    try:
+        return rebuilt(parts["module"], {**state, **beside}, parts.get("module_source"), permissions)
+    except NotPermitted as refusal:
+        log.warning(
+            "autotrack: only the weights of %s are loaded, as it is made of %s, whose code is run when it is "
+            "asked; if you trust where it comes from: load_model(…, allow_code=True)",
+            folder.told,
+            refusal,
+        )
+        return state
 
 
 def _refuse_above(limit: int, size: int) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from ..errors import ModelError
@@ -10,19 +13,16 @@ from ..flavor import NotKept
 from .modules import tensors
 
 INSTALL = "pip install 'autotrack[torch]'"
+_LENGTH, _ALIGNED = 8, 16
+"""Bytes of the number that a file begins with, and what the place of its tensors is a multiple of."""
 _TOLD = "autotrack"  # one entry, as several would be written in any order
 
 
-def frozen(module: Any) -> bytes:
+def frozen(module: Any) -> bytearray:
     """A copy of all weights as they are now. Raises `NotKept`.
 
     Of tensors that are the same one is written, and by whose name the others go.
     """
-    try:
-        from safetensors.torch import save
-    except ImportError:
-        raise NotKept(f"safetensors is not installed: {INSTALL}") from None
-
     first: dict[Any, str] = {}
     shared: dict[str, str] = {}
     kept = {}
@@ -32,23 +32,56 @@ def frozen(module: Any) -> bytes:
             shared[name] = first[place]
             continue
         first[place] = name
-        kept[name] = tensor.detach().cpu().contiguous()
-    told = {_TOLD: json.dumps({"shared": shared})}
-    try:
-        return bytes(save(_apart(kept), told))
-    except Exception as error:
-        raise NotKept(f"safetensors cannot hold it ({error})") from error
+        kept[name] = tensor
+    return saved(kept, {_TOLD: json.dumps({"shared": shared})})
 
 
-def _apart(kept: dict[str, Any]) -> dict[str, Any]:
-    """Views of one memory that are not the same are copied: safetensors takes none."""
-    seen: set[int] = set()
+def saved(kept: Mapping[str, Any], told: Mapping[str, str]) -> bytearray:
+    """Tensors as a file, with a few texts about them. Raises `NotKept`.
+
+    Each is copied once, from wherever it is to its place in the file; the library's own `save` does that
+    three times, in the time of the call.
+    """
+    import torch
+
+    if find_spec("safetensors") is None:
+        raise NotKept(f"safetensors is not installed: {INSTALL}")
+    types = _types()
+    header: dict[str, Any] = {"__metadata__": told}
+    end = 0
+    for name, tensor in sorted(kept.items(), key=lambda item: (-item[1].element_size(), item[0])):
+        if tensor.dtype not in types or tensor.layout is not torch.strided or tensor.is_quantized:
+            raise NotKept(f"safetensors cannot hold {name}, of {tensor.dtype} and {tensor.layout}")
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": types[tensor.dtype], "shape": [*tensor.shape], "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-(len(text) + _LENGTH) % _ALIGNED)
+    data = bytearray(_LENGTH + len(text) + end)
+    data[: _LENGTH + len(text)] = len(text).to_bytes(_LENGTH, "little") + text
+    whole = torch.frombuffer(data, dtype=torch.uint8)[_LENGTH + len(text) :]
     for name, tensor in kept.items():
-        place = tensor.untyped_storage().data_ptr()
-        if place in seen or tensor.untyped_storage().nbytes() != tensor.nbytes:
-            kept[name] = tensor.clone()
-        seen.add(place)
-    return kept
+        begin, end = header[name]["data_offsets"]
+        whole[begin:end].view(tensor.dtype).view(tensor.shape).copy_(tensor.detach())
+    return data
+
+
+@cache
+def _types() -> Mapping[Any, str]:
+    """The format's names for what torch calculates with."""
+    import torch
+
+    bits = (8, 16, 32, 64)
+    names = {
+        **{f"float{size}": f"F{size}" for size in bits[1:]},
+        **{f"int{size}": f"I{size}" for size in bits},
+        **{f"uint{size}": f"U{size}" for size in bits},
+        "bfloat16": "BF16",
+        "bool": "BOOL",
+        "complex64": "C64",
+        "float8_e4m3fn": "F8_E4M3",
+        "float8_e5m2": "F8_E5M2",
+    }
+    return {getattr(torch, name): told for name, told in names.items()}
 
 
 def loaded(data: bytes, told: str) -> dict[str, Any]:

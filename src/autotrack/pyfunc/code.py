@@ -5,20 +5,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..flavor import NotKept
+from ..forms import loader
+from ..forms.telling import STARTED, is_importable
 from ..mlmodel.code_paths import FOLDER
-from . import loader
 from .capturing import Captured
 from .modules import Modules
 
 MAIN = "_main"
 """The module of what stands in no importable one."""
-_STARTED = ("__main__", "__mp_main__")
 
 
 class Code:
@@ -48,7 +47,7 @@ class Code:
 
     def is_own(self, kind: type) -> bool:
         """Whether a class is the user's."""
-        return kind.__module__ in _STARTED or self._modules.is_own(kind.__module__)
+        return kind.__module__ in STARTED or self._modules.is_own(kind.__module__)
 
     def defined(self, file: Path) -> list[str]:
         """The reference to what a file defines as its model."""
@@ -74,18 +73,6 @@ class Code:
         if main is not None:
             texts[f"{MAIN}.py"] = self._modules.moved(main, package)
         return {f"{FOLDER}/{package}/{name}": text.encode() for name, text in texts.items()}
-
-
-def is_importable(item: Any) -> bool:
-    """Whether it is what its module has under its name."""
-    if item.__module__ is None or item.__module__ in _STARTED:
-        return False
-    found: Any = sys.modules.get(item.__module__)
-    if getattr(found, "__spec__", None) is None:
-        return False
-    for part in item.__qualname__.split("."):
-        found = vars(found).get(part) if hasattr(found, "__dict__") else None
-    return found is item
 
 
 def _root(file: Path) -> Path:

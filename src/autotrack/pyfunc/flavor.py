@@ -9,17 +9,19 @@ import json
 import os
 import types
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import flavors
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
-from ..mlmodel.code_paths import FOLDER
+from ..forms import loader
+from ..mlmodel.code_paths import FOLDER, SOURCE
 from ..mlmodel.composing import whole
 from ..mlmodel.description import Described, Identity
-from . import loader, loading
+from . import loading
 from .code import Code
 from .state import Nested, State
 
@@ -46,10 +48,18 @@ class PythonFunctionFlavor(Flavor):
             "data/model.json": json.dumps(told, indent=1).encode(),
             **state.all_files(),
         }
-        data = _packed(files, state.models)
+        data = _packed(files, state.models, package_of(sources))
         if len(data) > limit:
             raise NotKept(f"it has {len(data):,} bytes, more than model_max_bytes ({limit:,})")
         return Frozen(data, packages=code.packages | state.packages)
+
+    def with_source(self, frozen: Frozen, model: Any) -> Frozen:
+        code = Code()
+        names = {name: code.reference(item) for name, item in frozen.users.items()}
+        sources = code.files(_label(model))
+        is_ours = any(module.startswith(".") for module, _ in names.values())  # else others install it
+        more = {**sources, **_names_file(names, package_of(sources))} if is_ours else {}
+        return replace(frozen, more={**frozen.more, **more}, packages=frozen.packages | code.packages)
 
     def convert(self, data: bytes) -> Files:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
@@ -59,15 +69,15 @@ class PythonFunctionFlavor(Flavor):
             }
             sections = {}
             for path, facts in told.items():
-                found, sections[path] = _converted(file.read(f"{_NESTED}{path}"), **facts)
+                more = {name: file.read(f"{_NESTED}{path}/{name}") for name in facts.pop("more")}
+                found, sections[path] = _converted(file.read(f"{_NESTED}{path}"), more, **facts)
                 files.update({f"{path}/{name}": content for name, content in found.items()})
         if sections:
             files["data/models.json"] = json.dumps(sections, indent=1).encode()
         return files
 
     def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
-        package = next(name.split("/")[1] for name in files if name.startswith(f"{FOLDER}/"))
-        return {PYTHON_FUNCTION: {"loader_module": package, "code": FOLDER}}
+        return {PYTHON_FUNCTION: {"loader_module": package_of(files), "code": FOLDER}}
 
     def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
         return loading.load(folder, section, permissions)
@@ -106,14 +116,29 @@ def _label(model: Any) -> str:
     return str((model if type(model) is types.FunctionType else type(model)).__name__)
 
 
-def _packed(files: Files, models: Mapping[str, Nested]) -> bytes:
+def package_of(sources: Files) -> str:
+    """The package that `Code` made."""
+    return next(name.split("/")[1] for name in sources if name.startswith(f"{FOLDER}/"))
+
+
+def _names_file(names: Mapping[str, Sequence[str]], package: str) -> Files:
+    """Tells where what is called so is found in a package, or elsewhere."""
+    return {SOURCE: json.dumps({"package": package, "names": names}).encode()}
+
+
+def _packed(files: Files, models: Mapping[str, Nested], package: str) -> bytes:
     """All in one; of the same model the same bytes."""
+    more = {
+        path: {**nested.frozen.more, **(_names_file(nested.users, package) if nested.users else {})}
+        for path, nested in models.items()
+    }
     told = {
         path: {
             "name": nested.name,
             "kind": nested.kind,
             "file": nested.frozen.file,
             "packages": sorted(nested.frozen.packages),
+            "more": [*more[path]],
         }
         for path, nested in models.items()
     }
@@ -124,15 +149,17 @@ def _packed(files: Files, models: Mapping[str, Nested]) -> bytes:
             target.writestr(zipfile.ZipInfo(f"{_OWN}{name}"), data)
         for path, nested in models.items():
             target.writestr(zipfile.ZipInfo(f"{_NESTED}{path}"), bytes(nested.frozen.data))
+            for name, data in more[path].items():
+                target.writestr(zipfile.ZipInfo(f"{_NESTED}{path}/{name}"), data)
     return buffer.getvalue()
 
 
 def _converted(
-    data: bytes, name: str, kind: str, file: str | None, packages: Collection[str]
+    data: bytes, more: Files, name: str, kind: str, file: str | None, packages: Collection[str]
 ) -> tuple[Files, Mapping[str, Section]]:
     """A model within another: a folder of its own, and the sections of its `MLmodel`."""
     flavor = flavors.flavor(name)
-    own = flavor.files(Frozen(data, file))
+    own = flavor.files(Frozen(data, file, more=more))
     sections = flavor.describe(own, kind)
     identity = Identity(hashlib.sha256(data).hexdigest()[:32], kind)
     return whole(own, sections, identity, Described(), {*flavor.needs, *packages}), sections

@@ -31,7 +31,7 @@ class ModelDetails(TypedDict, total=False):
     code_paths: files and folders of Python source that are kept with the model, in its folder `code`;
     MLflow imports from there, and so does `load_model(…, allow_code=True)` for models of your own classes.
     own_code: keep a library's model that holds your own classes with their source (the default; it then
-    loads with allow_code=True alone), or refuse it.
+    loads with allow_code=True alone), or refuse it; of a torch module only the source is left away.
     """
 
     inputs: Any

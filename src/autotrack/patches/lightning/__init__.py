@@ -28,7 +28,7 @@ class LightningOptions:
 
     every: record what is logged at every n-th step, and at the last; what is logged of an epoch always is.
     log_dataset: record class, length and batch size of the data.
-    log_model: keep the best checkpoint.
+    log_model: keep the module as it is at the end, and the best checkpoint.
     checkpoint_max_bytes: a checkpoint that is larger is named, not kept.
     """
 
@@ -54,8 +54,10 @@ class Lightning(Integration):
 
         run.log_params(self.settings(call))
         fit = call.follower = Following(run, call.instance, self.options)
-        yield
+        outcome = yield
         fit.finish()
+        if outcome.error is None:
+            fit.keep_model()
 
     @hook("{package}:Trainer.validate", "{package}:Trainer.test", evaluates=True, seals=True)
     def evaluate(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:

@@ -40,9 +40,9 @@ class Following:
                 **early_stopping_settings(trainer.early_stopping_callbacks),
             }
         )
-        self.log_model()
+        self.log_tree()
 
-    def log_model(self) -> None:
+    def log_tree(self) -> None:
         module = self.trainer.lightning_module
         tree, params = summary(module)
         self._run.log_params({**params, "device": str(module.device), "dtype": str(module.dtype)})
@@ -60,6 +60,14 @@ class Following:
         log_early_stopping(self._run, self.trainer)
         if self._options.log_model:
             log_checkpoints(self._run, self.trainer, self._options.checkpoint_max_bytes)
+
+    def keep_model(self) -> None:
+        """The module that was trained. A `fast_dev_run` only tries whether the code runs.
+
+        The source of its class is not taken unasked: to gather it takes time of the call.
+        """
+        if self._options.log_model and not self.trainer.fast_dev_run:
+            self._run.log_model(self.trainer.lightning_module, own_code=False)
 
     def finish_evaluation(self) -> None:
         self.sigterm.take_back()

@@ -25,7 +25,7 @@ def _load_pyfunc(path: str, model_config: Any = None) -> Asked:
 def restored(root: Path, models: Callable[[str], Any] | None = None) -> Any:
     """The function or object that was saved. `models` loads a model within it, by its path below `root`."""
     told = json.loads((root / "data/model.json").read_text())
-    return _Reader(root, models).made(told)
+    return Reader(root, models).made(told)
 
 
 class Asked:
@@ -57,7 +57,7 @@ def takes_params(function: Any) -> bool:
     return found is not None and found.kind is not found.VAR_KEYWORD
 
 
-class _Reader:
+class Reader:
     """Makes values of what `data/model.json` tells; each method that follows `made` is for one name."""
 
     def __init__(self, root: Path, models: Callable[[str], Any] | None) -> None:

@@ -1,0 +1,44 @@
+"""What of torch a module may be made of without anybody's permission: its layers, and functions of tensors.
+
+Layers hold numbers and tensors, and compute. So do these functions, named one by one: others beside them
+import, compile or write.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+_ACTIVATIONS = (
+    "celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_softmax logsigmoid mish "
+    "normalize relu relu6 selu sigmoid silu softmax softmin softplus softshrink softsign tanh tanhshrink"
+)
+_LOSSES = (
+    "binary_cross_entropy binary_cross_entropy_with_logits cosine_similarity cross_entropy huber_loss kl_div "
+    "l1_loss mse_loss nll_loss pairwise_distance smooth_l1_loss"
+)
+_OF_TORCH = "abs celu cos exp log_softmax relu rsqrt selu sigmoid sin softmax sqrt square tanh"
+
+
+@cache
+def known() -> dict[tuple[str, str], Any]:
+    """Classes and functions, by module and name."""
+    import torch
+
+    layers = torch.nn.modules
+    names = [name for name in layers.__all__ if not name.startswith("Lazy")]
+    kinds: list[type] = [vars(layers)[name] for name in names]
+    kinds = [kind for kind in kinds if issubclass(kind, torch.nn.Module)]
+    kinds.append(layers.linear.NonDynamicallyQuantizableLinear)  # in attentions
+    functional = torch.nn.functional
+    found = {(kind.__module__, kind.__qualname__): kind for kind in kinds}
+    found |= {
+        (functional.__name__, name): getattr(functional, name) for name in f"{_ACTIVATIONS} {_LOSSES}".split()
+    }
+    return found | {("torch", name): getattr(torch, name) for name in _OF_TORCH.split()}
+
+
+@cache
+def places() -> dict[int, tuple[str, str]]:
+    """Where each is found, by its id: functions written in C do not say."""
+    return {id(item): place for place, item in known().items()}

@@ -1,0 +1,265 @@
+"""A torch module made again from what `structure.py` told of it.
+
+Nothing is called that the description names: no `__init__`, no function. It names torch's own layers; any
+other class or function it may name as far as the caller permits it. What is not as torch has it is refused.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import json
+import weakref
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from ..flavor import Permissions
+from ..forms.loader import Reader
+from . import sizes
+from .layers import known, places
+from .structure import HOOKS, INTERNALS
+
+MOST_BYTES = 64 << 20
+"""Of a description: each of its values takes a hundred times its bytes."""
+MOST_MODULES = 1 << 20
+"""Layers, counted wherever they are used: a few that hold each other twice can stand for any number."""
+_TORCHS_OWN = {*INTERNALS, *HOOKS}
+_CONSTANTS = ("dtype", "memory_format", "layout")
+_PLAIN = (
+    *(
+        "sharing",
+        "same",
+        "float",
+        "complex",
+        "bytes",
+        "tuple",
+        "set",
+        "frozenset",
+        "dict",
+        "mapping",
+        "slice",
+    ),
+    *("pattern", "logger", "path", "partial", "name", "enum", "namedtuple", "object"),
+)
+_TORCHS = (
+    *("module", "parameter", "tensor", "array", "scalar", "shape", "constant", "device", "weakref", "method"),
+)
+_MAPPINGS = {("collections", "OrderedDict"): OrderedDict, ("collections", "Counter"): Counter}
+
+
+class NotPermitted(ModelError):
+    """A description names what is not torch's, and the caller has not allowed that."""
+
+
+def rebuilt(
+    description: bytes, tensors: Mapping[str, Any], source: bytes | None, permissions: Permissions
+) -> Any:
+    """The module, in eval mode. Raises `NotPermitted`, and `ModelError` for what is no description.
+
+    tensors: by the names that the description has for them. source: where the user's classes are found in
+    what comes with the model, as JSON.
+    """
+    if len(description) > MOST_BYTES:
+        raise ModelError(f"the module's description has more than {MOST_BYTES:,} bytes")
+    try:
+        names = _Names({} if source is None else json.loads(source), permissions)
+        made = _ModuleReader(tensors, names).made(json.loads(description))
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ModelError(
+            f"the module cannot be made again from its description ({type(error).__name__}: {reason})"
+        ) from error
+    import torch
+
+    if not isinstance(made, torch.nn.Module):
+        raise ModelError("the module's description is of something else")
+    return made
+
+
+class _Names:
+    """Finds what a description names, as far as that is permitted."""
+
+    def __init__(self, source: Mapping[str, Any], permissions: Permissions) -> None:
+        self.are_open = permissions.code or bool(permissions.trusted)
+        self._package = str(source.get("package", ""))
+        self._kept: Mapping[str, Any] = source.get("names", {})
+        self._permissions = permissions
+
+    def found(self, module: str, path: str) -> Any:
+        if found := _MAPPINGS.get((module, path)) or known().get((module, path)):
+            return found
+        name = f"{module}.{path}"
+        if not self._permissions.code and name not in self._permissions.trusted:
+            raise NotPermitted(name)
+        module, path = self._kept.get(name, (module, path))
+        try:
+            found = importlib.import_module(module, self._package)
+            for part in path.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError):
+            raise ModelError(
+                f"the model is made of {name}, which is not to be found here; where it is known, log_model "
+                "keeps its source too. Without allow_code its weights are loaded alone"
+            ) from None
+        return found
+
+
+class _ModuleReader(Reader):
+    """Makes modules too; see `Reader`."""
+
+    def __init__(self, tensors: Mapping[str, Any], names: _Names) -> None:
+        super().__init__(Path(), None)
+        self._tensors = tensors
+        self._names = names
+        self._begun: set[int] = set()
+        self._sizes: dict[int, int] = {}
+        """How many modules each has in it, of those that are whole."""
+
+    def made(self, told: Any) -> Any:
+        if isinstance(told, dict) and (len(told) != 1 or not {*told} <= {*_PLAIN, *_TORCHS}):
+            raise ModelError(f"the module's description has an unknown form: {', '.join(told)[:80]}")
+        return super().made(told)
+
+    def _same(self, number: int) -> Any:
+        if number in self._shared:
+            return self._shared[number]
+        if type(number) is not int or not 0 <= number < len(self._contents) or number in self._begun:
+            raise ModelError("a value in the module's description is missing, or holds itself")
+        self._begun.add(number)
+        content = self._contents[number]
+        if isinstance(content, dict) and [*content] == ["module"]:
+            return self._module(content["module"], number)
+        self._shared[number] = self.made(content)
+        return self._shared[number]
+
+    # --- what is named -------------------------------------------------------------------------------
+
+    def _name(self, told: list[str]) -> Any:
+        """Of torch's own only functions: a class would be called, with whatever stands beside it."""
+        found = self._names.found(*told)
+        if isinstance(found, type) and not self._names.are_open:
+            raise NotPermitted(".".join(told))
+        return found
+
+    def _kind(self, told: Any, base: type) -> Any:
+        kind = self._names.found(*told["name"])
+        if not isinstance(kind, type) or not issubclass(kind, base):
+            raise ModelError(f"the module's description takes {kind!r:.80} for a {base.__name__}")
+        return kind
+
+    def _mapping(self, told: list[Any]) -> Any:
+        made = self._kind(told[0], dict)()
+        made.update(self.made(told[1]))
+        return made
+
+    def _enum(self, told: list[Any]) -> Any:
+        return self._kind(told[0], enum.Enum)(self.made(told[1]))
+
+    def _namedtuple(self, told: list[Any]) -> Any:
+        return tuple.__new__(self._kind(told[0], tuple), self.made(told[1]))
+
+    def _object(self, told: list[Any]) -> Any:
+        if id(self._kind(told[0], object)) in places():
+            raise ModelError("the module's description takes a layer of torch's for a plain object")
+        return super()._object(told)
+
+    def _check(self, kind: type, own: Mapping[str, Any]) -> None:
+        """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
+        for name in own:
+            if name in _TORCHS_OWN or (id(kind) in places() and hasattr(kind, name)):
+                raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
+
+    def _method(self, told: list[Any]) -> Any:
+        module, name = self.made(told[0]), told[1]
+        if id(type(module)) in places():
+            raise ModelError("the module's description has a method of a layer of torch's")
+        return getattr(type(module), name).__get__(module)
+
+    # --- what torch has ------------------------------------------------------------------------------
+
+    def _module(self, told: Mapping[str, Any], number: int | None = None) -> Any:
+        import torch
+
+        kind = self._kind(told["class"], torch.nn.Module)
+        made = object.__new__(kind)
+        torch.nn.Module.__init__(made)
+        held = vars(made)
+        held["training"] = False
+        if number is not None:
+            self._shared[number] = made
+        held["_parameters"].update(self._all(told["parameters"], torch.nn.Parameter))
+        held["_buffers"].update(self._all(told["buffers"], torch.Tensor))
+        held["_modules"].update(self._all(told["modules"], torch.nn.Module))
+        held["_non_persistent_buffers_set"].update(map(str, told["transient"]))
+        own = {name: self.made(value) for name, value in told["attributes"]}
+        self._check(kind, own)
+        held.update(own)
+        if id(kind) in places():
+            sizes.check(made)
+        if any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__):
+            made.__setstate__(dict(held))
+        self._sizes[id(made)] = 1 + sum(self._within(child) for child in held["_modules"].values() if child)
+        if self._sizes[id(made)] > MOST_MODULES:
+            raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
+        return made
+
+    def _within(self, child: Any) -> int:
+        if id(child) not in self._sizes:
+            raise ModelError("a module in the description is in itself")
+        return self._sizes[id(child)]
+
+    def _all(self, pairs: Any, kind: type) -> dict[str, Any]:
+        """Members of a module by their names, each of the kind or None."""
+        made = {str(name): self.made(value) for name, value in pairs}
+        for name, value in made.items():
+            if value is not None and not isinstance(value, kind):
+                raise ModelError(f"{name[:80]!r} in the module's description is no {kind.__name__}")
+        return made
+
+    def _tensor(self, told: list[Any]) -> Any:
+        name, requires_grad, order = told
+        found = self._tensors.get(name)
+        if found is None:
+            raise ModelError(f"the model's weights lack {str(name)[:80]!r}, which its description names")
+        if order is not None:
+            if sorted(order) != [*range(found.dim())]:
+                raise ModelError(f"the weights of {str(name)[:80]!r} are not as the description has them")
+            back = sorted(range(len(order)), key=order.__getitem__)
+            found = found.permute(order).contiguous().permute(back)
+        return found.requires_grad_(requires_grad)
+
+    def _parameter(self, told: list[Any]) -> Any:
+        import torch
+
+        name, requires_grad, order = told
+        return torch.nn.Parameter(self._tensor([name, False, order]), requires_grad)
+
+    def _array(self, name: str) -> Any:
+        return self._tensor([name, False, None]).numpy()
+
+    def _shape(self, items: list[int]) -> Any:
+        import torch
+
+        return torch.Size(items)
+
+    def _constant(self, name: str) -> Any:
+        import torch
+
+        found = vars(torch).get(name)
+        if type(found).__name__ not in _CONSTANTS:
+            raise ModelError(f"torch.{name[:80]} is no type of numbers")
+        return found
+
+    def _device(self, name: str) -> Any:
+        """The CPU, where all that is loaded lies."""
+        import torch
+
+        return torch.device("cpu")
+
+    def _weakref(self, told: Any) -> Any:
+        return weakref.ref(self.made(told))

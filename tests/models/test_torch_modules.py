@@ -1,0 +1,683 @@
+"""torch's modules kept without an example: made again from their weights and what they are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+import torchmetrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+import autotrack
+from autotrack.errors import ModelError
+from autotrack.models import rebuilding
+from autotrack.models.modules import size as module_size
+from autotrack.models.structure import structure
+from autotrack.models.torch import BESIDE, MODULE, WEIGHTS, TorchFlavor
+from autotrack.testing import FlavorConformance
+
+from ..scripts import TIMEOUT
+from .folders import loaded
+
+X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+LIMIT = 64 << 20
+flavor = TorchFlavor()
+
+
+def plain() -> Any:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.GELU("tanh"), nn.Linear(8, 3)
+    )
+
+
+def asked(module: Any, *data: Any) -> Any:
+    with torch.no_grad():
+        return module.eval()(*data)
+
+
+def saved(module: Any, folder: Path, **details: Any) -> str:
+    autotrack.save_model(module, folder, **details)
+    return str(folder)
+
+
+class TestLayers(FlavorConformance):
+    """The kit, of a module that is made again."""
+
+    flavor = TorchFlavor
+
+    def model(self) -> Any:
+        return plain()
+
+    def data(self) -> Any:
+        return X
+
+    def change(self, model: Any) -> None:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1)
+
+    def predict(self, model: Any, data: Any) -> Any:
+        flags = [one.training for one in model.modules()]
+        found = asked(model, torch.from_numpy(data)).numpy()
+        for one, was in zip(model.modules(), flags, strict=True):
+            one.training = was
+        return found
+
+
+# --- what is hostile or damaged -----------------------------------------------------------------------
+
+
+def description(module: Any) -> tuple[dict[str, bytes], Any]:
+    frozen = flavor.freeze(module, LIMIT)
+    files = flavor.files(frozen)
+    return {**files}, json.loads(files[MODULE])
+
+
+def made_again(files: dict[str, bytes], **permitted: Any) -> Any:
+    return loaded(flavor, files, flavor.describe(files, "Linear")["pytorch"], **permitted)
+
+
+def refused(files: dict[str, bytes], told: Any, **permitted: Any) -> str:
+    data = told if isinstance(told, bytes) else json.dumps(told).encode()
+    with pytest.raises(ModelError) as error:
+        made_again({**files, MODULE: data}, **permitted)
+    assert len(str(error.value)) < 500
+    return str(error.value)
+
+
+def linear() -> tuple[dict[str, bytes], Any]:
+    return description(nn.Linear(4, 3))
+
+
+def layer(told: Any) -> Any:
+    """What is told of the only module, wherever it stands."""
+    return told["module"]
+
+
+SEQUENTIAL = {"name": ["torch.nn.modules.container", "Sequential"]}
+
+
+def module_of(*children: Any, **more: Any) -> Any:
+    pairs = [[str(number), child] for number, child in enumerate(children)]
+    told = {"class": SEQUENTIAL, "parameters": [], "buffers": [], "transient": [], "attributes": []}
+    return {"module": {**told, "modules": pairs, **more}}
+
+
+def nested(depth: int) -> Any:
+    text = json.dumps(module_of("inner")).split('"inner"')
+    return (text[0] * depth + json.dumps(module_of()) + text[1] * depth).encode()
+
+
+def doubled(depth: int) -> Any:
+    """A few modules that stand for 2**depth."""
+    contents = [module_of(), *(module_of({"same": n}, {"same": n}) for n in range(depth))]
+    return {"sharing": [contents, {"same": depth}]}
+
+
+DESCRIBED = {
+    "recurrent": description(nn.LSTM(4, 3)),
+    "attention": description(nn.TransformerEncoderLayer(4, 2, 8)),
+    "a stack": description(plain()),
+}
+WHOLE: dict[str, tuple[Any, str]] = {
+    "no JSON": (b"\x80\x04", "cannot be made again"),
+    "nothing": (b"", "cannot be made again"),
+    "null": (b"null", "is of something else"),
+    "a number": (b"7", "is of something else"),
+    "a list in lists": (b"[" * 100_000, "nested too deeply"),
+    "modules in modules": (nested(5000), "nested too deeply"),
+    "modules that hold each other twice": (doubled(60), "more than 1,048,576 layers"),
+    "an unknown form": ({"frame": "data/x.parquet"}, "unknown form"),
+    "a form of files": ({"artifact": "MLmodel"}, "unknown form"),
+    "a form that is a method": ({"_init__": []}, "unknown form"),
+    "two forms": ({"tuple": [], "list": []}, "unknown form"),
+    "no class": ({"module": {}}, "cannot be made again"),
+    "a module in itself": ({"sharing": [[module_of({"same": 0})], {"same": 0}]}, "is in itself"),
+    "a list in itself": ({"sharing": [[{"tuple": [{"same": 0}]}], {"same": 0}]}, "holds itself"),
+    "a value that is missing": ({"sharing": [[], {"same": 0}]}, "is missing"),
+    "a negative place": ({"sharing": [[1], {"same": -1}]}, "is missing"),
+    "a place by a text": ({"sharing": [[1], {"same": "0"}]}, "is missing"),
+    "a child that is none": (module_of(7), "is no Module"),
+    "a buffer that is none": (module_of(buffers=[["b", 1]]), "is no Tensor"),
+    "a parameter that is none": (module_of(parameters=[["p", "x"]]), "is no Parameter"),
+    "weights that are not there": (module_of(parameters=[["p", {"parameter": ["p", True, None]}]]), "lack"),
+    "another forward": (
+        module_of(attributes=[["forward", {"name": ["torch.nn.functional", "relu"]}]]),
+        "sets 'forward'",
+    ),
+    "hooks": (module_of(attributes=[["_forward_hooks", {"dict": []}]]), "sets '_forward_hooks'"),
+    "its insides": (module_of(attributes=[["_modules", {"dict": []}]]), "sets '_modules'"),
+    "another class of its own": (module_of(attributes=[["__class__", 1]]), "sets '__class__'"),
+    "a layer as a plain object": (
+        module_of(attributes=[["a", {"object": [SEQUENTIAL, {"dict": []}]}]]),
+        "plain",
+    ),
+    "a function as a class": ({"module": {"class": {"name": ["torch", "relu"]}}}, "for a Module"),
+    "a layer as an enum": (module_of(attributes=[["a", {"enum": [SEQUENTIAL, 1]}]]), "for a Enum"),
+    "a layer as a dict": (
+        module_of(attributes=[["a", {"mapping": [SEQUENTIAL, {"dict": []}]}]]),
+        "for a dict",
+    ),
+    "a module of torch's for a type": (
+        module_of(attributes=[["a", {"constant": "hub"}]]),
+        "no type of numbers",
+    ),
+    "a method of a layer": (module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]), "a method"),
+}
+
+
+@pytest.mark.parametrize(("told", "reason"), WHOLE.values(), ids=WHOLE)
+def test_a_hostile_description_is_refused(told: Any, reason: str) -> None:
+    files, _ = linear()
+    assert reason in refused(files, told)
+
+
+VALUES = [
+    0,
+    -1,
+    3,
+    1 << 40,
+    0.5,
+    True,
+    None,
+    "x",
+    [],
+    {},
+    {"tuple": [0]},
+    {"same": 0},
+    {"name": ["os", "abort"]},
+]
+
+
+def spots(told: Any) -> list[tuple[Any, Any]]:
+    """All places in a description: what holds a value, and under which key."""
+    keys = [*told] if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else []
+    return [spot for key in keys for spot in [(told, key), *spots(told[key])]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_description_it_is_a_module_weights_or_an_error(data: Any) -> None:
+    files, told = DESCRIBED[data.draw(st.sampled_from([*DESCRIBED]))]
+    told = json.loads(json.dumps(told))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place, key = data.draw(st.sampled_from(spots(told)))
+        place[key] = data.draw(st.sampled_from(VALUES))
+    with contextlib.suppress(ModelError):
+        found = made_again({**files, MODULE: json.dumps(told).encode()})
+        assert isinstance(found, dict | nn.Module)
+
+
+def test_a_description_may_not_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, told = linear()
+    monkeypatch.setattr(rebuilding, "MOST_BYTES", 100)
+    assert "more than 100 bytes" in refused(files, told)
+
+
+RUNS = {
+    "a function of the system": ["os", "mkdir"],
+    "evaluation": ["builtins", "eval"],
+    "a class of the system": ["subprocess", "Popen"],
+    "torch's loader": ["torch", "load"],
+    "torch's hub": ["torch.hub", "load"],
+    "what torch.nn.functional imports": ["torch.nn.functional", "importlib"],
+    "a lazy layer": ["torch.nn.modules.linear", "LazyLinear"],
+    "a module that is not loaded": ["antigravity", "fly"],
+}
+
+
+@pytest.mark.parametrize("place", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("where", ["class", "attribute", "partial", "class of an object"])
+def test_what_is_not_torchs_is_not_even_imported(place: list[str], where: str) -> None:
+    files, _ = linear()
+    name = {"name": place}
+    told = {
+        "class": module_of(**{"class": name}),
+        "attribute": module_of(attributes=[["a", name]]),
+        "partial": module_of(attributes=[["a", {"partial": [name, {"tuple": ["x"]}, {"dict": []}]}]]),
+        "class of an object": module_of(attributes=[["a", {"object": [name, {"dict": []}]}]]),
+    }[where]
+    found = made_again({**files, MODULE: json.dumps(told).encode()})
+    assert found.keys() == {"weight", "bias"}  # without permission the weights alone
+    assert "antigravity" not in sys.modules
+
+
+def test_a_layers_class_is_no_value_that_could_be_called() -> None:
+    files, _ = linear()
+    embedding = {"name": ["torch.nn.modules.sparse", "Embedding"]}
+    made = {"partial": [embedding, {"tuple": [1 << 40]}, {"dict": []}]}
+    told = module_of(attributes=[["activation", made]])
+    found = made_again({**files, MODULE: json.dumps(told).encode()})
+    assert isinstance(found, dict)
+
+
+ORDERS = {
+    "too short": [0],
+    "twice the same": [0, 0],
+    "negative": [-1, 0],
+    "large": [0, 1 << 40],
+    "text": ["0", "1"],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_an_order_that_is_not_the_weights_is_refused(order: Any) -> None:
+    files, told = linear()
+    [pair] = [pair for pair in layer(told)["parameters"] if pair[0] == "weight"]
+    pair[1]["parameter"][2] = order
+    refused(files, told)
+
+
+DISAGREE: dict[str, tuple[Callable[[], Any], str, Any]] = {
+    "rows of a linear layer": (lambda: nn.Linear(4, 3), "in_features", 5),
+    "rows of an embedding": (lambda: nn.Embedding(4, 3), "num_embeddings", 1 << 40),
+    "channels": (lambda: nn.Conv2d(2, 4, 3), "out_channels", 8),
+    "a kernel": (lambda: nn.Conv2d(2, 4, 3), "kernel_size", {"tuple": [1 << 30, 3]}),
+    "features of a norm": (lambda: nn.BatchNorm1d(4), "num_features", 9),
+    "a shape of a norm": (lambda: nn.LayerNorm(4), "normalized_shape", {"tuple": [5]}),
+    "what a recurrent layer remembers": (lambda: nn.LSTM(4, 3), "hidden_size", 1 << 40),
+    "how deep a recurrent layer is": (lambda: nn.GRU(4, 3), "num_layers", 1 << 40),
+    "width of an attention": (lambda: nn.MultiheadAttention(4, 2), "embed_dim", 1 << 20),
+    "heads of an attention": (lambda: nn.MultiheadAttention(4, 2), "num_heads", 3),
+    "a size that is text": (lambda: nn.Linear(4, 3), "in_features", "4"),
+    "a size that is a fraction": (lambda: nn.Linear(4, 3), "in_features", 4.5),
+}
+
+
+@pytest.mark.parametrize(("made", "name", "value"), DISAGREE.values(), ids=DISAGREE)
+def test_sizes_that_disagree_with_the_weights_are_refused(made: Any, name: str, value: Any) -> None:
+    files, told = description(made())
+    held = layer(told if "module" in told else told["sharing"][1])
+    [pair] = [pair for pair in held["attributes"] if pair[0] == name]
+    pair[1] = value
+    assert "disagree" in refused(files, told)
+
+
+# --- what has no description --------------------------------------------------------------------------
+
+
+class Own(nn.Module):
+    """Of this module: with everything that an attribute may be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.tied = nn.Linear(4, 4)
+        self.tied.weight = self.linear.weight
+        self.register_buffer("scale", torch.full((4,), 2.0))
+        self.register_buffer("fleeting", torch.full((4,), 3.0), persistent=False)
+        self.plain = torch.arange(4.0)
+        self.array = np.arange(4, dtype="float32")
+        self.number = np.float32(0.5)
+        self.also = [self.linear, self.tied]
+        self.way = self.through
+        self.activation = functional.gelu
+        self.partly = partial(functional.softmax, dim=-1)
+        self.kind = nn.Linear
+        self.settings = {"a": (1, None), "b": {2.5}, 3: torch.float32}
+        self.device, self.shape = torch.device("cpu"), torch.Size([1, 2])
+        self.linear.bias.requires_grad_(False)
+
+    def through(self, x: Any) -> Any:
+        for one in self.also:
+            x = self.activation(one(x) * self.scale + self.fleeting * self.plain)
+        return self.partly(x + torch.from_numpy(self.array) * float(self.number))
+
+    def forward(self, x: Any) -> Any:
+        return self.way(x)
+
+
+def with_attribute(value: Any) -> Any:
+    made = plain()
+    made.extra = value
+    return made
+
+
+def hooked(register: str) -> Any:
+    made = plain()
+    getattr(made[0], register)(lambda *_: None)
+    return made
+
+
+def normed() -> Any:
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+
+
+INDESCRIBABLE: dict[str, tuple[Callable[[], Any], str]] = {
+    "a lambda": (lambda: with_attribute(lambda x: x), "a lambda has no name"),
+    "a generator": (lambda: with_attribute(iter(())), "attribute extra is a"),
+    "a file": (lambda: with_attribute(open(os.devnull)), "attribute extra is a _io"),  # noqa: SIM115
+    "a lock": (lambda: with_attribute(__import__("threading").Lock()), "attribute extra is a _thread"),
+    "random numbers": (lambda: with_attribute(torch.Generator()), "attribute extra is a torch"),
+    "a sparse tensor": (lambda: with_attribute(torch.eye(2).to_sparse()), "a tensor of a kind"),
+    "an array of text": (lambda: with_attribute(np.array(["a"])), "attribute extra cannot be written"),
+    "a hook": (lambda: hooked("register_forward_hook"), "0 has hooks (_forward_hooks)"),
+    "a hook before": (lambda: hooked("register_forward_pre_hook"), "has hooks"),
+    "a hook of gradients": (lambda: hooked("register_full_backward_hook"), "has hooks"),
+    "parametrized": (normed, "has hooks"),
+}
+
+
+@pytest.mark.parametrize(("made", "reason"), INDESCRIBABLE.values(), ids=INDESCRIBABLE)
+def test_what_has_no_description_is_kept_as_its_weights(
+    made: Any, reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = made()
+    [line] = [one.getMessage() for one in _lines(caplog, lambda: saved(module, tmp_path / "m"))]
+    assert "all but its weights" in line
+    assert reason in line
+    found = autotrack.load_model(tmp_path / "m")
+    assert found.keys() == module.state_dict().keys()
+
+
+def _lines(caplog: pytest.LogCaptureFixture, call: Callable[[], Any]) -> list[logging.LogRecord]:
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "autotrack"):
+        call()
+    return [*caplog.records]
+
+
+def test_what_is_beside_the_weights_counts_for_the_limit() -> None:
+    module = plain()
+    size = len(flavor.freeze(module, LIMIT).data)
+    module.register_buffer("large", torch.zeros(10_000), persistent=False)
+    frozen = flavor.freeze(module, size + 1000)
+    assert "more than model_max_bytes" in frozen.left
+    assert not frozen.more
+
+
+class Watching(nn.Module):
+    """Says when it is asked for anything, once it is armed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+        vars(self)["armed"] = True
+
+    def __getattribute__(self, name: str) -> Any:
+        if "armed" in object.__getattribute__(self, "__dict__"):
+            raise AssertionError(name)
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "armed" in object.__getattribute__(self, "__dict__"):
+            raise AssertionError(name)
+        super().__setattr__(name, value)
+
+
+def test_no_code_of_the_users_is_run_for_it() -> None:
+    found = structure(Watching())
+    assert [*found.users] == [f"{__name__}.Watching"]
+
+
+# --- torch's own layers -------------------------------------------------------------------------------
+
+
+def encoder() -> Any:
+    return nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 2)
+
+
+def tied() -> Any:
+    made = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    made[1].weight = made[0].weight
+    return made
+
+
+LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
+    "a stack": (plain, (5, 4)),
+    "an encoder": (encoder, (2, 5, 4)),
+    "with a function": (lambda: nn.TransformerEncoderLayer(4, 2, 8, activation="gelu"), (2, 5, 4)),
+    "recurrent": (lambda: nn.LSTM(4, 3, 2, bidirectional=True, batch_first=True, proj_size=2), (2, 5, 4)),
+    "channels last": (lambda: nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last), (2, 3, 8, 8)),
+    "tied": (tied, (5, 4)),
+    "one layer twice": (lambda: nn.Sequential(*[nn.Linear(4, 4)] * 2), (5, 4)),
+    "without weights": (lambda: nn.Sequential(nn.ReLU(), nn.Flatten()), (5, 4)),
+    "in lists and dicts": (lambda: nn.Sequential(nn.Linear(4, 4), nn.Identity()), (5, 4)),
+}
+
+
+@pytest.mark.parametrize(("made", "shape"), LAYERS.values(), ids=LAYERS)
+def test_layers_of_torch_are_made_again_by_anybody(made: Any, shape: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, data = made(), torch.randn(shape)
+    found = autotrack.load_model(saved(module, tmp_path / "m"))
+    assert type(found) is type(module)
+    assert not any(one.training for one in found.modules())
+    assert found.state_dict().keys() == module.state_dict().keys()
+    for first, again in zip(module.parameters(), found.parameters(), strict=True):
+        assert (first.dtype, first.shape, first.stride()) == (again.dtype, again.shape, again.stride())
+    expected, predicted = asked(module, data), asked(found, data)
+    if isinstance(expected, tuple):
+        expected, predicted = expected[0], predicted[0]
+    assert torch.equal(expected, predicted)
+
+
+def test_each_kind_of_layer_is_made_again(tmp_path: Path) -> None:
+    count = 0
+    for name in nn.modules.__all__:
+        kind = getattr(nn, name)
+        for arguments in ((), (2,), (2, 2), (2, 2, 2), (1, (1, 1))):
+            if not issubclass(kind, nn.Module):
+                break
+            try:
+                module = kind(*arguments)
+            except Exception:  # it takes other arguments
+                continue
+            if name.startswith("Lazy"):
+                break
+            if module_size(module) > LIMIT:
+                break
+            found = made_again(description(module)[0])
+            assert type(found) is kind
+            assert vars(found).keys() == vars(module).keys()
+            count += 1
+            break
+    assert count > 120
+
+
+def test_a_tied_weight_is_one_again_and_can_be_trained(tmp_path: Path) -> None:
+    found = autotrack.load_model(saved(tied(), tmp_path / "m"))
+    assert found[0].weight is found[1].weight
+    found(torch.ones(1, 4)).sum().backward()
+    assert found[0].weight.grad is not None
+
+
+def test_it_predicts_as_any_model(tmp_path: Path) -> None:
+    module = plain()
+    predictor = autotrack.load_predictor(saved(module, tmp_path / "m", code_paths=[]))
+    expected = asked(module, torch.from_numpy(X)).numpy()
+    for data in (X, X.tolist(), torch.from_numpy(X), X.astype("float64")):
+        assert np.array_equal(predictor.predict(data), expected)
+
+
+# --- classes of the user's ----------------------------------------------------------------------------
+
+
+def test_a_class_of_the_users_needs_permission_and_its_weights_do_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    module, data = Own(), torch.randn(3, 4)
+    folder = saved(module, tmp_path / "m")
+    with caplog.at_level(logging.WARNING, "autotrack"):
+        state = autotrack.load_model(folder)
+    assert state.keys() == module.state_dict().keys()
+    [line] = caplog.messages
+    assert "allow_code=True" in line
+    assert "Own" in line
+    found = autotrack.load_model(folder, allow_code=True)
+    assert torch.equal(asked(found, data), asked(module, data))
+    assert found.tied.weight is found.linear.weight
+    assert found.also[0] is found.linear
+    assert found.way.__self__ is found
+    assert found.settings == module.settings
+    assert not found.linear.bias.requires_grad
+    assert found.linear.weight.requires_grad
+    assert "fleeting" not in found.state_dict()
+    assert found.kind.__name__ == "Linear"
+    predicted = autotrack.load_predictor(folder, allow_code=True).predict(data.numpy())
+    assert np.array_equal(predicted, asked(module, data).numpy())
+
+
+def test_a_named_class_may_be_trusted_where_it_is_known(tmp_path: Path) -> None:
+    module = torchmetrics.MeanSquaredError()
+    folder = saved(nn.ModuleList([module]), tmp_path / "m")
+    assert isinstance(autotrack.load_model(folder), dict)
+    names = ["torchmetrics.regression.mse.MeanSquaredError", "torchmetrics.utilities.data.dim_zero_sum"]
+    names += ["torchmetrics.utilities.distributed.jit_distributed_available"]
+    names += ["torchmetrics.metric.jit_distributed_available"]
+    [found] = autotrack.load_model(folder, trusted=names)
+    found.update(torch.ones(2), torch.zeros(2))
+    assert found.compute() == 1
+
+
+SCRIPT = """
+import sys, torch, autotrack
+from torch import nn
+
+class Body(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.linear = nn.Linear(size, 2)
+
+    def forward(self, x):
+        return helped(self.linear(x))
+
+def helped(x):
+    return x * FACTOR
+
+FACTOR = 3.0
+torch.manual_seed(0)
+autotrack.save_model(Body(4), sys.argv[1])
+print(Body(4).forward.__name__)
+"""
+ASK = """
+import sys, autotrack, torch
+state = autotrack.load_model(sys.argv[1])
+model = autotrack.load_model(sys.argv[1], allow_code=True)
+x = torch.ones(1, 4)
+expected = (x @ state["linear.weight"].T + state["linear.bias"]) * 3
+assert torch.allclose(model(x), expected), (model(x), expected)
+print(type(model).__module__)
+"""
+
+
+def test_the_source_comes_along_from_a_script(tmp_path: Path) -> None:
+    for code in (SCRIPT, ASK):
+        (tmp_path / "script.py").write_text(code)
+        done = subprocess.run(
+            [sys.executable, "script.py", str(tmp_path / "m")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("._main")
+    assert "FACTOR = 3.0" in "".join(path.read_text() for path in (tmp_path / "m" / "code").rglob("_main.py"))
+
+
+def test_without_its_source_it_is_loaded_where_its_class_is_known(tmp_path: Path) -> None:
+    module = Own()
+    folder = saved(module, tmp_path / "m", own_code=False)
+    assert not (tmp_path / "m" / "code").exists()
+    assert type(autotrack.load_model(folder, allow_code=True)) is Own
+    told = (tmp_path / "m" / MODULE).read_text().replace('"Own"', '"Gone"')
+    files = {name: (tmp_path / "m" / name).read_bytes() for name in (WEIGHTS, BESIDE)}
+    assert "Gone, which is not to be found here" in refused(files, told.encode(), code=True)
+
+
+def test_a_class_inside_a_function_comes_with_its_source(tmp_path: Path) -> None:
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.linear(x)
+
+    module = Inner()
+    found = autotrack.load_model(saved(module, tmp_path / "m"), allow_code=True)
+    assert torch.equal(asked(found, torch.ones(1, 4)), asked(module, torch.ones(1, 4)))
+
+
+def test_source_that_is_not_found_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    known: dict[str, Any] = {"__name__": __name__, "nn": nn}
+    exec("class Made(nn.Module): pass", known)
+    made = known["Made"]()
+    made.linear = nn.Linear(4, 2)
+    [line] = [one.getMessage() for one in _lines(caplog, lambda: saved(made, tmp_path / "m"))]
+    assert "the source of its classes, as" in line
+    assert autotrack.load_model(tmp_path / "m").keys() == {"linear.weight", "linear.bias"}
+    with pytest.raises(ModelError, match="Made, which is not to be found here"):
+        autotrack.load_model(tmp_path / "m", allow_code=True)
+
+
+class Asked:
+    """An object of the user's that holds a module of the user's."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def predict(self, data: Any) -> Any:
+        return asked(self.module, torch.from_numpy(data)).numpy()
+
+
+@pytest.mark.parametrize("made", [plain, Own])
+def test_a_module_in_an_object_of_the_users(made: Any, tmp_path: Path) -> None:
+    model = Asked(made())
+    found = autotrack.load_model(saved(model, tmp_path / "m", inputs=X), allow_code=True)
+    assert np.array_equal(found.predict(X), model.predict(X))
+
+
+# --- Lightning ----------------------------------------------------------------------------------------
+
+
+class Classifier(lightning.LightningModule):
+    def __init__(self, width: int = 4, net: Any = None) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = net or plain()
+        self.accuracy = torchmetrics.Accuracy(task="multiclass", num_classes=3)
+
+    def forward(self, x: Any) -> Any:
+        return self.net(x) * self.hparams.width
+
+
+class Trainer:
+    """What a module must not be followed into."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def test_a_lightning_module_leaves_its_trainer_behind(tmp_path: Path) -> None:
+    module = Classifier(3)
+    module.hparams["odd"] = (line for line in "ab")
+    module.accuracy.update(torch.eye(3), torch.arange(3))
+    vars(module)["_trainer"] = Trainer()
+    folder = saved(module, tmp_path / "m")
+    found = autotrack.load_model(folder, allow_code=True)
+    assert torch.equal(asked(found, torch.from_numpy(X)), asked(module, torch.from_numpy(X)))
+    assert found._trainer is None
+    assert dict(found.hparams) == {"width": 3, "net": None}
+    assert found.device == torch.device("cpu")
+    found.accuracy.update(torch.eye(3), torch.arange(3))
+    assert found.accuracy.compute() == 1
+    assert "Trainer" not in (tmp_path / "m" / MODULE).read_text()
