@@ -109,8 +109,16 @@ def type_of_dtype(dtype: np.dtype[Any]) -> DataType:
         return DataType.INTEGER if bits <= 32 else DataType.LONG if bits <= 64 else DataType.ANY
     if dtype.kind == "f":
         return DataType.FLOAT if dtype.itemsize <= 4 else DataType.DOUBLE
-    kinds = {"b": DataType.BOOLEAN, "M": DataType.DATETIME, "U": DataType.STRING, "S": DataType.BINARY}
-    return kinds.get(dtype.kind, DataType.ANY)
+    return _KINDS.get(dtype.kind, DataType.ANY)
+
+
+_KINDS = {
+    "b": DataType.BOOLEAN,
+    "M": DataType.DATETIME,
+    "U": DataType.STRING,
+    "T": DataType.STRING,
+    "S": DataType.BINARY,
+}
 
 
 def is_missing(value: Any) -> bool:
