@@ -23,6 +23,7 @@ from autotrack.errors import (
     RegistryConflict,
     RegistryValueError,
     RunNotFound,
+    StoreError,
 )
 from autotrack.loading import model_folder
 from autotrack.store import Store
@@ -118,7 +119,7 @@ def test_a_version_is_never_another_model_than_was_registered(kept: Store) -> No
     copies: list[Callable[[], Any]] = [
         lambda: resolved(kept, made.uri),
         lambda: catalog.register(kept, made.uri, "leavers", alias=None, description="", tags={}),
-        lambda: made.promote(elsewhere),
+        lambda: made.promote(elsewhere, new_store=True),
         lambda: made.promote(name="leavers"),
     ]
     for copied in copies:
@@ -225,7 +226,7 @@ def test_a_file_that_is_logged_below_a_model_is_not_of_it(kept: Store) -> None:
     assert resolved(kept, made.uri) == (RUNS[0], "model")
     assert made.promote(name="leavers").files == made.files
     assert [file.path for file in registered(kept).files] == ["model/model.bin"]
-    elsewhere = made.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db")
+    elsewhere = made.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db", new_store=True)
     assert elsewhere.files == made.files
     assert model_folder(lambda: kept, f"runs:/{RUNS[0]}/model").names == ["model.bin"]
 
@@ -260,7 +261,10 @@ def test_promotion_needs_something_to_do(kept: Store) -> None:
         version.promote()
     assert version.promote(alias="champion").aliases == ("champion",)
     assert version.promote(name="leavers").uri == "models:/leavers/1"
-    elsewhere = version.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db", alias="champion")
+    target = f"sqlite:///{kept.homes[0].spool.parent}/production.db"
+    with pytest.raises(StoreError, match="there is no store at .*production.db"):
+        version.promote(target)
+    elsewhere = version.promote(target, alias="champion", new_store=True)
     assert (elsewhere.uri, elsewhere.run.state) == ("models:/churn/1", "finished")
 
 

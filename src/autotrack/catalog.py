@@ -13,7 +13,7 @@ from . import loading
 from .addresses import registered, resolved
 from .comparison import Comparison, compared
 from .display import text
-from .errors import EvaluationFailed, ModelError, RegistryConflict
+from .errors import EvaluationFailed, ModelError, RegistryConflict, StoreError
 from .evaluating import tags
 from .flavor import Permissions
 from .mlmodel import document
@@ -287,14 +287,22 @@ class Version:
         self._registry.delete_version(self.name, self.version, author=author())
 
     def promote(
-        self, store: str | None = None, *, name: str | None = None, alias: str | None = None
+        self,
+        store: str | None = None,
+        *,
+        name: str | None = None,
+        alias: str | None = None,
+        new_store: bool = False,
     ) -> Version:
         """Take it to another store, with its run and files, or to another name of this one.
 
-        store: its URL, None for this one. name: default is the same. alias: points at it there. What is there
-        already is not made again. Raises `ModelError`, `StoreError`, `RegistryConflict` if nothing is asked.
+        store: its URL, None for this one. name: default is the same. alias: points at it there. new_store:
+        make the store if there is none. What is there already is not made again. Raises `ModelError`,
+        `StoreError`, also for a store that is not there, `RegistryConflict` if nothing is asked.
         """
         target = self._store if store is None else open_store(store)
+        if not new_store:
+            _check_there(target)
         if target.url == self._store.url and name in (None, self.name) and alias is None:
             raise RegistryConflict(f"{self.uri} is there: name another store, another name or an alias")
         made = promote(self._store, self._record, target, name=name, alias=alias, author=author())
@@ -323,6 +331,13 @@ class Version:
 
     def __repr__(self) -> str:
         return f"<Version {self.uri} of run {self.run_id}>"
+
+
+def _check_there(store: Store) -> None:
+    """Raise `StoreError` where there is none: its path may be mistyped."""
+    store.drain()  # what was recorded for it and never read may be all there is of it
+    if not store.backend.exists():
+        raise StoreError(f"there is no store at {store.url}; if it shall be made: --new-store, new_store=True")
 
 
 def compared_versions(versions: Sequence[Version]) -> Comparison:

@@ -293,6 +293,7 @@ def audit(name: str | None, limit: int, store: str | None, as_json: bool) -> Non
 @click.option("--to", "target", metavar="URL", help="The store that gets it; default: the one that has it.")
 @click.option("--as", "name", metavar="NAME", help="Its name there; default: the same.")
 @click.option("--alias", metavar="NAME", help="Points at it there.")
+@click.option("--new-store", is_flag=True, help="Make the store at URL if there is none.")
 @_require
 @_both
 def promote(
@@ -300,6 +301,7 @@ def promote(
     target: str | None,
     name: str | None,
     alias: str | None,
+    new_store: bool,
     require: str | None,
     store: str | None,
     as_json: bool,
@@ -315,7 +317,7 @@ def promote(
     found = _version(kept, version)
     if require is not None:
         found.require(require)
-    made = found.promote(target, name=name, alias=alias)
+    made = found.promote(target, name=name, alias=alias, new_store=new_store)
     where = f" in {target}" if target else ""
     _tell(made, as_json, f"{_shown(version)} is {made.uri}{where}")
 
