@@ -262,7 +262,7 @@ def test_promotion_needs_something_to_do(kept: Store) -> None:
     assert version.promote(alias="champion").aliases == ("champion",)
     assert version.promote(name="leavers").uri == "models:/leavers/1"
     target = f"sqlite:///{kept.homes[0].spool.parent}/production.db"
-    with pytest.raises(StoreError, match="there is no store at .*production.db"):
+    with pytest.raises(StoreError, match=r"there is no store at .*production\.db"):
         version.promote(target)
     elsewhere = version.promote(target, alias="champion", new_store=True)
     assert (elsewhere.uri, elsewhere.run.state) == ("models:/churn/1", "finished")

@@ -123,7 +123,7 @@ def test_an_alias_moves_and_goes(churn: Cli) -> None:
 def test_a_version_is_promoted(churn: Cli, store: Place) -> None:
     target = f"sqlite:///{store.folder}/production.db"
     said = churn.mistake("models", "promote", "churn@candidate", "--to", target)
-    assert f"there is no store at {target}; if it shall be made: --new-store" in said
+    assert f"there is no store at {target}; to make it: --new-store" in said
     assert not [*store.folder.glob("production*")]
     churn.lines("models", "promote", "churn@candidate", "--to", target, "--new-store")
     for _ in range(2):

@@ -337,7 +337,7 @@ def _check_there(store: Store) -> None:
     """Raise `StoreError` where there is none: its path may be mistyped."""
     store.drain()  # what was recorded for it and never read may be all there is of it
     if not store.backend.exists():
-        raise StoreError(f"there is no store at {store.url}; if it shall be made: --new-store, new_store=True")
+        raise StoreError(f"there is no store at {store.url}; to make it: --new-store, new_store=True")
 
 
 def compared_versions(versions: Sequence[Version]) -> Comparison:

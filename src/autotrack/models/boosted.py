@@ -85,7 +85,7 @@ def _check_tree(tree: Mapping[str, Any], features: int, groups: int) -> None:
 
 
 def _check_leaves(tree: Mapping[str, Any], size: int, count: int, places: Any) -> None:
-    """Of several targets. XGBoost 3.2 keeps their weights apart, each at the place that a leaf's right tells."""
+    """Of several targets: since XGBoost 3.2 their weights stand apart, where the leaf's right tells."""
     is_sound = len(tree["base_weights"]) == size * count
     if "leaf_weights" in tree:
         whole, rest = divmod(len(tree["leaf_weights"]), size)

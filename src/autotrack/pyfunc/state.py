@@ -24,14 +24,14 @@ from ..flavors import library_flavor
 from .code import Code, is_importable
 
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
-_FUNCTIONS = ("numpy", "cython_function_or_method")
+_COMPILED = "cython_function_or_method"  # each Cython module has a class of its own so named
 _NEVER_SHARED = (tuple, frozenset, complex, bytes)
 """What nobody can change: a copy is as good."""
 _MAPPINGS = {"collections.OrderedDict", "collections.Counter", "sklearn.utils._bunch.Bunch"}
 """Kinds of dict that are nothing more than their items."""
 _FORMS = (
-    "kept are JSON values, arrays, tables, models of libraries, paths of files, functions, enums, "
-    "dataclasses and objects of your own classes"
+    "kept are JSON values, arrays, tables, numpy's random generators, models of libraries, paths of files, "
+    "functions, enums, dataclasses and objects of your own classes"
 )
 
 
@@ -193,7 +193,21 @@ class State:
             self._count(value.nbytes)
             self._arrays[name] = np.array(value)
             return {"scalar" if issubclass(kind, np.generic) else "array": name}
+        if kind in (np.random.Generator, np.random.RandomState):
+            return {"random": [kind.__name__, *self._random(value, where)]}
         return None
+
+    def _random(self, value: Any, where: str) -> list[Any]:
+        """The name of a generator's bits, its state, and the seed that more are spawned from."""
+        import numpy as np
+
+        is_new = type(value) is np.random.Generator
+        bits = value.bit_generator if is_new else value._bit_generator
+        if getattr(np.random, type(bits).__name__, None) is not type(bits):
+            raise NotKept(f"{where} has bits of {type(bits).__qualname__}, which is none of numpy's")
+        state = bits.state if is_new else value.get_state(legacy=False)
+        seed = bits.seed_seq.state if type(bits.seed_seq) is np.random.SeedSequence else None
+        return [type(bits).__name__, self.told(state, where), self.told(seed, where)]
 
     def _table(self, value: Any, kind: type, where: str) -> Any:
         import pandas as pd
@@ -225,7 +239,8 @@ class State:
 
     def _code_told(self, value: Any, kind: type, where: str) -> Any:
         is_named = issubclass(kind, _NAMED) or kind.__name__ == "_lru_cache_wrapper"
-        if is_named or (kind.__module__ in _FUNCTIONS and is_importable(value)):
+        may_be_named = kind.__name__ == _COMPILED or kind.__module__ == "numpy"
+        if is_named or (may_be_named and hasattr(value, "__qualname__") and is_importable(value)):
             return {"name": self._code.reference(value)}
         if kind is partial:
             named = self.told(value.keywords, where)
