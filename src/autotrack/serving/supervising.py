@@ -180,10 +180,10 @@ class _Supervisor:
         except _Died as error:
             log.warning("autotrack: no worker can be started for %s: %s", version, error)
             other = worker
+        if other.version == worker.version:  # also where it has died: it may have named the version twice
+            worker.given_up = version, time.monotonic() + RETRY_AFTER
         serves_the_same = other.version == worker.version and worker.process.returncode is None
         ending, staying = (other, worker) if serves_the_same else (worker, other)
-        if serves_the_same:
-            worker.given_up = version, time.monotonic() + RETRY_AFTER
         if ending is not staying:
             task = asyncio.create_task(self._end(ending))
             self._ends.add(task)
