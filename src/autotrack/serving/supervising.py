@@ -131,8 +131,8 @@ class _Supervisor:
     async def _first(self) -> list[_Worker]:
         starts = [asyncio.create_task(self._start()) for _ in range(self._options.workers)]
         ending = asyncio.create_task(self._ending.wait())
+        all_started = asyncio.gather(*starts)
         try:
-            all_started = asyncio.ensure_future(asyncio.gather(*starts))
             await asyncio.wait((all_started, ending), return_when=asyncio.FIRST_COMPLETED)
             return [] if self._ending.is_set() else all_started.result()
         except _Died as error:
@@ -140,6 +140,7 @@ class _Supervisor:
         finally:
             for task in (*starts, ending):
                 task.cancel()
+            await asyncio.gather(all_started, ending, return_exceptions=True)
 
     async def _keep(self, worker: _Worker) -> None:
         """One slot: whenever its worker dies another takes its place."""

@@ -16,6 +16,7 @@ from .casting import DTYPES, Misfit, cast, fitted
 from .libraries import library_of, pandas_type
 from .tables import Cells, Table, cells_of, missing_among, table_of
 from .types import Column, DataType, Schema
+from .values import is_half
 
 _MAY_MISS = (
     DataType.FLOAT,
@@ -297,7 +298,7 @@ def _refuse_half_characters(schema: Schema, columns: Sequence[Fitted]) -> None:
     for i, (field, column) in enumerate(zip(schema.columns, columns, strict=True)):
         at = i if field.name is None else field.name
         for row, value in enumerate(column.values):
-            if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+            if is_half(value):
                 raise SchemaError(f"column {at!r}, row {row}: half a character: {value!r:.60}", at)
 
 

@@ -130,6 +130,11 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
 
 
+def is_half(value: Any) -> bool:
+    """Whether it is text with half a character in it, a lone surrogate, which UTF-8 cannot hold."""
+    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def spread(values: Any) -> Any:
     """At most `MOST_VALUES` of a sequence, evenly spaced, the first and the last among them."""
     if len(values) <= MOST_VALUES:
