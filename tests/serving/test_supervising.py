@@ -6,6 +6,9 @@ import asyncio
 import socket
 import sys
 
+import pytest
+
+from autotrack.serving import supervising
 from autotrack.serving.options import Options
 from autotrack.serving.supervising import _Died, _Supervisor, _Worker
 
@@ -28,17 +31,25 @@ class Tried(_Supervisor):
         return await asyncio.Future()
 
 
-async def _tries_for_a_worker_that_dies() -> int:
-    """It names a version that it cannot load three times, and is dead before any of it is read."""
+async def _tries(lines: list[float], is_dead: bool) -> int:
+    """For a worker that names a version which no other can load either, after so many seconds each."""
     ours, theirs = socket.socketpair()
-    theirs.sendall(b'{"blocked": "models:/toy/2"}\n' * 3)
-    theirs.close()
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-    await process.wait()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "" if is_dead else "import time; time.sleep(60)"
+    )
+    if is_dead:
+        await process.wait()
     reader, writer = await asyncio.open_connection(sock=ours)
     worker = _Worker(process, reader, writer, "models:/toy/1")
     supervisor = Tried(worker)
     slot = asyncio.create_task(supervisor._keep(worker))
+    for pause in lines:
+        await asyncio.sleep(pause)
+        theirs.sendall(b'{"blocked": "models:/toy/2"}\n')
+    theirs.close()
+    if not is_dead:
+        await asyncio.sleep(0.1)
+        process.kill()
     async with asyncio.timeout(20):
         await supervisor.revived.wait()
     slot.cancel()
@@ -47,4 +58,12 @@ async def _tries_for_a_worker_that_dies() -> int:
 
 
 def test_a_dead_worker_that_named_a_version_several_times_is_one_try() -> None:
-    assert asyncio.run(_tries_for_a_worker_that_dies()) == 1
+    assert asyncio.run(_tries([0, 0, 0], is_dead=True)) == 1
+
+
+def test_a_version_that_did_not_come_up_is_tried_again_soon_and_then_ever_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first fresh worker may have been killed: nobody waits ten minutes for that."""
+    monkeypatch.setattr(supervising, "LONGEST_PAUSE", 0.1)
+    assert 3 <= asyncio.run(_tries([0.02] * 50, is_dead=False)) <= 5

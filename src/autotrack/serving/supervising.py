@@ -29,7 +29,8 @@ log = logging.getLogger("autotrack")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a worker that died at its start is replaced: at first, and after many."""
 RETRY_AFTER = 600.0
-"""Seconds after which a version that no fresh process could load is tried in one again."""
+"""Seconds after which a version that no fresh process could load is tried in one again, at most; at first it
+is the longest pause, as what ended that process may have been nothing of the version's."""
 KILL_AFTER = 5.0
 """Seconds beyond the grace in which a worker must have ended by itself."""
 
@@ -88,7 +89,14 @@ class _Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     version: str = ""
-    given_up: tuple[str, float] = ("", 0.0)  # a version that no other could load either, and until when
+    given_up: str = ""  # a version that no other could load either
+    pause: float = 0.0  # seconds for which it is given up
+    until: float = 0.0
+
+    def give_up(self, version: str) -> None:
+        """For longer each time."""
+        self.pause = min(2 * self.pause, RETRY_AFTER) if version == self.given_up else LONGEST_PAUSE
+        self.given_up, self.until = version, time.monotonic() + self.pause
 
 
 class _Supervisor:
@@ -155,7 +163,7 @@ class _Supervisor:
                 told = json.loads(line)
                 if "moved" in told:
                     self._version = worker.version = told["moved"]
-                elif told["blocked"] != worker.given_up[0] or time.monotonic() > worker.given_up[1]:
+                elif told["blocked"] != worker.given_up or time.monotonic() > worker.until:
                     return str(told["blocked"])
         await worker.process.wait()
         self._forget(worker)
@@ -182,7 +190,7 @@ class _Supervisor:
             log.warning("autotrack: no worker can be started for %s: %s", version, error)
             other = worker
         if other.version == worker.version:  # also where it has died: it may have named the version twice
-            worker.given_up = version, time.monotonic() + RETRY_AFTER
+            worker.give_up(version)
         serves_the_same = other.version == worker.version and worker.process.returncode is None
         ending, staying = (other, worker) if serves_the_same else (worker, other)
         if ending is not staying:
