@@ -23,6 +23,7 @@ from autotrack.errors import (
     RegistryConflict,
     RegistryValueError,
     RunNotFound,
+    StoreError,
 )
 from autotrack.loading import model_folder
 from autotrack.store import Store
@@ -260,7 +261,10 @@ def test_promotion_needs_something_to_do(kept: Store) -> None:
         version.promote()
     assert version.promote(alias="champion").aliases == ("champion",)
     assert version.promote(name="leavers").uri == "models:/leavers/1"
-    elsewhere = version.promote(f"sqlite:///{kept.homes[0].spool.parent}/production.db", alias="champion")
+    target = f"sqlite:///{kept.homes[0].spool.parent}/production.db"
+    with pytest.raises(StoreError, match=r"there is no folder .*mistyped for the store .*: make it, or mend"):
+        version.promote(f"sqlite:///{kept.homes[0].spool.parent}/mistyped/production.db")
+    elsewhere = version.promote(target, alias="champion")
     assert (elsewhere.uri, elsewhere.run.state) == ("models:/churn/1", "finished")
 
 

@@ -122,6 +122,12 @@ def test_an_alias_moves_and_goes(churn: Cli) -> None:
 
 def test_a_version_is_promoted(churn: Cli, store: Place) -> None:
     target = f"sqlite:///{store.folder}/production.db"
+    mistyped = f"sqlite:///{store.folder}/prod/uction.db"
+    said = churn.mistake("models", "promote", "churn@candidate", "--to", mistyped)
+    assert f"there is no folder {store.folder}/prod for the store {mistyped}" in said
+    assert not (store.folder / "prod").exists()
+    said = churn.lines("models", "promote", "churn@candidate", "--to", target, width=300)
+    assert said == [f"✓ churn@candidate is models:/churn/1 in {target}, which is a new store"]
     for _ in range(2):
         said = churn.lines(
             "models", "promote", "churn@candidate", "--to", target, "--alias", "champion", width=300

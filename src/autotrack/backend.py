@@ -175,6 +175,10 @@ class Backend(ABC):
     def models(self, run_id: str) -> list[Model]:
         """The run's models, by path."""
 
+    def models_of(self, run_ids: Sequence[str]) -> dict[str, list[Model]]:
+        """The models of some runs, by path, those of each run under its id."""
+        return {run_id: self.models(run_id) for run_id in run_ids}
+
     @abstractmethod
     def logs(self, run_id: str) -> list[LogLine]:
         """What was printed and logged during the run, by time."""

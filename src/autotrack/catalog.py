@@ -13,9 +13,10 @@ from . import loading
 from .addresses import registered, resolved
 from .comparison import Comparison, compared
 from .display import text
-from .errors import EvaluationFailed, ModelError, RegistryConflict
+from .errors import EvaluationFailed, ModelError, RegistryConflict, StoreError
 from .evaluating import tags
 from .flavor import Permissions
+from .locations import database_path, is_server
 from .mlmodel import document
 from .promotion import promote
 from .records import AuditEntry, Dataset, Model, ModelVersion, RegisteredModel
@@ -292,9 +293,11 @@ class Version:
         """Take it to another store, with its run and files, or to another name of this one.
 
         store: its URL, None for this one. name: default is the same. alias: points at it there. What is there
-        already is not made again. Raises `ModelError`, `StoreError`, `RegistryConflict` if nothing is asked.
+        already is not made again; a store is, in a folder that there is. Raises `ModelError`, `StoreError`,
+        `RegistryConflict` if nothing is asked.
         """
         target = self._store if store is None else open_store(store)
+        _check_folder(target.url)
         if target.url == self._store.url and name in (None, self.name) and alias is None:
             raise RegistryConflict(f"{self.uri} is there: name another store, another name or an alias")
         made = promote(self._store, self._record, target, name=name, alias=alias, author=author())
@@ -323,6 +326,13 @@ class Version:
 
     def __repr__(self) -> str:
         return f"<Version {self.uri} of run {self.run_id}>"
+
+
+def _check_folder(url: str) -> None:
+    """Raise `StoreError` for a database in a folder that is not there: its path may be mistyped."""
+    folder = None if is_server(url) else database_path(url).parent
+    if folder is not None and not folder.is_dir():
+        raise StoreError(f"there is no folder {folder} for the store {url}: make it, or mend the path")
 
 
 def compared_versions(versions: Sequence[Version]) -> Comparison:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -72,6 +73,38 @@ def test_sixteen_processes_that_register_at_once_get_consecutive_versions(tmp_pa
         backend.write(model_spans())
         found = registered_at_once(url, times)
         assert_consecutive(backend.registry, found, times)
+
+
+def _killed_while_it_registers(url: str, seconds: float) -> list[int]:
+    """The versions that a process was told of, which is killed so long after the first."""
+    command = [sys.executable, "-c", textwrap.dedent(REGISTERS), url, RUNS[0], "1000000"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    first = process.stdout.readline()
+    time.sleep(seconds)
+    process.kill()
+    told = [first, *process.stdout]
+    process.communicate(timeout=TIMEOUT)
+    return [int(line) for line in told if line.endswith("\n")]
+
+
+@pytest.mark.slow
+def test_who_is_killed_while_he_registers_leaves_a_whole_registry(tmp_path: Path) -> None:
+    """What he was told of is there; an alias points at a version; each version has its entry in the log."""
+    url, told = f"sqlite:///{tmp_path}/runs.db", []
+    with closing(SqliteBackend(url)) as backend:
+        backend.write(model_spans())
+        for number in range(8):
+            told += _killed_while_it_registers(url, 0.004 * number)
+        versions = [version.version for version in backend.registry.versions("churn")]
+        logged = [entry.version for entry in backend.registry.audit("churn", limit=100_000)]
+        assert versions == logged == list(range(len(versions), 0, -1))
+        assert set(told) <= set(versions)
+        assert backend.registry.version("churn", "@newest").version == versions[0]
+        assert backend.registry.register("churn", RUNS[0], "other").version == versions[0] + 1
 
 
 def test_who_writes_runs_and_who_registers_do_not_hinder_each_other(tmp_path: Path) -> None:

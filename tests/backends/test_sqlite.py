@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 
 from autotrack import semconv as sc
 from autotrack.backends import compaction, migrations
@@ -232,3 +232,11 @@ def test_ranges_hold_what_was_added(numbers: list[int]) -> None:
     assert kept | dict(again.changed()) == dict(again), "what is saved and deleted makes it what it is"
     gaps = np.diff([bound for pair in ranges for bound in pair])
     assert (gaps[1::2] > 1).all()
+
+
+def test_the_models_of_many_runs_are_one_query(empty_store: Path) -> None:
+    asked: list[str] = []
+    with closing(SqliteBackend(f"sqlite:///{empty_store}")) as backend:
+        event.listen(backend._engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        assert backend.models_of(RUNS) == {run: [] for run in RUNS}
+    assert len([statement for statement in asked if " model" in statement]) == 1

@@ -141,6 +141,13 @@ def test_a_classifier(tracking: Tracking, strong: Any) -> None:
     assert {"classes.json", "confusion_matrix.json", "roc_curve.json"} <= paths
 
 
+def test_targets_in_a_table_of_one_column_are_targets(tracking: Tracking, strong: Any) -> None:
+    expected = autotrack.evaluate(strong, FRAME, CANCER).metrics
+    assert "roc_auc" in expected
+    for targets in (CANCER.to_frame(), CANCER.to_numpy().reshape(-1, 1)):
+        assert autotrack.evaluate(strong, FRAME, targets).metrics == expected
+
+
 def test_a_regression_with_the_target_among_the_columns(tracking: Tracking) -> None:
     data, target = load_diabetes(return_X_y=True, as_frame=True)
     model = LinearRegression().fit(data, target)

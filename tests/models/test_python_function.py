@@ -238,7 +238,8 @@ def test_what_has_no_source_is_refused(script: Script) -> None:
         ([1, {"a": (i for i in [])}], "attribute x[1]['a'] is a builtins.generator"),
         (LogisticRegression(C=(i for i in [])), "attribute x: it cannot be pickled (TypeError"),
         (np.array([object()]), "attribute x[0] is a builtins.object"),
-        (np.random.default_rng(0), "attribute x is a numpy.random._generator.Generator"),
+        (np.random.SeedSequence(0), "attribute x is a numpy.random.bit_generator.SeedSequence"),
+        (np.poly1d([1]), "attribute x is a numpy.poly1d"),
         (pd.DataFrame({"a": [1, "b", object()]}), "attribute x cannot be written (Arrow"),
         (threading.Thread(), "attribute x is a threading.Thread"),
         (Path.cwd, "attribute x is a builtins.method"),
@@ -256,6 +257,29 @@ def test_an_attribute_that_holds_itself(script: Script) -> None:
     model = script("class Model:\n    def predict(self, data): return data")["Model"]()
     model.x = [model]
     assert "attribute x[0] holds itself" in refusal(model)
+
+
+def test_too_many_things_in_each_other(script: Script) -> None:
+    model = script("class Model:\n    def predict(self, data): return data")["Model"]()
+    model.x = 1
+    for _ in range(100_000):
+        model.x = [model.x]
+    assert "too many things in each other" in refusal(model)
+
+
+def test_a_function_that_changes_a_variable_around_it(script: Script) -> None:
+    source = """
+        def make():
+            count = 0
+            def predict(data):
+                nonlocal count
+                count += 1
+                return data + count
+            return predict
+        predict = make()
+        """
+    told = refusal(script(source)["predict"])
+    assert "the source of 'predict' cannot stand alone (no binding for nonlocal 'count' found)" in told
 
 
 def test_an_object_that_is_more_than_its_attributes(script: Script) -> None:
@@ -523,6 +547,35 @@ predict = make()
             count += 1
             return data + count
         """,
+    "a method with a decorator": """
+        import functools
+
+        def plus(more):
+            def decorate(function):
+                @functools.wraps(function)
+                def changed(self, data):
+                    return function(self, data) + more
+                return changed
+            return decorate
+
+        class Model:
+            @plus(1)
+            def predict(self, data): return data
+
+        predict = Model()
+        """,
+    "an enum that is called as its base": """
+        import enum
+
+        class Flag(enum.Flag):
+            ONE = 1
+            TWO = 2
+
+        class Enum(enum.Enum):
+            ONE = 1
+
+        def predict(data): return data + (Flag.ONE in Flag(3)) * Enum.ONE.value
+        """,
     "a fallback": """
         try:
             import nowhere
@@ -707,6 +760,35 @@ def test_arrays_and_tables(script: Script, tmp_path: Path) -> None:
         assert (found == kept).all()
         assert found.dtype == kept.dtype
         assert type(found) is type(kept)
+
+
+BITS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64]
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("kind", [np.random.Generator, np.random.RandomState])
+def test_a_random_generator_goes_on_where_it_was(
+    script: Script, tmp_path: Path, bits: Any, kind: Any
+) -> None:
+    model = script("class Model:\n    def predict(self, data): return data")["Model"]()
+    model.random = kind(bits(5))
+    model.random.uniform(size=3)
+    model.random.standard_normal(1)  # of which one more may wait
+    loaded = again(model, tmp_path).model.random
+    assert type(loaded) is kind
+    assert (loaded.standard_normal(5) == model.random.standard_normal(5)).all()
+    if kind is np.random.Generator:
+        [one], [other] = loaded.spawn(1), model.random.spawn(1)
+        assert one.uniform() == other.uniform()
+
+
+def test_a_random_generator_with_bits_of_somebodys_own_is_refused(script: Script) -> None:
+    class Bits(np.random.PCG64):
+        pass
+
+    model = script("class Model:\n    def predict(self, data): return data")["Model"]()
+    model.random = np.random.Generator(Bits(5))
+    assert "has bits of" in refusal(model)
 
 
 def test_what_several_refer_to_stays_one(script: Script, tmp_path: Path) -> None:

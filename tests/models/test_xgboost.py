@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import xgboost
 from sklearn.datasets import make_classification
 
@@ -180,6 +181,42 @@ def test_trees_of_classes_and_iterations_that_are_not_there_are_refused() -> Non
         trees(forged)[name] = value
         with pytest.raises(ModelError, match="damaged or forged"):
             load_told(forged)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("leaf_weights", lambda weights: weights[:2]),  # XGBoost aborts the process
+        ("base_weights", lambda weights: weights[:2]),
+        ("right_children", lambda children: [*children[:-1], 1 << 20]),  # where a leaf's weights are
+    ],
+)
+def test_a_forged_leaf_of_several_targets_is_refused(name: str, change: Any) -> None:
+    params = {"multi_strategy": "multi_output_tree", "tree_method": "hist", "max_depth": 2}
+    data = xgboost.DMatrix(X, np.stack([Y, 1 - Y], 1))
+    forged = json.loads(bytes(xgboost.train(params, data, 1).save_raw("json")))
+    [tree] = trees(forged)["trees"]
+    tree[name] = change(tree[name])
+    with pytest.raises(ModelError, match="damaged or forged: a tree's leaves have other weights"):
+        load_told(forged)
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+@pytest.mark.parametrize("name", ["num_feature", "num_class", "num_target"])
+def test_what_would_take_memory_without_end_is_refused(name: str, rounds: int) -> None:
+    """XGBoost lays out rows of so many features, and predictions of so many classes."""
+    forged = json.loads(bytes(xgboost.train({}, xgboost.DMatrix(X, Y), rounds).save_raw("json")))
+    forged["learner"]["learner_model_param"][name] = "500000000"
+    with pytest.raises(ModelError, match="damaged or forged: it says that it has 500,000,000 "):
+        load_told(forged)
+
+
+def test_many_classes_and_features_are_sound() -> None:
+    wide = scipy.sparse.random(40, 1 << 21, 1e-4, "csr", random_state=0)
+    data = xgboost.DMatrix(wide, np.arange(40) % 20)
+    params = {"objective": "multi:softprob", "num_class": 20, "max_depth": 2}
+    for rounds in (0, 1):
+        round_trip(xgboost.train(params, data, rounds))
 
 
 def test_a_name_that_stands_twice_is_refused() -> None:

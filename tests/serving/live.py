@@ -69,10 +69,7 @@ class Served:
     @property
     def workers(self) -> list[int]:
         """The processes that the parent started, that have not ended."""
-        told = subprocess.run(
-            ["ps", "--ppid", str(self.process.pid), "-o", "pid=,stat="], capture_output=True, text=True
-        ).stdout
-        return [int(line.split()[0]) for line in told.splitlines() if "Z" not in line.split()[1]]
+        return started_by(self.process.pid)
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
         """A request; with a body it is a POST."""
@@ -92,6 +89,13 @@ class Served:
         answer = self.ask("/invocations", json.dumps(told).encode(), content_type="application/json")
         found = answer.json()
         return found["predictions"] if answer.status == 200 else (answer.status, found["error"]["message"])
+
+
+def started_by(parent: int) -> list[int]:
+    """Its processes that have not ended."""
+    asked = ["ps", "--ppid", str(parent), "-o", "pid=,stat="]
+    told = subprocess.run(asked, capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in told.splitlines() if "Z" not in line.split()[1]]
 
 
 def exited(*arguments: str, env: dict[str, str]) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ def test_a_store_out_of_reach_is_told_and_asked_again(registry: Registry, follow
     assert model.problem == "the store is out of reach"
     registry.out_of_reach = False
     wait_until(lambda: model.problem is None)
+    assert model.problem is None
+
+
+def test_a_store_that_is_back_is_no_problem_any_more(registry: Registry, follow: Any) -> None:
+    """At once, however long it was away: what is served is what is meant."""
+    model = follow()
+    registry.out_of_reach = True
+    time.sleep(0.5)  # so many pauses would be long by now
+    registry.out_of_reach = False
+    wait_until(lambda: model.problem is None, 5)
     assert model.problem is None
 
 

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,9 +17,9 @@ import pytest
 
 from autotrack.signatures import DataType, Param, Signature
 
-from ..scripts import Place, wait_until
+from ..scripts import TIMEOUT, Place, wait_until
 from . import toys
-from .live import Served, exited
+from .live import ROOT, Served, exited, started_by
 
 SIGNED = Signature(toys.INPUTS, params=(Param("seconds", DataType.DOUBLE, 0.0),))
 
@@ -105,6 +107,17 @@ def test_the_end_does_not_wait_for_ever(store: Place, toy: Path) -> None:
         served.end()
         thread.join()
         assert found != [None]
+
+
+def test_the_end_before_a_model_is_loaded(store: Place, toy: Path) -> None:
+    command = [sys.executable, "-m", "autotrack", "serve", str(toy), "--trusted", toys.TRUSTED, "--no-token"]
+    env = store.env | {"PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([*command, "--port", "0"], env=env, stdout=pipe, stderr=pipe, text=True)
+    wait_until(lambda: bool(started_by(process.pid)))
+    process.terminate()
+    assert process.communicate(timeout=TIMEOUT) == ("", "")
+    assert process.returncode == 0
 
 
 def test_workers_end_with_their_parent(store: Place, toy: Path) -> None:

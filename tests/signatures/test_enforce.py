@@ -625,3 +625,44 @@ def test_what_it_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# --- odd data ---------------------------------------------------------------------------------------
+
+
+ITS_OWN: dict[str, Any] = {
+    "columns named True and False": pd.DataFrame([[1, 2.0]], columns=[True, False]),
+    "an index": pd.Index([1, 2]),
+    "an index with missing values": pd.Index([1, None], dtype="Int64"),
+    "lists of Arrow's in pandas": pd.DataFrame(
+        {"c": pd.array([[1], None], dtype=pd.ArrowDtype(pa.list_(pa.int64())))}
+    ),
+    "one number in an array": np.array(5.0),
+    "a dict with a number for a name": {1: [1, 2]},
+    "texts of any length": np.array([["a"], ["bc"]], np.dtypes.StringDType()),
+    "a column of texts of any length": {"a": np.array(["a", "bc"], np.dtypes.StringDType())},
+}
+
+
+@pytest.mark.parametrize("name", ITS_OWN)
+def test_what_a_schema_was_inferred_of_fits_it(name: str) -> None:
+    inferred = infer(ITS_OWN[name]).inputs
+    assert inferred is not None
+    enforce(inferred, ITS_OWN[name])
+
+
+def test_half_a_character_is_told_by_its_column_and_row() -> None:
+    wanted = schema(a="string", b="long")
+    for data in ([{"a": "x", "b": 1}, {"a": "\ud800", "b": 2}], {"a": ["x", "y\udfff"], "b": [1, 2]}):
+        with pytest.raises(SchemaError, match="column 'a', row 1: half a character"):
+            enforce(wanted, data)
+    odd = pd.DataFrame({"a": pd.Series(["\ud800"], dtype=object), "b": [1]})
+    with pytest.raises(SchemaError, match="column 'a', row 0: half a character"):
+        enforce(wanted, odd)
+
+
+def test_what_holds_itself_is_refused() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    with pytest.raises(SchemaError, match="column 'x'"):
+        enforce(typed('"type": "array", "items": {"type": "array", "items": {"type": "long"}}'), {"x": cycle})

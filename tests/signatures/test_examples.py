@@ -176,3 +176,33 @@ def test_a_link_out_of_the_model_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "model" / "input_example.json").symlink_to(tmp_path / "secret.json")
     with pytest.raises(ModelError, match="the model has no input example"):
         read_example(tmp_path / "model", INFO)
+
+
+ODD: dict[str, tuple[Any, Any]] = {
+    "long doubles": (np.array([1, 2], np.longdouble), [1.0, 2.0]),
+    "a sparse diagonal": (
+        sp.dia_matrix(np.eye(2)),
+        {"data": [1.0, 1.0], "indices": [0, 1], "indptr": [0, 1, 2], "shape": [2, 2]},
+    ),
+    "an index": (pd.Index([1, 2], name="i"), {"columns": ["i"], "data": [[1], [2]]}),
+    "lists of Arrow's in pandas": (
+        pd.DataFrame({"c": pd.array([[1], None], dtype=pd.ArrowDtype(pa.list_(pa.int64())))}),
+        {"columns": ["c"], "data": [[[1]], [None]]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_data_makes_an_example(name: str) -> None:
+    data, content = ODD[name]
+    made = example_of(data)
+    assert made is not None
+    assert made.content == content
+
+
+def test_what_holds_itself_makes_no_example() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    for data in (cycle, pd.DataFrame({"a": [cycle]}, dtype=object)):
+        with pytest.raises(SchemaError, match="holds itself"):
+            example_of(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 import xgboost
 
 from autotrack.errors import SchemaError
-from autotrack.signatures import Param, from_mlmodel, infer
+from autotrack.signatures import Param, from_mlmodel, infer, to_mlmodel
 from autotrack.signatures.libraries import MOST_ROWS
 from autotrack.signatures.types import DataType
 from autotrack.signatures.values import MOST_VALUES
@@ -186,3 +187,28 @@ def test_one_missing_integer_among_very_many_is_seen() -> None:
     values[7] = pd.NA
     data = pd.DataFrame({"a": values, "b": np.arange(3 * MOST_ROWS)})
     assert str(infer(data).inputs) == "a: long?, b: long"
+
+
+NAMES: list[Any] = [("a", 1), np.int64(3), pd.Timestamp("2020-01-01"), 1.5, True]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_a_series_has_a_name_that_an_mlmodel_can_hold(name: Any) -> None:
+    made = infer(pd.Series([1, 2], name=name))
+    assert made.inputs is not None
+    assert made.inputs.names == (3 if name == 3 else str(name),)
+    assert from_mlmodel(json.loads(json.dumps(to_mlmodel(made)))) == made
+
+
+def test_a_dtype_that_an_mlmodel_cannot_tell_is_refused() -> None:
+    texts = infer(np.array(["a", "bc"], np.dtypes.StringDType()))
+    assert str(texts.inputs) == "str[*]"
+    assert from_mlmodel(to_mlmodel(texts)) == texts
+    with pytest.raises(SchemaError, match="numpy has no float8_e4m3fn"):
+        infer(torch.zeros(2, 2, dtype=torch.float8_e4m3fn))
+
+
+def test_an_index_is_a_column() -> None:
+    assert str(infer(pd.Index([1, 2], name="i")).inputs) == "i: long"
+    with pytest.raises(SchemaError, match="MultiIndex has no signature"):
+        infer(pd.MultiIndex.from_tuples([(1, 2)]))

@@ -159,10 +159,15 @@ def datasets(db: Connection, run_id: str) -> list[Dataset]:
     ]
 
 
-def models(db: Connection, run_id: str) -> list[Model]:
-    """The run's models."""
-    rows = _of_run(db, schema.model, run_id)
-    return [Model(row.name, row.flavor, row._mapping["class"], json.loads(row.facts)) for row in rows]
+def models(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Model]]:
+    """The models of some runs."""
+    found: dict[str, list[Model]] = {run_id: [] for run_id in run_ids}
+    table, run = schema.model, schema.run
+    query = select(run.c.id, table).join(run).where(run.c.id.in_(run_ids)).order_by(table.c.name)
+    for row in db.execute(query):
+        facts = json.loads(row.facts)
+        found[row.id].append(Model(row.name, row.flavor, row._mapping["class"], facts))
+    return found
 
 
 def logs(db: Connection, run_id: str) -> list[LogLine]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -132,7 +132,11 @@ class SqliteBackend(Backend):
 
     def models(self, run_id: str) -> list[Model]:
         with self._reading() as db:
-            return reading.models(db, run_id)
+            return reading.models(db, [run_id])[run_id]
+
+    def models_of(self, run_ids: Sequence[str]) -> dict[str, list[Model]]:
+        with self._reading() as db:
+            return reading.models(db, run_ids)
 
     def logs(self, run_id: str) -> list[LogLine]:
         with self._reading() as db:

@@ -315,8 +315,9 @@ def promote(
     found = _version(kept, version)
     if require is not None:
         found.require(require)
+    is_new = target is not None and not opened(target).backend.exists()
     made = found.promote(target, name=name, alias=alias)
-    where = f" in {target}" if target else ""
+    where = f" in {target}{', which is a new store' * is_new}" if target else ""
     _tell(made, as_json, f"{_shown(version)} is {made.uri}{where}")
 
 

@@ -17,7 +17,7 @@ from . import tags
 from . import thresholds as bounds
 from .columns import column, without
 from .comparison import Difference, differences
-from .predicting import Task, array_of, predicted, task_of
+from .predicting import Task, array_of, column_of, predicted, task_of
 from .slices import masks
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Evaluated:
 
 def _truth(targets: Any) -> NDArray[Any]:
     """As an array of numbers, bools or texts, one for each row. Raises `OptionError`."""
-    truth = array_of(targets, "the targets")
+    truth = column_of(array_of(targets, "the targets"))
     if not truth.size:
         raise OptionError("there are no targets to hold the predictions against")
     if truth.dtype.kind == "f" and (missing := np.isnan(truth)).any():

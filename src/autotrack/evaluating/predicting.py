@@ -120,6 +120,10 @@ def array_of(values: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def _array(values: Any) -> NDArray[Any]:
-    array = array_of(values, "the model's predictions")
+def column_of(array: NDArray[Any]) -> NDArray[Any]:
+    """Without the second dimension, if it is one of length 1: as a table with one column has it."""
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _array(values: Any) -> NDArray[Any]:
+    return column_of(array_of(values, "the model's predictions"))

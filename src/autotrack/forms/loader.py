@@ -131,6 +131,19 @@ class Reader:
     def _scalar(self, name: str) -> Any:
         return self._array(name)[()]
 
+    def _random(self, told: list[Any]) -> Any:
+        """A generator of numpy's that goes on where it was."""
+        import numpy as np
+
+        kind, bits, state, seed = self.made(told)
+        source = getattr(np.random, bits)(np.random.SeedSequence(**seed) if seed else None)
+        made = getattr(np.random, kind)(source)
+        if kind == "RandomState":
+            made.set_state(state)
+        else:
+            source.state = state
+        return made
+
     def _objects(self, told: dict[str, Any]) -> Any:
         import numpy as np
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from ..flavor import NotKept
 
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
-_FUNCTIONS = ("numpy", "cython_function_or_method")
+_COMPILED = "cython_function_or_method"  # each Cython module has a class of its own so named
 _NEVER_SHARED = (tuple, frozenset, complex, bytes)
 """What nobody can change: a copy is as good."""
 _MAPPINGS = {
@@ -158,7 +158,8 @@ class Forms:
 
     def _code_told(self, value: Any, kind: type, where: str) -> Any:
         is_named = issubclass(kind, _NAMED) or kind.__name__ == "_lru_cache_wrapper"
-        if is_named or (kind.__module__ in _FUNCTIONS and is_importable(value)):
+        may_be_named = kind.__name__ == _COMPILED or kind.__module__ == "numpy"
+        if is_named or (may_be_named and hasattr(value, "__qualname__") and is_importable(value)):
             return {"name": self._code.reference(value)}
         if kind is partial:
             named = self.told(value.keywords, where)

@@ -15,6 +15,11 @@ from ..errors import ModelError
 MOST_CATEGORIES = 1 << 24
 """Of a feature: XGBoost has them as float32, and takes a bit of memory for each below the greatest."""
 
+MOST_FEATURES = 1 << 24
+"""XGBoost lays out some rows at a time with all their features: 4 GiB of so many."""
+MOST_GROUPS = 1 << 10
+"""Classes or targets of a model without a tree for each: so many numbers are predicted of a row."""
+
 
 def check(told: Any) -> None:
     """Look at what a file says, as UBJSON and JSON have it. Raises `ModelError`."""
@@ -23,6 +28,7 @@ def check(told: Any) -> None:
         shape = learner["learner_model_param"]
         features = int(shape["num_feature"])
         groups = max(1, int(shape.get("num_class", 0)), int(shape.get("num_target", 1)))
+        _require(0 <= features <= MOST_FEATURES, f"it says that it has {features:,} features")
         booster = learner["gradient_booster"]
         if "gbtree" in booster:  # dart has its trees in one
             trees = booster["gbtree"]["model"]
@@ -42,6 +48,9 @@ def check(told: Any) -> None:
 def _check_trees(model: Mapping[str, Any], features: int, groups: int) -> None:
     trees = model["trees"]
     _require(int(model["gbtree_model_param"]["num_trees"]) == len(trees), "it has other trees than it says")
+    leaves = max((int(tree["tree_param"].get("size_leaf_vector", 1)) for tree in trees), default=0)
+    most = max(len(trees), leaves, MOST_GROUPS)
+    _require(groups <= most, f"it says that it has {groups:,} classes or targets, with {len(trees)} trees")
     of_group = _whole(model["tree_info"])
     _require(len(of_group) == len(trees) and _are_below(of_group, groups), "its trees are of other classes")
     if "iteration_indptr" in model:
@@ -62,6 +71,8 @@ def _check_tree(tree: Mapping[str, Any], features: int, groups: int) -> None:
     for name in ("split_conditions", "default_left"):
         _require(len(tree[name]) == count, "a tree has other nodes than it says")
     _require(leaf in (0, 1, groups), "a tree's leaves are of other classes")
+    if leaf > 1:
+        _check_leaves(tree, leaf, count, right[left == -1])
     inner = np.flatnonzero(left != -1)
     children = np.concatenate([left[inner], right[inner]])
     # below the first, and each of one parent only: then every walk ends
@@ -71,6 +82,15 @@ def _check_tree(tree: Mapping[str, Any], features: int, groups: int) -> None:
     above = parents[(parents != -1) & (parents != np.iinfo(np.int32).max)]
     _require(_are_below(above, count), "a tree's nodes lead out of it")
     _check_categories(tree, count, inner[kinds[inner] == 1] if len(kinds) else inner[:0])
+
+
+def _check_leaves(tree: Mapping[str, Any], size: int, count: int, places: Any) -> None:
+    """Of several targets: since XGBoost 3.2 their weights stand apart, where the leaf's right tells."""
+    is_sound = len(tree["base_weights"]) == size * count
+    if "leaf_weights" in tree:
+        whole, rest = divmod(len(tree["leaf_weights"]), size)
+        is_sound = is_sound and not rest and _are_below(places, whole)
+    _require(is_sound, "a tree's leaves have other weights than it says")
 
 
 def _check_categories(tree: Mapping[str, Any], count: int, needed: Any) -> None:

@@ -134,7 +134,10 @@ class Captured:
             text = f"{name} = {text}"
         if file not in self._files:
             self._files.append(file)
-        used = names_used(text)
+        try:
+            used = names_used(text)
+        except SyntaxError as error:  # as `nonlocal` is
+            raise NotKept(f"the source of {name!r} cannot stand alone ({error.msg}); {_ADVICE}") from None
         place = (self._files.index(file), node.lineno)  # type: ignore[attr-defined]
         self._found[name] = _Found(name, value, text, place, used.at_once)
         for other in sorted(used.all - {name}):

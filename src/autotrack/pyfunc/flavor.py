@@ -41,7 +41,10 @@ class PythonFunctionFlavor(Flavor):
             _refuse_other_arguments(model)
         code = Code(file)
         state = State(code, limit)
-        told = {"file": code.defined(file)} if file else state.whole(model)
+        try:
+            told = {"file": code.defined(file)} if file else state.whole(model)
+        except RecursionError:
+            raise NotKept("it holds too many things in each other; make a list of them") from None
         sources = code.files(file.stem if file else _label(model))
         files = {
             **sources,

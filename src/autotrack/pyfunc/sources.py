@@ -57,8 +57,11 @@ def methods_of(kind: type) -> Iterator[types.FunctionType]:
     """The functions that were written in the class."""
     for value in [*vars(kind).values()]:
         function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        if isinstance(function, types.FunctionType):
+            function = inspect.unwrap(function)  # a decorator's stands elsewhere
         if (
             isinstance(function, types.FunctionType)
+            and function.__module__ == kind.__module__  # an enum's class has methods of `enum` in it
             and function.__qualname__.startswith(f"{kind.__qualname__}.")
             and function.__code__.co_filename != "<string>"  # what dataclasses write
         ):

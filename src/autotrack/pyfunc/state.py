@@ -37,8 +37,8 @@ class State(Forms):
     """
 
     kept = (
-        "JSON values, arrays, tables, models of libraries, paths of files, functions, enums, dataclasses "
-        "and objects of your own classes"
+        "JSON values, arrays, tables, numpy's random generators, models of libraries, paths of files, "
+        "functions, enums, dataclasses and objects of your own classes"
     )
 
     def __init__(self, code: Code, limit: int) -> None:
@@ -101,7 +101,21 @@ class State(Forms):
             self._count(value.nbytes)
             self._arrays[name] = np.array(value)
             return {"scalar" if issubclass(kind, np.generic) else "array": name}
+        if kind in (np.random.Generator, np.random.RandomState):
+            return {"random": [kind.__name__, *self._random(value, where)]}
         return None
+
+    def _random(self, value: Any, where: str) -> list[Any]:
+        """The name of a generator's bits, its state, and the seed that more are spawned from."""
+        import numpy as np
+
+        is_new = type(value) is np.random.Generator
+        bits = value.bit_generator if is_new else value._bit_generator
+        if getattr(np.random, type(bits).__name__, None) is not type(bits):
+            raise NotKept(f"{where} has bits of {type(bits).__qualname__}, which is none of numpy's")
+        state = bits.state if is_new else value.get_state(legacy=False)
+        seed = bits.seed_seq.state if type(bits.seed_seq) is np.random.SeedSequence else None
+        return [type(bits).__name__, self.told(state, where), self.told(seed, where)]
 
     def _table(self, value: Any, kind: type, where: str) -> Any:
         import pandas as pd

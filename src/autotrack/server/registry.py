@@ -124,7 +124,8 @@ class Models:
         found = self._registry.versions(name, limit=limit, before=before)
         ids = sorted({version.run_id for version in found})
         runs = {run["id"]: run for run in self._told(ids)}
-        models = {(id, model.path): model for id in runs for model in self._backend.models(id)}
+        kept = self._backend.models_of(ids)
+        models = {(id, model.path): model for id in ids for model in kept[id]}
         return {
             "lineage": [
                 {

@@ -72,12 +72,12 @@ class Following:
     def _look(self, every: float, moved: Callable[[str], None], blocked: Callable[[str], None]) -> None:
         refused, pause, wait_until = "", every, 0.0
         while not self._ended.wait(every):
-            identity = self.current.identity
+            identity = ""
             try:
                 identity = self._addresses.resolve(self.uri)
-                if identity == refused and time.monotonic() < wait_until:
-                    continue
                 if identity != self.current.identity:
+                    if identity == refused and time.monotonic() < wait_until:
+                        continue
                     self.current = self._addresses.load(identity)
                     log.warning("autotrack: %s is %s now", self.uri, identity)
                     moved(identity)

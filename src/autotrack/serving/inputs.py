@@ -18,9 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import SchemaError
 from ..scoring.tables import has_pandas, kinds_of, typed
 from ..server.answers import Refused
 from ..signatures import Schema, Signature
+from ..signatures.values import is_half
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _INT64 = 1 << 63
@@ -317,9 +319,23 @@ def _has_text(told: Any) -> bool:
 def _frame(names: tuple[str | int, ...], rows: list[Sequence[Any]]) -> Any:
     import pandas
 
-    if rows and all(type(value) is float for row in rows for value in row):
-        return pandas.DataFrame(np.array(rows), columns=_index(names), copy=False)
-    return pandas.DataFrame(rows, columns=_index(names))
+    try:
+        if rows and all(type(value) is float for row in rows for value in row):
+            return pandas.DataFrame(np.array(rows), columns=_index(names), copy=False)
+        return pandas.DataFrame(rows, columns=_index(names))
+    except UnicodeEncodeError:  # its texts are Arrow's, which are UTF-8
+        _refuse_half_characters(names, rows)
+        raise
+
+
+def _refuse_half_characters(names: tuple[str | int, ...], rows: list[Sequence[Any]]) -> None:
+    """Raise `SchemaError` for the first one."""
+    for i, name in enumerate(names):
+        if is_half(name):
+            raise SchemaError(f"column {i} has half a character in its name, {name!r:.60}")
+        for row, values in enumerate(rows):
+            if is_half(values[i]):
+                raise SchemaError(f"column {name!r}, row {row}: half a character: {values[i]!r:.60}", name)
 
 
 @lru_cache(maxsize=64)

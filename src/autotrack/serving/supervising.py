@@ -29,7 +29,8 @@ log = logging.getLogger("autotrack")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a worker that died at its start is replaced: at first, and after many."""
 RETRY_AFTER = 600.0
-"""Seconds after which a version that no fresh process could load is tried in one again."""
+"""Seconds after which a version that no fresh process could load is tried in one again, at most; at first it
+is the longest pause, as what ended that process may have been nothing of the version's."""
 KILL_AFTER = 5.0
 """Seconds beyond the grace in which a worker must have ended by itself."""
 
@@ -88,7 +89,14 @@ class _Worker:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     version: str = ""
-    given_up: tuple[str, float] = ("", 0.0)  # a version that no other could load either, and until when
+    given_up: str = ""  # a version that no other could load either
+    pause: float = 0.0  # seconds for which it is given up
+    until: float = 0.0
+
+    def give_up(self, version: str) -> None:
+        """For longer each time."""
+        self.pause = min(2 * self.pause, RETRY_AFTER) if version == self.given_up else LONGEST_PAUSE
+        self.given_up, self.until = version, time.monotonic() + self.pause
 
 
 class _Supervisor:
@@ -131,8 +139,8 @@ class _Supervisor:
     async def _first(self) -> list[_Worker]:
         starts = [asyncio.create_task(self._start()) for _ in range(self._options.workers)]
         ending = asyncio.create_task(self._ending.wait())
+        all_started = asyncio.gather(*starts)
         try:
-            all_started = asyncio.ensure_future(asyncio.gather(*starts))
             await asyncio.wait((all_started, ending), return_when=asyncio.FIRST_COMPLETED)
             return [] if self._ending.is_set() else all_started.result()
         except _Died as error:
@@ -140,6 +148,7 @@ class _Supervisor:
         finally:
             for task in (*starts, ending):
                 task.cancel()
+            await asyncio.gather(all_started, ending, return_exceptions=True)
 
     async def _keep(self, worker: _Worker) -> None:
         """One slot: whenever its worker dies another takes its place."""
@@ -154,7 +163,7 @@ class _Supervisor:
                 told = json.loads(line)
                 if "moved" in told:
                     self._version = worker.version = told["moved"]
-                elif told["blocked"] != worker.given_up[0] or time.monotonic() > worker.given_up[1]:
+                elif told["blocked"] != worker.given_up or time.monotonic() > worker.until:
                     return str(told["blocked"])
         await worker.process.wait()
         self._forget(worker)
@@ -180,10 +189,10 @@ class _Supervisor:
         except _Died as error:
             log.warning("autotrack: no worker can be started for %s: %s", version, error)
             other = worker
+        if other.version == worker.version:  # also where it has died: it may have named the version twice
+            worker.give_up(version)
         serves_the_same = other.version == worker.version and worker.process.returncode is None
         ending, staying = (other, worker) if serves_the_same else (worker, other)
-        if serves_the_same:
-            worker.given_up = version, time.monotonic() + RETRY_AFTER
         if ending is not staying:
             task = asyncio.create_task(self._end(ending))
             self._ends.add(task)

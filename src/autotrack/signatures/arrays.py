@@ -100,6 +100,7 @@ def _array(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
 
 def _of_column(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
     """What numpy keeps as Python objects, a table's column of lists too, is read as a list is."""
+    array = array.astype(object) if array.dtype.kind == "T" else array
     if array.dtype.kind != "O" or wanted.kind == "O":
         return array
     if any(isinstance(value, str) for value in array.flat):

@@ -110,7 +110,9 @@ def plain(value: Any) -> Any:
 def _plain_numpy(value: np.generic) -> Any:
     if isinstance(value, np.datetime64):
         return str(value)
-    return plain(value.item()) if value.dtype.kind in "biufUS" else _plain_object(value)
+    if value.dtype.kind == "f":  # a long double's item is itself
+        return plain(float(value))
+    return plain(value.item()) if value.dtype.kind in "biuUS" else _plain_object(value)
 
 
 def _plain_object(value: Any) -> Any:

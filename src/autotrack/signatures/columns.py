@@ -16,6 +16,7 @@ from .casting import DTYPES, Misfit, cast, fitted
 from .libraries import library_of, pandas_type
 from .tables import Cells, Table, cells_of, missing_among, table_of
 from .types import Column, DataType, Schema
+from .values import is_half
 
 _MAY_MISS = (
     DataType.FLOAT,
@@ -59,7 +60,11 @@ def enforce_columns(schema: Schema, data: Any) -> Any:
         import pandas
     except ImportError:
         return _matrix(schema, columns)
-    return _frame(pandas, schema, table, columns)
+    try:
+        return _frame(pandas, schema, table, columns)
+    except UnicodeEncodeError:  # its texts are Arrow's, which are UTF-8
+        _refuse_half_characters(schema, columns)
+        raise
 
 
 def _picked(schema: Schema, data: Any) -> Any:
@@ -286,6 +291,15 @@ def _frame(pandas: Any, schema: Schema, table: Table, columns: Sequence[Fitted])
     frame = pandas.DataFrame(dict(enumerate(made)), index=table.index, copy=False)
     frame.columns = labels
     return frame
+
+
+def _refuse_half_characters(schema: Schema, columns: Sequence[Fitted]) -> None:
+    """Raise `SchemaError` for the first one."""
+    for i, (field, column) in enumerate(zip(schema.columns, columns, strict=True)):
+        at = i if field.name is None else field.name
+        for row, value in enumerate(column.values):
+            if is_half(value):
+                raise SchemaError(f"column {at!r}, row {row}: half a character: {value!r:.60}", at)
 
 
 def _series(pandas: Any, field: Column, column: Fitted, table: Table) -> Any:

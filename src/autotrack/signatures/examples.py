@@ -69,15 +69,18 @@ def example_of(
 
     Raises `SchemaError` for data that has no signature, or holds what JSON cannot say.
     """
-    given = None if params is None else plain(params)
-    while True:
-        kind, content, serving = _contents(_head(data, rows))
-        example = Example(kind, content, serving, given)
-        if sum(map(len, example.files().values())) <= most_bytes:
-            return example
-        if rows <= 1:
-            return None
-        rows //= 2
+    try:
+        given = None if params is None else plain(params)
+        while True:
+            kind, content, serving = _contents(_head(data, rows))
+            example = Example(kind, content, serving, given)
+            if sum(map(len, example.files().values())) <= most_bytes:
+                return example
+            if rows <= 1:
+                return None
+            rows //= 2
+    except RecursionError:
+        raise SchemaError("the input example holds itself, or too many lists in each other") from None
 
 
 def read_example(
@@ -103,9 +106,11 @@ def read_example(
 def _head(data: Any, rows: int) -> Any:
     library = library_of(data)
     if library == "pandas":
-        return data.iloc[:rows]
+        return data.iloc[:rows] if hasattr(data, "iloc") else data[:rows]
     if library == "pyarrow":
         return data.slice(0, rows)
+    if library == "scipy":
+        data = _by_lines(data)
     if isinstance(data, Mapping):
         return {name: data[name][:rows] if _has_rows(data[name]) else data[name] for name in data}
     return data[:rows] if _has_rows(data) or isinstance(data, (list, tuple)) else data
@@ -145,9 +150,14 @@ def _numpy(data: Any) -> Any:
 
 
 def _of_sparse(data: Any) -> tuple[str, Any, dict[str, Any]]:
-    matrix = data if getattr(data, "format", "") in ("csr", "csc") else data.tocsr()
+    matrix = _by_lines(data)
     content = {name: plain(getattr(matrix, name)) for name in ("data", "indices", "indptr", "shape")}
     return f"sparse_matrix_{matrix.format}", content, {"inputs": plain(matrix.toarray())}
+
+
+def _by_lines(matrix: Any) -> Any:
+    """In a form that MLflow keeps, of which there can be a part."""
+    return matrix if getattr(matrix, "format", "") in ("csr", "csc") else matrix.tocsr()
 
 
 def _split(data: Any) -> dict[str, Any]:

@@ -46,8 +46,9 @@ def infer_schema(data: Any) -> Schema:
 def _of_library(data: Any, library: str) -> Schema:
     if library in _TABLES and _is_series(data, library):
         kind, present = _series(data, library)
-        name = getattr(data, "name", None)
-        return _unnamed(kind, present) if name in (None, "") else Schema((Column(name, kind, present),))
+        if (name := getattr(data, "name", None)) in (None, ""):
+            return _unnamed(kind, present)
+        return Schema((Column(libraries.column_name(name), kind, present),))
     if library in _TABLES and hasattr(data, "shape"):
         return _columns(_TABLES[library](data))
     if library == "xgboost" and hasattr(data, "feature_names"):
@@ -79,6 +80,8 @@ def _series(data: Any, library: str) -> tuple[Type, bool]:
     """Its type, and whether no value of it is missing."""
     if library == "pyarrow":
         return libraries.arrow_type(data.type), data.null_count == 0
+    if getattr(data, "nlevels", 1) > 1:
+        raise SchemaError(f"a {type(data).__name__} has no signature; give a table or an array")
     (column,) = _TABLES[library](data.to_frame())
     return column.type, column.required
 
@@ -104,7 +107,12 @@ def _dtype(data: Any) -> str:
     if isinstance(data.dtype, np.dtype):
         return dtype_name(data.dtype)
     name = str(data.dtype).removeprefix("torch.")
-    return "float32" if name == "bfloat16" else name  # numpy has none
+    if name == "bfloat16":
+        return "float32"
+    try:
+        return dtype_name(np.dtype(name))
+    except TypeError:
+        raise SchemaError(f"numpy has no {name}, so signatures have none; give another dtype") from None
 
 
 def _of_dmatrix(data: Any) -> Schema:

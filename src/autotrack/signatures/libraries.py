@@ -35,7 +35,7 @@ def pandas_columns(frame: Any) -> list[Column]:
     if step > 1:  # pandas' own dtypes have a mask, and among integers one missing value matters
         own = [i for i, dtype in enumerate(frame.dtypes) if hasattr(dtype, "numpy_dtype")]
         present[own] = [not frame.iloc[:, i].isna().any() for i in own]
-    names = [_name(name) for name in frame.columns]
+    names = [column_name(name) for name in frame.columns]
     kinds = [pandas_type(dtype) for dtype in frame.dtypes]
     for i, kind in enumerate(kinds):
         if kind is None:
@@ -44,7 +44,8 @@ def pandas_columns(frame: Any) -> list[Column]:
     return [Column(name, kind or DataType.ANY, whole) for name, kind, whole in known]
 
 
-def _name(name: Any) -> str | int:
+def column_name(name: Any) -> str | int:
+    """As an `MLmodel` can hold it: numbers stay numbers, all else is text."""
     return int(name) if isinstance(name, (int, np.integer)) and not isinstance(name, bool) else str(name)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SchemaError
-from .libraries import library_of
+from .libraries import column_name, library_of
 from .types import Array, Column, DataType, Schema, Type
 from .values import is_missing, type_of
 
@@ -56,17 +56,14 @@ def table_of(data: Any, schema: Schema) -> Table:
 
 def _of_pandas(data: Any, schema: Schema) -> Table:
     if hasattr(data, "to_frame"):
-        named = data.name is not None
-        return Table([data.name] if named else None, 1, len(data), lambda _: data, data.index)
+        series = data if hasattr(data, "index") else data.to_series().reset_index(drop=True)
+        names = None if data.name is None else [column_name(data.name)]
+        return Table(names, 1, len(data), lambda _: series, series.index)
     columns = data.columns
     # Nobody named the columns of DataFrame(array).
     unnamed = type(columns).__name__ == "RangeIndex" and not any(isinstance(n, int) for n in schema.names)
-    names = None if unnamed else [n if isinstance(n, str) else _plain_name(n) for n in columns]
+    names = None if unnamed else list(map(column_name, columns))
     return Table(names, data.shape[1], len(data), lambda i: data.iloc[:, i], data.index)
-
-
-def _plain_name(name: Any) -> str | int:
-    return int(name) if isinstance(name, (int, np.integer)) else str(name)
 
 
 def _of_polars(data: Any, schema: Schema) -> Table:
@@ -92,8 +89,8 @@ def _of_array(data: Any, schema: Schema) -> Table:
         return Table(names, len(names), len(array), lambda i: array[names[i]])
     if array.ndim == 2:
         return Table(None, array.shape[1], len(array), lambda i: array[:, i])
-    if array.ndim == 1 and len(schema) == 1:
-        return Table(None, 1, len(array), lambda _: array)
+    if array.ndim <= 1 and len(schema) == 1:
+        return Table(None, 1, array.size, lambda _: array.reshape(-1))
     hint = "; of one row make a table by .reshape(1, -1)" if array.ndim == 1 else ""
     raise SchemaError(f"an array of shape {array.shape} is no table of {len(schema)} columns{hint}")
 
@@ -112,9 +109,9 @@ _READERS: Mapping[str, Callable[[Any, Schema], Table]] = {
 
 
 def _of_dict(data: Mapping[Any, Any], schema: Schema) -> Table:
-    names = [n if isinstance(n, str) else _plain_name(n) for n in data]
+    names = list(map(column_name, data))
     values = list(data.values())
-    if _is_one_row(dict(zip(names, values, strict=True)), schema):
+    if _is_one_row(dict(zip(map(str, names), values, strict=True)), schema):
         return Table(names, len(names), 1, lambda i: [values[i]])
     for name, value in zip(names, values, strict=True):
         if not _is_list(value):
@@ -129,12 +126,12 @@ def _of_dict(data: Mapping[Any, Any], schema: Schema) -> Table:
     return Table(names, len(names), longest, values.__getitem__)
 
 
-def _is_one_row(values: Mapping[str | int, Any], schema: Schema) -> bool:
+def _is_one_row(values: Mapping[str, Any], schema: Schema) -> bool:
     """Whether a dict is a record, not columns: by its values' depth, beside that of the columns' types."""
     for column in schema.columns or ():
-        value = values.get(column.name) if column.name is not None else None
+        value = None if column.name is None else values.get(str(column.name))
         if value is not None and column.type is not DataType.ANY:
-            return _depth(value) <= _depth_of(column.type)
+            return not _is_deeper(value, _depth_of(column.type))
     return not all(map(_is_list, values.values()))
 
 
@@ -146,13 +143,14 @@ def _depth_of(kind: Type) -> int:
     return 1 + _depth_of(kind.items) if isinstance(kind, Array) else 0
 
 
-def _depth(value: Any) -> int:
-    """How many lists are in each other, by their first items."""
+def _is_deeper(value: Any, than: int) -> bool:
+    """Whether more lists are in each other, by their first items."""
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        return value.ndim
-    if isinstance(value, (list, tuple)) or library_of(value):
-        return 1 + (_depth(value[0]) if isinstance(value, (list, tuple, np.ndarray)) and len(value) else 0)
-    return 0
+        return value.ndim > than
+    if not (isinstance(value, (list, tuple)) or library_of(value)):
+        return False
+    has_items = isinstance(value, (list, tuple, np.ndarray)) and len(value)
+    return than < 1 or bool(has_items and _is_deeper(value[0], than - 1))
 
 
 def _of_list(data: Sequence[Any], schema: Schema) -> Table:
@@ -184,7 +182,7 @@ def _is_row(row: Any) -> bool:
 
 def _of_records(rows: Sequence[Any]) -> Table:
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    names = [n if isinstance(n, str) else _plain_name(n) for n in keys]
+    names = list(map(column_name, keys))
     return Table(names, len(names), len(rows), lambda i: [row.get(keys[i]) for row in rows])
 
 
@@ -203,6 +201,7 @@ def cells_of(column: Any) -> Cells:
     if isinstance(column, np.ma.MaskedArray) and column.ndim == 1:
         return Cells(column.data, np.ma.getmaskarray(column))
     if isinstance(column, np.ndarray):
+        column = column.astype(object) if column.dtype.kind == "T" else column
         return Cells(column) if column.ndim == 1 else Cells(objects(list(column)))
     if library == "torch":
         return cells_of(column.detach().cpu().numpy())
@@ -229,8 +228,7 @@ def missing_among(values: NDArray[Any]) -> NDArray[np.bool_]:
 def _cells_of_pandas(series: Any) -> Cells:
     dtype = series.dtype
     if hasattr(dtype, "pyarrow_dtype"):
-        arrow = sys.modules["pyarrow"].chunked_array([series.array.__arrow_array__()])
-        cells = _cells_of_arrow(arrow)
+        cells = _cells_of_arrow(series.array.__arrow_array__())
         return Cells(cells.values, cells.missing, series)
     inner = getattr(dtype, "numpy_dtype", None)
     if inner is not None and not isinstance(dtype, np.dtype) and inner.kind in "biuf":

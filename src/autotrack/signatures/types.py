@@ -193,7 +193,7 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     """
     if dtype.kind == "V":
         raise SchemaError("a structured array is no tensor; give a table of its fields")
-    return {"U": "str", "S": "bytes"}.get(dtype.kind, dtype.name)
+    return {"U": "str", "T": "str", "S": "bytes"}.get(dtype.kind, dtype.name)
 
 
 def _no_name_twice(names: list[str | int] | list[str], what: str) -> None:

@@ -109,8 +109,16 @@ def type_of_dtype(dtype: np.dtype[Any]) -> DataType:
         return DataType.INTEGER if bits <= 32 else DataType.LONG if bits <= 64 else DataType.ANY
     if dtype.kind == "f":
         return DataType.FLOAT if dtype.itemsize <= 4 else DataType.DOUBLE
-    kinds = {"b": DataType.BOOLEAN, "M": DataType.DATETIME, "U": DataType.STRING, "S": DataType.BINARY}
-    return kinds.get(dtype.kind, DataType.ANY)
+    return _KINDS.get(dtype.kind, DataType.ANY)
+
+
+_KINDS = {
+    "b": DataType.BOOLEAN,
+    "M": DataType.DATETIME,
+    "U": DataType.STRING,
+    "T": DataType.STRING,
+    "S": DataType.BINARY,
+}
 
 
 def is_missing(value: Any) -> bool:
@@ -120,6 +128,11 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, (float, np.floating)):
         return bool(value != value)
     return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
+
+
+def is_half(value: Any) -> bool:
+    """Whether it is text with half a character in it, a lone surrogate, which UTF-8 cannot hold."""
+    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def spread(values: Any) -> Any:

@@ -176,6 +176,7 @@ class BackendConformance(RegistryConformance):
         assert [artifact.path for artifact in backend.artifacts(RUNS[0])] == ["plot.png"]
         assert [dataset.name for dataset in backend.datasets(RUNS[0])] == ["train"]
         assert [model.path for model in backend.models(RUNS[0])] == ["model"]
+        assert backend.models_of([RUNS[0], RUNS[1]]) == {RUNS[0]: backend.models(RUNS[0]), RUNS[1]: []}
         assert [line.text for line in backend.logs(RUNS[0])] == ["hello", "world"]
         assert [(fit.name, repr(sorted(fit.params.items()))) for fit in backend.fits(RUNS[0])] == [
             ("fit", "[('depth', 2), ('missing', nan)]")
