@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,16 @@ def test_a_huge_body_is_refused(bare: Threaded) -> None:
     assert bare.invoke(body)[0] == 413
     assert bare.invoke(gzip.compress(body), content_encoding="gzip")[0] == 413
     assert bare.invoke(b"x", content_encoding="br")[0] == 415
+
+
+def test_who_still_sends_a_huge_body_is_told(bare: Threaded) -> None:
+    """A connection that is closed on what nobody has read loses its answer."""
+    with socket.create_connection(("127.0.0.1", bare.port), TIMEOUT) as client:
+        head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
+        client.sendall(f"{head}Content-Length: 4000000\r\n\r\n".encode())
+        time.sleep(0.1)
+        client.sendall(bytes(4_000_000))
+        assert client.recv(1_000).startswith(b"HTTP/1.1 413")
 
 
 def test_a_body_that_dribbles_is_not_waited_for(bare: Threaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,8 @@ MOST_BEING_READ = 256 << 20
 """Of all bodies that are coming in."""
 SILENCE = 30.0
 """Seconds within which more of a body must come."""
+LINGER = 0.5
+"""Seconds for which more of a body is taken that is refused."""
 _being_read = 0
 _SLICE = 64 << 10
 _MOST_MEMBERS = 1_000
@@ -38,16 +41,27 @@ async def read_body(request: Request, limit: int = MOST_BYTES, within: float | N
             headers={"Accept-Encoding": "gzip, zstd, identity"},
         )
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise _too_large(limit)
     try:
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
         async with asyncio.timeout(within):
             body = await _read(request.stream() if within else spoken(request), limit)
     except TimeoutError:
         raise Refused(408, f"the body did not come within {within:g} s") from None
+    except Refused:
+        await _let_finish(request)
+        raise
     if encoding == "identity":
         return body
     return await run_in_threadpool(_unpacked, body, encoding, limit)
+
+
+async def _let_finish(request: Request) -> None:
+    """Take what comes for a moment: a connection that is closed on what nobody has read loses its answer."""
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(LINGER):
+            async for _ in request.stream():
+                pass
 
 
 async def _read(coming: AsyncIterator[bytes], limit: int) -> bytes:
