@@ -85,6 +85,19 @@ def test_an_egg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert values() == ["toys:Toy"]
 
 
+def test_an_installation_that_was_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no name: the standard library, asked because of an archive, says None."""
+    for number in range(2):
+        (tmp_path / f"broken{number}-1.dist-info").mkdir()
+        (tmp_path / f"broken{number}-1.dist-info" / "entry_points.txt").write_text(
+            f"[{GROUP}]\nx{number} = y:X{number}\n"
+        )
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "empty.zip")])
+    assert sorted(values()) == ["y:X0", "y:X1"]
+
+
 def test_a_package_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "toys.whl"
     with zipfile.ZipFile(archive, "w") as file:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,8 @@ from sklearn.preprocessing import StandardScaler
 import autotrack
 from autotrack.errors import ModelError
 from autotrack.flavor import Permissions
+from autotrack.keeping import load as load_of_cores
+from autotrack.keeping.waiting import HANDED_OVER, PERMITTED, _permitted
 from autotrack.loading import load, model_folder
 from autotrack.store import Run, Store
 
@@ -73,7 +78,7 @@ def helpers(store: Place) -> list[int]:
             try:
                 command = (process / "cmdline").read_bytes()
                 # not the shell that starts it, whose arguments are the same
-                is_helper = b"autotrack/keeping/waiting.py" in command and not command.startswith(b"/bin/sh")
+                is_helper = b"autotrack.keeping.waiting" in command and not command.startswith(b"/bin/sh")
                 if is_helper and mark in (process / "environ").read_bytes() and alive(int(process.name)):
                     found.append(int(process.name))
             except OSError:
@@ -261,6 +266,59 @@ def test_a_model_does_not_wait_for_ever(place: Place, asks: str) -> None:
     wait_for(script, "ready")
     assert settled(place).models[0].facts["state"] == "kept"
     assert end_of(script, "\n").returncode == 0
+
+
+def test_what_waits_is_worked_on_though_an_answer_was_not_read() -> None:
+    """Who closes a socket with something unread in it resets the connection."""
+    ours, theirs = socket.socketpair()
+    batches = _permitted(theirs)
+    for text in (b"first", b"second"):
+        with tempfile.TemporaryFile() as file:
+            file.write(text)
+            file.flush()
+            socket.send_fds(ours, [HANDED_OVER], [file.fileno()])
+    ours.send(PERMITTED)
+    first = next(batches)
+    theirs.send(b"an answer")
+    with tempfile.TemporaryFile() as file:
+        file.write(b"third")
+        file.flush()
+        socket.send_fds(ours, [HANDED_OVER], [file.fileno()])
+    ours.close()
+    read = []
+    for batch in (first, *batches):
+        batch.seek(0)
+        read.append(batch.read())
+    assert read == [b"first", b"second", b"third"]
+
+
+def test_a_share_of_the_machine_that_is_used_up_leaves_no_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However idle the machine is: a container, of which others in it use all that it may."""
+    monkeypatch.setattr(load_of_cores, "_group", lambda: tmp_path)
+    monkeypatch.setattr(load_of_cores, "WATCHED", (0.0, 10.0))
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [idle() for _ in range(os.cpu_count() or 1)])
+    (tmp_path / "cpu.max").write_text("200000 100000\n")
+    for used, leaves in ((2.0, False), (1.0, True)):
+        watched = load_of_cores.Load()
+        (tmp_path / "cpu.stat").write_text("usage_usec 5000000\nuser_usec 1\n")
+        watched.leaves_a_core()
+        began = time.monotonic()
+        time.sleep(0.2)
+        spent = 5 + used * (time.monotonic() - began)
+        (tmp_path / "cpu.stat").write_text(f"usage_usec {int(spent * 1e6)}\n")
+        assert watched.leaves_a_core() is leaves
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    watched = load_of_cores.Load()
+    watched.leaves_a_core()
+    time.sleep(0.1)
+    assert watched.leaves_a_core()
+
+
+def idle() -> Any:
+    """A core that does nothing."""
+    return SimpleNamespace(idle=time.monotonic(), iowait=0.0)
 
 
 # --- the helper's troubles ----------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def _texts() -> list[str]:
     elsewhere = any(map(os.path.isfile, sys.path)) or any(map(_finds_packages, sys.meta_path))
     texts: dict[str, str] = {}
     for package, text in _of_all() if elsewhere else _of_folders():
-        texts.setdefault(re.sub(r"[-_.]+", "-", package).lower(), text)
+        nameless = f"?{len(texts)}"  # as where an installation was broken off: it is in nobody's way
+        texts.setdefault(re.sub(r"[-_.]+", "-", package).lower() or nameless, text)
     return [text for text in texts.values() if text]
 
 
@@ -58,7 +59,7 @@ def _of_all() -> Iterator[tuple[str, str]]:
     from importlib import metadata
 
     for package in metadata.distributions():
-        yield package.name, package.read_text(_FILE) or ""
+        yield package.name or "", package.read_text(_FILE) or ""
 
 
 def _of_folders() -> Iterator[tuple[str, str]]:

@@ -7,7 +7,6 @@ works on it when it may, or when this process is gone.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -18,18 +17,23 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from .jobs import MOST_HELPERS, Context, Job, helpers_writer, pack
+from .waiting import HANDED_OVER, PERMITTED
 
 MOST_AT_ONCE = 64
 """Batches that wait in the helper; further models are gathered here into the next one."""
 ATTEMPTS = 2
 """How often a batch is given to a helper before it counts as what kills it."""
-_HANDED_OVER, _PERMITTED = b"\0", b"\1"
-"""What is said to the helper: with a batch, and without."""
-_PROGRAM = str(Path(__file__).with_name("waiting.py"))
+_START = """
+import sys
+_, fd, writer, *sys.path[:] = sys.argv
+from autotrack.keeping.waiting import main
+main(int(fd), writer)
+"""
+_QUIETLY = getattr(socket, "MSG_NOSIGNAL", 0)
+"""Where SIGPIPE has its default, a helper that died would end this process; macOS may lack the flag."""
 _DETACHED = '"$@" >/dev/null 2>&1 &'
 """For the shell: its child is nobody's that the user's program might wait for."""
 
@@ -91,10 +95,15 @@ class Converter:
 
     def permit(self) -> None:
         """Let the helper work on all that it has."""
-        if self._waits_since is not None and self._socket is not None:
-            with contextlib.suppress(OSError):  # it died since we listened
-                self._socket.send(_PERMITTED, socket.MSG_NOSIGNAL)
-            self._waits_since = None
+        if self._waits_since is None or self._socket is None:
+            return
+        try:
+            self._socket.send(PERMITTED, _QUIETLY)
+        except BlockingIOError:
+            return
+        except ConnectionError:  # it died since we listened, and will be replaced
+            pass
+        self._waits_since = None
 
     def listen(self) -> None:
         """Take the helper's answers so far; where it has gone without one, start another."""
@@ -161,10 +170,10 @@ class Converter:
 
 
 def _send_file(connection: socket.socket, file: BinaryIO) -> None:
-    """`socket.send_fds` takes no flags: where SIGPIPE has its default, a helper that died would end us."""
+    """As `socket.send_fds`, which takes no flags."""
     descriptors = array("i", [file.fileno()])
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
-    connection.sendmsg([_HANDED_OVER], rights, socket.MSG_NOSIGNAL)
+    connection.sendmsg([HANDED_OVER], rights, _QUIETLY)
 
 
 def _start_helper(writer: str) -> socket.socket:
@@ -172,7 +181,7 @@ def _start_helper(writer: str) -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         paths = [os.path.abspath(path) for path in sys.path if isinstance(path, str)]
-        command = [sys.executable, "-I", _PROGRAM, str(theirs.fileno()), writer, *paths]
+        command = [sys.executable, "-I", "-c", _START, str(theirs.fileno()), writer, *paths]
         shell = subprocess.Popen(
             ["/bin/sh", "-c", _DETACHED, "sh", *command],
             env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),

@@ -135,7 +135,7 @@ class Keeper(Companion):
                 return
             self._converter.listen()
             self._hand_over()
-            if self._may_work(self._converter):
+            if self._converter.waits_for and self._may_work(self._converter):
                 self._converter.permit()
             if not self._converter.is_at_work and time.monotonic() - self._last_job > IDLE_AFTER:
                 self._converter.forget()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 WATCHED = 0.4, 10.0
 """Seconds: a moment between two calls says nothing, and what was long ago nothing of now."""
@@ -11,48 +14,67 @@ LONGEST_WAIT = 20.0
 """Seconds after which a model is converted though no core is free."""
 SPARE = 0.75
 """Of a core: a training in one thread, and the flusher beside it, leave as much of the second one."""
+_GROUPS = Path("/sys/fs/cgroup")
 
 
 class Load:
-    """The CPU time that this process and its machine use, from one question to the next.
+    """What is left of the cores that this process may use, from one question to the next.
 
     Numerical libraries keep a thread spinning on every core: whoever takes one of them stops all.
     """
 
     def __init__(self) -> None:
-        self._cores = _cores()
-        self._last: _Times | None = None
+        self._at = 0.0
+        self._unused: Sequence[float] = ()
 
     def leaves_a_core(self) -> bool:
-        """Since the last question; False where that was a moment ago, or long ago.
-
-        Of the cores that this process may use, which may be fewer than the machine has.
-        """
-        last = self._last = self._last or _Times()
-        now = _Times()
+        """Since the last question; False where that was a moment ago, or long ago."""
         shortest, longest = WATCHED
-        elapsed = now.at - last.at
+        now = time.monotonic()
+        elapsed = now - self._at
         if elapsed < shortest:
             return False
-        self._last = now
-        left = self._cores - (now.used - last.used) / elapsed
-        idle = (now.idle - last.idle) / elapsed
-        return elapsed < longest and min(left, idle) >= SPARE
+        before, self._unused, self._at = self._unused, _unused(now), now
+        if elapsed > longest or len(before) != len(self._unused):
+            return False
+        return all((new - old) / elapsed >= SPARE for new, old in zip(self._unused, before, strict=True))
 
 
-class _Times:
-    """Seconds so far: of the clock, used by this process, and idle on all of the machine's cores."""
+def _unused(now: float) -> list[float]:
+    """Seconds so far that cores were idle which this process may use; and of its container's share."""
+    import psutil  # 17 ms: for who has models converted
 
-    def __init__(self) -> None:
-        import psutil  # 17 ms: for who has models converted
-
-        machine = psutil.cpu_times()
-        self.at: float = time.monotonic()
-        self.used: float = time.process_time()
-        self.idle: float = machine.idle + getattr(machine, "iowait", 0.0)
+    each = psutil.cpu_times(percpu=True)
+    ours = [core for number, core in enumerate(each) if _may_use(number)]
+    idle = sum(core.idle + getattr(core, "iowait", 0.0) for core in ours or each)
+    share, used = _share(), _used_of_share()
+    return [idle] if share is None or used is None else [idle, share * now - used]
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _may_use(core: int) -> bool:
+    return not hasattr(os, "sched_getaffinity") or core in os.sched_getaffinity(0)
+
+
+@cache
+def _group() -> Path:
+    """The control group, of version 2, that this process is in."""
+    told = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
+    return _GROUPS / told.lstrip("/")
+
+
+def _share() -> float | None:
+    """Cores that the group may use; None where that is not limited."""
+    try:
+        quota, period = (_group() / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # "max"
+        return None
+
+
+def _used_of_share() -> float | None:
+    """Seconds that the group has used."""
+    try:
+        told = dict(line.split() for line in (_group() / "cpu.stat").read_text().splitlines())
+        return int(told["usage_usec"]) / 1e6
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,4 +1,4 @@
-"""The helper process until it may work: run as a file, for it imports nothing that takes time.
+"""The helper process until it may work: it loads nothing that takes time.
 
 The libraries that a conversion needs take a core for seconds, which a training that goes on would lose. What
 is handed over is safe here whatever becomes of the process that trains.
@@ -6,36 +6,39 @@ is handed over is safe here whatever becomes of the process that trains.
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from itertools import chain
 from typing import BinaryIO
 
+HANDED_OVER, PERMITTED = b"\0", b"\1"
+"""What the process that trains says: with a batch, and when all that was handed over may be worked on."""
 
-def main() -> None:
-    """The socket's descriptor, the helper's writer and its module path are the arguments."""
-    _, fd, writer, *sys.path[:] = sys.argv
+
+def main(fd: int, writer: str) -> None:
+    """Serve the socket until its other end is closed and everything is done, under this writer's name."""
     _yield_to_others()
-    with socket.socket(fileno=int(fd)) as connection:
+    with socket.socket(fileno=fd) as connection:
         batches = _permitted(connection)
         first = next(batches, None)
         if first is not None:
-            from autotrack.keeping.helper import convert
+            from .helper import convert
 
             convert(chain([first], batches), connection, writer)
 
 
 def _permitted(connection: socket.socket) -> Iterator[BinaryIO]:
-    """What is handed over, once the other end permits to work on it or is closed."""
+    """What is handed over, once the other end permits to work on it or is gone."""
     waiting: list[int] = []
-    goes_on = True
-    while goes_on:
-        said, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+    said = HANDED_OVER
+    while said:
+        try:
+            said, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+        except ConnectionError:  # it went before it had read all that it was told
+            said, descriptors = b"", []
         waiting += descriptors
-        if not descriptors:
+        if said != HANDED_OVER:
             while waiting:
                 yield os.fdopen(waiting.pop(0), "rb")
-        goes_on = bool(said)
 
 
 def _yield_to_others() -> None:
@@ -45,7 +48,3 @@ def _yield_to_others() -> None:
             file.write("1000")
     except OSError:
         pass
-
-
-if __name__ == "__main__":
-    main()
