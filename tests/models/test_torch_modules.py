@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -28,7 +29,7 @@ from autotrack.errors import ModelError
 from autotrack.models import rebuilding
 from autotrack.models.modules import size as module_size
 from autotrack.models.structure import structure
-from autotrack.models.torch import BESIDE, MODULE, WEIGHTS, TorchFlavor
+from autotrack.models.torch import BESIDE, MODULE, SOURCE, WEIGHTS, TorchFlavor
 from autotrack.testing import FlavorConformance
 
 from ..scripts import TIMEOUT
@@ -178,7 +179,7 @@ WHOLE: dict[str, tuple[Any, str]] = {
         module_of(attributes=[["a", {"constant": "hub"}]]),
         "no type of numbers",
     ),
-    "a method of a layer": (module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]), "a method"),
+    "a method of a layer": (module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]), "a method that"),
 }
 
 
@@ -218,7 +219,7 @@ def test_whatever_stands_in_a_description_it_is_a_module_weights_or_an_error(dat
     told = json.loads(json.dumps(told))
     for _ in range(data.draw(st.integers(1, 3))):
         place, key = data.draw(st.sampled_from(spots(told)))
-        place[key] = data.draw(st.sampled_from(VALUES))
+        place[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
     with contextlib.suppress(ModelError):
         found = made_again({**files, MODULE: json.dumps(told).encode()})
         assert isinstance(found, dict | nn.Module)
@@ -265,6 +266,99 @@ def test_a_layers_class_is_no_value_that_could_be_called() -> None:
     told = module_of(attributes=[["activation", made]])
     found = made_again({**files, MODULE: json.dumps(told).encode()})
     assert isinstance(found, dict)
+
+
+RELU = {"name": ["torch.nn.functional", "relu"]}
+TENSOR = {"tensor": ["weight", False, None]}
+RECEIVERS = {
+    "a path": {"path": "there"},
+    "a tensor": TENSOR,
+    "a function": RELU,
+    "a partial": {"partial": [RELU, [], {"dict": []}]},
+    "a number": 3,
+    "nothing": None,
+    "a layer": module_of(),
+}
+
+
+@pytest.mark.parametrize("receiver", RECEIVERS.values(), ids=RECEIVERS)
+@pytest.mark.parametrize("name", ["unlink", "numpy", "func", "forward", "__builtins__", "__class__", "__init__"])
+@pytest.mark.parametrize("permitted", [{}, {"code": True}], ids=["unasked", "code"])
+def test_a_method_is_of_no_other_thing_than_a_module(receiver: Any, name: str, permitted: Any) -> None:
+    files, _ = linear()
+    told = module_of(attributes=[["a", {"method": [receiver, name]}]])
+    assert "has a method that" in refused(files, told, **permitted)
+
+
+NO_METHODS = [
+    *("__class__", "__dict__", "__doc__", "__init__", "__setattr__", "missing", "prop", "static", "held"),
+    *(7, None, ["through"]),
+]
+
+
+@pytest.mark.parametrize("name", NO_METHODS, ids=str)
+def test_a_method_is_a_function_that_its_class_has(name: Any) -> None:
+    files, _ = linear()
+    own = module_of(**{"class": {"name": [__name__, "Odd"]}})
+    told = module_of(attributes=[["a", {"method": [own, name]}]])
+    assert "has a method that" in refused(files, told, trusted=[f"{__name__}.Odd"])
+    assert not Odd.asked
+
+
+class Odd(nn.Module):
+    """With what is no method."""
+
+    asked = 0
+    held = print
+
+    @property
+    def prop(self) -> Any:
+        Odd.asked += 1
+
+    @staticmethod
+    def static() -> None:
+        """Not bound to anything."""
+
+
+def test_a_method_that_its_layer_has_is_left_with_the_description() -> None:
+    frozen = flavor.freeze(with_attribute(nn.Linear(2, 2).forward), LIMIT)
+    assert "a method that its class does not have, or torch's" in frozen.left
+
+
+def test_a_trusted_name_is_not_turned_into_another_by_the_model() -> None:
+    files, _ = linear()
+    told = module_of(attributes=[["a", {"name": ["package.layers", "act"]}]])
+    names = {"package": "", "names": {"package.layers.act": ["builtins", "exec"]}}
+    files = {**files, MODULE: json.dumps(told).encode(), SOURCE: json.dumps(names).encode()}
+    assert "package.layers.act, which is not to be found" in refused(
+        files, told, trusted=["package.layers.act"]
+    )
+    assert made_again(files, code=True).a is exec
+
+
+def test_a_trusted_name_opens_no_other_class() -> None:
+    files, _ = linear()
+    embedding = {"name": ["torch.nn.modules.sparse", "Embedding"]}
+    told = module_of(attributes=[["a", {"partial": [embedding, [1 << 40], {"dict": []}]}]])
+    files = {**files, MODULE: json.dumps(told).encode()}
+    assert isinstance(made_again(files, trusted=["package.layers.Act"]), dict)
+    assert made_again(files, trusted=["torch.nn.modules.sparse.Embedding"]).a.func is nn.Embedding
+
+
+class Falsy(nn.Module):
+    """With a length, which is not asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def __len__(self) -> int:
+        raise AssertionError("asked")
+
+
+def test_a_module_in_a_module_is_not_asked_whether_it_is_one() -> None:
+    files, _ = description(nn.Sequential(Falsy()))
+    assert type(made_again(files, code=True)[0]) is Falsy
 
 
 ORDERS = {

@@ -13,13 +13,14 @@ import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from ..errors import ModelError
 from ..flavor import Permissions
 from ..forms.loader import Reader
 from . import sizes
-from .layers import known, places
+from .layers import known, method, places
 from .structure import HOOKS, INTERNALS
 
 MOST_BYTES = 64 << 20
@@ -176,9 +177,12 @@ class _ModuleReader(Reader):
 
     def _method(self, told: list[Any]) -> Any:
         module, name = self.made(told[0]), told[1]
-        if id(type(module)) in places():
-            raise ModelError("the module's description has a method of a layer of torch's")
-        return getattr(type(module), name).__get__(module)
+        if (found := method(type(module), name)) is None:
+            raise ModelError(
+                f"the module's description has a method that a {type(module).__qualname__} may not give: "
+                f"{str(name)[:80]}"
+            )
+        return MethodType(found, module)
 
     # --- what torch has ------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ import json
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from ..flavor import NotKept
 from ..forms.telling import Form, Forms, is_importable
-from .layers import places
+from .layers import method, places
 from .modules import held, tensors
 
 INTERNALS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
@@ -205,10 +205,9 @@ class _ModuleForms(Forms):
             return {"weakref": self.told(value(), where)}
         if kind is not MethodType or not issubclass(type(value.__self__), torch.nn.Module):
             return None
-        name = value.__func__.__name__
-        defined = [vars(base)[name] for base in type(value.__self__).__mro__ if name in vars(base)]
-        if not defined or defined[0] is not value.__func__:
-            raise NotKept(f"{where} is a method that its class does not have")
+        name = value.__func__.__name__ if type(value.__func__) is FunctionType else None
+        if name is None or method(type(value.__self__), name) is not value.__func__:
+            raise NotKept(f"{where} is a method that its class does not have, or torch's")
         return {"method": [self.told(value.__self__, where), name]}
 
 
