@@ -179,7 +179,10 @@ WHOLE: dict[str, tuple[Any, str]] = {
         module_of(attributes=[["a", {"constant": "hub"}]]),
         "no type of numbers",
     ),
-    "a method of a layer": (module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]), "a method that"),
+    "a method of a layer": (
+        module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]),
+        "a method that",
+    ),
 }
 
 
@@ -282,7 +285,9 @@ RECEIVERS = {
 
 
 @pytest.mark.parametrize("receiver", RECEIVERS.values(), ids=RECEIVERS)
-@pytest.mark.parametrize("name", ["unlink", "numpy", "func", "forward", "__builtins__", "__class__", "__init__"])
+@pytest.mark.parametrize(
+    "name", ["unlink", "numpy", "func", "forward", "__builtins__", "__class__", "__init__"]
+)
 @pytest.mark.parametrize("permitted", [{}, {"code": True}], ids=["unasked", "code"])
 def test_a_method_is_of_no_other_thing_than_a_module(receiver: Any, name: str, permitted: Any) -> None:
     files, _ = linear()

@@ -86,16 +86,19 @@ class _Names:
     """Finds what a description names, as far as that is permitted."""
 
     def __init__(self, source: Mapping[str, Any], permissions: Permissions) -> None:
-        self.are_open = permissions.code or bool(permissions.trusted)
-        self._package = str(source.get("package", ""))
-        self._kept: Mapping[str, Any] = source.get("names", {})
+        kept = source if permissions.code else {}  # else it could turn a trusted name into any other
+        self._package = str(kept.get("package", ""))
+        self._kept: Mapping[str, Any] = kept.get("names", {})
         self._permissions = permissions
+
+    def permit(self, name: str) -> bool:
+        return self._permissions.code or name in self._permissions.trusted
 
     def found(self, module: str, path: str) -> Any:
         if found := _MAPPINGS.get((module, path)) or known().get((module, path)):
             return found
         name = f"{module}.{path}"
-        if not self._permissions.code and name not in self._permissions.trusted:
+        if not self.permit(name):
             raise NotPermitted(name)
         module, path = self._kept.get(name, (module, path))
         try:
@@ -143,8 +146,8 @@ class _ModuleReader(Reader):
     def _name(self, told: list[str]) -> Any:
         """Of torch's own only functions: a class would be called, with whatever stands beside it."""
         found = self._names.found(*told)
-        if isinstance(found, type) and not self._names.are_open:
-            raise NotPermitted(".".join(told))
+        if isinstance(found, type) and not self._names.permit(name := ".".join(told)):
+            raise NotPermitted(name)
         return found
 
     def _kind(self, told: Any, base: type) -> Any:
@@ -207,7 +210,9 @@ class _ModuleReader(Reader):
             sizes.check(made)
         if any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__):
             made.__setstate__(dict(held))
-        self._sizes[id(made)] = 1 + sum(self._within(child) for child in held["_modules"].values() if child)
+        self._sizes[id(made)] = 1 + sum(
+            self._within(child) for child in held["_modules"].values() if child is not None
+        )
         if self._sizes[id(made)] > MOST_MODULES:
             raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
         return made
