@@ -408,6 +408,63 @@ def test_sizes_that_disagree_with_the_weights_are_refused(made: Any, name: str, 
     assert "disagree" in refused(files, told)
 
 
+def renamed(names: list[str]) -> Callable[[Any], None]:
+    """Sets what a recurrent layer says that its weights are called, and has them in that order."""
+
+    def change(held: Any) -> None:
+        parameters = dict(held["parameters"])
+        for pair in held["attributes"]:
+            if pair[0] == "_flat_weights_names":
+                pair[1] = names
+            elif pair[0] == "_flat_weights":
+                pair[1] = [parameters[name] for name in names]
+
+    return change
+
+
+def with_flag(name: str, value: Any) -> Callable[[Any], None]:
+    def change(held: Any) -> None:
+        [pair] = [pair for pair in held["attributes"] if pair[0] == name]
+        pair[1] = value
+
+    return change
+
+
+IH, HH, BI, BH = "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"
+RECURRENT = {
+    "one weight four times": renamed([IH] * 4),
+    "one bias four times": renamed([BI] * 4),
+    "weights for biases": renamed([IH, HH, IH, HH]),
+    "another order": renamed([HH, IH, BI, BH]),
+    "none": renamed([]),
+    "fewer": renamed([IH, HH]),
+    "a flag that is a number": with_flag("bias", 7),
+    "a way that is a text": with_flag("bidirectional", "x"),
+    "more layers than weights": with_flag("num_layers", 2),
+    "weights of no layer": with_flag("num_layers", 0),
+    "layers below none": with_flag("num_layers", -1),
+    "projected": with_flag("proj_size", 2),
+    "inputs": with_flag("input_size", 3),
+    "another kind": with_flag("mode", "ANY"),
+}
+
+
+@pytest.mark.parametrize("change", RECURRENT.values(), ids=RECURRENT)
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_has_the_weights_that_its_settings_ask_for(kind: Any, change: Any) -> None:
+    files, told = description(kind(1, 3))
+    change(layer(told["sharing"][1]))
+    assert "disagree" in refused(files, told)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("more", [{}, {"bias": False}, {"bidirectional": True}], ids=str)
+def test_recurrent_layers_of_every_kind_are_made_again(kind: Any, more: Any) -> None:
+    module, data = kind(4, 3, 2, **more), torch.randn(2, 5, 4)
+    found = made_again(description(module)[0])
+    assert torch.equal(asked(found, data)[0], asked(module, data)[0])
+
+
 # --- what has no description --------------------------------------------------------------------------
 
 

@@ -103,21 +103,31 @@ def _recurrent(layer: Any, weights: Mapping[str, Any]) -> Iterator[tuple[str, An
         yield "weight_ih", (rows, layer.input_size)
         yield "weight_hh", (rows, layer.hidden_size)
         return
-    projected = layer.proj_size or layer.hidden_size
-    ways = 2 if layer.bidirectional else 1
-    each = 2 + 2 * bool(layer.bias) + bool(layer.proj_size)
-    flat = [weights[name] for name in layer._flat_weights_names]
-    if layer.num_layers * ways * each != len(flat) or any(
-        one is not other for one, other in zip(flat, layer._flat_weights, strict=True)
+    if layer.mode.partition("_")[0] != kind or {type(layer.bias), type(layer.bidirectional)} != {bool}:
+        raise _refusal(layer, "has settings that are none of its kind")
+    names = [*_flat_names(layer)]
+    if layer._flat_weights_names != names or any(
+        one is not weights[name] for one, name in zip(layer._flat_weights, names, strict=True)
     ):
-        raise _refusal(layer, f"has {len(flat)} weights, not those of {layer.num_layers} layers")
-    for name in layer._flat_weights_names:
-        is_first = name.startswith("weight_ih_l0")
+        raise _refusal(layer, f"has other weights than those of {layer.num_layers} layers")
+    projected = layer.proj_size or layer.hidden_size
+    inputs = projected * (2 if layer.bidirectional else 1)
+    for name in names:
         if name.startswith("weight_ih"):
-            yield name, (rows, layer.input_size if is_first else projected * ways)
+            yield name, (rows, layer.input_size if name.startswith("weight_ih_l0") else inputs)
         elif name.startswith("weight_hh"):
             yield name, (rows, projected)
         elif name.startswith("bias"):
             yield name, (rows,)
         else:
             yield name, (projected, layer.hidden_size)
+
+
+def _flat_names(layer: Any) -> Iterator[str]:
+    """As torch calls the weights: its kernels take them in this order, and look at no name or shape."""
+    kinds = ["weight_ih", "weight_hh"]
+    kinds += ["bias_ih", "bias_hh"] if layer.bias else []
+    kinds += ["weight_hr"] if layer.proj_size else []
+    ways = ("", "_reverse") if layer.bidirectional else ("",)
+    deep = min(layer.num_layers, len(layer._flat_weights_names) + 1)  # however many it says that there are
+    return (f"{kind}_l{depth}{way}" for depth in range(deep) for way in ways for kind in kinds)
