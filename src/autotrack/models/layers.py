@@ -45,6 +45,11 @@ def places() -> dict[int, tuple[str, str]]:
     return {id(item): place for place, item in known().items()}
 
 
+def hides(kind: type, name: str) -> bool:
+    """Whether a class is a layer of torch's that has a method, or the like, of this name."""
+    return id(kind) in places() and hasattr(kind, name)
+
+
 def method(kind: type, name: Any) -> FunctionType | None:
     """The function that modules of a class have under a name: looked up as it stands, no descriptor is asked.
 

@@ -20,7 +20,7 @@ from ..errors import ModelError
 from ..flavor import Permissions
 from ..forms.loader import Reader
 from . import sizes
-from .layers import known, method, places
+from .layers import hides, known, method, places
 from .structure import HOOKS, INTERNALS
 
 MOST_BYTES = 64 << 20
@@ -55,10 +55,14 @@ class NotPermitted(ModelError):
     """A description names what is not torch's, and the caller has not allowed that."""
 
 
+class Damaged(ModelError):
+    """A description is no JSON: what else stands in the model is not to be relied on either."""
+
+
 def rebuilt(
     description: bytes, tensors: Mapping[str, Any], source: bytes | None, permissions: Permissions
 ) -> Any:
-    """The module, in eval mode. Raises `NotPermitted`, and `ModelError` for what is no description.
+    """The module, in eval mode. Raises `NotPermitted`, `Damaged`, and `ModelError` for what is refused.
 
     tensors: by the names that the description has for them. source: where the user's classes are found in
     what comes with the model, as JSON.
@@ -70,6 +74,8 @@ def rebuilt(
         made = _ModuleReader(tensors, names).made(json.loads(description))
     except ModelError:
         raise
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"the module's description is no JSON ({error}); fetch the model again") from error
     except Exception as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ModelError(
@@ -107,8 +113,8 @@ class _Names:
                 found = getattr(found, part)
         except (ImportError, AttributeError):
             raise ModelError(
-                f"the model is made of {name}, which is not to be found here; where it is known, log_model "
-                "keeps its source too. Without allow_code its weights are loaded alone"
+                f"it is made of {name}, which is not to be found here; log_model where it is known keeps its "
+                "source too"
             ) from None
         return found
 
@@ -175,7 +181,7 @@ class _ModuleReader(Reader):
     def _check(self, kind: type, own: Mapping[str, Any]) -> None:
         """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
         for name in own:
-            if name in _TORCHS_OWN or (id(kind) in places() and hasattr(kind, name)):
+            if name in _TORCHS_OWN or hides(kind, name):
                 raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
 
     def _method(self, told: list[Any]) -> Any:
@@ -271,4 +277,5 @@ class _ModuleReader(Reader):
         return torch.device("cpu")
 
     def _weakref(self, told: Any) -> Any:
-        return weakref.ref(self.made(told))
+        """Of what is gone, one that has nothing either."""
+        return weakref.ref(set() if told is None else self.made(told))

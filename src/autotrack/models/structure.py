@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any
 
+from ..errors import ModelError
 from ..flavor import NotKept
 from ..forms.telling import Form, Forms, is_importable
-from .layers import method, places
+from . import sizes
+from .layers import hides, method, places
 from .modules import held, tensors
 
 INTERNALS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
@@ -122,6 +124,9 @@ class _ModuleForms(Forms):
         if hooks := [name for name in HOOKS if own.get(name)]:
             raise NotKept(f"{where or 'the module'} has hooks ({hooks[0]}), which are code without a name")
 
+        if id(kind) in places():
+            _check(module, where or "the module")
+
         def pairs(items: Any) -> list[Any]:
             return [[name, self.told(value, f"{dot}{name}")] for name, value in items]
 
@@ -209,6 +214,16 @@ class _ModuleForms(Forms):
         if name is None or method(type(value.__self__), name) is not value.__func__:
             raise NotKept(f"{where} is a method that its class does not have, or torch's")
         return {"method": [self.told(value.__self__, where), name]}
+
+
+def _check(layer: Any, where: str) -> None:
+    """Whether it would be made again. Raises `NotKept`."""
+    try:
+        sizes.check(layer)
+    except ModelError as error:
+        raise NotKept(f"{where} would not load again: {error}") from None
+    if found := [name for name in held(layer) if name not in _TORCHS_OWN and hides(type(layer), name)]:
+        raise NotKept(f"{where} has a {found[0]} of its own, beside that of its class")
 
 
 def _order(tensor: Any) -> list[int] | None:

@@ -33,6 +33,12 @@ PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
 
 
+class Weights(dict[str, Any]):
+    """A state dict alone, by names, and why there is no module."""
+
+    why = ""
+
+
 class TorchFlavor(Flavor):
     """See `Flavor`. Lightning's modules are torch's."""
 
@@ -98,8 +104,8 @@ class TorchFlavor(Flavor):
 
         if isinstance(model, dict):
             raise ModelError(
-                "only the model's weights were loaded: module.load_state_dict(autotrack.load_model(…)); "
-                "a module of your own classes needs allow_code=True"
+                f"only the model's weights were loaded{model.why if isinstance(model, Weights) else ''}: "
+                "module.load_state_dict(autotrack.load_model(…))"
             )
         positional, named = arguments(data, floating_type(model))
         with torch.inference_mode():
@@ -126,8 +132,8 @@ def _with_structure(module: Any, data: bytearray, limit: int) -> Frozen:
 def _module_or_weights(
     folder: ModelFolder, section: Section, state: dict[str, Any], permissions: Permissions
 ) -> Any:
-    """The module as far as the caller permits it to be made again, else its `state`."""
-    from .rebuilding import NotPermitted, rebuilt
+    """The module, else its `state`: where the caller does not permit it, or it cannot be made again."""
+    from .rebuilding import Damaged, NotPermitted, rebuilt
 
     parts = {name: folder.read(str(section[name])) for name in PARTS if section.get(name)}
     if "module" not in parts:
@@ -136,13 +142,18 @@ def _module_or_weights(
     try:
         return rebuilt(parts["module"], {**state, **beside}, parts.get("module_source"), permissions)
     except NotPermitted as refusal:
-        log.warning(
-            "autotrack: only the weights of %s are loaded, as it is made of %s, whose code is run when it is "
-            "asked; if you trust where it comes from: load_model(…, allow_code=True)",
-            folder.told,
-            refusal,
+        why = (
+            f", as it is made of {refusal}, whose code is run when it is asked; if you trust where it comes "
+            "from: load_model(…, allow_code=True)"
         )
-        return state
+    except Damaged:
+        raise
+    except ModelError as refusal:
+        why = f", as {refusal}"
+    log.warning("autotrack: only the weights of %s are loaded%s", folder.told, why)
+    alone = Weights(state)
+    alone.why = why
+    return alone
 
 
 def _refuse_above(limit: int, size: int) -> None:
