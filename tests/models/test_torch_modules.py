@@ -26,6 +26,7 @@ from torch.nn import functional
 import autotrack
 from autotrack.errors import ModelError
 from autotrack.models import rebuilding
+from autotrack.models import torch as torch_flavor
 from autotrack.models.modules import size as module_size
 from autotrack.models.structure import structure
 from autotrack.models.torch import BESIDE, MODULE, SOURCE, WEIGHTS, TorchFlavor
@@ -579,6 +580,60 @@ def test_what_is_beside_the_weights_counts_for_the_limit() -> None:
     frozen = flavor.freeze(module, size + 1000)
     assert "more than model_max_bytes" in frozen.left
     assert not frozen.more
+
+
+def test_the_description_counts_for_the_limit() -> None:
+    module = with_attribute([float(number) for number in range(10_000)])
+    frozen = flavor.freeze(module, len(flavor.freeze(module, LIMIT).data) + 1000)
+    assert "more than model_max_bytes" in frozen.left
+    assert not frozen.more
+
+
+def test_a_description_that_would_not_load_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "MOST_BYTES", 100)
+    frozen = flavor.freeze(plain(), LIMIT)
+    assert "its description has" in frozen.left
+    assert not frozen.more
+
+
+WORDS = {f"word {number}": number for number in range(20_000)}
+MUCH: dict[str, Any] = {
+    "words": WORDS,
+    "lists": [[number] for number in range(20_000)],
+    "text": "x" * (4 << 20),
+    "bytes": bytes(4 << 20),
+    "the same again": [WORDS] * 3,
+}
+
+
+@pytest.mark.parametrize("value", MUCH.values(), ids=MUCH)
+def test_unasked_no_more_than_a_few_values_are_told(value: Any) -> None:
+    module = with_attribute(value)
+    frozen = flavor.unasked().freeze(module, LIMIT)
+    assert "holds more than 20," in frozen.left
+    assert "attribute extra" in frozen.left
+    assert not flavor.freeze(module, LIMIT).left
+    assert not flavor.unasked().freeze(plain(), LIMIT).left
+
+
+def test_what_is_asked_for_has_its_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_flavor, "ASKED", 1000)
+    assert "holds more than 1,6" in TorchFlavor().freeze(with_attribute(WORDS), LIMIT).left
+
+
+def test_settings_of_layers_are_not_counted_however_many_there_are() -> None:
+    module = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(2000)))
+    assert not flavor.unasked().freeze(module, LIMIT).left
+
+
+def test_hyperparameters_count_too() -> None:
+    module = Classifier(3)
+    module.hparams["words"] = WORDS
+    assert "holds more than 20," in flavor.unasked().freeze(module, LIMIT).left
+
+
+def test_a_number_that_has_no_text_is_left_with_the_description() -> None:
+    assert "it cannot be written" in flavor.freeze(with_attribute(10**5000), LIMIT).left
 
 
 class Watching(nn.Module):

@@ -42,6 +42,8 @@ _LIGHTNING: Mapping[str, Any] = {
 }
 """What a `LightningModule` holds of the fit that it is in, and has without one."""
 _COPIES = ("_hparams_initial",)
+_SETTINGS = 100
+"""Values that a layer may be set to, and are not counted: walking over layers is what torch does anyway."""
 METRICS = ("update", "compute", "_update_signature")
 """What a metric of torchmetrics wraps, and makes again of itself."""
 
@@ -58,15 +60,20 @@ class Structure:
     users: Mapping[str, Any]
 
 
-def structure(module: Any) -> Structure:
-    """Of a module, as it is. Raises `NotKept` for what cannot be made again from what it holds."""
+def structure(module: Any, most: int = 1_000_000) -> Structure:
+    """Of a module, as it is. Raises `NotKept` for what cannot be made again from what it holds.
+
+    most: values, beside what layers are set to.
+    """
     references = _References()
-    forms = _ModuleForms(references, module)
+    forms = _ModuleForms(references, module, most)
     try:
         told = forms.document(forms.told(module, ""))
         return Structure(json.dumps(told).encode(), forms.beside, references.users)
     except RecursionError:
         raise NotKept("it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise NotKept(f"it cannot be written ({error})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +101,9 @@ class _ModuleForms(Forms):
 
     kept = "numbers, text, tensors, arrays, modules, named functions and classes, and objects of these"
 
-    def __init__(self, references: _References, module: Any) -> None:
+    def __init__(self, references: _References, module: Any, most: int) -> None:
         super().__init__(references)
+        self.most = most
         self.beside: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         for name, tensor in tensors(module):
@@ -119,6 +127,7 @@ class _ModuleForms(Forms):
         return {"same": number}
 
     def _module(self, module: Any, where: str) -> Mapping[str, Any]:
+        self.most += _SETTINGS
         kind, own = type(module), held(module)
         dot = f"{where}." if where else "attribute "
         if hooks := [name for name in HOOKS if own.get(name)]:

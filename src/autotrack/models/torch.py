@@ -29,6 +29,8 @@ BESIDE = f"{DATA}/module.safetensors"
 """The tensors that the description names and that are no part of the state dict."""
 PARTS = {"module": MODULE, "module_tensors": BESIDE, "module_source": SOURCE}
 """What there may be beside the weights, by the names that `MLmodel` has for it."""
+ASKED, UNASKED = 1_000_000, 20_000
+"""Values that a module may hold to be described, in the call: 1,000 of them take some milliseconds."""
 PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
 
@@ -46,13 +48,20 @@ class TorchFlavor(Flavor):
     libraries = {"torch": "torch", "lightning": "lightning", "pytorch_lightning": "pytorch-lightning"}
     needs = ("torch", "numpy")
 
+    def __init__(self, most: int | None = None) -> None:
+        self._most = ASKED if most is None else most
+
+    def unasked(self) -> TorchFlavor:
+        """See `Flavor`."""
+        return TorchFlavor(UNASKED)
+
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         module = modules.unwrapped(model)
         _refuse_above(limit, modules.size(module))
         if example is None:
             data = weights.frozen(module)
             _refuse_above(limit, len(data))
-            return _with_structure(module, data, limit)
+            return _with_structure(module, data, limit, self._most)
         archive = exporting.exported(module, example)
         _refuse_above(limit, len(archive))
         try:
@@ -112,17 +121,21 @@ class TorchFlavor(Flavor):
             return as_numpy(model(*positional, **named, **params))
 
 
-def _with_structure(module: Any, data: bytearray, limit: int) -> Frozen:
+def _with_structure(module: Any, data: bytearray, limit: int, most: int) -> Frozen:
     """The weights, and how the module is made again if that can be told."""
+    from .rebuilding import MOST_BYTES
     from .structure import structure
 
     frozen = Frozen(data, WEIGHTS, frozenset({"safetensors"}))
     try:
-        told = structure(module)
+        told = structure(module, most)
+        if len(told.told) > MOST_BYTES:
+            raise NotKept(f"its description has {len(told.told):,} bytes, more than {MOST_BYTES:,}")
+        _refuse_above(
+            limit, len(data) + len(told.told) + sum(tensor.nbytes for tensor in told.beside.values())
+        )
         more = {MODULE: told.told}
         if told.beside:
-            size = len(data) + sum(tensor.nbytes for tensor in told.beside.values())
-            _refuse_above(limit, size)
             more[BESIDE] = bytes(weights.saved(told.beside, {}))
     except NotKept as refusal:
         return replace(frozen, left=f"all but its weights, as {refusal}")
