@@ -55,7 +55,7 @@ class Forms:
     def __init__(self, references: References) -> None:
         self._code = references
         self.most: float = math.inf  # values; whoever tells in the time of a call sets a limit
-        self._count = 0
+        self._walked = 0
         self._inside: set[int] = set()
         self._met: dict[int, tuple[int, Any]] = {}  # the values as well: an id is of what lives
         self._contents: list[Any] = []
@@ -95,8 +95,8 @@ class Forms:
         )
 
     def _counted(self, value: Any, kind: type, where: str) -> None:
-        self._count += 1 + (len(value) // _TEXT if kind in (str, bytes) else 0)
-        if self._count > self.most:
+        self._walked += 1 + (len(value) // _TEXT if kind in (str, bytes) else 0)
+        if self._walked > self.most:
             raise NotKept(
                 f"it holds more than {self.most:,} values, {where} beyond them; tables are better kept in "
                 "tensors, or in files beside it"

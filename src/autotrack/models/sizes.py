@@ -14,13 +14,13 @@ from ..errors import ModelError
 
 MOST = 1 << 24
 """A size that a layer may be set to, unless its weights are larger."""
-_SIZES = frozenset(
-    "cutoffs d_model dilation div_value downscale_factor embed_dim embedding_dim groups head_dim head_size "
-    "hidden_size in1_features in2_features in_channels in_features input_size kdim kernel_size n_classes n_clusters nhead "
-    "normalized_shape num_channels num_embeddings num_features num_groups num_heads num_layers "
-    "num_parameters out_channels out_features output_padding output_ratio output_size padding padding_idx "
-    "proj_size scale_factor shortlist_size size stride unflattened_size upscale_factor vdim "
-    "_reversed_padding_repeated_twice".split()
+_SIZE_NAMES = (
+    "cutoffs d_model dilation div_value downscale_factor embed_dim embedding_dim groups head_dim "
+    "head_size hidden_size in1_features in2_features in_channels in_features input_size kdim kernel_size "
+    "n_classes n_clusters nhead normalized_shape num_channels num_embeddings num_features num_groups "
+    "num_heads num_layers num_parameters out_channels out_features output_padding output_ratio "
+    "output_size padding padding_idx proj_size scale_factor shortlist_size size stride unflattened_size "
+    "upscale_factor vdim _reversed_padding_repeated_twice"
 )
 """Settings by which kernels reckon what they read and ask for; other numbers may be anything."""
 _NORM = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("num_features",))
@@ -55,7 +55,7 @@ def _check(layer: Any) -> None:
         if one is not None
     }
     most = max([MOST, *(size for one in weights.values() for size in one.shape)])
-    for name in _SIZES & held.keys():
+    for name in held.keys() & _SIZE_NAMES.split():
         if not all(abs(number) <= most for number in _numbers(held[name])):
             raise _refusal(layer, f"has a {name} above {most:,}")
     names = {base.__name__ for base in type(layer).__mro__}
