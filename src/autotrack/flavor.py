@@ -100,6 +100,10 @@ class Flavor(ABC):
         where there are more bytes; `HoldsOthers` where the model is not the library's alone.
         """
 
+    def unasked(self) -> Flavor:
+        """What freezes a model that the user has not asked to keep: in little time, whatever it holds."""
+        return self
+
     def convert(self, data: bytes) -> Files:
         """What `freeze` gave without a `file`, as files in the safe form. Raises `NotKept`."""
         raise NotImplementedError

@@ -43,10 +43,12 @@ def freeze(
     """A model by the flavor that was found for it, or by another; limit and example: see `Flavor.freeze`.
 
     own_code: the source of classes that its library does not know is kept too; by the generic flavor, if
-    its own cannot. Raises `NotKept`.
+    its own cannot. Without it nobody may have asked for the model, so it is kept in little time. Raises
+    `NotKept`.
     """
     try:
-        frozen = found[1].freeze(model, limit, example)
+        flavor = found[1] if own_code else found[1].unasked()
+        frozen = flavor.freeze(model, limit, example)
         return *found, _with_source(frozen, model) if own_code and frozen.users else frozen
     except HoldsOthers as refusal:
         if not own_code:

@@ -164,6 +164,18 @@ def test_a_module_without_a_description_is_kept_as_its_weights(tracking: Trackin
     assert autotrack.load_model(f"runs:/{run.id}/model").keys() == {"line.weight", "line.bias"}
 
 
+def test_fit_tells_of_no_large_table_that_a_module_holds(tracking: Tracking, tmp_path: Path) -> None:
+    tracking.enable()
+    model = line(Judged)
+    model.words = {f"word {number}": number for number in range(20_000)}
+    with autotrack.run() as run:
+        trainer(tmp_path).fit(model, loader())
+        run.log_model(model, "asked")
+    kept = tracking.run()
+    assert autotrack.load_model(f"runs:/{kept.id}/model", allow_code=True).keys() >= {"line.weight"}
+    assert autotrack.load_model(f"runs:/{kept.id}/asked", allow_code=True).words == model.words
+
+
 def test_the_best_checkpoint_stays_beside_it(tracking: Tracking, tmp_path: Path) -> None:
     tracking.enable()
     callbacks = [ModelCheckpoint(tmp_path / "kept")]

@@ -413,3 +413,8 @@ def test_torchs_own_hooks_compute_the_weights_of_the_twin() -> None:
         module.weight_orig.mul_(3)
         x = torch.randn(3, 4)
         torch.testing.assert_close(twin(module)(x), module(x))
+
+
+def test_tensors_without_data_are_refused() -> None:
+    with pytest.raises(NotKept, match=r"has no data \(device meta\)"):
+        flavor.freeze(torch.nn.Linear(2, 2, device="meta"), 1 << 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import json
 import logging
 import os
@@ -26,9 +26,10 @@ from torch.nn import functional
 import autotrack
 from autotrack.errors import ModelError
 from autotrack.models import rebuilding
+from autotrack.models import torch as torch_flavor
 from autotrack.models.modules import size as module_size
 from autotrack.models.structure import structure
-from autotrack.models.torch import BESIDE, MODULE, WEIGHTS, TorchFlavor
+from autotrack.models.torch import BESIDE, MODULE, SOURCE, WEIGHTS, TorchFlavor
 from autotrack.testing import FlavorConformance
 
 from ..scripts import TIMEOUT
@@ -94,11 +95,15 @@ def made_again(files: dict[str, bytes], **permitted: Any) -> Any:
 
 
 def refused(files: dict[str, bytes], told: Any, **permitted: Any) -> str:
+    """Why there are the weights alone; predict says it too."""
     data = told if isinstance(told, bytes) else json.dumps(told).encode()
+    found = made_again({**files, MODULE: data}, **permitted)
+    assert isinstance(found, dict)
+    assert len(found.why) < 500
     with pytest.raises(ModelError) as error:
-        made_again({**files, MODULE: data}, **permitted)
-    assert len(str(error.value)) < 500
-    return str(error.value)
+        flavor.predict(found, X, {})
+    assert found.why in str(error.value)
+    return str(found.why)
 
 
 def linear() -> tuple[dict[str, bytes], Any]:
@@ -136,8 +141,6 @@ DESCRIBED = {
     "a stack": description(plain()),
 }
 WHOLE: dict[str, tuple[Any, str]] = {
-    "no JSON": (b"\x80\x04", "cannot be made again"),
-    "nothing": (b"", "cannot be made again"),
     "null": (b"null", "is of something else"),
     "a number": (b"7", "is of something else"),
     "a list in lists": (b"[" * 100_000, "nested too deeply"),
@@ -178,7 +181,10 @@ WHOLE: dict[str, tuple[Any, str]] = {
         module_of(attributes=[["a", {"constant": "hub"}]]),
         "no type of numbers",
     ),
-    "a method of a layer": (module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]), "a method"),
+    "a method of a layer": (
+        module_of(attributes=[["a", {"method": [module_of(), "apply"]}]]),
+        "a method that",
+    ),
 }
 
 
@@ -186,6 +192,13 @@ WHOLE: dict[str, tuple[Any, str]] = {
 def test_a_hostile_description_is_refused(told: Any, reason: str) -> None:
     files, _ = linear()
     assert reason in refused(files, told)
+
+
+@pytest.mark.parametrize("data", [b"\x80\x04", b"", b'{"module": {'], ids=["no text", "nothing", "half"])
+def test_a_description_that_is_no_json_is_an_error(data: bytes) -> None:
+    files, _ = linear()
+    with pytest.raises(ModelError, match="no JSON"):
+        made_again({**files, MODULE: data})
 
 
 VALUES = [
@@ -218,10 +231,9 @@ def test_whatever_stands_in_a_description_it_is_a_module_weights_or_an_error(dat
     told = json.loads(json.dumps(told))
     for _ in range(data.draw(st.integers(1, 3))):
         place, key = data.draw(st.sampled_from(spots(told)))
-        place[key] = data.draw(st.sampled_from(VALUES))
-    with contextlib.suppress(ModelError):
-        found = made_again({**files, MODULE: json.dumps(told).encode()})
-        assert isinstance(found, dict | nn.Module)
+        place[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
+    found = made_again({**files, MODULE: json.dumps(told).encode()})
+    assert isinstance(found, dict | nn.Module)
 
 
 def test_a_description_may_not_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +279,101 @@ def test_a_layers_class_is_no_value_that_could_be_called() -> None:
     assert isinstance(found, dict)
 
 
+RELU = {"name": ["torch.nn.functional", "relu"]}
+TENSOR = {"tensor": ["weight", False, None]}
+RECEIVERS = {
+    "a path": {"path": "there"},
+    "a tensor": TENSOR,
+    "a function": RELU,
+    "a partial": {"partial": [RELU, [], {"dict": []}]},
+    "a number": 3,
+    "nothing": None,
+    "a layer": module_of(),
+}
+
+
+@pytest.mark.parametrize("receiver", RECEIVERS.values(), ids=RECEIVERS)
+@pytest.mark.parametrize(
+    "name", ["unlink", "numpy", "func", "forward", "__builtins__", "__class__", "__init__"]
+)
+@pytest.mark.parametrize("permitted", [{}, {"code": True}], ids=["unasked", "code"])
+def test_a_method_is_of_no_other_thing_than_a_module(receiver: Any, name: str, permitted: Any) -> None:
+    files, _ = linear()
+    told = module_of(attributes=[["a", {"method": [receiver, name]}]])
+    assert "has a method that" in refused(files, told, **permitted)
+
+
+NO_METHODS = [
+    *("__class__", "__dict__", "__doc__", "__init__", "__setattr__", "missing", "prop", "static", "held"),
+    *(7, None, ["through"]),
+]
+
+
+@pytest.mark.parametrize("name", NO_METHODS, ids=str)
+def test_a_method_is_a_function_that_its_class_has(name: Any) -> None:
+    files, _ = linear()
+    own = module_of(**{"class": {"name": [__name__, "Odd"]}})
+    told = module_of(attributes=[["a", {"method": [own, name]}]])
+    assert "has a method that" in refused(files, told, trusted=[f"{__name__}.Odd"])
+    assert not Odd.asked
+
+
+class Odd(nn.Module):
+    """With what is no method."""
+
+    asked = 0
+    held = print
+
+    @property
+    def prop(self) -> Any:
+        Odd.asked += 1
+
+    @staticmethod
+    def static() -> None:
+        """Not bound to anything."""
+
+
+def test_a_method_that_its_layer_has_is_left_with_the_description() -> None:
+    frozen = flavor.freeze(with_attribute(nn.Linear(2, 2).forward), LIMIT)
+    assert "a method that its class does not have, or torch's" in frozen.left
+
+
+def test_a_trusted_name_is_not_turned_into_another_by_the_model() -> None:
+    files, _ = linear()
+    told = module_of(attributes=[["a", {"name": ["package.layers", "act"]}]])
+    names = {"package": "", "names": {"package.layers.act": ["builtins", "exec"]}}
+    files = {**files, MODULE: json.dumps(told).encode(), SOURCE: json.dumps(names).encode()}
+    assert "package.layers.act, which is not to be found" in refused(
+        files, told, trusted=["package.layers.act"]
+    )
+    assert made_again(files, code=True).a is exec
+
+
+def test_a_trusted_name_opens_no_other_class() -> None:
+    files, _ = linear()
+    embedding = {"name": ["torch.nn.modules.sparse", "Embedding"]}
+    told = module_of(attributes=[["a", {"partial": [embedding, [1 << 40], {"dict": []}]}]])
+    files = {**files, MODULE: json.dumps(told).encode()}
+    assert isinstance(made_again(files, trusted=["package.layers.Act"]), dict)
+    assert made_again(files, trusted=["torch.nn.modules.sparse.Embedding"]).a.func is nn.Embedding
+
+
+class Falsy(nn.Module):
+    """With a length, which is not asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def __len__(self) -> int:
+        raise AssertionError("asked")
+
+
+def test_a_module_in_a_module_is_not_asked_whether_it_is_one() -> None:
+    files, _ = description(nn.Sequential(Falsy()))
+    assert type(made_again(files, code=True)[0]) is Falsy
+
+
 ORDERS = {
     "too short": [0],
     "twice the same": [0, 0],
@@ -307,6 +414,63 @@ def test_sizes_that_disagree_with_the_weights_are_refused(made: Any, name: str, 
     [pair] = [pair for pair in held["attributes"] if pair[0] == name]
     pair[1] = value
     assert "disagree" in refused(files, told)
+
+
+def renamed(names: list[str]) -> Callable[[Any], None]:
+    """Sets what a recurrent layer says that its weights are called, and has them in that order."""
+
+    def change(held: Any) -> None:
+        parameters = dict(held["parameters"])
+        for pair in held["attributes"]:
+            if pair[0] == "_flat_weights_names":
+                pair[1] = names
+            elif pair[0] == "_flat_weights":
+                pair[1] = [parameters[name] for name in names]
+
+    return change
+
+
+def with_flag(name: str, value: Any) -> Callable[[Any], None]:
+    def change(held: Any) -> None:
+        [pair] = [pair for pair in held["attributes"] if pair[0] == name]
+        pair[1] = value
+
+    return change
+
+
+IH, HH, BI, BH = "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"
+RECURRENT = {
+    "one weight four times": renamed([IH] * 4),
+    "one bias four times": renamed([BI] * 4),
+    "weights for biases": renamed([IH, HH, IH, HH]),
+    "another order": renamed([HH, IH, BI, BH]),
+    "none": renamed([]),
+    "fewer": renamed([IH, HH]),
+    "a flag that is a number": with_flag("bias", 7),
+    "a way that is a text": with_flag("bidirectional", "x"),
+    "more layers than weights": with_flag("num_layers", 2),
+    "weights of no layer": with_flag("num_layers", 0),
+    "layers below none": with_flag("num_layers", -1),
+    "projected": with_flag("proj_size", 2),
+    "inputs": with_flag("input_size", 3),
+    "another kind": with_flag("mode", "ANY"),
+}
+
+
+@pytest.mark.parametrize("change", RECURRENT.values(), ids=RECURRENT)
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_has_the_weights_that_its_settings_ask_for(kind: Any, change: Any) -> None:
+    files, told = description(kind(1, 3))
+    change(layer(told["sharing"][1]))
+    assert "disagree" in refused(files, told)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("more", [{}, {"bias": False}, {"bidirectional": True}], ids=str)
+def test_recurrent_layers_of_every_kind_are_made_again(kind: Any, more: Any) -> None:
+    module, data = kind(4, 3, 2, **more), torch.randn(2, 5, 4)
+    found = made_again(description(module)[0])
+    assert torch.equal(asked(found, data)[0], asked(module, data)[0])
 
 
 # --- what has no description --------------------------------------------------------------------------
@@ -359,6 +523,18 @@ def normed() -> Any:
     return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
 
 
+def pruned() -> Any:
+    made = nn.Sequential(nn.Linear(4, 8))
+    made[0].weight = nn.Parameter(made[0].weight[:5].clone())
+    return made
+
+
+def set_to(name: str, value: Any) -> Any:
+    made = nn.Sequential(nn.Linear(4, 4))
+    setattr(made[0], name, value)
+    return made
+
+
 INDESCRIBABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a lambda": (lambda: with_attribute(lambda x: x), "a lambda has no name"),
     "a generator": (lambda: with_attribute(iter(())), "attribute extra is a"),
@@ -371,6 +547,10 @@ INDESCRIBABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a hook before": (lambda: hooked("register_forward_pre_hook"), "has hooks"),
     "a hook of gradients": (lambda: hooked("register_full_backward_hook"), "has hooks"),
     "parametrized": (normed, "has hooks"),
+    "pruned": (pruned, "0 would not load again: the module's description and its weights disagree"),
+    "a method on an instance": (lambda: set_to("extra_repr", print), "0 has a extra_repr of its own"),
+    "a size that is no number": (lambda: set_to("in_features", object()), "a object is no size"),
+    "a size above all": (lambda: nn.Sequential(nn.ZeroPad1d(1 << 40)), "has a padding above"),
 }
 
 
@@ -400,6 +580,60 @@ def test_what_is_beside_the_weights_counts_for_the_limit() -> None:
     frozen = flavor.freeze(module, size + 1000)
     assert "more than model_max_bytes" in frozen.left
     assert not frozen.more
+
+
+def test_the_description_counts_for_the_limit() -> None:
+    module = with_attribute([float(number) for number in range(10_000)])
+    frozen = flavor.freeze(module, len(flavor.freeze(module, LIMIT).data) + 1000)
+    assert "more than model_max_bytes" in frozen.left
+    assert not frozen.more
+
+
+def test_a_description_that_would_not_load_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "MOST_BYTES", 100)
+    frozen = flavor.freeze(plain(), LIMIT)
+    assert "its description has" in frozen.left
+    assert not frozen.more
+
+
+WORDS = {f"word {number}": number for number in range(20_000)}
+MUCH: dict[str, Any] = {
+    "words": WORDS,
+    "lists": [[number] for number in range(20_000)],
+    "text": "x" * (4 << 20),
+    "bytes": bytes(4 << 20),
+    "the same again": [WORDS] * 3,
+}
+
+
+@pytest.mark.parametrize("value", MUCH.values(), ids=MUCH)
+def test_unasked_no_more_than_a_few_values_are_told(value: Any) -> None:
+    module = with_attribute(value)
+    frozen = flavor.unasked().freeze(module, LIMIT)
+    assert "holds more than 20," in frozen.left
+    assert "attribute extra" in frozen.left
+    assert not flavor.freeze(module, LIMIT).left
+    assert not flavor.unasked().freeze(plain(), LIMIT).left
+
+
+def test_what_is_asked_for_has_its_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_flavor, "ASKED", 1000)
+    assert "holds more than 1,6" in TorchFlavor().freeze(with_attribute(WORDS), LIMIT).left
+
+
+def test_settings_of_layers_are_not_counted_however_many_there_are() -> None:
+    module = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(2000)))
+    assert not flavor.unasked().freeze(module, LIMIT).left
+
+
+def test_hyperparameters_count_too() -> None:
+    module = Classifier(3)
+    module.hparams["words"] = WORDS
+    assert "holds more than 20," in flavor.unasked().freeze(module, LIMIT).left
+
+
+def test_a_number_that_has_no_text_is_left_with_the_description() -> None:
+    assert "it cannot be written" in flavor.freeze(with_attribute(10**5000), LIMIT).left
 
 
 class Watching(nn.Module):
@@ -450,6 +684,59 @@ LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
     "without weights": (lambda: nn.Sequential(nn.ReLU(), nn.Flatten()), (5, 4)),
     "in lists and dicts": (lambda: nn.Sequential(nn.Linear(4, 4), nn.Identity()), (5, 4)),
 }
+
+
+LARGE: dict[str, Callable[[], Any]] = {
+    "a pad": lambda: nn.ConstantPad1d(1, float("-inf")),
+    "a threshold": lambda: nn.Threshold(0.0, -1e9),
+    "bounds": lambda: nn.Hardtanh(0.0, float("inf")),
+    "what the user counts": lambda: set_to("samples_seen", 100_000_000),
+}
+
+
+@pytest.mark.parametrize("made", LARGE.values(), ids=LARGE)
+def test_numbers_that_are_no_sizes_may_be_large(made: Any) -> None:
+    module, data = made(), torch.randn(1, 5, 4)
+    found = made_again(description(module)[0])
+    assert torch.equal(asked(found, data), asked(module, data))
+
+
+SIZES = {
+    "a shape": {"shape": [1 << 40]},
+    "a list": [[1 << 40]],
+    "a fraction": 1e30,
+    "no number": {"float": "nan"},
+    "negative": -(1 << 40),
+    "a dict": {"dict": [["a", 1]]},
+}
+
+
+@pytest.mark.parametrize("value", SIZES.values(), ids=SIZES)
+def test_a_size_is_a_number_in_whatever_form(value: Any) -> None:
+    files, told = description(nn.ZeroPad1d(1))
+    [pair] = [pair for pair in layer(told)["attributes"] if pair[0] == "padding"]
+    pair[1] = value
+    assert "disagree" in refused(files, told)
+
+
+def test_a_size_in_an_array_is_a_number_too() -> None:
+    files, _ = description(with_padding(np.int64(3)))
+    assert made_again(files).padding == 3
+    frozen = flavor.freeze(with_padding(np.int64(1 << 40)), LIMIT)
+    assert "has a padding above" in frozen.left
+
+
+def with_padding(value: Any) -> Any:
+    made = nn.ZeroPad1d(1)
+    made.padding = value
+    return made
+
+
+def test_a_recurrent_weight_that_was_replaced_is_loaded() -> None:
+    module, data = nn.LSTM(4, 3), torch.randn(2, 5, 4)
+    module.weight_ih_l0 = nn.Parameter(module.weight_ih_l0.detach() * 2)
+    found = made_again(description(module)[0])
+    assert torch.equal(asked(found, data)[0], asked(module, data)[0])
 
 
 @pytest.mark.parametrize(("made", "shape"), LAYERS.values(), ids=LAYERS)
@@ -625,8 +912,11 @@ def test_source_that_is_not_found_is_named(tmp_path: Path, caplog: pytest.LogCap
     [line] = [one.getMessage() for one in _lines(caplog, lambda: saved(made, tmp_path / "m"))]
     assert "the source of its classes, as" in line
     assert autotrack.load_model(tmp_path / "m").keys() == {"linear.weight", "linear.bias"}
-    with pytest.raises(ModelError, match="Made, which is not to be found here"):
-        autotrack.load_model(tmp_path / "m", allow_code=True)
+    [line] = [
+        one.getMessage()
+        for one in _lines(caplog, lambda: autotrack.load_model(tmp_path / "m", allow_code=True))
+    ]
+    assert "Made, which is not to be found here" in line
 
 
 class Asked:

@@ -29,6 +29,8 @@ _MAPPINGS = {
     *("lightning.fabric.utilities.data.AttributeDict", "lightning_fabric.utilities.data.AttributeDict"),
 }
 """Kinds of dict that are nothing more than their items."""
+_TEXT = 64
+"""So much of a text, or of bytes, takes the time of a value."""
 STARTED = ("__main__", "__mp_main__")
 """Modules that are another thing in every process."""
 
@@ -52,6 +54,8 @@ class Forms:
 
     def __init__(self, references: References) -> None:
         self._code = references
+        self.most: float = math.inf  # values; whoever tells in the time of a call sets a limit
+        self._walked = 0
         self._inside: set[int] = set()
         self._met: dict[int, tuple[int, Any]] = {}  # the values as well: an id is of what lives
         self._contents: list[Any] = []
@@ -67,6 +71,7 @@ class Forms:
         Raises `NotKept`.
         """
         kind = type(value)
+        self._counted(value, kind, where)
         if value is None or kind in (bool, int, str):
             return value
         if kind is float:
@@ -88,6 +93,14 @@ class Forms:
         raise NotKept(
             f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no safe form; {self._advice}"
         )
+
+    def _counted(self, value: Any, kind: type, where: str) -> None:
+        self._walked += 1 + (len(value) // _TEXT if kind in (str, bytes) else 0)
+        if self._walked > self.most:
+            raise NotKept(
+                f"it holds more than {self.most:,} values, {where} beyond them; tables are better kept in "
+                "tensors, or in files beside it"
+            )
 
     # --- what several refer to ------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import, compile or write.
 from __future__ import annotations
 
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 _ACTIVATIONS = (
@@ -42,3 +43,24 @@ def known() -> dict[tuple[str, str], Any]:
 def places() -> dict[int, tuple[str, str]]:
     """Where each is found, by its id: functions written in C do not say."""
     return {id(item): place for place, item in known().items()}
+
+
+def hides(kind: type, name: str) -> bool:
+    """Whether a class is a layer of torch's that has a method, or the like, of this name."""
+    return id(kind) in places() and hasattr(kind, name)
+
+
+def method(kind: type, name: Any) -> FunctionType | None:
+    """The function that modules of a class have under a name: looked up as it stands, no descriptor is asked.
+
+    None where there is no such, of torch's layers too: among their methods are those that run what they are
+    given, write and change the module.
+    """
+    import torch
+
+    if not issubclass(kind, torch.nn.Module) or id(kind) in places():
+        return None
+    if type(name) is not str or name.startswith("__"):
+        return None
+    found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    return found if type(found) is FunctionType else None

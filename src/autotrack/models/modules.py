@@ -87,7 +87,7 @@ def _twin(module: Any, twins: dict[int, Any]) -> Any:
     for name in ("_parameters", "_buffers"):
         state[name] = {key: _on_cpu(tensor) for key, tensor in state[name].items()}
     children = state["_modules"].items()
-    state["_modules"] = {key: child and _twin(child, twins) for key, child in children}
+    state["_modules"] = {key: None if child is None else _twin(child, twins) for key, child in children}
     for name in _HOOKS & state.keys():
         state[name] = type(state[name])(
             (key, hook) for key, hook in state[name].items() if _is_torchs_own(module, key)

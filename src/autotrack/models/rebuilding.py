@@ -13,13 +13,14 @@ import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from ..errors import ModelError
 from ..flavor import Permissions
 from ..forms.loader import Reader
 from . import sizes
-from .layers import known, places
+from .layers import hides, known, method, places
 from .structure import HOOKS, INTERNALS
 
 MOST_BYTES = 64 << 20
@@ -54,10 +55,14 @@ class NotPermitted(ModelError):
     """A description names what is not torch's, and the caller has not allowed that."""
 
 
+class Damaged(ModelError):
+    """A description is no JSON: what else stands in the model is not to be relied on either."""
+
+
 def rebuilt(
     description: bytes, tensors: Mapping[str, Any], source: bytes | None, permissions: Permissions
 ) -> Any:
-    """The module, in eval mode. Raises `NotPermitted`, and `ModelError` for what is no description.
+    """The module, in eval mode. Raises `NotPermitted`, `Damaged`, and `ModelError` for what is refused.
 
     tensors: by the names that the description has for them. source: where the user's classes are found in
     what comes with the model, as JSON.
@@ -69,6 +74,8 @@ def rebuilt(
         made = _ModuleReader(tensors, names).made(json.loads(description))
     except ModelError:
         raise
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"the module's description is no JSON ({error}); fetch the model again") from error
     except Exception as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ModelError(
@@ -85,16 +92,19 @@ class _Names:
     """Finds what a description names, as far as that is permitted."""
 
     def __init__(self, source: Mapping[str, Any], permissions: Permissions) -> None:
-        self.are_open = permissions.code or bool(permissions.trusted)
-        self._package = str(source.get("package", ""))
-        self._kept: Mapping[str, Any] = source.get("names", {})
+        kept = source if permissions.code else {}  # else it could turn a trusted name into any other
+        self._package = str(kept.get("package", ""))
+        self._kept: Mapping[str, Any] = kept.get("names", {})
         self._permissions = permissions
+
+    def permit(self, name: str) -> bool:
+        return self._permissions.code or name in self._permissions.trusted
 
     def found(self, module: str, path: str) -> Any:
         if found := _MAPPINGS.get((module, path)) or known().get((module, path)):
             return found
         name = f"{module}.{path}"
-        if not self._permissions.code and name not in self._permissions.trusted:
+        if not self.permit(name):
             raise NotPermitted(name)
         module, path = self._kept.get(name, (module, path))
         try:
@@ -103,8 +113,8 @@ class _Names:
                 found = getattr(found, part)
         except (ImportError, AttributeError):
             raise ModelError(
-                f"the model is made of {name}, which is not to be found here; where it is known, log_model "
-                "keeps its source too. Without allow_code its weights are loaded alone"
+                f"it is made of {name}, which is not to be found here; log_model where it is known keeps its "
+                "source too"
             ) from None
         return found
 
@@ -142,8 +152,8 @@ class _ModuleReader(Reader):
     def _name(self, told: list[str]) -> Any:
         """Of torch's own only functions: a class would be called, with whatever stands beside it."""
         found = self._names.found(*told)
-        if isinstance(found, type) and not self._names.are_open:
-            raise NotPermitted(".".join(told))
+        if isinstance(found, type) and not self._names.permit(name := ".".join(told)):
+            raise NotPermitted(name)
         return found
 
     def _kind(self, told: Any, base: type) -> Any:
@@ -171,14 +181,17 @@ class _ModuleReader(Reader):
     def _check(self, kind: type, own: Mapping[str, Any]) -> None:
         """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
         for name in own:
-            if name in _TORCHS_OWN or (id(kind) in places() and hasattr(kind, name)):
+            if name in _TORCHS_OWN or hides(kind, name):
                 raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
 
     def _method(self, told: list[Any]) -> Any:
         module, name = self.made(told[0]), told[1]
-        if id(type(module)) in places():
-            raise ModelError("the module's description has a method of a layer of torch's")
-        return getattr(type(module), name).__get__(module)
+        if (found := method(type(module), name)) is None:
+            raise ModelError(
+                f"the module's description has a method that a {type(module).__qualname__} may not give: "
+                f"{str(name)[:80]}"
+            )
+        return MethodType(found, module)
 
     # --- what torch has ------------------------------------------------------------------------------
 
@@ -203,7 +216,9 @@ class _ModuleReader(Reader):
             sizes.check(made)
         if any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__):
             made.__setstate__(dict(held))
-        self._sizes[id(made)] = 1 + sum(self._within(child) for child in held["_modules"].values() if child)
+        self._sizes[id(made)] = 1 + sum(
+            self._within(child) for child in held["_modules"].values() if child is not None
+        )
         if self._sizes[id(made)] > MOST_MODULES:
             raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
         return made
@@ -262,4 +277,5 @@ class _ModuleReader(Reader):
         return torch.device("cpu")
 
     def _weakref(self, told: Any) -> Any:
-        return weakref.ref(self.made(told))
+        """Of what is gone, one that has nothing either."""
+        return weakref.ref(set() if told is None else self.made(told))

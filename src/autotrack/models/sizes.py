@@ -6,13 +6,23 @@ ask for more memory than there is.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ModelError
 
 MOST = 1 << 24
-"""A number that a layer may be set to, unless its weights are larger."""
+"""A size that a layer may be set to, unless its weights are larger."""
+_SIZE_NAMES = (
+    "cutoffs d_model dilation div_value downscale_factor embed_dim embedding_dim groups head_dim "
+    "head_size hidden_size in1_features in2_features in_channels in_features input_size kdim kernel_size "
+    "n_classes n_clusters nhead normalized_shape num_channels num_embeddings num_features num_groups "
+    "num_heads num_layers num_parameters out_channels out_features output_padding output_ratio "
+    "output_size padding padding_idx proj_size scale_factor shortlist_size size stride unflattened_size "
+    "upscale_factor vdim _reversed_padding_repeated_twice"
+)
+"""Settings by which kernels reckon what they read and ask for; other numbers may be anything."""
 _NORM = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ("num_features",))
 _SHAPES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Linear": {"weight": ("out_features", "in_features"), "bias": ("out_features",)},
@@ -31,6 +41,13 @@ _GATES = {"RNN": 1, "RNNCell": 1, "GRU": 3, "GRUCell": 3, "LSTM": 4, "LSTMCell":
 
 def check(layer: Any) -> None:
     """Raises `ModelError` for a layer of torch's that is not as its weights are."""
+    try:
+        _check(layer)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _refusal(layer, f"has settings that are none of its kind ({error})") from error
+
+
+def _check(layer: Any) -> None:
     held = vars(layer)
     weights = {
         name: one
@@ -38,8 +55,9 @@ def check(layer: Any) -> None:
         if one is not None
     }
     most = max([MOST, *(size for one in weights.values() for size in one.shape)])
-    if any(abs(number) > most for value in held.values() for number in _numbers(value)):
-        raise _refusal(layer, f"is set to a number above {most:,}")
+    for name in held.keys() & _SIZE_NAMES.split():
+        if not all(abs(number) <= most for number in _numbers(held[name])):
+            raise _refusal(layer, f"has a {name} above {most:,}")
     names = {base.__name__ for base in type(layer).__mro__}
     for name, expected in _expected(layer, names, weights):
         if name in weights and (*weights[name].shape,) != expected:
@@ -48,16 +66,25 @@ def check(layer: Any) -> None:
 
 def _refusal(layer: Any, problem: str) -> ModelError:
     return ModelError(
-        f"the module's description and its weights disagree: a {type(layer).__name__} {problem}"
+        f"the module's description and its weights disagree: a {type(layer).__name__} {problem:.160}"
     )
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    if type(value) in (int, float):
-        yield value
-    elif type(value) in (tuple, list):
+    """All in a setting that is a size. Raises `TypeError` for what is none, whatever that says of itself."""
+    if issubclass(type(value), (tuple, list)):
         for item in value:
             yield from _numbers(item)
+    elif type(value) in (int, float) or _is_numpys(type(value)):
+        yield value
+    elif value is not None and type(value) not in (bool, str):
+        raise TypeError(f"a {type(value).__qualname__} is no size")
+
+
+def _is_numpys(kind: type) -> bool:
+    """Of its numbers, such as an array's shape may come as."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and issubclass(kind, numpy.number) and kind.__module__ == "numpy"
 
 
 def _expected(layer: Any, names: set[str], weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -76,7 +103,7 @@ def _expected(layer: Any, names: set[str], weights: Mapping[str, Any]) -> Iterat
 
 def _sizes(layer: Any, settings: tuple[str, ...]) -> tuple[int, ...]:
     values = [getattr(layer, name) for name in settings]
-    return tuple(size for value in values for size in (value if type(value) is tuple else (value,)))
+    return tuple(size for value in values for size in (value if issubclass(type(value), tuple) else (value,)))
 
 
 def _convolution(layer: Any) -> tuple[int, ...]:
@@ -97,27 +124,39 @@ def _attention(layer: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _recurrent(layer: Any, weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    kind = next(name for name in (base.__name__ for base in type(layer).__mro__) if name in _GATES)
+    kind = next((base.__name__ for base in type(layer).__mro__ if base.__name__ in _GATES), None)
+    if kind is None:  # what they have in common, which computes nothing
+        return
     rows = _GATES[kind] * layer.hidden_size
     if kind.endswith("Cell"):
         yield "weight_ih", (rows, layer.input_size)
         yield "weight_hh", (rows, layer.hidden_size)
         return
-    projected = layer.proj_size or layer.hidden_size
-    ways = 2 if layer.bidirectional else 1
-    each = 2 + 2 * bool(layer.bias) + bool(layer.proj_size)
-    flat = [weights[name] for name in layer._flat_weights_names]
-    if layer.num_layers * ways * each != len(flat) or any(
-        one is not other for one, other in zip(flat, layer._flat_weights, strict=True)
+    if layer.mode.partition("_")[0] != kind or {type(layer.bias), type(layer.bidirectional)} != {bool}:
+        raise _refusal(layer, "has settings that are none of its kind")
+    names = [*_flat_names(layer)]
+    if layer._flat_weights_names != names or any(
+        one is not weights[name] for one, name in zip(layer._flat_weights, names, strict=True)
     ):
-        raise _refusal(layer, f"has {len(flat)} weights, not those of {layer.num_layers} layers")
-    for name in layer._flat_weights_names:
-        is_first = name.startswith("weight_ih_l0")
+        raise _refusal(layer, f"has other weights than those of {layer.num_layers} layers")
+    projected = layer.proj_size or layer.hidden_size
+    inputs = projected * (2 if layer.bidirectional else 1)
+    for name in names:
         if name.startswith("weight_ih"):
-            yield name, (rows, layer.input_size if is_first else projected * ways)
+            yield name, (rows, layer.input_size if name.startswith("weight_ih_l0") else inputs)
         elif name.startswith("weight_hh"):
             yield name, (rows, projected)
         elif name.startswith("bias"):
             yield name, (rows,)
         else:
             yield name, (projected, layer.hidden_size)
+
+
+def _flat_names(layer: Any) -> Iterator[str]:
+    """As torch calls the weights: its kernels take them in this order, and look at no name or shape."""
+    kinds = ["weight_ih", "weight_hh"]
+    kinds += ["bias_ih", "bias_hh"] if layer.bias else []
+    kinds += ["weight_hr"] if layer.proj_size else []
+    ways = ("", "_reverse") if layer.bidirectional else ("",)
+    deep = min(layer.num_layers, len(layer._flat_weights_names) + 1)  # however many it says that there are
+    return (f"{kind}_l{depth}{way}" for depth in range(deep) for way in ways for kind in kinds)

@@ -10,12 +10,14 @@ import json
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
+from ..errors import ModelError
 from ..flavor import NotKept
 from ..forms.telling import Form, Forms, is_importable
-from .layers import places
+from . import sizes
+from .layers import hides, method, places
 from .modules import held, tensors
 
 INTERNALS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
@@ -40,6 +42,8 @@ _LIGHTNING: Mapping[str, Any] = {
 }
 """What a `LightningModule` holds of the fit that it is in, and has without one."""
 _COPIES = ("_hparams_initial",)
+_SETTINGS = 100
+"""Values that a layer may be set to, and are not counted: walking over layers is what torch does anyway."""
 METRICS = ("update", "compute", "_update_signature")
 """What a metric of torchmetrics wraps, and makes again of itself."""
 
@@ -56,15 +60,20 @@ class Structure:
     users: Mapping[str, Any]
 
 
-def structure(module: Any) -> Structure:
-    """Of a module, as it is. Raises `NotKept` for what cannot be made again from what it holds."""
+def structure(module: Any, most: int = 1_000_000) -> Structure:
+    """Of a module, as it is. Raises `NotKept` for what cannot be made again from what it holds.
+
+    most: values, beside what layers are set to.
+    """
     references = _References()
-    forms = _ModuleForms(references, module)
+    forms = _ModuleForms(references, module, most)
     try:
         told = forms.document(forms.told(module, ""))
         return Structure(json.dumps(told).encode(), forms.beside, references.users)
     except RecursionError:
         raise NotKept("it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise NotKept(f"it cannot be written ({error})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,9 @@ class _ModuleForms(Forms):
 
     kept = "numbers, text, tensors, arrays, modules, named functions and classes, and objects of these"
 
-    def __init__(self, references: _References, module: Any) -> None:
+    def __init__(self, references: _References, module: Any, most: int) -> None:
         super().__init__(references)
+        self.most = most
         self.beside: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         for name, tensor in tensors(module):
@@ -117,10 +127,14 @@ class _ModuleForms(Forms):
         return {"same": number}
 
     def _module(self, module: Any, where: str) -> Mapping[str, Any]:
+        self.most += _SETTINGS
         kind, own = type(module), held(module)
         dot = f"{where}." if where else "attribute "
         if hooks := [name for name in HOOKS if own.get(name)]:
             raise NotKept(f"{where or 'the module'} has hooks ({hooks[0]}), which are code without a name")
+
+        if id(kind) in places():
+            _check(module, where or "the module")
 
         def pairs(items: Any) -> list[Any]:
             return [[name, self.told(value, f"{dot}{name}")] for name, value in items]
@@ -205,11 +219,20 @@ class _ModuleForms(Forms):
             return {"weakref": self.told(value(), where)}
         if kind is not MethodType or not issubclass(type(value.__self__), torch.nn.Module):
             return None
-        name = value.__func__.__name__
-        defined = [vars(base)[name] for base in type(value.__self__).__mro__ if name in vars(base)]
-        if not defined or defined[0] is not value.__func__:
-            raise NotKept(f"{where} is a method that its class does not have")
+        name = value.__func__.__name__ if type(value.__func__) is FunctionType else None
+        if name is None or method(type(value.__self__), name) is not value.__func__:
+            raise NotKept(f"{where} is a method that its class does not have, or torch's")
         return {"method": [self.told(value.__self__, where), name]}
+
+
+def _check(layer: Any, where: str) -> None:
+    """Whether it would be made again. Raises `NotKept`."""
+    try:
+        sizes.check(layer)
+    except ModelError as error:
+        raise NotKept(f"{where} would not load again: {error}") from None
+    if found := [name for name in held(layer) if name not in _TORCHS_OWN and hides(type(layer), name)]:
+        raise NotKept(f"{where} has a {found[0]} of its own, beside that of its class")
 
 
 def _order(tensor: Any) -> list[int] | None:

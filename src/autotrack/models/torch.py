@@ -29,8 +29,16 @@ BESIDE = f"{DATA}/module.safetensors"
 """The tensors that the description names and that are no part of the state dict."""
 PARTS = {"module": MODULE, "module_tensors": BESIDE, "module_source": SOURCE}
 """What there may be beside the weights, by the names that `MLmodel` has for it."""
+ASKED, UNASKED = 1_000_000, 20_000
+"""Values that a module may hold to be described, in the call: 1,000 of them take some milliseconds."""
 PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
+
+
+class Weights(dict[str, Any]):
+    """A state dict alone, by names, and why there is no module."""
+
+    why = ""
 
 
 class TorchFlavor(Flavor):
@@ -40,13 +48,20 @@ class TorchFlavor(Flavor):
     libraries = {"torch": "torch", "lightning": "lightning", "pytorch_lightning": "pytorch-lightning"}
     needs = ("torch", "numpy")
 
+    def __init__(self, most: int | None = None) -> None:
+        self._most = ASKED if most is None else most
+
+    def unasked(self) -> TorchFlavor:
+        """See `Flavor`."""
+        return TorchFlavor(UNASKED)
+
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         module = modules.unwrapped(model)
         _refuse_above(limit, modules.size(module))
         if example is None:
             data = weights.frozen(module)
             _refuse_above(limit, len(data))
-            return _with_structure(module, data, limit)
+            return _with_structure(module, data, limit, self._most)
         archive = exporting.exported(module, example)
         _refuse_above(limit, len(archive))
         try:
@@ -98,25 +113,29 @@ class TorchFlavor(Flavor):
 
         if isinstance(model, dict):
             raise ModelError(
-                "only the model's weights were loaded: module.load_state_dict(autotrack.load_model(…)); "
-                "a module of your own classes needs allow_code=True"
+                f"only the model's weights were loaded{model.why if isinstance(model, Weights) else ''}: "
+                "module.load_state_dict(autotrack.load_model(…))"
             )
         positional, named = arguments(data, floating_type(model))
         with torch.inference_mode():
             return as_numpy(model(*positional, **named, **params))
 
 
-def _with_structure(module: Any, data: bytearray, limit: int) -> Frozen:
+def _with_structure(module: Any, data: bytearray, limit: int, most: int) -> Frozen:
     """The weights, and how the module is made again if that can be told."""
+    from .rebuilding import MOST_BYTES
     from .structure import structure
 
     frozen = Frozen(data, WEIGHTS, frozenset({"safetensors"}))
     try:
-        told = structure(module)
+        told = structure(module, most)
+        if len(told.told) > MOST_BYTES:
+            raise NotKept(f"its description has {len(told.told):,} bytes, more than {MOST_BYTES:,}")
+        _refuse_above(
+            limit, len(data) + len(told.told) + sum(tensor.nbytes for tensor in told.beside.values())
+        )
         more = {MODULE: told.told}
         if told.beside:
-            size = len(data) + sum(tensor.nbytes for tensor in told.beside.values())
-            _refuse_above(limit, size)
             more[BESIDE] = bytes(weights.saved(told.beside, {}))
     except NotKept as refusal:
         return replace(frozen, left=f"all but its weights, as {refusal}")
@@ -126,8 +145,8 @@ def _with_structure(module: Any, data: bytearray, limit: int) -> Frozen:
 def _module_or_weights(
     folder: ModelFolder, section: Section, state: dict[str, Any], permissions: Permissions
 ) -> Any:
-    """The module as far as the caller permits it to be made again, else its `state`."""
-    from .rebuilding import NotPermitted, rebuilt
+    """The module, else its `state`: where the caller does not permit it, or it cannot be made again."""
+    from .rebuilding import Damaged, NotPermitted, rebuilt
 
     parts = {name: folder.read(str(section[name])) for name in PARTS if section.get(name)}
     if "module" not in parts:
@@ -136,13 +155,18 @@ def _module_or_weights(
     try:
         return rebuilt(parts["module"], {**state, **beside}, parts.get("module_source"), permissions)
     except NotPermitted as refusal:
-        log.warning(
-            "autotrack: only the weights of %s are loaded, as it is made of %s, whose code is run when it is "
-            "asked; if you trust where it comes from: load_model(…, allow_code=True)",
-            folder.told,
-            refusal,
+        why = (
+            f", as it is made of {refusal}, whose code is run when it is asked; if you trust where it comes "
+            "from: load_model(…, allow_code=True)"
         )
-        return state
+    except Damaged:
+        raise
+    except ModelError as refusal:
+        why = f", as {refusal}"
+    log.warning("autotrack: only the weights of %s are loaded%s", folder.told, why)
+    alone = Weights(state)
+    alone.why = why
+    return alone
 
 
 def _refuse_above(limit: int, size: int) -> None:

@@ -50,6 +50,8 @@ def saved(kept: Mapping[str, Any], told: Mapping[str, str]) -> bytearray:
     header: dict[str, Any] = {"__metadata__": told}
     end = 0
     for name, tensor in sorted(kept.items(), key=lambda item: (-item[1].element_size(), item[0])):
+        if tensor.is_meta:
+            raise NotKept(f"{name} has no data (device meta); load the weights first, or to_empty(device=…)")
         if tensor.dtype not in types or tensor.layout is not torch.strided or tensor.is_quantized:
             raise NotKept(f"safetensors cannot hold {name}, of {tensor.dtype} and {tensor.layout}")
         begin, end = end, end + tensor.numel() * tensor.element_size()
