@@ -85,8 +85,13 @@ def test_an_egg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert values() == ["toys:Toy"]
 
 
-def test_an_installation_that_was_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no name: the standard library, asked because of an archive, says None."""
+@pytest.mark.parametrize("has_backport", [False, True])
+def test_an_installation_that_was_broken_off(
+    has_backport: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no name: the standard library, asked because of an archive, says None; its backport raises."""
+    if has_backport:
+        pytest.importorskip("importlib_metadata")
     for number in range(2):
         (tmp_path / f"broken{number}-1.dist-info").mkdir()
         (tmp_path / f"broken{number}-1.dist-info" / "entry_points.txt").write_text(

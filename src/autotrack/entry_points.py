@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import PathFinder
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 _FILE = "entry_points.txt"
 
@@ -59,7 +62,15 @@ def _of_all() -> Iterator[tuple[str, str]]:
     from importlib import metadata
 
     for package in metadata.distributions():
-        yield package.name or "", package.read_text(_FILE) or ""
+        yield _name(package), package.read_text(_FILE) or ""
+
+
+def _name(package: Distribution) -> str:
+    """Empty for what has none, of which some finders' packages say nothing and others raise."""
+    try:
+        return package.name or ""
+    except Exception:  # noqa: BLE001  finders are anybody's
+        return ""
 
 
 def _of_folders() -> Iterator[tuple[str, str]]:

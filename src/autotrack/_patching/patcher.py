@@ -157,7 +157,7 @@ def rebind(replacements: Sequence[tuple[Any, Any]]) -> None:
 
 
 def _user_namespaces(library: str) -> Iterator[dict[str, Any]]:
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         # Not isinstance, not getattr: both would load a lazy module.
         if issubclass(type(module), ModuleType):
             namespace = object.__getattribute__(module, "__dict__")

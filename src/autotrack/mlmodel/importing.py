@@ -144,7 +144,7 @@ def _forget(root: Path) -> None:
     """What was imported from below, and that it can be."""
     gone = [
         name
-        for name, module in [*sys.modules.items()]
+        for name, module in sys.modules.copy().items()
         if any(source.is_relative_to(root) for source in _sources(module))
     ]
     for name in gone:

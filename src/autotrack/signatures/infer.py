@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,10 +110,12 @@ def _dtype(data: Any) -> str:
     name = str(data.dtype).removeprefix("torch.")
     if name == "bfloat16":
         return "float32"
-    try:
-        return dtype_name(np.dtype(name))
-    except TypeError:
-        raise SchemaError(f"numpy has no {name}, so signatures have none; give another dtype") from None
+    found = None
+    with contextlib.suppress(TypeError):
+        found = np.dtype(name)
+    if found is None or found.kind == "V":  # ml_dtypes teaches numpy more of them, which readers lack
+        raise SchemaError(f"numpy has no {name}, so signatures have none; give another dtype")
+    return dtype_name(found)
 
 
 def _of_dmatrix(data: Any) -> Schema:
