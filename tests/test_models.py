@@ -214,10 +214,10 @@ def test_a_large_model(place: Place) -> None:
 
 SPINS = f"""{TRAINS}
     import hashlib, threading
-    spins = True
+    spins, data = True, bytes(20_000_000)
     def spin():
         while spins:
-            hashlib.sha256(bytes(10_000_000))  # which lets go of the interpreter
+            hashlib.sha256(data)  # which lets go of the interpreter
     threads = [threading.Thread(target=spin) for _ in range(os.cpu_count())]
     for thread in threads: thread.start()
     time.sleep(1.5)
