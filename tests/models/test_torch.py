@@ -20,12 +20,12 @@ from autotrack.flavor import NotKept
 from autotrack.models.modules import twin
 from autotrack.models.torch import PROGRAM, WEIGHTS, TorchFlavor
 from autotrack.models.weights import saved
-from autotrack.testing import FlavorConformance, Tracking
+from autotrack.testing import Tracking
 
 from .folders import loaded
 from .forging import Touch
+from .torch_kit import TorchKit, X, predicted
 
-X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 LIMIT = 64 << 20
 flavor = TorchFlavor()
 
@@ -58,36 +58,14 @@ def net(kind: type[torch.nn.Module] = Net) -> Any:
     return made
 
 
-def predicted(model: Any, data: Any) -> Any:
-    training = [one.training for one in model.modules()]
-    model.eval()
-    with torch.no_grad():
-        found = model(torch.from_numpy(data)).numpy()
-    for one, was in zip(model.modules(), training, strict=True):
-        one.training = was
-    return found
-
-
-class TestGraph(FlavorConformance):
-    flavor = TorchFlavor
+class TestGraph(TorchKit):
     kind: type[torch.nn.Module] = Net
 
     def model(self) -> Any:
         return net(self.kind)
 
-    def data(self) -> Any:
-        return X
-
     def example(self) -> Any:
         return X
-
-    def change(self, model: Any) -> None:
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(1)
-
-    def predict(self, model: Any, data: Any) -> Any:
-        return predicted(model, data)
 
 
 class TestLightning(TestGraph):

@@ -30,12 +30,11 @@ from autotrack.models import torch as torch_flavor
 from autotrack.models.modules import size as module_size
 from autotrack.models.structure import structure
 from autotrack.models.torch import BESIDE, MODULE, SOURCE, WEIGHTS, TorchFlavor
-from autotrack.testing import FlavorConformance
 
 from ..scripts import TIMEOUT
 from .folders import loaded
+from .torch_kit import TorchKit, X
 
-X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 LIMIT = 64 << 20
 flavor = TorchFlavor()
 
@@ -57,28 +56,11 @@ def saved(module: Any, folder: Path, **details: Any) -> str:
     return str(folder)
 
 
-class TestLayers(FlavorConformance):
+class TestLayers(TorchKit):
     """The kit, of a module that is made again."""
-
-    flavor = TorchFlavor
 
     def model(self) -> Any:
         return plain()
-
-    def data(self) -> Any:
-        return X
-
-    def change(self, model: Any) -> None:
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(1)
-
-    def predict(self, model: Any, data: Any) -> Any:
-        flags = [one.training for one in model.modules()]
-        found = asked(model, torch.from_numpy(data)).numpy()
-        for one, was in zip(model.modules(), flags, strict=True):
-            one.training = was
-        return found
 
 
 # --- what is hostile or damaged -----------------------------------------------------------------------
@@ -656,7 +638,7 @@ class Watching(nn.Module):
 
 
 def test_no_code_of_the_users_is_run_for_it() -> None:
-    found = structure(Watching())
+    found = structure(Watching(), 1_000_000)
     assert [*found.users] == [f"{__name__}.Watching"]
 
 

@@ -163,8 +163,9 @@ def models(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Model]]:
     """The models of some runs."""
     found: dict[str, list[Model]] = {run_id: [] for run_id in run_ids}
     table, run = schema.model, schema.run
-    query = select(run.c.id, table).join(run).where(run.c.id.in_(run_ids)).order_by(table.c.name)
-    for row in db.execute(query):
+    query = select(run.c.id, table).join(run).order_by(table.c.name)
+    rows = (row for some in in_parts(run_ids) for row in db.execute(query.where(run.c.id.in_(some))))
+    for row in rows:
         facts = json.loads(row.facts)
         found[row.id].append(Model(row.name, row.flavor, row._mapping["class"], facts))
     return found

@@ -45,14 +45,11 @@ def _unused(now: float) -> list[float]:
     import psutil  # 17 ms: for who has models converted
 
     each = psutil.cpu_times(percpu=True)
-    ours = [core for number, core in enumerate(each) if _may_use(number)]
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(each))
+    ours = [core for number, core in enumerate(each) if number in allowed]
     idle = sum(core.idle + getattr(core, "iowait", 0.0) for core in ours or each)
     share, used = _share(), _used_of_share()
     return [idle] if share is None or used is None else [idle, share * now - used]
-
-
-def _may_use(core: int) -> bool:
-    return not hasattr(os, "sched_getaffinity") or core in os.sched_getaffinity(0)
 
 
 @cache

@@ -29,25 +29,12 @@ MOST_MODULES = 1 << 20
 """Layers, counted wherever they are used: a few that hold each other twice can stand for any number."""
 _TORCHS_OWN = {*INTERNALS, *HOOKS}
 _CONSTANTS = ("dtype", "memory_format", "layout")
-_PLAIN = (
-    *(
-        "sharing",
-        "same",
-        "float",
-        "complex",
-        "bytes",
-        "tuple",
-        "set",
-        "frozenset",
-        "dict",
-        "mapping",
-        "slice",
-    ),
-    *("pattern", "logger", "path", "partial", "name", "enum", "namedtuple", "object"),
-)
-_TORCHS = (
+_FORMS = {
+    *("sharing", "same", "float", "complex", "bytes", "tuple", "set", "frozenset", "dict", "mapping"),
+    *("slice", "pattern", "logger", "path", "partial", "name", "enum", "namedtuple", "object"),
     *("module", "parameter", "tensor", "array", "scalar", "shape", "constant", "device", "weakref", "method"),
-)
+}
+"""What a description may tell values as: the plain ones, and those that torch has."""
 _MAPPINGS = {("collections", "OrderedDict"): OrderedDict, ("collections", "Counter"): Counter}
 
 
@@ -131,7 +118,7 @@ class _ModuleReader(Reader):
         """How many modules each has in it, of those that are whole."""
 
     def made(self, told: Any) -> Any:
-        if isinstance(told, dict) and (len(told) != 1 or not {*told} <= {*_PLAIN, *_TORCHS}):
+        if isinstance(told, dict) and (len(told) != 1 or not told.keys() <= _FORMS):
             raise ModelError(f"the module's description has an unknown form: {', '.join(told)[:80]}")
         return super().made(told)
 

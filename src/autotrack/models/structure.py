@@ -60,7 +60,7 @@ class Structure:
     users: Mapping[str, Any]
 
 
-def structure(module: Any, most: int = 1_000_000) -> Structure:
+def structure(module: Any, most: int) -> Structure:
     """Of a module, as it is. Raises `NotKept` for what cannot be made again from what it holds.
 
     most: values, beside what layers are set to.
