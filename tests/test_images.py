@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from autotrack import wheels
 from autotrack._version import __version__
 from autotrack.errors import ModelError, OptionError
 from autotrack.flavor import Permissions
@@ -39,17 +40,41 @@ def test_all_is_there_and_pinned(model: Path, tmp_path: Path) -> None:
     write_context(ModelFolder.at(model), context, TRUSTS)
     files = sorted(str(path.relative_to(context)) for path in context.rglob("*") if path.is_file())
     own = [f"model/{name}" for name in ("MLmodel", "model.skops", "requirements.txt")]
-    assert files == ["Dockerfile", "constraints.txt", *own, "requirements.txt", "serve"]
+    assert files == ["Dockerfile", wheels.NAME, "constraints.txt", *own, "requirements.txt", "serve"]
     needed = (context / "requirements.txt").read_text().splitlines()
     versions = {name: metadata.version(name) for name in ("pandas", "scikit-learn")}
-    assert needed == [f"autotrack=={__version__}"] + [f"{n}=={v}" for n, v in versions.items()]
+    assert needed == [f"{n}=={v}" for n, v in versions.items()]
     pinned = dict(line.split("==") for line in (context / "constraints.txt").read_text().splitlines())
     assert pinned.keys() >= {"scikit-learn", "scipy", "numpy", "starlette", "uvicorn", "h11", "joblib"}
     assert pinned["scipy"] == metadata.version("scipy")
     dockerfile = (context / "Dockerfile").read_text()
     assert re.search(r"^FROM python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
     assert dockerfile.index("\nUSER 10001\n") > dockerfile.index("pip install")
+    assert f"pip install /opt/autotrack/{wheels.NAME}" in dockerfile
     assert os.access(context / "serve", os.X_OK)
+
+
+def test_autotrack_comes_along(model: Path, tmp_path: Path) -> None:
+    """What an index has under the name, and what a model asks for by it, may be anybody's."""
+    with (model / "requirements.txt").open("a") as file:
+        file.write("AutoTrack==9.9\n")
+    write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
+    assert "track" not in (tmp_path / "context" / "requirements.txt").read_text().lower()
+    assert "autotrack" not in (tmp_path / "context" / "constraints.txt").read_text()
+    target = tmp_path / "installed"
+    install = ["install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
+    wheel = str(tmp_path / "context" / wheels.NAME)
+    subprocess.run([sys.executable, "-m", "pip", *install, wheel], check=True)
+    code = "import autotrack; print(autotrack.__file__, autotrack.__version__)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(target)}, capture_output=True, text=True
+    )
+    assert told.stdout.split() == [str(target / "autotrack" / "__init__.py"), __version__], told.stderr
+    theirs = {path.relative_to(target / "autotrack") for path in (target / "autotrack").rglob("*.*")}
+    ours = {path.relative_to(ROOT / "src/autotrack") for path in (ROOT / "src/autotrack").rglob("*.*")}
+    assert {path for path in ours if path.suffix != ".pyc"} <= theirs
+    entry_points = metadata.Distribution.at(target / wheels.NAME.replace("-py3-none-any.whl", ".dist-info"))
+    assert "autotrack" in entry_points.entry_points.names
 
 
 def test_twice_is_the_same(model: Path, tmp_path: Path) -> None:
@@ -158,25 +183,46 @@ def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> No
 def test_the_command(store: Place, model: Path, tmp_path: Path) -> None:
     context = tmp_path / "context"
     said = store.said("build-image", str(model), "--output", str(context))
-    assert "build --tag model" in said
+    assert re.search(r" is ready; build it by: \w+ build .*--tag model ", said)
     assert (context / "Dockerfile").is_file()
+
+
+def builds(store: Place, model: Path, context: Path, path: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "autotrack", "build-image", str(model)]  # noqa: RUF005
+        + ["--output", str(context), "--tag", "churn:1"],
+        env=store.env | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
+def a_builder(folder: Path, name: str, status: int = 0, runs: bool = True) -> None:
+    """A program of that name: no builder runs where tests do."""
+    folder.mkdir(exist_ok=True)
+    script = f'[ "$1" != info ] || exit {0 if runs else 1}\necho {name} "$@" > {folder}/said\nexit {status}\n'
+    (folder / name).write_text(f"#!/bin/sh\n{script}")
+    (folder / name).chmod(0o755)
 
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_builder_that_is_there_is_used(store: Place, model: Path, tmp_path: Path, status: int) -> None:
-    """A program of that name first on the path: no builder runs where tests do."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "docker").write_text(f'#!/bin/sh\necho "$@" > {folder}/said\nexit {status}\n')
-    (folder / "docker").chmod(0o755)
-    context = tmp_path / "context"
-    done = subprocess.run(
-        [sys.executable, "-m", "autotrack", "build-image", str(model)]  # noqa: RUF005
-        + ["--output", str(context), "--tag", "churn:1"],
-        env=store.env | {"PATH": f"{folder}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
+    context, folder = tmp_path / "context", tmp_path / "bin"
+    a_builder(folder, "docker", status)
+    done = builds(store, model, context, f"{folder}:{os.environ['PATH']}")
     assert done.returncode == status
-    assert (folder / "said").read_text().split() == ["build", "--tag", "churn:1", str(context)]
+    assert (folder / "said").read_text().split() == ["docker", "build", "--tag", "churn:1", str(context)]
     assert ("could not build" in done.stderr) == bool(status)
+
+
+def test_one_that_does_not_run_is_none(store: Place, model: Path, tmp_path: Path) -> None:
+    """As docker's command where its service does not run."""
+    folder = tmp_path / "bin"
+    a_builder(folder, "docker", runs=False)
+    done = builds(store, model, tmp_path / "one", str(folder))
+    assert (done.returncode, (folder / "said").exists()) == (0, False)
+    assert "neither docker, podman nor buildah runs here" in done.stdout
+    a_builder(folder, "buildah")
+    builds(store, model, tmp_path / "two", str(folder))
+    said = ["buildah", "build", "--format", "docker", "--tag", "churn:1", str(tmp_path / "two")]
+    assert (folder / "said").read_text().split() == said

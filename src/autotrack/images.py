@@ -7,6 +7,7 @@ import platform
 import re
 import shlex
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -15,20 +16,22 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ._version import __version__
+from . import wheels
 from .errors import ModelError, OptionError
 from .flavor import PYTHON_FUNCTION, Permissions
 from .mlmodel.folder import ModelFolder
 from .mlmodel.requirements import FILE
 
-BUILDERS = ("docker", "podman", "buildah")
+BUILDERS = {"docker": [], "podman": ["--format", "docker"], "buildah": ["--format", "docker"]}
+"""Programs, and how they keep the health check, which OCI's own format of images does not have."""
 _THEN = 315_532_800  # 1980, the first time that every archive can tell
 _DOCKERFILE = """\
 FROM python:{python}-slim
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin model
-COPY requirements.txt constraints.txt /opt/autotrack/
-RUN pip install --requirement /opt/autotrack/requirements.txt --constraint /opt/autotrack/constraints.txt
+COPY {wheel} requirements.txt constraints.txt /opt/autotrack/
+RUN pip install /opt/autotrack/{wheel} \\
+    --requirement /opt/autotrack/requirements.txt --constraint /opt/autotrack/constraints.txt
 COPY model /opt/autotrack/model
 COPY serve /usr/local/bin/serve
 USER 10001
@@ -64,6 +67,7 @@ def write_context(folder: ModelFolder, output: Path, permissions: Permissions) -
     try:
         (hidden / "model").mkdir()
         folder.copy_to(hidden / "model")
+        wheels.write(hidden)
         for name, text in _texts(folder, permissions).items():
             (hidden / name).write_text(text, "utf-8")
         _level(hidden)
@@ -76,12 +80,17 @@ def write_context(folder: ModelFolder, output: Path, permissions: Permissions) -
 
 def build_command(builder: str, output: Path, tag: str) -> list[str]:
     """How the image of a context is made."""
-    return [builder, "build", "--tag", tag, str(output)]
+    return [builder, "build", *BUILDERS[builder], "--tag", tag, str(output)]
 
 
 def builder() -> str | None:
-    """The first program on the path that builds images."""
-    return next((name for name in BUILDERS if shutil.which(name)), None)
+    """The first program on the path that can build images now: docker's needs a service that runs."""
+    return next((name for name in BUILDERS if shutil.which(name) and _runs(name)), None)
+
+
+def _runs(name: str) -> bool:
+    asked = subprocess.run([name, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return asked.returncode == 0
 
 
 def _texts(folder: ModelFolder, permissions: Permissions) -> Mapping[str, str]:
@@ -91,9 +100,9 @@ def _texts(folder: ModelFolder, permissions: Permissions) -> Mapping[str, str]:
     needed = _requirements(folder, permissions)
     told = "".join(f" {shlex.quote(word)}" for word in _words(permissions))
     return {
-        "Dockerfile": _DOCKERFILE.format(python=python),
+        "Dockerfile": _DOCKERFILE.format(python=python, wheel=wheels.NAME),
         FILE: "".join(f"{line}\n" for line in needed),
-        "constraints.txt": "".join(f"{line}\n" for line in locked(needed)),
+        "constraints.txt": "".join(f"{line}\n" for line in locked([*needed, "autotrack"])),
         "serve": _SERVE.format(permissions=told),
     }
 
@@ -120,15 +129,13 @@ def _level(root: Path) -> None:
 
 
 def _requirements(folder: ModelFolder, permissions: Permissions) -> list[str]:
-    """The model's own, autotrack, and pandas, without which columns have no names."""
+    """The model's own, and pandas, without which columns have no names; autotrack comes as a wheel."""
     lines = folder.read(FILE).decode(errors="replace").splitlines() if FILE in folder.names else []
     needed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not permissions.code:
         needed = [_plain(line, folder.told) for line in needed]
-    names = {_name(line) for line in needed}
-    if "autotrack" not in names:
-        needed.append(f"autotrack=={__version__}")
-    if "pandas" not in names and (version := _installed("pandas")):
+    needed = [line for line in needed if _name(line) != "autotrack"]
+    if "pandas" not in map(_name, needed) and (version := _installed("pandas")):
         needed.append(f"pandas=={version}")
     return sorted(needed, key=str.lower)
 
@@ -159,7 +166,7 @@ def locked(requirements: Iterable[str]) -> list[str]:
         version = _installed(name)
         if version is None or not wanted.specifier.contains(version, prereleases=True):
             continue
-        if name != "autotrack":  # it is asked for by itself
+        if name != "autotrack":
             found[name] = version.partition("+")[0]  # a local part is no index's
         if (name, extras) not in seen:
             seen.add((name, extras))

@@ -232,6 +232,11 @@ GRAPHS = """
         found = mlflow.pyfunc.load_model(f"{root}/{name}").predict(X)
         [found] = found.values() if isinstance(found, dict) else [found]
         told["ours"][name] = found.tolist()
+    for name in ("layers", "own", "holder"):
+        told["ours"][name] = mlflow.pyfunc.load_model(f"{root}/{name}").predict(X).tolist()
+    found = mlflow.pytorch.load_model(f"{root}/torch")
+    told["ours"]["torch itself"] = found(torch.from_numpy(X)).tolist()
+    assert "autotrack" not in sys.modules
     onnx = mlflow.onnx.load_model(f"{root}/onnx")
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
@@ -259,7 +264,54 @@ def graphs(mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(), torch.nn.Linear(8, 3))
     autotrack.save_model(module, root / "torch", input_example=data)
     autotrack.save_model(autotrack.to_onnx(module, data), root / "onnx", input_example=data)
+    for name, model in without_example().items():
+        autotrack.save_model(model, root / name)
     return root, run(mlflow, GRAPHS, root)
+
+
+def without_example() -> dict[str, Any]:
+    """Of torch's layers, which share weights; of a class that the other process has not; and one within."""
+    import torch
+
+    torch.manual_seed(2)
+
+    class Recurrent(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.LSTM(4, 3, batch_first=True)
+            self.shift = torch.full((3,), 0.5)
+
+        def forward(self, rows: Any) -> Any:
+            return self.layer(rows)[0] + self.shift
+
+    class Holder:
+        def __init__(self, module: Any) -> None:
+            self.module = module
+
+        def predict(self, data: Any) -> Any:
+            return self.module(torch.from_numpy(data)).detach().numpy() * 2
+
+    layers = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 4))
+    layers[2].weight = layers[0].weight
+    layers.eval()
+    return {"layers": layers, "own": Recurrent(), "holder": Holder(layers)}
+
+
+@pytest.mark.parametrize(
+    ("name", "permitted"), [("layers", {}), ("own", {"allow_code": True}), ("holder", {"allow_code": True})]
+)
+def test_mlflow_reads_modules_that_have_no_graph(
+    name: str, permitted: dict[str, bool], graphs: tuple[Path, Any]
+) -> None:
+    root, told = graphs
+    data = np.load(root / "data.npy")
+    found = autotrack.load_predictor(root / name, **permitted).predict(data)
+    np.testing.assert_allclose(found, told["ours"][name], rtol=1e-6, atol=1e-7)
+
+
+def test_mlflow_loads_a_graph_as_a_module(graphs: tuple[Path, Any]) -> None:
+    told = graphs[1]["ours"]
+    np.testing.assert_array_equal(told["torch itself"], told["torch"])
 
 
 @pytest.mark.parametrize("name", ["torch", "onnx"])

@@ -266,7 +266,14 @@ def test_weights_alone_are_not_asked(tmp_path: Path) -> None:
     autotrack.save_model(net(), tmp_path / "m")
     with pytest.raises(ModelError, match="only the model's weights were loaded"):
         autotrack.load_predictor(tmp_path / "m").predict(X)
+
+
+def test_of_weights_alone_nobody_is_told_that_they_can_be_asked(tmp_path: Path) -> None:
+    module = net()
+    module.register_forward_hook(lambda *_: None)  # which has no description
+    autotrack.save_model(module, tmp_path / "m")
     assert "python_function" not in (tmp_path / "m" / "MLmodel").read_text()
+    assert not (tmp_path / "m" / "code").exists()
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", pickle.dumps(Touch("never")), b"\xff" * 20])

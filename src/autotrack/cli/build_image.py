@@ -37,15 +37,16 @@ def build_image(
     Example: autotrack build-image models:/churn@champion --output churn --tag churn:1
     """
     from ..flavor import Permissions
-    from ..images import BUILDERS, build_command, builder, write_context
+    from ..images import build_command, builder, write_context
     from ..loading import model_folder
 
     folder = model_folder(lambda: opened(store), model)
     write_context(folder, output, Permissions(trusted, pickle=allow_pickle, code=allow_code))
     found = builder()
-    command = build_command(found or BUILDERS[0], output, tag or "model")
+    command = build_command(found or "docker", output, tag or "model")
     if tag is None or found is None:
-        click.echo(f"autotrack: {output} is ready; build it by: {shlex.join(command)}")
+        why = "" if tag is None else "; neither docker, podman nor buildah runs here"
+        click.echo(f"autotrack: {output} is ready{why}; build it by: {shlex.join(command)}")
         return 0
     status = subprocess.run(command).returncode
     if status:

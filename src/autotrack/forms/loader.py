@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -55,6 +56,14 @@ def takes_params(function: Any) -> bool:
     except (TypeError, ValueError):  # some that are written in C do not say
         return False
     return found is not None and found.kind is not found.VAR_KEYWORD
+
+
+def imported(module: str, path: str, package: str) -> Any:
+    """What a module has under a name with dots; the package is where modules that begin with a dot are."""
+    found: Any = importlib.import_module(module, package)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
 
 
 class Reader:
@@ -193,10 +202,7 @@ class Reader:
     def _name(self, told: list[str]) -> Any:
         """A function or class; the module is below this package where its name begins with a dot."""
         module, path = told
-        found: Any = importlib.import_module(module, __name__)
-        for part in path.split("."):
-            found = getattr(found, part)
-        return found
+        return imported(module, path, __name__)
 
     def _file(self, told: list[str]) -> Any:
         """What a file of the user's defines as its model: `model`, or else a `Model()`, or `predict`."""
@@ -235,5 +241,8 @@ class Reader:
             model = getattr(importlib.import_module(module), kind)()
             model.load_model(folder / told["data"])
             return model
+        if (told := sections.get("python_function", {})).get("code"):  # source of ours comes along
+            sys.path.append(str(folder / told["code"]))
+            return importlib.import_module(told["loader_module"]).restored(folder)
         name = next(name for name in sections if name != "python_function")
         return importlib.import_module(f"mlflow.{name}").load_model(str(folder))

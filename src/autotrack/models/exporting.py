@@ -12,8 +12,8 @@ from typing import Any
 
 from ..errors import ModelError
 from ..flavor import NotKept
+from ..forms.tensors import arguments, floating_type
 from .modules import twin
-from .tensors import arguments, floating_type
 
 TRACED = 2
 """Rows that a module is traced with at least: of one row torch takes it that there never are more."""
@@ -48,10 +48,18 @@ def traceable(module: Any, example: Any) -> Iterator[tuple[Any, tuple[Any, ...],
     """
     import torch
 
-    positional, named = arguments(example, floating_type(module))
+    positional, named = called_with(example, module)
     positional, named = _rows(positional), dict(zip(named, _rows(tuple(named.values())), strict=True))
     with _nothing_moves(), torch.no_grad():
         yield twin(module), positional, named, _dynamic(positional, named)
+
+
+def called_with(data: Any, module: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a module's `forward` is called with, by position and by name. Raises `ModelError`."""
+    try:
+        return arguments(data, floating_type(module))
+    except ValueError as error:
+        raise ModelError(str(error)) from error
 
 
 def _rows(tensors: tuple[Any, ...]) -> tuple[Any, ...]:

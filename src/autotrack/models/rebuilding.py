@@ -7,18 +7,16 @@ other class or function it may name as far as the caller permits it. What is not
 from __future__ import annotations
 
 import enum
-import importlib
 import json
-import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
 from ..errors import ModelError
 from ..flavor import Permissions
-from ..forms.loader import Reader
+from ..forms.loader import imported
+from ..forms.modules import ModuleReader
 from . import sizes
 from .layers import hides, known, method, places
 from .structure import HOOKS, INTERNALS
@@ -58,7 +56,7 @@ def rebuilt(
         raise ModelError(f"the module's description has more than {MOST_BYTES:,} bytes")
     try:
         names = _Names({} if source is None else json.loads(source), permissions)
-        made = _ModuleReader(tensors, names).made(json.loads(description))
+        made = _CheckedReader(tensors, names).made(json.loads(description))
     except ModelError:
         raise
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -95,23 +93,19 @@ class _Names:
             raise NotPermitted(name)
         module, path = self._kept.get(name, (module, path))
         try:
-            found = importlib.import_module(module, self._package)
-            for part in path.split("."):
-                found = getattr(found, part)
+            return imported(module, path, self._package)
         except (ImportError, AttributeError):
             raise ModelError(
                 f"it is made of {name}, which is not to be found here; log_model where it is known keeps its "
                 "source too"
             ) from None
-        return found
 
 
-class _ModuleReader(Reader):
-    """Makes modules too; see `Reader`."""
+class _CheckedReader(ModuleReader):
+    """Makes only what torch has, or the caller permits, and as torch has it; see `ModuleReader`."""
 
     def __init__(self, tensors: Mapping[str, Any], names: _Names) -> None:
-        super().__init__(Path(), None)
-        self._tensors = tensors
+        super().__init__(tensors, {})
         self._names = names
         self._begun: set[int] = set()
         self._sizes: dict[int, int] = {}
@@ -128,11 +122,7 @@ class _ModuleReader(Reader):
         if type(number) is not int or not 0 <= number < len(self._contents) or number in self._begun:
             raise ModelError("a value in the module's description is missing, or holds itself")
         self._begun.add(number)
-        content = self._contents[number]
-        if isinstance(content, dict) and [*content] == ["module"]:
-            return self._module(content["module"], number)
-        self._shared[number] = self.made(content)
-        return self._shared[number]
+        return super()._same(number)
 
     # --- what is named -------------------------------------------------------------------------------
 
@@ -165,12 +155,6 @@ class _ModuleReader(Reader):
             raise ModelError("the module's description takes a layer of torch's for a plain object")
         return super()._object(told)
 
-    def _check(self, kind: type, own: Mapping[str, Any]) -> None:
-        """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
-        for name in own:
-            if name in _TORCHS_OWN or hides(kind, name):
-                raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
-
     def _method(self, told: list[Any]) -> Any:
         module, name = self.made(told[0]), told[1]
         if (found := method(type(module), name)) is None:
@@ -183,28 +167,11 @@ class _ModuleReader(Reader):
     # --- what torch has ------------------------------------------------------------------------------
 
     def _module(self, told: Mapping[str, Any], number: int | None = None) -> Any:
-        import torch
-
-        kind = self._kind(told["class"], torch.nn.Module)
-        made = object.__new__(kind)
-        torch.nn.Module.__init__(made)
-        held = vars(made)
-        held["training"] = False
-        if number is not None:
-            self._shared[number] = made
-        held["_parameters"].update(self._all(told["parameters"], torch.nn.Parameter))
-        held["_buffers"].update(self._all(told["buffers"], torch.Tensor))
-        held["_modules"].update(self._all(told["modules"], torch.nn.Module))
-        held["_non_persistent_buffers_set"].update(map(str, told["transient"]))
-        own = {name: self.made(value) for name, value in told["attributes"]}
-        self._check(kind, own)
-        held.update(own)
-        if id(kind) in places():
+        made = super()._module(told, number)
+        if id(type(made)) in places():
             sizes.check(made)
-        if any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__):
-            made.__setstate__(dict(held))
         self._sizes[id(made)] = 1 + sum(
-            self._within(child) for child in held["_modules"].values() if child is not None
+            self._within(child) for child in vars(made)["_modules"].values() if child is not None
         )
         if self._sizes[id(made)] > MOST_MODULES:
             raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
@@ -215,39 +182,34 @@ class _ModuleReader(Reader):
             raise ModelError("a module in the description is in itself")
         return self._sizes[id(child)]
 
-    def _all(self, pairs: Any, kind: type) -> dict[str, Any]:
-        """Members of a module by their names, each of the kind or None."""
-        made = {str(name): self.made(value) for name, value in pairs}
+    def _class(self, told: Any) -> Any:
+        import torch
+
+        return self._kind(told, torch.nn.Module)
+
+    def _members(self, pairs: Any, kind: type) -> dict[str, Any]:
+        made = super()._members(pairs, kind)
         for name, value in made.items():
             if value is not None and not isinstance(value, kind):
                 raise ModelError(f"{name[:80]!r} in the module's description is no {kind.__name__}")
         return made
 
+    def _attributes(self, kind: type, pairs: Any) -> dict[str, Any]:
+        """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
+        made = super()._attributes(kind, pairs)
+        for name in made:
+            if name in _TORCHS_OWN or hides(kind, name):
+                raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
+        return made
+
     def _tensor(self, told: list[Any]) -> Any:
-        name, requires_grad, order = told
+        name, _, order = told
         found = self._tensors.get(name)
         if found is None:
             raise ModelError(f"the model's weights lack {str(name)[:80]!r}, which its description names")
-        if order is not None:
-            if sorted(order) != [*range(found.dim())]:
-                raise ModelError(f"the weights of {str(name)[:80]!r} are not as the description has them")
-            back = sorted(range(len(order)), key=order.__getitem__)
-            found = found.permute(order).contiguous().permute(back)
-        return found.requires_grad_(requires_grad)
-
-    def _parameter(self, told: list[Any]) -> Any:
-        import torch
-
-        name, requires_grad, order = told
-        return torch.nn.Parameter(self._tensor([name, False, order]), requires_grad)
-
-    def _array(self, name: str) -> Any:
-        return self._tensor([name, False, None]).numpy()
-
-    def _shape(self, items: list[int]) -> Any:
-        import torch
-
-        return torch.Size(items)
+        if order is not None and sorted(order) != [*range(found.dim())]:
+            raise ModelError(f"the weights of {str(name)[:80]!r} are not as the description has them")
+        return super()._tensor(told)
 
     def _constant(self, name: str) -> Any:
         import torch
@@ -256,13 +218,3 @@ class _ModuleReader(Reader):
         if type(found).__name__ not in _CONSTANTS:
             raise ModelError(f"torch.{name[:80]} is no type of numbers")
         return found
-
-    def _device(self, name: str) -> Any:
-        """The CPU, where all that is loaded lies."""
-        import torch
-
-        return torch.device("cpu")
-
-    def _weakref(self, told: Any) -> Any:
-        """Of what is gone, one that has nothing either."""
-        return weakref.ref(set() if told is None else self.made(told))

@@ -3,17 +3,22 @@
 With an example of its input a module becomes a graph that loads without its class, by us and by MLflow.
 Without one its weights are kept, and a description by which the module is made again: of torch's layers by
 anybody, of classes of the user's where their source may be run. To whom may not, and of a module that has no
-description, the weights are given: ``module.load_state_dict(autotrack.load_model(uri))``.
+description, the weights are given: ``module.load_state_dict(autotrack.load_model(uri))``. MLflow makes the
+module again by source of ours that comes along, which we never run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from importlib import resources
 from typing import Any
 
+from .. import forms
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
 from ..mlmodel.code_paths import FOLDER, SOURCE
@@ -33,6 +38,8 @@ ASKED, UNASKED = 1_000_000, 20_000
 """Values that a module may hold to be described, in the call: 1,000 of them take some milliseconds."""
 PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
+_LOADER = ("loader", "modules", "tensors")
+"""What of `forms` comes along."""
 
 
 class Weights(dict[str, Any]):
@@ -72,6 +79,11 @@ class TorchFlavor(Flavor):
             raise NotKept(f"it would not load again: {error}") from error
         return Frozen(archive, PROGRAM)
 
+    def files(self, frozen: Frozen) -> Files:
+        """See `Flavor`."""
+        files = super().files(frozen)
+        return {**files, **_loader()[1]} if MODULE in files else files
+
     def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
         import torch
 
@@ -80,7 +92,8 @@ class TorchFlavor(Flavor):
         if PROGRAM not in files:
             ours |= {"model_class": kind, "serialization_format": "safetensors"}
             told = {name: file for name, file in PARTS.items() if file in files}
-            return {self.name: {**ours, **told}}
+            own = {self.name: {**ours, **told}}
+            return {**own, PYTHON_FUNCTION: {"loader_module": _loader()[0], "code": FOLDER}} if told else own
         generic = {
             "loader_module": "mlflow.pytorch",
             "data": DATA,
@@ -109,16 +122,25 @@ class TorchFlavor(Flavor):
         """
         import torch
 
-        from .tensors import arguments, as_numpy, floating_type
+        from ..forms.tensors import as_numpy
 
         if isinstance(model, dict):
             raise ModelError(
                 f"only the model's weights were loaded{model.why if isinstance(model, Weights) else ''}: "
                 "module.load_state_dict(autotrack.load_model(…))"
             )
-        positional, named = arguments(data, floating_type(model))
+        positional, named = exporting.called_with(data, model)
         with torch.inference_mode():
             return as_numpy(model(*positional, **named, **params))
+
+
+@cache
+def _loader() -> tuple[str, Files]:
+    """The module by which MLflow loads a module of ours, and the package it is in, named by what it says."""
+    sources = {f"{name}.py": (resources.files(forms) / f"{name}.py").read_bytes() for name in _LOADER}
+    package = f"torch_module_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:16]}"
+    files = {"__init__.py": b"", **sources}
+    return f"{package}.modules", {f"{FOLDER}/{package}/{name}": data for name, data in files.items()}
 
 
 def _with_structure(module: Any, data: bytearray, limit: int, most: int) -> Frozen:

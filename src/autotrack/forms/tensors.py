@@ -1,27 +1,25 @@
-"""Data as tensors, and tensors as data: how a torch model is asked."""
+"""Data as tensors, and tensors as data: how a torch model is asked. It stands alone: see `modules.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ModelError
-
 
 def arguments(data: Any, floating: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What a module's `forward` is called with: an array, or a dict of arrays by the names of its arguments.
 
-    floating: the torch dtype that fractions are brought to, None to leave them. Raises `ModelError`.
+    floating: the torch dtype that fractions are brought to, None to leave them. Raises ValueError.
     """
     if isinstance(data, Mapping):
         return (), {str(name): tensor(value, floating) for name, value in data.items()}
     if isinstance(data, tuple):
-        raise ModelError("several inputs are given as a dict, by the names that forward has for them")
+        raise ValueError("several inputs are given as a dict, by the names that forward has for them")
     return (tensor(data, floating),), {}
 
 
 def tensor(data: Any, floating: Any = None) -> Any:
-    """One tensor on the CPU. Raises `ModelError` for what has no numbers."""
+    """One tensor on the CPU. Raises ValueError for what has no numbers."""
     import numpy as np
     import torch
 
@@ -30,7 +28,7 @@ def tensor(data: Any, floating: Any = None) -> Any:
     else:
         array = np.asarray(data)  # tables too
         if array.dtype.kind not in "biufc":
-            raise ModelError(f"a torch model takes numbers, not {type(data).__qualname__} of {array.dtype}")
+            raise ValueError(f"a torch model takes numbers, not {type(data).__qualname__} of {array.dtype}")
         made = torch.from_numpy(np.array(array))  # a copy: what is not writable makes torch warn
     return made.to(floating) if floating is not None and made.is_floating_point() else made
 
