@@ -12,6 +12,7 @@ import json
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -27,7 +28,13 @@ MOST_BYTES = 64 << 20
 """Of a description: each of its values takes a hundred times its bytes."""
 MOST_MODULES = 1 << 20
 """Layers, counted wherever they are used: a few that hold each other twice can stand for any number."""
+MOST_ALIKE = 1000
+"""Keys that have one hash with others: each is compared with all of them."""
+LONGEST_NAME = 200
+"""Of a logger: `logging` keeps something for each dot in it, by all that stands before, and for ever."""
 _TORCHS_OWN = {*INTERNALS, *HOOKS}
+_OF_ITEMS = ("tuple", "set", "frozenset", "complex", "slice")
+"""Forms of a list. Of other things there may be any number of items: of a tensor without numbers 2**40."""
 _CONSTANTS = ("dtype", "memory_format", "layout")
 _FORMS = {
     *("sharing", "same", "float", "complex", "bytes", "tuple", "set", "frozenset", "dict", "mapping"),
@@ -114,25 +121,60 @@ class _ModuleReader(Reader):
         self._tensors = tensors
         self._names = names
         self._begun: set[int] = set()
-        self._sizes: dict[int, int] = {}
-        """How many modules each has in it, of those that are whole."""
+        self._whole: dict[int, Any] = {}
+        """The modules that all is set of, by their ids, which are no others' as long as they are here."""
+        self._reached = 0
+        """Modules that a `forward` may come to, each as often as it may."""
+        self._within: dict[int, int] = {}
+        """So many of them in each value that others refer to."""
 
     def made(self, told: Any) -> Any:
-        if isinstance(told, dict) and (len(told) != 1 or not told.keys() <= _FORMS):
-            raise ModelError(f"the module's description has an unknown form: {', '.join(told)[:80]}")
+        if isinstance(told, dict):
+            if len(told) != 1 or not told.keys() <= _FORMS:
+                raise ModelError(f"the module's description has an unknown form: {', '.join(told)[:80]}")
+            [(name, content)] = told.items()
+            if name in _OF_ITEMS and type(content) is not list:
+                raise ModelError(f"the module's description has a {name} of no list")
         return super().made(told)
 
     def _same(self, number: int) -> Any:
         if number in self._shared:
+            self._reach(self._within.get(number, 0))
             return self._shared[number]
         if type(number) is not int or not 0 <= number < len(self._contents) or number in self._begun:
             raise ModelError("a value in the module's description is missing, or holds itself")
         self._begun.add(number)
+        before = self._reached
         content = self._contents[number]
         if isinstance(content, dict) and [*content] == ["module"]:
-            return self._module(content["module"], number)
-        self._shared[number] = self.made(content)
+            self._module(content["module"], number)
+        else:
+            self._shared[number] = _not_nested(self.made(content))
+        self._within[number] = self._reached - before
         return self._shared[number]
+
+    def _reach(self, modules: int) -> None:
+        self._reached += modules
+        if self._reached > MOST_MODULES:
+            raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
+
+    # --- what is looked up by its hash ---------------------------------------------------------------
+
+    def _set(self, items: list[Any]) -> Any:
+        return set(_apart(self.made(items)))
+
+    def _frozenset(self, items: list[Any]) -> Any:
+        return frozenset(_apart(self.made(items)))
+
+    def _dict(self, pairs: list[Any]) -> Any:
+        made = [(self.made(key), self.made(value)) for key, value in pairs]
+        _apart([key for key, _ in made])
+        return dict(made)
+
+    def _logger(self, name: str) -> Any:
+        if len(name) > LONGEST_NAME:
+            raise ModelError("the module's description has a logger with a long name")
+        return super()._logger(name)
 
     # --- what is named -------------------------------------------------------------------------------
 
@@ -151,14 +193,18 @@ class _ModuleReader(Reader):
 
     def _mapping(self, told: list[Any]) -> Any:
         made = self._kind(told[0], dict)()
-        made.update(self.made(told[1]))
+        made.update(_of(dict, self.made(told[1])))
         return made
+
+    def _partial(self, told: list[Any]) -> Any:
+        function, arguments, named = self.made(told)
+        return partial(function, *_of(list, arguments), **_of(dict, named))
 
     def _enum(self, told: list[Any]) -> Any:
         return self._kind(told[0], enum.Enum)(self.made(told[1]))
 
     def _namedtuple(self, told: list[Any]) -> Any:
-        return tuple.__new__(self._kind(told[0], tuple), self.made(told[1]))
+        return tuple.__new__(self._kind(told[0], tuple), _of(list, self.made(told[1])))
 
     def _object(self, told: list[Any]) -> Any:
         if id(self._kind(told[0], object)) in places():
@@ -196,24 +242,21 @@ class _ModuleReader(Reader):
         held["_buffers"].update(self._all(told["buffers"], torch.Tensor))
         held["_modules"].update(self._all(told["modules"], torch.nn.Module))
         held["_non_persistent_buffers_set"].update(map(str, told["transient"]))
+        within = self._reached
         own = {name: self.made(value) for name, value in told["attributes"]}
+        if id(kind) not in places():  # the user's own code, which may have its layers in lists many times
+            self._reached = within
         self._check(kind, own)
         held.update(own)
         if id(kind) in places():
             sizes.check(made)
         if any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__):
             made.__setstate__(dict(held))
-        self._sizes[id(made)] = 1 + sum(
-            self._within(child) for child in held["_modules"].values() if child is not None
-        )
-        if self._sizes[id(made)] > MOST_MODULES:
-            raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
-        return made
-
-    def _within(self, child: Any) -> int:
-        if id(child) not in self._sizes:
+        if any(child is not None and id(child) not in self._whole for child in held["_modules"].values()):
             raise ModelError("a module in the description is in itself")
-        return self._sizes[id(child)]
+        self._whole[id(made)] = made
+        self._reach(1)
+        return made
 
     def _all(self, pairs: Any, kind: type) -> dict[str, Any]:
         """Members of a module by their names, each of the kind or None."""
@@ -266,3 +309,31 @@ class _ModuleReader(Reader):
     def _weakref(self, told: Any) -> Any:
         """Of what is gone, one that has nothing either."""
         return weakref.ref(set() if told is None else self.made(told))
+
+
+def _of(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ModelError(
+            f"the module's description takes {type(value).__qualname__} for a {kind.__qualname__}"
+        )
+    return value
+
+
+def _apart(keys: list[Any]) -> list[Any]:
+    """Raises `ModelError` where many of them have one hash: it can be reckoned which numbers do."""
+    if len(keys) - len({hash(key) for key in keys}) > MOST_ALIKE:
+        raise ModelError("the module's description has too many keys that are alike")
+    return keys
+
+
+def _not_nested(value: Any) -> Any:
+    """Refuses to be shared what cannot be changed: no description needs that.
+
+    Its hash is reckoned anew for each place where it stands, and a few that hold each other twice have any
+    number of places.
+    """
+    import torch
+
+    if isinstance(value, (tuple, frozenset, slice)) and not isinstance(value, torch.Size):
+        raise ModelError(f"the module's description shares a {type(value).__qualname__}")
+    return value

@@ -54,7 +54,7 @@ def _check(layer: Any) -> None:
         for name, one in (*held["_parameters"].items(), *held["_buffers"].items())
         if one is not None
     }
-    most = max([MOST, *(size for one in weights.values() for size in one.shape)])
+    most = max([MOST, *(one.numel() for one in weights.values())])  # where one size is 0, no other says much
     for name in held.keys() & _SIZE_NAMES.split():
         if not all(abs(number) <= most for number in _numbers(held[name])):
             raise _refusal(layer, f"has a {name} above {most:,}")

@@ -56,7 +56,10 @@ class TorchFlavor(Flavor):
         return TorchFlavor(UNASKED)
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
-        module = modules.unwrapped(model)
+        try:
+            module = modules.unwrapped(model)
+        except RecursionError:
+            raise NotKept("its modules are nested too deeply, or one is in itself") from None
         _refuse_above(limit, modules.size(module))
         if example is None:
             data = weights.frozen(module)
