@@ -505,6 +505,17 @@ def test_sizes_that_disagree_with_the_weights_are_refused(made: Any, name: str, 
     assert "disagree" in refused(files, told)
 
 
+@pytest.mark.parametrize("heads", [0, -1, -2])
+def test_an_attention_has_heads_also_where_it_is_of_no_width(heads: int) -> None:
+    module = nn.MultiheadAttention(2, 2, bias=False)
+    module.embed_dim, module.num_heads, module.head_dim = 0, heads, 0
+    for one, name in ((module, "in_proj_weight"), (module.out_proj, "weight")):
+        setattr(one, name, nn.Parameter(torch.ones(0, 0)))
+    module.out_proj.in_features = module.out_proj.out_features = 0
+    module.kdim = module.vdim = 0
+    assert f"has {heads} heads" in flavor.freeze(module, LIMIT).left
+
+
 def renamed(names: list[str]) -> Callable[[Any], None]:
     """Sets what a recurrent layer says that its weights are called, and has them in that order."""
 

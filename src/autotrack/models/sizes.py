@@ -114,7 +114,7 @@ def _convolution(layer: Any) -> tuple[int, ...]:
 
 def _attention(layer: Any) -> Iterator[tuple[str, Any]]:
     width = layer.embed_dim
-    if width != layer.num_heads * layer.head_dim:
+    if layer.num_heads < 1 or width != layer.num_heads * layer.head_dim:  # a kernel divides by it unasked
         raise _refusal(layer, f"has {layer.num_heads} heads of {layer.head_dim}, and is {width} wide")
     yield "in_proj_bias", (3 * width,)
     yield "in_proj_weight", (3 * width, width)
