@@ -196,7 +196,7 @@ def test_a_companion_that_fails_costs_neither_the_others_nor_the_training(
             run.log({"loss": 1.0})
         recorder._tick(0.0)
         assert recorder.flush()
-    recorder.close()
+    recorder.retire()  # a forked child has not the thread either
     recorder.after_fork_in_child()
     assert set(told) == {"began", "ended", "tick", "settle", "closing", "forked"}
     assert [run.metrics for run in tracking.store.runs()] == [{"loss": 1.0}] * 2

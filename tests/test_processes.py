@@ -874,6 +874,35 @@ def test_fork_while_another_thread_keeps_the_flusher_busy(store: Place) -> None:
         assert curve(run, f"child{child}") == [(i, float(i)) for i in range(200)]
 
 
+def test_a_fork_amid_a_fork(store: Place) -> None:
+    """As a signal handler, or another's hook, may do: the flusher that it found at rest goes on after both."""
+    ended = store.run(
+        """
+        import os
+        import autotrack
+
+        def fork():
+            if not within:
+                within.append(True)
+                if (child := os.fork()) == 0:
+                    os._exit(0)
+                os.waitpid(child, 0)
+
+        within = []
+        os.register_at_fork(before=fork)  # hooks that come later are called sooner: autotrack's is
+        with autotrack.run("r"):
+            autotrack.log({"loss": 1.0})
+            if (child := os.fork()) == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+            autotrack.log({"loss": 2.0})
+            print(autotrack.flush(10), within)
+        """
+    )
+    assert ended.out == "True [True]\n", ended.err
+    assert store.only_run().metrics == {"loss": 2.0}
+
+
 def test_fork_at_the_very_first_flush(store: Place) -> None:
     """The flusher imports numpy then; a fork in the middle must not leave it locked in the child."""
     ended = store.run(

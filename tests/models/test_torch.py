@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections import defaultdict, deque
 from pathlib import Path
@@ -280,6 +281,24 @@ def test_of_weights_alone_nobody_is_told_that_they_can_be_asked(tmp_path: Path) 
 def test_what_is_no_safetensors_file_is_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="not in safetensors' format"):
         load_files({WEIGHTS: data})
+
+
+def headed(header: dict[str, object]) -> bytes:
+    data = json.dumps(header).encode()
+    return len(data).to_bytes(8, "little") + data
+
+
+FORGED = {
+    "lists in lists": headed({"__metadata__": {"autotrack": "[" * 100_000}}),
+    "a size above all": headed({"w": {"dtype": "F32", "shape": [1 << 63, 0], "data_offsets": [0, 0]}}),
+}
+
+
+@pytest.mark.parametrize("data", FORGED.values(), ids=FORGED)
+def test_a_forged_header_is_refused_in_a_line(data: bytes) -> None:
+    with pytest.raises(ModelError, match="not in safetensors' format") as error:
+        load_files({WEIGHTS: data})
+    assert "\n" not in str(error.value)
 
 
 TYPES = (

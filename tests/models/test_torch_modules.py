@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,113 @@ WHOLE: dict[str, tuple[Any, str]] = {
 def test_a_hostile_description_is_refused(told: Any, reason: str) -> None:
     files, _ = linear()
     assert reason in refused(files, told)
+
+
+def nested_tuples(form: str, depth: int) -> Any:
+    """A value whose hash takes 2**depth steps, in a set."""
+    contents: list[Any] = [{form: [0]}, *({form: [{"same": n}, {"same": n}]} for n in range(depth))]
+    return {"sharing": [contents, module_of(attributes=[["a", {"set": [{"same": depth}]}]])]}
+
+
+@pytest.mark.parametrize("form", ["tuple", "frozenset", "slice"])
+def test_what_has_a_hash_is_not_shared(form: str) -> None:
+    files, _ = linear()
+    assert f"shares a {form}" in refused(files, nested_tuples(form, 3))
+    assert f"shares a {form}" in refused(files, nested_tuples(form, 60))
+
+
+def test_a_slice_that_is_used_twice_is_one_of_no_others() -> None:
+    part = slice(0, 3)
+    found = made_again(description(with_attribute([part, part]))[0])
+    assert found.extra == [part, part]
+
+
+ALIKE = [number * sys.hash_info.modulus for number in range(2000)]
+CROWDED = {
+    "a set": {"set": ALIKE},
+    "a frozenset": {"frozenset": ALIKE},
+    "a dict": {"dict": [[number, 0] for number in ALIKE]},
+    "a counter": {
+        "mapping": [{"name": ["collections", "Counter"]}, {"dict": [[number, 0] for number in ALIKE]}]
+    },
+}
+
+
+@pytest.mark.parametrize("value", CROWDED.values(), ids=CROWDED)
+def test_many_keys_of_one_hash_are_refused(value: Any) -> None:
+    files, _ = linear()
+    assert "keys that are alike" in refused(files, module_of(attributes=[["a", value]]))
+
+
+COUNTER = {"name": ["collections", "Counter"]}
+WITHOUT_NUMBERS = {
+    "a tuple": {"tuple": {"tensor": ["empty", False, None]}},
+    "a set": {"set": {"tensor": ["empty", False, None]}},
+    "a mapping": {"mapping": [COUNTER, {"tensor": ["empty", False, None]}]},
+    "arguments": {"partial": [{"name": ["torch", "relu"]}, {"tensor": ["empty", False, None]}, {"dict": []}]},
+}
+
+
+@pytest.mark.parametrize("value", WITHOUT_NUMBERS.values(), ids=WITHOUT_NUMBERS)
+def test_items_are_of_a_list(value: Any) -> None:
+    """A tensor of any number of rows may have no bytes."""
+    module = nn.Sequential()
+    module.empty = nn.Parameter(torch.zeros(1000, 0))
+    files, _ = description(module)
+    assert refused(files, module_of(attributes=[["a", value]]))
+
+
+def test_a_size_is_not_as_large_as_a_tensor_without_numbers() -> None:
+    module = nn.Linear(0, 1 << 25, bias=False)
+    assert "out_features above" in flavor.freeze(module, LIMIT).left
+
+
+def test_a_logger_has_no_long_name() -> None:
+    files, _ = linear()
+    told = module_of(attributes=[["a", {"logger": "a." * 1000}]])
+    assert "a logger with a long name" in refused(files, told)
+
+
+def branching(depth: int) -> Any:
+    """Layers that come to each other thrice, as attributes: a `forward` of 3**depth steps."""
+    _, told = description(nn.TransformerEncoderLayer(4, 1, 8))
+    contents: list[Any] = [module_of()]
+    for number in range(depth):
+        held = copy.deepcopy(layer(told))
+        child = {"same": number}
+        held["modules"] = [pair for pair in held["modules"] if not pair[0].startswith("linear")]
+        held["attributes"] += [["activation", child], ["linear1", [child]], ["linear2", {"tuple": [child]}]]
+        contents.append({"module": held})
+    return {"sharing": [contents, {"same": depth}]}
+
+
+def test_layers_in_attributes_count_too() -> None:
+    files, _ = description(nn.TransformerEncoderLayer(4, 1, 8))
+    assert isinstance(made_again({**files, MODULE: json.dumps(branching(3)).encode()}), nn.Module)
+    assert "more than 1,048,576 layers" in refused(files, branching(30))
+
+
+def test_layers_that_a_value_between_them_holds_count_too() -> None:
+    files, _ = linear()
+    contents = [module_of(), *([{"same": number}] * 2 for number in range(60))]
+    told = module_of(attributes=[["a", {"same": 60}]])
+    assert "more than 1,048,576 layers" in refused(files, {"sharing": [contents, told]})
+
+
+class Dense(nn.Module):
+    """Each layer has all before it in a list."""
+
+    def __init__(self, before: list[nn.Module]) -> None:
+        super().__init__()
+        self.before = [*before]
+
+
+def test_lists_of_layers_in_the_users_own_do_not() -> None:
+    layers: list[nn.Module] = []
+    for _ in range(30):
+        layers.append(Dense(layers))
+    found = made_again(description(nn.Sequential(*layers))[0], code=True)
+    assert found[29].before[28] is found[28]
 
 
 @pytest.mark.parametrize("data", [b"\x80\x04", b"", b'{"module": {'], ids=["no text", "nothing", "half"])
@@ -398,6 +505,17 @@ def test_sizes_that_disagree_with_the_weights_are_refused(made: Any, name: str, 
     assert "disagree" in refused(files, told)
 
 
+@pytest.mark.parametrize("heads", [0, -1, -2])
+def test_an_attention_has_heads_also_where_it_is_of_no_width(heads: int) -> None:
+    module = nn.MultiheadAttention(2, 2, bias=False)
+    module.embed_dim, module.num_heads, module.head_dim = 0, heads, 0
+    for one, name in ((module, "in_proj_weight"), (module.out_proj, "weight")):
+        setattr(one, name, nn.Parameter(torch.ones(0, 0)))
+    module.out_proj.in_features = module.out_proj.out_features = 0
+    module.kdim = module.vdim = 0
+    assert f"has {heads} heads" in flavor.freeze(module, LIMIT).left
+
+
 def renamed(names: list[str]) -> Callable[[Any], None]:
     """Sets what a recurrent layer says that its weights are called, and has them in that order."""
 
@@ -553,6 +671,66 @@ def _lines(caplog: pytest.LogCaptureFixture, call: Callable[[], Any]) -> list[lo
     with caplog.at_level(logging.WARNING, "autotrack"):
         call()
     return [*caplog.records]
+
+
+class Slotted(nn.Module):
+    """With a value that its `__dict__` does not have."""
+
+    __slots__ = ("factor",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = 3.0
+
+
+def test_a_value_in_a_slot_is_said_to_be_missing() -> None:
+    assert "attribute factor stands in a slot" in flavor.freeze(Slotted(), LIMIT).left
+
+
+def _doubling(function: Any) -> Any:
+    @wraps(function)
+    def doubled(x: Any) -> Any:
+        return 2 * function(x)
+
+    return doubled
+
+
+@_doubling
+def shifted(x: Any) -> Any:
+    return x + 1
+
+
+def test_a_function_is_not_what_a_decorator_made_of_it() -> None:
+    assert "by now a decorated function" in flavor.freeze(with_attribute(shifted.__wrapped__), LIMIT).left
+    assert made_again(description(with_attribute(shifted))[0], code=True).extra is shifted
+
+
+def in_itself() -> Any:
+    made = nn.Sequential(nn.Sequential())
+    made[0].append(made)
+    return made
+
+
+def called(name: str) -> Any:
+    made = nn.Linear(2, 2)
+    made.register_parameter(name, nn.Parameter(torch.ones(1)))
+    return made
+
+
+UNSAVED: dict[str, tuple[Callable[[], Any], str]] = {
+    "in itself": (in_itself, "one is in itself"),
+    "lazy": (lambda: nn.Sequential(nn.LazyLinear(2)), "0.weight of a lazy layer has no size yet"),
+    "a name that safetensors has": (lambda: called("__metadata__"), "a tensor called '__metadata__'"),
+    "a name that is no text": (lambda: called("\ud800"), "a tensor called '\\ud800'"),
+}
+
+
+@pytest.mark.parametrize(("made", "reason"), UNSAVED.values(), ids=UNSAVED)
+def test_what_cannot_be_saved_is_refused_in_a_line(made: Any, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        saved(made(), tmp_path / "m")
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_beside_the_weights_counts_for_the_limit() -> None:
@@ -767,6 +945,26 @@ def test_a_tied_weight_is_one_again_and_can_be_trained(tmp_path: Path) -> None:
     assert found[0].weight.grad is not None
 
 
+READ: dict[str, Callable[[Any], Any]] = {
+    "as they are": lambda numbers: numbers,
+    "as other numbers": lambda numbers: numbers.view(torch.int64),
+    "conjugated": lambda numbers: numbers.conj(),
+    "negative": lambda numbers: numbers.conj().imag,
+}
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+def test_one_memory_may_be_read_in_two_ways(read: Any, tmp_path: Path) -> None:
+    numbers = torch.complex(torch.arange(3.0), torch.ones(3))
+    module = nn.Module()
+    for name, value in {"first": numbers, "imag": numbers.imag, "second": read(numbers)}.items():
+        module.register_buffer(name, value)
+    found = autotrack.load_model(saved(module, tmp_path / "m")).state_dict()
+    for name, value in module.state_dict().items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value.resolve_conj().resolve_neg())
+
+
 def test_it_predicts_as_any_model(tmp_path: Path) -> None:
     module = plain()
     predictor = autotrack.load_predictor(saved(module, tmp_path / "m", code_paths=[]))
@@ -865,7 +1063,9 @@ def test_the_source_comes_along_from_a_script(tmp_path: Path) -> None:
 def test_without_its_source_it_is_loaded_where_its_class_is_known(tmp_path: Path) -> None:
     module = Own()
     folder = saved(module, tmp_path / "m", own_code=False)
-    assert not (tmp_path / "m" / "code").exists()
+    assert [file.parent.name[:13] for file in (tmp_path / "m" / "code").rglob("*.py")] == [
+        "torch_module_"
+    ] * 4
     assert type(autotrack.load_model(folder, allow_code=True)) is Own
     told = (tmp_path / "m" / MODULE).read_text().replace('"Own"', '"Gone"')
     files = {name: (tmp_path / "m" / name).read_bytes() for name in (WEIGHTS, BESIDE)}

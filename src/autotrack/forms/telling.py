@@ -22,7 +22,7 @@ from ..flavor import NotKept
 
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
 _COMPILED = "cython_function_or_method"  # each Cython module has a class of its own so named
-_NEVER_SHARED = (tuple, frozenset, complex, bytes)
+_NEVER_SHARED = (tuple, frozenset, slice, complex, bytes)
 """What nobody can change: a copy is as good."""
 _MAPPINGS = {
     *("collections.OrderedDict", "collections.Counter", "sklearn.utils._bunch.Bunch"),
@@ -214,6 +214,11 @@ def attributes_of(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
     """Of its `__dict__` and its slots, by what Python itself does, whatever the class has overridden."""
     with contextlib.suppress(AttributeError):  # it has none
         yield from [*object.__getattribute__(value, "__dict__").items()]
+    yield from slots_of(value, kind)
+
+
+def slots_of(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Of its slots those that are set."""
     slots = [
         (name, member)
         for base in kind.__mro__
@@ -233,9 +238,24 @@ def is_importable(item: Any) -> bool:
     """Whether it is what its module has under its name."""
     if item.__module__ is None or item.__module__ in STARTED:
         return False
-    found: Any = sys.modules.get(item.__module__)
-    if getattr(found, "__spec__", None) is None:
+    if getattr(sys.modules.get(item.__module__), "__spec__", None) is None:
         return False
+    return _called_like(item) is item
+
+
+def is_wrapped(item: Any) -> bool:
+    """Whether under its name stands what a decorator made of it: another function, of the same source."""
+    found, seen = _called_like(item), set()
+    while found is not item and hasattr(found, "__dict__") and id(found) not in seen:
+        seen.add(id(found))
+        found = vars(found).get("__wrapped__")
+        if found is item:
+            return True
+    return False
+
+
+def _called_like(item: Any) -> Any:
+    found: Any = sys.modules.get(item.__module__)
     for part in item.__qualname__.split("."):
         found = vars(found).get(part) if hasattr(found, "__dict__") else None
-    return found is item
+    return found

@@ -33,6 +33,9 @@ def unwrapped(model: Any) -> Any:
         )
     if isinstance(model, torch.jit.ScriptModule):
         raise NotKept("a scripted module is in TorchScript's own format; log the module it was made from")
+    for name, one in tensors(model):
+        if torch.nn.parameter.is_lazy(one):
+            raise NotKept(f"{name} of a lazy layer has no size yet; ask the module once first")
     if any(type(one).__name__ in _SPREAD or hasattr(one, "ds_tensor") for _, one in tensors(model)):
         raise NotKept("its parameters are spread over processes (FSDP, DeepSpeed): gather them first")
     return model

@@ -10,6 +10,7 @@ import enum
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -25,7 +26,13 @@ MOST_BYTES = 64 << 20
 """Of a description: each of its values takes a hundred times its bytes."""
 MOST_MODULES = 1 << 20
 """Layers, counted wherever they are used: a few that hold each other twice can stand for any number."""
+MOST_ALIKE = 1000
+"""Keys that have one hash with others: each is compared with all of them."""
+LONGEST_NAME = 200
+"""Of a logger: `logging` keeps something for each dot in it, by all that stands before, and for ever."""
 _TORCHS_OWN = {*INTERNALS, *HOOKS}
+_OF_ITEMS = ("tuple", "set", "frozenset", "complex", "slice")
+"""Forms of a list. Of other things there may be any number of items: of a tensor without numbers 2**40."""
 _CONSTANTS = ("dtype", "memory_format", "layout")
 _FORMS = {
     *("sharing", "same", "float", "complex", "bytes", "tuple", "set", "frozenset", "dict", "mapping"),
@@ -108,21 +115,56 @@ class _CheckedReader(ModuleReader):
         super().__init__(tensors, {})
         self._names = names
         self._begun: set[int] = set()
-        self._sizes: dict[int, int] = {}
-        """How many modules each has in it, of those that are whole."""
+        self._whole: dict[int, Any] = {}
+        """The modules that all is set of, by their ids, which are no others' as long as they are here."""
+        self._reached = 0
+        """Modules that a `forward` may come to, each as often as it may."""
+        self._within: dict[int, int] = {}
+        """So many of them in each value that others refer to."""
 
     def made(self, told: Any) -> Any:
-        if isinstance(told, dict) and (len(told) != 1 or not told.keys() <= _FORMS):
-            raise ModelError(f"the module's description has an unknown form: {', '.join(told)[:80]}")
+        if isinstance(told, dict):
+            if len(told) != 1 or not told.keys() <= _FORMS:
+                raise ModelError(f"the module's description has an unknown form: {', '.join(told)[:80]}")
+            [(name, content)] = told.items()
+            if name in _OF_ITEMS and type(content) is not list:
+                raise ModelError(f"the module's description has a {name} of no list")
         return super().made(told)
 
     def _same(self, number: int) -> Any:
         if number in self._shared:
+            self._reach(self._within.get(number, 0))
             return self._shared[number]
         if type(number) is not int or not 0 <= number < len(self._contents) or number in self._begun:
             raise ModelError("a value in the module's description is missing, or holds itself")
         self._begun.add(number)
-        return super()._same(number)
+        before = self._reached
+        made = _not_nested(super()._same(number))
+        self._within[number] = self._reached - before
+        return made
+
+    def _reach(self, modules: int) -> None:
+        self._reached += modules
+        if self._reached > MOST_MODULES:
+            raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
+
+    # --- what is looked up by its hash ---------------------------------------------------------------
+
+    def _set(self, items: list[Any]) -> Any:
+        return set(_apart(self.made(items)))
+
+    def _frozenset(self, items: list[Any]) -> Any:
+        return frozenset(_apart(self.made(items)))
+
+    def _dict(self, pairs: list[Any]) -> Any:
+        made = [(self.made(key), self.made(value)) for key, value in pairs]
+        _apart([key for key, _ in made])
+        return dict(made)
+
+    def _logger(self, name: str) -> Any:
+        if len(name) > LONGEST_NAME:
+            raise ModelError("the module's description has a logger with a long name")
+        return super()._logger(name)
 
     # --- what is named -------------------------------------------------------------------------------
 
@@ -141,14 +183,18 @@ class _CheckedReader(ModuleReader):
 
     def _mapping(self, told: list[Any]) -> Any:
         made = self._kind(told[0], dict)()
-        made.update(self.made(told[1]))
+        made.update(_of(dict, self.made(told[1])))
         return made
+
+    def _partial(self, told: list[Any]) -> Any:
+        function, arguments, named = self.made(told)
+        return partial(function, *_of(list, arguments), **_of(dict, named))
 
     def _enum(self, told: list[Any]) -> Any:
         return self._kind(told[0], enum.Enum)(self.made(told[1]))
 
     def _namedtuple(self, told: list[Any]) -> Any:
-        return tuple.__new__(self._kind(told[0], tuple), self.made(told[1]))
+        return tuple.__new__(self._kind(told[0], tuple), _of(list, self.made(told[1])))
 
     def _object(self, told: list[Any]) -> Any:
         if id(self._kind(told[0], object)) in places():
@@ -170,17 +216,12 @@ class _CheckedReader(ModuleReader):
         made = super()._module(told, number)
         if id(type(made)) in places():
             sizes.check(made)
-        self._sizes[id(made)] = 1 + sum(
-            self._within(child) for child in vars(made)["_modules"].values() if child is not None
-        )
-        if self._sizes[id(made)] > MOST_MODULES:
-            raise ModelError(f"the module has more than {MOST_MODULES:,} layers")
-        return made
-
-    def _within(self, child: Any) -> int:
-        if id(child) not in self._sizes:
+        children = vars(made)["_modules"].values()
+        if any(child is not None and id(child) not in self._whole for child in children):
             raise ModelError("a module in the description is in itself")
-        return self._sizes[id(child)]
+        self._whole[id(made)] = made
+        self._reach(1)
+        return made
 
     def _class(self, told: Any) -> Any:
         import torch
@@ -196,7 +237,10 @@ class _CheckedReader(ModuleReader):
 
     def _attributes(self, kind: type, pairs: Any) -> dict[str, Any]:
         """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
+        before = self._reached
         made = super()._attributes(kind, pairs)
+        if id(kind) not in places():  # the user's own code, which may have its layers in lists many times
+            self._reached = before
         for name in made:
             if name in _TORCHS_OWN or hides(kind, name):
                 raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
@@ -218,3 +262,31 @@ class _CheckedReader(ModuleReader):
         if type(found).__name__ not in _CONSTANTS:
             raise ModelError(f"torch.{name[:80]} is no type of numbers")
         return found
+
+
+def _of(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ModelError(
+            f"the module's description takes {type(value).__qualname__} for a {kind.__qualname__}"
+        )
+    return value
+
+
+def _apart(keys: list[Any]) -> list[Any]:
+    """Raises `ModelError` where many of them have one hash: it can be reckoned which numbers do."""
+    if len(keys) - len({hash(key) for key in keys}) > MOST_ALIKE:
+        raise ModelError("the module's description has too many keys that are alike")
+    return keys
+
+
+def _not_nested(value: Any) -> Any:
+    """Refuses to be shared what cannot be changed: no description needs that.
+
+    Its hash is reckoned anew for each place where it stands, and a few that hold each other twice have any
+    number of places.
+    """
+    import torch
+
+    if isinstance(value, (tuple, frozenset, slice)) and not isinstance(value, torch.Size):
+        raise ModelError(f"the module's description shares a {type(value).__qualname__}")
+    return value

@@ -54,7 +54,7 @@ def _check(layer: Any) -> None:
         for name, one in (*held["_parameters"].items(), *held["_buffers"].items())
         if one is not None
     }
-    most = max([MOST, *(size for one in weights.values() for size in one.shape)])
+    most = max([MOST, *(one.numel() for one in weights.values())])  # where one size is 0, no other says much
     for name in held.keys() & _SIZE_NAMES.split():
         if not all(abs(number) <= most for number in _numbers(held[name])):
             raise _refusal(layer, f"has a {name} above {most:,}")
@@ -114,7 +114,7 @@ def _convolution(layer: Any) -> tuple[int, ...]:
 
 def _attention(layer: Any) -> Iterator[tuple[str, Any]]:
     width = layer.embed_dim
-    if width != layer.num_heads * layer.head_dim:
+    if layer.num_heads < 1 or width != layer.num_heads * layer.head_dim:  # a kernel divides by it unasked
         raise _refusal(layer, f"has {layer.num_heads} heads of {layer.head_dim}, and is {width} wide")
     yield "in_proj_bias", (3 * width,)
     yield "in_proj_weight", (3 * width, width)

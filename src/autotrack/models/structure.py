@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..flavor import NotKept
-from ..forms.telling import Form, Forms, is_importable
+from ..forms.telling import Form, Forms, is_importable, is_wrapped, slots_of
 from . import sizes
 from .layers import hides, method, places
 from .modules import held, tensors
@@ -91,6 +91,8 @@ class _References:
             raise NotKept("a lambda has no name by which it could be found again")
         if module.partition(".")[0] == "torch" and not is_importable(item):
             raise NotKept(f"torch made the class {name} for it, which stands in no module")
+        if is_wrapped(item):
+            raise NotKept(f"{module}.{name} is by now a decorated function, and it holds that without")
         if self.users.setdefault(f"{module}.{name}", item) is not item:
             raise NotKept(f"two different things are called {module}.{name}")
         return [module, name]
@@ -132,6 +134,8 @@ class _ModuleForms(Forms):
         dot = f"{where}." if where else "attribute "
         if hooks := [name for name in HOOKS if own.get(name)]:
             raise NotKept(f"{where or 'the module'} has hooks ({hooks[0]}), which are code without a name")
+        for name, _ in slots_of(module, kind):
+            raise NotKept(f"{dot}{name} stands in a slot, of which a module made again has none")
 
         if id(kind) in places():
             _check(module, where or "the module")

@@ -38,7 +38,7 @@ ASKED, UNASKED = 1_000_000, 20_000
 """Values that a module may hold to be described, in the call: 1,000 of them take some milliseconds."""
 PICKLED = f"{DATA}/model.pth"
 """What MLflow writes of a module without an example."""
-_LOADER = ("loader", "modules", "tensors")
+_LOADER = ("__init__", "loader", "modules", "tensors")
 """What of `forms` comes along."""
 
 
@@ -63,7 +63,10 @@ class TorchFlavor(Flavor):
         return TorchFlavor(UNASKED)
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
-        module = modules.unwrapped(model)
+        try:
+            module = modules.unwrapped(model)
+        except RecursionError:
+            raise NotKept("its modules are nested too deeply, or one is in itself") from None
         _refuse_above(limit, modules.size(module))
         if example is None:
             data = weights.frozen(module)
@@ -104,6 +107,8 @@ class TorchFlavor(Flavor):
 
     def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
         """The module, or a dict of weights by their names."""
+        for name in folder.below(FOLDER):
+            folder.read(name)  # it is not run here, but is no other than was recorded
         root = str(section.get("model_data", DATA))
         names = {name.rpartition("/")[2]: name for name in folder.below(root)}
         if "model.safetensors" in names:
@@ -139,8 +144,7 @@ def _loader() -> tuple[str, Files]:
     """The module by which MLflow loads a module of ours, and the package it is in, named by what it says."""
     sources = {f"{name}.py": (resources.files(forms) / f"{name}.py").read_bytes() for name in _LOADER}
     package = f"torch_module_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:16]}"
-    files = {"__init__.py": b"", **sources}
-    return f"{package}.modules", {f"{FOLDER}/{package}/{name}": data for name, data in files.items()}
+    return f"{package}.modules", {f"{FOLDER}/{package}/{name}": data for name, data in sources.items()}
 
 
 def _with_structure(module: Any, data: bytearray, limit: int, most: int) -> Frozen:

@@ -15,6 +15,7 @@ from .modules import tensors
 INSTALL = "pip install 'autotrack[torch]'"
 _LENGTH, _ALIGNED = 8, 16
 """Bytes of the number that a file begins with, and what the place of its tensors is a multiple of."""
+_METADATA = "__metadata__"
 _TOLD = "autotrack"  # one entry, as several would be written in any order
 
 
@@ -27,13 +28,19 @@ def frozen(module: Any) -> bytearray:
     shared: dict[str, str] = {}
     kept = {}
     for name, tensor in tensors(module):
-        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        place = _place(tensor)
         if tensor.numel() and place in first:
             shared[name] = first[place]
             continue
         first[place] = name
         kept[name] = tensor
     return saved(kept, {_TOLD: json.dumps({"shared": shared})})
+
+
+def _place(tensor: Any) -> tuple[Any, ...]:
+    """What two tensors have in common that hold the same numbers: the bits alone may be read in many ways."""
+    where = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+    return (*where, tensor.dtype, tensor.is_conj(), tensor.is_neg())
 
 
 def saved(kept: Mapping[str, Any], told: Mapping[str, str]) -> bytearray:
@@ -47,9 +54,11 @@ def saved(kept: Mapping[str, Any], told: Mapping[str, str]) -> bytearray:
     if find_spec("safetensors") is None:
         raise NotKept(f"safetensors is not installed: {INSTALL}")
     types = _types()
-    header: dict[str, Any] = {"__metadata__": told}
+    header: dict[str, Any] = {_METADATA: told}
     end = 0
     for name, tensor in sorted(kept.items(), key=lambda item: (-item[1].element_size(), item[0])):
+        if name == _METADATA or not _is_unicode(name):
+            raise NotKept(f"safetensors cannot hold a tensor called {name!r}")
         if tensor.is_meta:
             raise NotKept(f"{name} has no data (device meta); load the weights first, or to_empty(device=…)")
         if tensor.dtype not in types or tensor.layout is not torch.strided or tensor.is_quantized:
@@ -65,6 +74,11 @@ def saved(kept: Mapping[str, Any], told: Mapping[str, str]) -> bytearray:
         begin, end = header[name]["data_offsets"]
         whole[begin:end].view(tensor.dtype).view(tensor.shape).copy_(tensor.detach())
     return data
+
+
+def _is_unicode(name: str) -> bool:
+    """Half of a pair of surrogates is text for Python alone."""
+    return name.encode(errors="replace").decode() == name
 
 
 @cache
@@ -97,8 +111,9 @@ def loaded(data: bytes, told: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = load(data)
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_TOLD, "{}"))
+        header = json.loads(json.loads(data[8 : 8 + length]).get(_METADATA, {}).get(_TOLD, "{}"))
         state.update({str(name): state[other] for name, other in header.get("shared", {}).items()})
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"the weights of {told} are not in safetensors' format: {error}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        [line, *_] = str(error).splitlines() or [type(error).__name__]
+        raise ModelError(f"the weights of {told} are not in safetensors' format: {line}") from error
     return state

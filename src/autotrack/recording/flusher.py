@@ -64,7 +64,7 @@ class Flusher:
         self._gate = threading.RLock()  # around the thread's last look at its requests
         self._last_activity = time.monotonic()
         self._at_work = threading.RLock()  # a signal handler may come back in
-        self._paused_by: set[int] = set()
+        self._paused_by: list[int] = []  # a thread may pause within its pause, as one that forks does
 
     def start(self) -> None:
         """Start the thread. Where none can be started any more, requests are served by the caller."""
@@ -115,13 +115,13 @@ class Flusher:
         """Let no work go on until this thread calls `resume`. False if the work did not come to rest."""
         rests = self._at_work.acquire(timeout=timeout)
         if rests:
-            self._paused_by.add(threading.get_ident())
+            self._paused_by.append(threading.get_ident())
         return rests
 
     def resume(self) -> None:
         """Go on, if this thread has paused it."""
         if threading.get_ident() in self._paused_by:
-            self._paused_by.discard(threading.get_ident())
+            self._paused_by.remove(threading.get_ident())
             self._at_work.release()
 
     def _loop(self) -> None:
