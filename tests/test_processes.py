@@ -875,7 +875,7 @@ def test_fork_while_another_thread_keeps_the_flusher_busy(store: Place) -> None:
 
 
 def test_a_fork_amid_a_fork(store: Place) -> None:
-    """As a signal handler, or another's hook, may do: the flusher that it found at rest goes on after both."""
+    """As a signal handler, or another's hook, may do: the flusher goes on after both."""
     ended = store.run(
         """
         import os

@@ -175,6 +175,7 @@ class Forms:
         if is_named or (may_be_named and hasattr(value, "__qualname__") and is_importable(value)):
             return {"name": self._code.reference(value)}
         if kind is partial:
+            self._refuse_more(value, kind, where)
             named = self.told(value.keywords, where)
             return {"partial": [self.told(value.func, where), self.told([*value.args], where), named]}
         return None
@@ -185,10 +186,17 @@ class Forms:
         if issubclass(kind, Path):
             return {"path": str(value)}
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            self._refuse_more(value, kind, where)
             return {"namedtuple": [self._kind(kind), self._items(tuple.__iter__(value), where)]}
         if kind is re.Pattern:
             return {"pattern": [self.told(value.pattern, where), value.flags]}
         return {"logger": value.name} if kind is logging.Logger else None
+
+    def _refuse_more(self, value: Any, kind: type, where: str) -> None:
+        """Its form has no place for attributes that somebody has set."""
+        with contextlib.suppress(AttributeError):  # it cannot have any
+            for name in object.__getattribute__(value, "__dict__"):
+                raise NotKept(f"{where} is a {kind.__qualname__} with an attribute {name}; {self._advice}")
 
     def _attributes(self, value: Any, kind: type, where: str) -> Any:
         try:

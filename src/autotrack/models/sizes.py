@@ -6,6 +6,7 @@ ask for more memory than there is.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from ..errors import ModelError
 
 MOST = 1 << 24
 """A size that a layer may be set to, unless its weights are larger."""
+MOST_TOGETHER = 1 << 26
+"""Of what is a size for each dimension, all together: so many values may come of one."""
 _SIZE_NAMES = (
     "cutoffs d_model dilation div_value downscale_factor embed_dim embedding_dim groups head_dim "
     "head_size hidden_size in1_features in2_features in_channels in_features input_size kdim kernel_size "
@@ -54,10 +57,17 @@ def _check(layer: Any) -> None:
         for name, one in (*held["_parameters"].items(), *held["_buffers"].items())
         if one is not None
     }
-    most = max([MOST, *(one.numel() for one in weights.values())])  # where one size is 0, no other says much
+    held_here = max(
+        [0, *(one.numel() for one in weights.values())]
+    )  # where one size is 0, no other says much
+    most, together = max(MOST, held_here), max(MOST_TOGETHER, held_here)
     for name in held.keys() & _SIZE_NAMES.split():
-        if not all(abs(number) <= most for number in _numbers(held[name])):
+        numbers = [*map(abs, _numbers(held[name]))]
+        if not all(number <= most for number in numbers):
             raise _refusal(layer, f"has a {name} above {most:,}")
+        ways = numbers[::2] if "padding" in name else numbers  # that has each dimension's both ends
+        if math.prod(max(1, number) for number in ways) > together:
+            raise _refusal(layer, f"has a {name} above {together:,} in all")
     names = {base.__name__ for base in type(layer).__mro__}
     for name, expected in _expected(layer, names, weights):
         if name in weights and (*weights[name].shape,) != expected:
