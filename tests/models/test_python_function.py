@@ -207,6 +207,33 @@ def test_a_class_that_was_changed_is_refused(script: Script, tmp_path: Path, cha
     assert told in refusal(script(source + change)["M"]())
 
 
+def test_a_function_without_its_decorator_is_refused(script: Script) -> None:
+    """Its source has the decorator."""
+    names = script(
+        """
+        import functools
+
+        def plus(function):
+            @functools.wraps(function)
+            def added(x):
+                return function(x) + 100
+            return added
+
+        @plus
+        def base(x):
+            return x
+
+        class M:
+            def predict(self, data):
+                return self.function(data)
+        """
+    )
+    model = names["M"]()
+    model.function = names["base"].__wrapped__
+    assert "base is by now a decorated function" in refusal(model)
+    assert "base is by now a decorated function" in refusal(names["base"].__wrapped__)
+
+
 @pytest.mark.parametrize("change", ["SCALE = 9", "CONFIG['a'] = 9", "M.size = 9"])
 def test_a_module_that_was_changed_is_refused(
     script: Script, package: Any, tmp_path: Path, change: str
