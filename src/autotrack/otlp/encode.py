@@ -3,11 +3,8 @@
 Recording must stay light: neither protobuf nor the OTLP classes are imported, and numpy only if the
 program itself did. The bytes equal those of OpenTelemetry's own encoder, save that numpy arrays are
 encoded as their elements are, and that a value which OTLP cannot hold becomes text.
-
-How protobuf lays out a message: each field is a tag, ``number << 3 | wire type``, and a value. A
-varint (type 0) is a little-endian number in groups of 7 bits, the high bit set on all but the last;
-types 1 and 5 take 8 and 4 bytes; strings, bytes and messages (type 2) come after their length.
-Fields ascend, and are left out where they hold their default.
+`wire.py` tells how protobuf lays out a message. Fields ascend, and are left out where they hold their
+default.
 """
 
 from __future__ import annotations
@@ -20,6 +17,8 @@ from itertools import chain
 from struct import Struct
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .wire import SHORT_VARINTS, block, varint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +149,7 @@ def _link(link: Link) -> list[bytes]:
 
 
 def _status(status: Status) -> bytes:
-    return _block(b"\x7a", _text(b"\x12", status.description) + _count(b"\x18", status.status_code.value))
+    return block(b"\x7a", _text(b"\x12", status.description) + _count(b"\x18", status.status_code.value))
 
 
 def _ids(context: SpanContext | None) -> bytes:
@@ -184,13 +183,13 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
 
 
 def _key_value(tag: bytes, name: str, value: object, room: int) -> bytes:
-    # Most of a span's time goes here, so `_value`, `_block` and `varint` are spelt out.
+    # Most of a span's time goes here, so `_value`, `block` and `varint` are spelt out.
     encode = _SCALARS.get(type(value))
     any_value = encode(value) if encode else _FORM.other(value, room)
     key, size = _key(name), len(any_value)
     head = _VALUE_HEADS[size] if size < 128 else b"\x12" + varint(size)
     total = len(key) + len(head) + size
-    return b"".join((tag, _SHORT_VARINTS[total] if total < 128 else varint(total), key, head, any_value))
+    return b"".join((tag, SHORT_VARINTS[total] if total < 128 else varint(total), key, head, any_value))
 
 
 @lru_cache(_REMEMBERED_KEYS)
@@ -239,13 +238,13 @@ def check_room(room: int) -> None:
 
 def _array(values: Sequence[object], room: int) -> bytes:
     check_room(room)
-    return _block(b"\x2a", b"".join([_block(b"\x0a", _value(value, room - 1)) for value in values]))
+    return block(b"\x2a", b"".join([block(b"\x0a", _value(value, room - 1)) for value in values]))
 
 
 def _mapping(values: Mapping[object, object], room: int) -> bytes:
     check_room(room)
     items = [_key_value(b"\x0a", as_text(key), value, room - 1) for key, value in values.items()]
-    return _block(b"\x32", b"".join(items))
+    return block(b"\x32", b"".join(items))
 
 
 def _bool(value: bool) -> bytes:
@@ -259,7 +258,7 @@ def _int(value: int) -> bytes:
 
 
 def _string(value: str) -> bytes:
-    return _block(b"\x0a", _utf8(value))
+    return block(b"\x0a", _utf8(value))
 
 
 def as_text(value: object) -> str:
@@ -276,49 +275,19 @@ def as_text(value: object) -> str:
 def _numpy(value: NDArray[Any] | np.generic, room: int) -> bytes:
     import numpy as np
 
+    from . import arrays
+
     if type(value) is np.ndarray and value.ndim == 1 and value.size >= _WORTH_NUMPY:
         if value.dtype.kind == "f" and value.itemsize <= 8:
-            return _block(b"\x2a", _doubles(value))
+            return block(b"\x2a", arrays.doubles(value))
         if value.dtype.kind == "i":
-            return _block(b"\x2a", _ints(value))
+            return block(b"\x2a", arrays.ints(value))
     plain = value.tolist()
     # A long double has no Python equal and stays what it is.
     return _value(as_text(plain) if isinstance(plain, np.generic) else plain, room)
 
 
-def _doubles(values: NDArray[np.floating[Any]]) -> bytearray:
-    """Encode each as an `AnyValue` in an array: tag, length 9, tag of `double_value`, 8 bytes."""
-    import numpy as np
-
-    encoded = bytearray(b"\x0a\x09\x21" + bytes(8)) * len(values)
-    np.frombuffer(encoded, np.dtype([("head", "V3"), ("value", "<f8")]))["value"] = values
-    return encoded
-
-
-def _ints(values: NDArray[np.signedinteger[Any]]) -> bytes | bytearray:
-    """Encode each as an `AnyValue` in an array: tag, length, tag of `int_value`, a varint."""
-    import numpy as np
-
-    rest = values.astype(np.int64).view(np.uint64)
-    width = 3 + len(varint(int(rest.max())))
-    encoded = bytearray(b"\x0a\x02\x18" + bytes(width - 3)) * len(rest)
-    cells = np.frombuffer(encoded, np.uint8).reshape(-1, width)
-    used, lengths = np.ones(cells.shape, bool), np.full(len(rest), 2, np.uint8)
-    for column in range(3, width):
-        more = rest > 127
-        cells[:, column] = rest.astype(np.uint8) & 127 | more.view(np.uint8) << 7
-        used[:, column + 1 : column + 2] = more[:, None]
-        lengths += more
-        rest >>= 7
-    cells[:, 1] = lengths
-    return encoded if used.all() else cells[used].tobytes()
-
-
 # --- fields -----------------------------------------------------------------------------------
-
-
-def _block(tag: bytes, body: bytes | bytearray) -> bytes:
-    return b"".join((tag, varint(len(body)), body))
 
 
 def _message(tag: bytes, fields: list[bytes]) -> list[bytes]:
@@ -327,7 +296,7 @@ def _message(tag: bytes, fields: list[bytes]) -> list[bytes]:
 
 
 def _text(tag: bytes, text: str | None) -> bytes:
-    return _block(tag, _utf8(text)) if text else b""
+    return block(tag, _utf8(text)) if text else b""
 
 
 def _utf8(text: str) -> bytes:
@@ -342,27 +311,14 @@ def _fixed64(tag: bytes, number: int | None) -> bytes:
     return tag + (int(number) & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little") if number else b""
 
 
-def varint(number: int) -> bytes:
-    """Encode a number as protobuf does lengths."""
-    if number < 128:
-        return _SHORT_VARINTS[number]
-    groups = bytearray()
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)
-
-
-_SHORT_VARINTS = tuple(bytes((number,)) for number in range(128))
 _LOCAL, _REMOTE = b"\x00\x01\x00\x00", b"\x00\x03\x00\x00"
-_VALUE_HEADS = tuple(b"\x12" + n for n in _SHORT_VARINTS)
+_VALUE_HEADS = tuple(b"\x12" + n for n in SHORT_VARINTS)
 _SCALARS: dict[type, Callable[[Any], bytes]] = {
     str: _string,
     float: partial(Struct("<cd").pack, b"\x21"),
     bool: _bool,
     int: _int,
-    bytes: partial(_block, b"\x3a"),
+    bytes: partial(block, b"\x3a"),
     NoneType: lambda _: b"",
 }
 _FORM = Form(_SCALARS, _array, _mapping, _numpy, _string)

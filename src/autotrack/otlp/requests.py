@@ -10,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from .. import semconv as sc
-from .encode import varint
+from .wire import varint
 
 _Table = tuple[Span, dict[str, AnyValue]]
 """A `metrics` span and its columns by name."""
