@@ -5,37 +5,51 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
 from _common import in_fresh_home, interval, report
 
 CALLS_PER_SECOND = 25_000  # of 4 metrics
-CALLS = 25_000  # a second's worth in each loop
-PAIRS = 30
+BLOCK = 250  # calls, a hundredth of a second
+WARMUP = 200 * BLOCK  # calls that log before it is measured
+SECONDS = 60.0
 TARGET = 1.05
 
 
 class Spent(NamedTuple):
-    wall: float
-    cpu: float
+    """CPU µs a call: what the loop's own thread took longer, pair by pair, and what the other threads took."""
+
+    longer: list[float]
+    others: float
+    calls: int
+    """That logged."""
+    per_second: float
+    """Of the loop that does not log."""
+
+    def slower(self) -> float:
+        return self._ratio(median(self.longer))
+
+    def interval(self) -> tuple[float, float]:
+        low, high = interval(self.longer)
+        return self._ratio(low), self._ratio(high)
+
+    def _ratio(self, longer: float) -> float:
+        return 1 + (longer + self.others) * CALLS_PER_SECOND / 1e6
 
 
 def main() -> None:
-    pairs: list[list[list[float]]] = in_fresh_home(__file__, "measure")
-    walls = [logging[0] / plain[0] for plain, logging in pairs]
-    cpus = [logging[1] / plain[1] for plain, logging in pairs]
+    spent = Spent(*in_fresh_home(__file__, "measure"))
     report(
         "busy_loop",
         "ratio to the same loop without logging",
-        {"wall": median(walls), "cpu": median(cpus)},
+        spent.slower(),
         TARGET,
-        interval={"wall": interval(walls), "cpu": interval(cpus)},
-        cpu_us_per_call=median((logging[1] - plain[1]) / CALLS * 1e6 for plain, logging in pairs),
-        calls_per_second=median(CALLS / plain[0] for plain, _ in pairs),
-        n=PAIRS,
-        ok=median(walls) <= TARGET and median(cpus) <= TARGET,
+        interval=spent.interval(),
+        us_per_call={"in the loop": median(spent.longer), "in other threads": spent.others},
+        calls_per_second=spent.per_second,
+        n=len(spent.longer),
+        ok=spent.slower() <= TARGET,
     )
 
 
@@ -47,42 +61,57 @@ def measure() -> None:
     print(json.dumps(alternated()))
 
 
-def alternated() -> list[tuple[Spent, Spent]]:
-    """What the two loops took, in turns, each first every other time: (plain, logging); logged in the run.
+def alternated() -> Spent:
+    """What logging takes in a loop that logs in every other block, each kind first every other time.
 
-    The machine's speed changes meanwhile: each pair is set to the rate anew, by the pair before it.
+    The machine's speed changes from second to second: blocks are short, and the loop's work is set anew.
     """
     import autotrack
 
     work = _calibrated()
+    log = autotrack.log
+    calls = 0
 
-    def plain() -> None:
-        for i in range(CALLS):
+    def plain() -> float:
+        start = time.thread_time()
+        for i in range(calls, calls + BLOCK):
             metrics = {"loss": i * 0.1, "accuracy": 0.5, "lr": 1e-3, "norm": i * 0.2}
             _work(work, metrics)
+        return time.thread_time() - start
 
-    def logging() -> None:
-        log = autotrack.log
-        for i in range(CALLS):
+    def logging() -> float:
+        nonlocal calls
+        start = time.thread_time()
+        for i in range(calls, calls + BLOCK):
             metrics = {"loss": i * 0.1, "accuracy": 0.5, "lr": 1e-3, "norm": i * 0.2}
             _work(work, metrics)
             log(metrics, i)
-        autotrack.flush()  # its cost belongs to this loop, not to the next
+        calls += BLOCK
+        return time.thread_time() - start
 
-    _spent(logging), _spent(plain)
-    pairs: list[tuple[Spent, Spent]] = []
-    for number in range(PAIRS):
-        first, second = (plain, logging) if number % 2 else (logging, plain)
-        spent = {first: _spent(first), second: _spent(second)}
-        pairs.append((spent[plain], spent[logging]))
-        work = int(work * CALLS / CALLS_PER_SECOND / spent[plain].wall)
-    return pairs
+    def round() -> float:
+        """Both twice, seconds that the one which does not log took."""
+        first = plain()
+        spent = logging() + logging()
+        last = plain()
+        longer.append((spent - first - last) / 2 / BLOCK * 1e6)
+        return first + last
 
-
-def _spent(loop: Callable[[], None]) -> Spent:
-    wall, cpu = time.perf_counter(), time.process_time()
-    loop()
-    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+    longer: list[float] = []
+    while calls < WARMUP:
+        round()
+    autotrack.flush()
+    longer.clear()
+    before, own, others = calls, 0.0, time.process_time() - time.thread_time()
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        took = sum(round() for _ in range(25))
+        work = int(work * 50 * BLOCK / CALLS_PER_SECOND / took)
+        own += took
+    autotrack.flush()
+    others = time.process_time() - time.thread_time() - others
+    logged = calls - before
+    return Spent(longer, others / logged * 1e6, logged, logged / own)
 
 
 def _work(amount: int, metrics: dict[str, float]) -> float:

@@ -13,8 +13,8 @@ from statistics import median
 
 from backports import zstd
 
-from _common import in_fresh_home, interval, report
-from busy_loop import CALLS, PAIRS, TARGET, alternated
+from _common import in_fresh_home, report
+from busy_loop import TARGET, WARMUP, Spent, alternated
 
 POINTS = 4
 RAW_TARGET, ZSTD_TARGET = 13, 6
@@ -23,18 +23,18 @@ RAW_TARGET, ZSTD_TARGET = 13, 6
 
 def main() -> None:
     told = in_fresh_home(__file__, "measure")
-    walls = [logging[0] / plain[0] for plain, logging in told["pairs"]]
-    cpus = [logging[1] / plain[1] for plain, logging in told["pairs"]]
+    spent = Spent(*told["spent"])
     report(
         "shipping",
         "ratio to the same loop without logging",
-        {"wall": median(walls), "cpu": median(cpus)},
+        spent.slower(),
         TARGET,
-        interval={"wall": interval(walls), "cpu": interval(cpus)},
-        points_per_second=median(CALLS * POINTS / logging[0] for _, logging in told["pairs"]),
+        interval=spent.interval(),
+        us_per_call={"in the loop": median(spent.longer), "in other threads": spent.others},
+        calls_per_second=spent.per_second,
         arrived=told["arrived"],
-        n=PAIRS,
-        ok=median(walls) <= TARGET and median(cpus) <= TARGET and told["arrived"] == told["logged"],
+        n=len(spent.longer),
+        ok=spent.slower() <= TARGET and told["arrived"] == told["logged"],
     )
     wire, noise = (in_fresh_home(__file__, "wire", precision) for precision in ("single", "double"))
     report(
@@ -58,15 +58,15 @@ def measure() -> None:
     autotrack.enable(store=url, system_metrics=False, environment=False)
     run = autotrack.run("bench")
     run.__enter__()
-    pairs = alternated()
+    spent = alternated()
     run.__exit__(None, None, None)
     from autotrack._enable import end
 
     end()
     server.terminate()
     arrived = int(server.communicate()[0].split()[-1])
-    logged = (PAIRS + 1) * CALLS * POINTS
-    print(json.dumps({"pairs": pairs, "arrived": arrived, "logged": logged}))
+    logged = (spent.calls + WARMUP) * POINTS
+    print(json.dumps({"spent": spent, "arrived": arrived, "logged": logged}))
 
 
 def wire(precision: str) -> None:
