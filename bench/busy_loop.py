@@ -18,7 +18,7 @@ TARGET = 1.05
 
 
 class Spent(NamedTuple):
-    """CPU µs a call: what the loop's own thread took longer, pair by pair, and what the other threads took."""
+    """CPU µs a call: what the loop's own thread took longer, each time, and what the other threads took."""
 
     longer: list[float]
     others: float

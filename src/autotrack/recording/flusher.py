@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .tables import ROW, Table, tables
+from .tables import PIECE, ROW, Gathered, Table
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .report import Report
     from .spans import SpanFactory
 
-SLICE = 10_000
-"""Items converted at a time: a long slice would hold the interpreter lock."""
+SLICE = 25_000
+"""Items that become spans, and are exported, before others are taken."""
 
 ROUNDS = 3
 """An action may queue others (an artifact it wrote), and those a last time."""
@@ -170,14 +170,21 @@ class Flusher:
 
     def _take_rows(self, count: int) -> None:
         """Turn the first items into spans, which arrive in `ended`."""
-        rows = self._rows[:count]
-        del self._rows[:count]
-        if rows:
-            self._guarded(self.convert, rows)
+        gathered = Gathered()
+        for start in range(0, count, PIECE):
+            piece = self._rows[: min(PIECE, count - start)]
+            del self._rows[: len(piece)]
+            self._guarded(gathered.add, piece)
+        self._take_tables(gathered)
 
     def convert(self, rows: Sequence[Any]) -> None:
         """Turn rows, end to end, into spans; for the flusher's own thread."""
-        for table in tables(rows):
+        gathered = Gathered()
+        gathered.add(rows)
+        self._take_tables(gathered)
+
+    def _take_tables(self, gathered: Gathered) -> None:
+        for table in gathered.tables():
             self._guarded(self._take_table, table)
 
     def _take_table(self, logged: Table) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
 Row = tuple["Segment", dict[Any, float], int | None, int]
 """What one `log` call says: segment, values, step, perf_counter_ns."""
 
+_Key = tuple["Segment", tuple[Any, ...]]
+"""What the rows of a table have in common: segment and names."""
 ROW = 4
 """Rows wait end to end in one list: as tuples of their own they would keep the garbage collector busy."""
 
+PIECE = 1000 * ROW
+"""Items that are read at a time: what they consist of stays in the processor's cache until it is let go."""
 MAX_TABLE_BYTES = 3 << 20
 _VALUE_BYTES = 11  # a double in an OTLP array
 _INDEX_BYTES = 22  # step and time of a row
@@ -45,41 +51,92 @@ class Table:
         return len(self.step)
 
 
-def tables(rows: Sequence[Any]) -> Iterator[Table]:
-    """Group rows (end to end) by segment and names, in their order, into tables of bounded size.
+@dataclass(slots=True)
+class _Columns:
+    """Rows of one segment and the same names: native int64 and doubles, in pieces."""
 
-    Nearly always all rows are alike, and have steps: then they are a table without a look at each of them.
-    """
-    segments, values, steps, times = (rows[field::ROW] for field in range(ROW))
-    alike = _if_alike(segments, values, steps, times)
-    if alike is not None:
-        yield from _split(alike)
-        return
-    groups: dict[tuple[Segment, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]] = {}
-    for segment, row, step, time in zip(segments, values, steps, times, strict=True):
-        for part, number in _numbered(segment.run, row, step):
-            group = groups.setdefault((segment, tuple(part)), ([], [], []))
-            group[0].append(part)
-            group[1].append(number)
-            group[2].append(time)
-    for (segment, group_names), group in groups.items():
-        yield from _split(_table(segment, group_names, *group))
+    step: list[bytes] = field(default_factory=list)
+    time: list[bytes] = field(default_factory=list)
+    values: list[list[bytes]] = field(default_factory=list)
+    """Of each piece a column for each name."""
+
+    def add(
+        self,
+        names: tuple[Any, ...],
+        rows: Sequence[dict[Any, float]],
+        steps: Sequence[Any],
+        times: Sequence[int],
+    ) -> None:
+        """Raises KeyError for a row without one of the names, `struct.error` for a step that is no int64."""
+        columns = [_packed("d", map(itemgetter(name), rows), len(rows)) for name in names]
+        step, time = _packed("q", steps, len(rows)), _packed("q", times, len(rows))
+        self.values.append(columns)
+        self.step.append(step)
+        self.time.append(time)
+
+    def table(self, segment: Segment, names: tuple[Any, ...]) -> Table:
+        """All rows so far."""
+        import numpy as np
+
+        step = np.frombuffer(b"".join(self.step), np.int64)
+        columns = b"".join(chain.from_iterable(zip(*self.values, strict=True)))
+        return Table(
+            segment=segment,
+            names=tuple(map(text, names)),
+            step=step,
+            time=np.frombuffer(b"".join(self.time), np.int64) + segment.clock_offset,
+            values=np.frombuffer(columns).reshape(len(names), len(step)).T,
+        )
 
 
-def _if_alike(
-    segments: Sequence[Segment],
-    rows: Sequence[dict[Any, float]],
-    steps: Sequence[Any],
-    times: Sequence[int],
-) -> Table | None:
-    """The table of rows that all have the same segment and names, and an int64 for a step."""
-    names = tuple(rows[0])
-    if segments.count(segments[0]) < len(segments) or {*map(len, rows)} != {len(names)}:
-        return None
-    try:
-        return _table(segments[0], names, rows, steps, times)
-    except (KeyError, struct.error):  # another name, or no such step
-        return None
+class Gathered:
+    """Rows, by segment and names, that become tables."""
+
+    def __init__(self) -> None:
+        self._groups: defaultdict[_Key, _Columns] = defaultdict(_Columns)
+
+    def add(self, rows: Sequence[Any]) -> None:
+        """Rows, end to end.
+
+        Nearly always all are alike, and have steps: then each column is read without a look at each row.
+        """
+        segments, values, steps, times = (rows[place::ROW] for place in range(ROW))
+        if self._add_if_alike(segments, values, steps, times):
+            return
+        groups: dict[
+            tuple[Segment, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]
+        ] = {}
+        for segment, row, step, time in zip(segments, values, steps, times, strict=True):
+            for part, number in _numbered(segment.run, row, step):
+                group = groups.setdefault((segment, tuple(part)), ([], [], []))
+                group[0].append(part)
+                group[1].append(number)
+                group[2].append(time)
+        for (segment, names), group in groups.items():
+            self._groups[segment, names].add(names, *group)
+
+    def _add_if_alike(
+        self,
+        segments: Sequence[Segment],
+        rows: Sequence[dict[Any, float]],
+        steps: Sequence[Any],
+        times: Sequence[int],
+    ) -> bool:
+        """Whether all rows have the same segment and names, and an int64 for a step."""
+        names = tuple(rows[0])
+        if segments.count(segments[0]) < len(segments) or {*map(len, rows)} != {len(names)}:
+            return False
+        try:
+            self._groups[segments[0], names].add(names, rows, steps, times)
+        except (KeyError, struct.error):  # another name, or no such step
+            return False
+        return True
+
+    def tables(self) -> Iterator[Table]:
+        """In the order in which segments and names were first seen, each of bounded size."""
+        for (segment, names), columns in self._groups.items():
+            if columns.step:
+                yield from _split(columns.table(segment, names))
 
 
 def _is_step(step: int | None) -> bool:
@@ -99,26 +156,6 @@ def _numbered(run: ActiveRun, row: dict[Any, float], step: int | None) -> list[t
         counts[name] = number + 1
         parts.setdefault(number, {})[name] = value
     return [(part, number) for number, part in parts.items()]
-
-
-def _table(
-    segment: Segment,
-    names: tuple[Any, ...],
-    rows: Sequence[dict[Any, float]],
-    steps: Sequence[int],
-    times: Sequence[int],
-) -> Table:
-    """Raises KeyError for a row without one of the names, `struct.error` for a step that is no int64."""
-    import numpy as np
-
-    columns = [_packed("d", map(itemgetter(name), rows), len(rows)) for name in names]
-    return Table(
-        segment=segment,
-        names=tuple(map(text, names)),
-        step=np.frombuffer(_packed("q", steps, len(rows)), np.int64),
-        time=np.frombuffer(_packed("q", times, len(rows)), np.int64) + segment.clock_offset,
-        values=np.frombuffer(b"".join(columns)).reshape(len(names), len(rows)).T,
-    )
 
 
 def _packed(form: str, values: Iterable[Any], count: int) -> bytes:
