@@ -50,17 +50,20 @@ def test_all_is_there_and_pinned(model: Path, tmp_path: Path) -> None:
     dockerfile = (context / "Dockerfile").read_text()
     assert re.search(r"^FROM python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
     assert dockerfile.index("\nUSER 10001\n") > dockerfile.index("pip install")
-    assert f"pip install /opt/autotrack/{wheels.NAME}" in dockerfile
+    assert f'pip install "/opt/autotrack/{wheels.NAME}"' in dockerfile
     assert os.access(context / "serve", os.X_OK)
 
 
 def test_autotrack_comes_along(model: Path, tmp_path: Path) -> None:
     """What an index has under the name, and what a model asks for by it, may be anybody's."""
     with (model / "requirements.txt").open("a") as file:
-        file.write("AutoTrack==9.9\n")
+        file.write("AutoTrack[torch]==9.9\n")
     write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
     assert "track" not in (tmp_path / "context" / "requirements.txt").read_text().lower()
-    assert "autotrack" not in (tmp_path / "context" / "constraints.txt").read_text()
+    pinned = (tmp_path / "context" / "constraints.txt").read_text()
+    assert "autotrack" not in pinned
+    assert "safetensors==" in pinned
+    assert f'{wheels.NAME}[torch]"' in (tmp_path / "context" / "Dockerfile").read_text()
     target = tmp_path / "installed"
     install = ["install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
     wheel = str(tmp_path / "context" / wheels.NAME)
@@ -75,6 +78,7 @@ def test_autotrack_comes_along(model: Path, tmp_path: Path) -> None:
     assert {path for path in ours if path.suffix != ".pyc"} <= theirs
     entry_points = metadata.Distribution.at(target / wheels.NAME.replace("-py3-none-any.whl", ".dist-info"))
     assert "autotrack" in entry_points.entry_points.names
+    assert "Apache License" in (entry_points.read_text("licenses/LICENSE") or "")
 
 
 def test_twice_is_the_same(model: Path, tmp_path: Path) -> None:
@@ -213,6 +217,26 @@ def test_a_builder_that_is_there_is_used(store: Place, model: Path, tmp_path: Pa
     assert done.returncode == status
     assert (folder / "said").read_text().split() == ["docker", "build", "--tag", "churn:1", str(context)]
     assert ("could not build" in done.stderr) == bool(status)
+
+
+def test_without_a_tag_no_builder_is_asked(store: Place, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    a_builder(folder, "docker")
+    (folder / "docker").write_text(f"#!/bin/sh\ntouch {folder}/asked\n")
+    command = ["build-image", str(model), "--output", str(tmp_path / "context")]
+    subprocess.run(
+        [sys.executable, "-m", "autotrack", *command],
+        env=store.env | {"PATH": f"{folder}:{os.environ['PATH']}"},
+        check=True,
+    )
+    assert not (folder / "asked").exists()
+
+
+def test_one_that_is_no_program_is_none(store: Place, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    a_builder(folder, "docker")
+    (folder / "docker").write_bytes(b"\x00")
+    assert builds(store, model, tmp_path / "one", str(folder)).returncode == 0
 
 
 def test_one_that_does_not_run_is_none(store: Place, model: Path, tmp_path: Path) -> None:

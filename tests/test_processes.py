@@ -1081,6 +1081,42 @@ def test_sigterm_before_a_forked_child_has_come_to_itself(store: Place) -> None:
     assert curve(store.only_run(), "i") == [(i, float(i)) for i in range(200)]
 
 
+def test_sigterm_that_interrupts_nothing(store: Place) -> None:
+    """As one that comes just before a pool's worker waits for a task; here another thread gets it."""
+    ended = store.run(
+        """
+        import multiprocessing, os, signal, sys, threading, time
+        import autotrack
+
+        def work(runs):
+            autotrack.log({"worker": 1.0})
+            if os.fork() == 0:  # a child of the worker hears nothing of the worker's, nor the worker of its
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+            os.wait()
+            def get():
+                runs.set()
+                time.sleep(0.2)
+                signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            threading.Thread(target=get).start()
+            context.Semaphore(0).acquire()
+
+        context = multiprocessing.get_context("fork")
+        if __name__ == "__main__":
+            with autotrack.run("main"):
+                runs = context.Event()
+                process = context.Process(target=work, args=[runs])
+                process.start()
+                is_there = runs.wait(60)
+                process.join(20)
+                print(is_there, process.exitcode)
+                process.kill()
+        """
+    )
+    assert ended.out == "True -15\n", ended.err
+    assert store.only_run().metrics == {"worker": 1.0}
+
+
 def test_sigterm_while_a_forked_child_comes_to_itself(store: Place) -> None:
     """Some of what it has is still its parent's: under that name it must not write."""
     ended = store.run(

@@ -24,13 +24,15 @@ from .mlmodel.requirements import FILE
 
 BUILDERS = {"docker": [], "podman": ["--format", "docker"], "buildah": ["--format", "docker"]}
 """Programs, and how they keep the health check, which OCI's own format of images does not have."""
+_PATIENCE = 10.0
+"""Seconds for a builder to say that it runs: a service on another machine may be out of reach."""
 _THEN = 315_532_800  # 1980, the first time that every archive can tell
 _DOCKERFILE = """\
 FROM python:{python}-slim
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin model
 COPY {wheel} requirements.txt constraints.txt /opt/autotrack/
-RUN pip install /opt/autotrack/{wheel} \\
+RUN pip install "/opt/autotrack/{wheel}{extras}" \\
     --requirement /opt/autotrack/requirements.txt --constraint /opt/autotrack/constraints.txt
 COPY model /opt/autotrack/model
 COPY serve /usr/local/bin/serve
@@ -89,7 +91,13 @@ def builder() -> str | None:
 
 
 def _runs(name: str) -> bool:
-    asked = subprocess.run([name, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    nothing = subprocess.DEVNULL
+    try:
+        asked = subprocess.run(
+            [name, "info"], stdin=nothing, stdout=nothing, stderr=nothing, timeout=_PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
     return asked.returncode == 0
 
 
@@ -97,12 +105,12 @@ def _texts(folder: ModelFolder, permissions: Permissions) -> Mapping[str, str]:
     python = str(folder.section(PYTHON_FUNCTION).get("python_version") or platform.python_version())
     if not re.fullmatch(r"[0-9]+([.][0-9a-z]+){1,2}", python):
         raise OptionError(f"{folder.told} was made with Python {python[:40]!r}, which is no version")
-    needed = _requirements(folder, permissions)
+    needed, extras = _requirements(folder, permissions)
     told = "".join(f" {shlex.quote(word)}" for word in _words(permissions))
     return {
-        "Dockerfile": _DOCKERFILE.format(python=python, wheel=wheels.NAME),
+        "Dockerfile": _DOCKERFILE.format(python=python, wheel=wheels.NAME, extras=extras),
         FILE: "".join(f"{line}\n" for line in needed),
-        "constraints.txt": "".join(f"{line}\n" for line in locked([*needed, "autotrack"])),
+        "constraints.txt": "".join(f"{line}\n" for line in locked([*needed, f"autotrack{extras}"])),
         "serve": _SERVE.format(permissions=told),
     }
 
@@ -128,16 +136,21 @@ def _level(root: Path) -> None:
 # --- what has to be installed -----------------------------------------------------------------------
 
 
-def _requirements(folder: ModelFolder, permissions: Permissions) -> list[str]:
-    """The model's own, and pandas, without which columns have no names; autotrack comes as a wheel."""
+def _requirements(folder: ModelFolder, permissions: Permissions) -> tuple[list[str], str]:
+    """The model's own, and pandas, without which columns have no names.
+
+    autotrack comes as a wheel: of what a model asks of it only the extras are left, as in "[sklearn]".
+    """
     lines = folder.read(FILE).decode(errors="replace").splitlines() if FILE in folder.names else []
     needed = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not permissions.code:
         needed = [_plain(line, folder.told) for line in needed]
+    ours = [parsed for line in needed if (parsed := _parsed(line)) and _name(line) == "autotrack"]
+    extras = ",".join(sorted({extra for parsed in ours for extra in parsed.extras}))
     needed = [line for line in needed if _name(line) != "autotrack"]
     if "pandas" not in map(_name, needed) and (version := _installed("pandas")):
         needed.append(f"pandas=={version}")
-    return sorted(needed, key=str.lower)
+    return sorted(needed, key=str.lower), f"[{extras}]" if extras else ""
 
 
 def _plain(line: str, told: str) -> str:

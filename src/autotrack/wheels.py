@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ._version import __version__
+from .errors import OptionError
 
 NAME = f"autotrack-{__version__}-py3-none-any.whl"
 _INFO = f"autotrack-{__version__}.dist-info"
@@ -21,7 +22,10 @@ _COPIED = ("METADATA", "entry_points.txt")
 
 
 def write(folder: Path) -> None:
-    """As `NAME` in a folder; of the same files the same bytes. Raises OSError."""
+    """As `NAME` in a folder; of the same files the same bytes.
+
+    Raises OSError, and `OptionError` where autotrack is not installed, or since has another version.
+    """
     records = []
     with zipfile.ZipFile(folder / NAME, "w", zipfile.ZIP_DEFLATED) as wheel:
         for name, data in [*_package(), *_information()]:
@@ -42,12 +46,21 @@ def _add(wheel: zipfile.ZipFile, name: str, data: bytes) -> None:
 def _package() -> Iterator[tuple[str, bytes]]:
     root = Path(__file__).parent
     for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield f"{root.name}/{path.relative_to(root).as_posix()}", path.read_bytes()
+        parts = path.relative_to(root).parts
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in parts):
+            yield "/".join((root.name, *parts)), path.read_bytes()
 
 
 def _information() -> Iterator[tuple[str, bytes]]:
-    installed = metadata.distribution("autotrack")
-    for name in _COPIED:
+    try:
+        installed = metadata.distribution("autotrack")
+    except metadata.PackageNotFoundError:
+        raise OptionError("autotrack is not installed, only on the path: pip install it first") from None
+    if installed.version != __version__:
+        raise OptionError(
+            f"autotrack {installed.version} is installed, and this is {__version__}: install it again"
+        )
+    licences = [f"licenses/{name}" for name in installed.metadata.get_all("License-File") or ()]
+    for name in (*_COPIED, *licences):
         yield f"{_INFO}/{name}", (installed.read_text(name) or "").encode()
     yield f"{_INFO}/WHEEL", _TOLD.encode()

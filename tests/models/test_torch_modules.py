@@ -1099,6 +1099,14 @@ def test_the_source_comes_along_from_a_script(tmp_path: Path) -> None:
     assert "FACTOR = 3.0" in "".join(path.read_text() for path in (tmp_path / "m" / "code").rglob("_main.py"))
 
 
+def test_a_buffer_is_no_attribute_of_its_own() -> None:
+    """torch sets some on what it calls a `Buffer`."""
+    module = with_attribute(None)
+    module.scale = nn.Buffer(torch.full((3,), 2.0))
+    found = made_again(description(module)[0])
+    assert torch.equal(found.scale, module.scale)
+
+
 def test_without_its_source_it_is_loaded_where_its_class_is_known(tmp_path: Path) -> None:
     module = Own()
     folder = saved(module, tmp_path / "m", own_code=False)

@@ -42,7 +42,7 @@ def build_image(
 
     folder = model_folder(lambda: opened(store), model)
     write_context(folder, output, Permissions(trusted, pickle=allow_pickle, code=allow_code))
-    found = builder()
+    found = builder() if tag is not None else None
     command = build_command(found or "docker", output, tag or "model")
     if tag is None or found is None:
         why = "" if tag is None else "; neither docker, podman nor buildah runs here"

@@ -242,7 +242,8 @@ class Reader:
             model.load_model(folder / told["data"])
             return model
         if (told := sections.get("python_function", {})).get("code"):  # source of ours comes along
-            sys.path.append(str(folder / told["code"]))
+            if (code := str(folder / told["code"])) not in sys.path:
+                sys.path.append(code)
             return importlib.import_module(told["loader_module"]).restored(folder)
         name = next(name for name in sections if name != "python_function")
         return importlib.import_module(f"mlflow.{name}").load_model(str(folder))

@@ -23,10 +23,11 @@ def _load_pyfunc(path: str, model_config: Any = None) -> AskedModule:
     return AskedModule(restored(Path(path)))
 
 
-def restored(root: Path) -> Any:
-    """The module that was saved, in eval mode."""
+def restored(root: Path, models: Any = None) -> Any:
+    """The module that was saved, in eval mode. models: as `loader.restored` has it; there are none within."""
     data = root / "data"
-    tensors = {name: tensor for file in data.glob("*.safetensors") for name, tensor in _tensors(file).items()}
+    files = [data / f"{name}.safetensors" for name in ("model", "module")]  # the second has what is no state
+    tensors = {name: one for file in files if file.is_file() for name, one in _tensors(file).items()}
     source = data / "source.json"
     kept = json.loads(source.read_text()) if source.is_file() else {}
     return ModuleReader(tensors, kept).made(json.loads((data / "module.json").read_text()))
@@ -74,7 +75,7 @@ class ModuleReader(Reader):
     def _same(self, number: int) -> Any:
         """A module is known before what it holds: that may hold it too."""
         content = self._contents[number]
-        if number not in self._shared and isinstance(content, dict) and "module" in content:
+        if number not in self._shared and isinstance(content, dict) and [*content] == ["module"]:
             return self._module(content["module"], number)
         return super()._same(number)
 

@@ -57,10 +57,9 @@ def _check(layer: Any) -> None:
         for name, one in (*held["_parameters"].items(), *held["_buffers"].items())
         if one is not None
     }
-    held_here = max(
-        [0, *(one.numel() for one in weights.values())]
-    )  # where one size is 0, no other says much
-    most, together = max(MOST, held_here), max(MOST_TOGETHER, held_here)
+    # The values, not the longest side: beside a side of 0 another may be as long as its author likes.
+    values = max([0, *(one.numel() for one in weights.values())])
+    most, together = max(MOST, values), max(MOST_TOGETHER, values)
     for name in held.keys() & _SIZE_NAMES.split():
         numbers = [*map(abs, _numbers(held[name]))]
         if not all(number <= most for number in numbers):

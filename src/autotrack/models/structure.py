@@ -186,7 +186,8 @@ class _ModuleForms(Forms):
         is_plain = (is_parameter or kind in (torch.Tensor, torch.nn.Buffer)) and not value.is_quantized
         if not is_plain or value.layout is not torch.strided or value.is_meta or value.is_nested:
             raise NotKept(f"{where} is a tensor of a kind that has no safe form ({kind.__qualname__})")
-        if tags := [name for name in vars(value) if not name.startswith("_")]:  # else torch's own
+        torchs = ["persistent"] if "_is_buffer" in vars(value) else []
+        if tags := [name for name in vars(value) if not name.startswith("_") and name not in torchs]:
             raise NotKept(f"{where} has an attribute {tags[0]} of its own, which tensors have no form for")
         name = self._names.get(id(value)) or f".{len(self.beside)}"
         if name.startswith("."):

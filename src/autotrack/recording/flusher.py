@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from .reminding import THE_PROGRAMS
 from .tables import PIECE, ROW, Gathered, Table
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ class Flusher:
             self._at_work.release()
 
     def _loop(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, THE_PROGRAMS)
         while not self._lets_go():
             try:
                 done = self._requests.get(timeout=self._interval)
@@ -170,21 +173,30 @@ class Flusher:
 
     def _take_rows(self, count: int) -> None:
         """Turn the first items into spans, which arrive in `ended`."""
-        gathered = Gathered()
+        gathered, rows = Gathered(), self._rows
+        if len(rows) > SLICE * ROW:  # else all that is behind would be moved for each piece
+            rows = self._rows[:count]
+            del self._rows[:count]
         for start in range(0, count, PIECE):
-            piece = self._rows[: min(PIECE, count - start)]
-            del self._rows[: len(piece)]
+            piece = rows[: min(PIECE, count - start)]
+            del rows[: len(piece)]
+            if not piece:
+                break  # another thread has taken them
             self._guarded(gathered.add, piece)
-        self._take_tables(gathered)
+        self._take_all(gathered)
 
     def convert(self, rows: Sequence[Any]) -> None:
         """Turn rows, end to end, into spans; for the flusher's own thread."""
         gathered = Gathered()
         gathered.add(rows)
-        self._take_tables(gathered)
+        self._take_all(gathered)
 
-    def _take_tables(self, gathered: Gathered) -> None:
-        for table in gathered.tables():
+    def _take_all(self, gathered: Gathered) -> None:
+        for tables in gathered.groups():
+            self._guarded(self._take_tables, tables)
+
+    def _take_tables(self, tables: Callable[[], Iterator[Table]]) -> None:
+        for table in tables():
             self._guarded(self._take_table, table)
 
     def _take_table(self, logged: Table) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..states import RunError, State
 from .outcomes import outcome_of
+from .reminding import Reminder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ class ProcessHooks:
     def __init__(self, closed: Callable[[Recorder], None]) -> None:
         self._recorder: Recorder | None = None
         self._closed = closed  # called after the last write, in the process that enabled autotrack
+        self._reminder = Reminder(self._awaits_sigterm)
+        self._is_terminated = False
 
     def watch_over(self, recorder: Recorder) -> None:
         """From now on this recorder is the process's; forked children inherit that."""
@@ -54,21 +57,28 @@ class ProcessHooks:
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self._is_terminated = True
         try:
             self._close(State.KILLED, RunError("SIGTERM", "the process was asked to end", ""))
         finally:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
+    def _awaits_sigterm(self) -> bool:
+        return not self._is_terminated and signal.getsignal(signal.SIGTERM) == self._on_sigterm
+
     def _before_fork(self) -> None:
+        self._reminder.pause()
         if self._recorder is not None:
             self._recorder.pause()
 
     def _after_fork_in_parent(self) -> None:
         if self._recorder is not None:
             self._recorder.resume()
+        self._reminder.listen()
 
     def _after_fork_in_child(self) -> None:
+        self._reminder.forget()
         if self._recorder is not None:
             self._recorder.after_fork_in_child()
             if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
@@ -87,6 +97,8 @@ class ProcessHooks:
             from multiprocessing.util import Finalize
 
             Finalize(None, self._at_exit, exitpriority=100)
+            if self._awaits_sigterm():
+                self._reminder.start()
 
     def _at_exit(self) -> None:
         uncaught = _uncaught_exception()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -132,11 +133,15 @@ class Gathered:
             return False
         return True
 
-    def tables(self) -> Iterator[Table]:
-        """In the order in which segments and names were first seen, each of bounded size."""
+    def groups(self) -> Iterator[Callable[[], Iterator[Table]]]:
+        """What makes the tables of each segment and names, in the order in which these were first seen."""
         for (segment, names), columns in self._groups.items():
             if columns.step:
-                yield from _split(columns.table(segment, names))
+                yield partial(_tables, segment, names, columns)
+
+
+def _tables(segment: Segment, names: tuple[Any, ...], columns: _Columns) -> Iterator[Table]:
+    return _split(columns.table(segment, names))
 
 
 def _is_step(step: int | None) -> bool:
