@@ -324,12 +324,12 @@ def idle() -> Any:
 # --- the helper's troubles ----------------------------------------------------------------------------
 
 
-def killed_helper(place: Place, before: set[int]) -> int:
+def killed_helper(place: Place, before: set[int], by: signal.Signals = signal.SIGKILL) -> int:
     """Kill the next helper that is seen: until it is dead it may be sent what nobody gets then."""
     end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         for pid in set(helpers(place)) - before:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, by)
             wait_until(lambda pid=pid: not alive(pid))  # type: ignore[misc]
             return pid
         time.sleep(0.005)
@@ -339,9 +339,10 @@ def killed_helper(place: Place, before: set[int]) -> int:
 WAITS = f"{TRAINS}\n    autotrack.flush(); print('ready', flush=True); sys.stdin.readline()"
 
 
-def test_a_helper_that_is_killed_is_replaced(place: Place) -> None:
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_a_helper_that_is_killed_is_replaced(place: Place, by: signal.Signals) -> None:
     script = place.start(WAITS)
-    killed_helper(place, set())
+    killed_helper(place, set(), by)
     wait_for(script, "ready")
     assert (only_model(place).predict_proba(X) == expected()).all()
     assert end_of(script, "\n").returncode == 0

@@ -5,6 +5,7 @@ is handed over is safe here whatever becomes of the process that trains.
 """
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from itertools import chain
@@ -16,6 +17,7 @@ HANDED_OVER, PERMITTED = b"\0", b"\1"
 
 def main(fd: int, writer: str) -> None:
     """Serve the socket until its other end is closed and everything is done, under this writer's name."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread that started this leaves some to others
     _yield_to_others()
     with socket.socket(fileno=fd) as connection:
         batches = _permitted(connection)

@@ -79,6 +79,7 @@ class ProcessHooks:
 
     def _after_fork_in_child(self) -> None:
         self._reminder.forget()
+        self._is_terminated = False
         if self._recorder is not None:
             self._recorder.after_fork_in_child()
             if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
