@@ -25,8 +25,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .locations import make_private
-
 log = logging.getLogger("autotrack")
 
 SEGMENT_BYTES = 4 << 20
@@ -79,7 +77,7 @@ class SpoolWriter:
 
     def _roll(self) -> None:
         """Start the next segment, locked before anyone can see it under its final name."""
-        make_private(self._folder)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{self._writer}-{self._number:06d}{_SUFFIX}"
         hidden = self._folder / f".{name}"
         if (self._folder / name).exists():
