@@ -251,8 +251,15 @@ def is_importable(item: Any) -> bool:
     return _called_like(item) is item
 
 
-def is_wrapped(item: Any) -> bool:
-    """Whether under its name stands what a decorator made of it: another function, of the same source."""
+def refuse_wrapped(item: Any) -> None:
+    """Raises `NotKept` where under its name stands what a decorator made of it, of the same source."""
+    if _is_wrapped(item):
+        raise NotKept(
+            f"{item.__module__}.{item.__qualname__} is by now a decorated function, and it holds that without"
+        )
+
+
+def _is_wrapped(item: Any) -> bool:
     found, seen = _called_like(item), set()
     while found is not item and hasattr(found, "__dict__") and id(found) not in seen:
         seen.add(id(found))

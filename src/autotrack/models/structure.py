@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..flavor import NotKept
-from ..forms.telling import Form, Forms, is_importable, is_wrapped, slots_of
+from ..forms.telling import Form, Forms, is_importable, refuse_wrapped, slots_of
 from . import sizes
 from .layers import hides, method, places
 from .modules import held, tensors
@@ -91,8 +91,7 @@ class _References:
             raise NotKept("a lambda has no name by which it could be found again")
         if module.partition(".")[0] == "torch" and not is_importable(item):
             raise NotKept(f"torch made the class {name} for it, which stands in no module")
-        if is_wrapped(item):
-            raise NotKept(f"{module}.{name} is by now a decorated function, and it holds that without")
+        refuse_wrapped(item)
         if self.users.setdefault(f"{module}.{name}", item) is not item:
             raise NotKept(f"two different things are called {module}.{name}")
         return [module, name]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..flavor import NotKept
 from ..forms import loader
-from ..forms.telling import STARTED, is_importable, is_wrapped
+from ..forms.telling import STARTED, is_importable, refuse_wrapped
 from ..mlmodel.code_paths import FOLDER
 from .capturing import Captured
 from .modules import Modules
@@ -36,8 +36,7 @@ class Code:
     def reference(self, item: Any) -> list[str]:
         """Module and qualified name of a function or class; a module that comes along begins with a dot."""
         module, name = item.__module__, item.__qualname__
-        if is_wrapped(item):
-            raise NotKept(f"{module}.{name} is by now a decorated function, and it holds that without")
+        refuse_wrapped(item)
         if not is_importable(item):
             return [f".{MAIN}", self._captured.add(item)]
         if not self._modules.is_own(module):

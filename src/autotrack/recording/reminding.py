@@ -29,30 +29,24 @@ class Reminder:
 
     def start(self) -> None:
         """In the main thread. Nothing where somebody else is told of signals, as an event loop is."""
-        if self._writer != -1 or threading.current_thread() is not threading.main_thread():
-            return
-        other = signal.set_wakeup_fd(-1)
-        if other != -1:
-            signal.set_wakeup_fd(other)
+        if self._writer != -1:
             return
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
-        threading.Thread(target=self._listen, name="autotrack-signals", daemon=True).start()
-        self.listen()
+        if self._tell(self._writer):
+            threading.Thread(target=self._listen, name="autotrack-signals", daemon=True).start()
+        else:
+            self.forget()
 
     def pause(self) -> None:
         """Before a fork: what the child is sent must not be heard here."""
-        if self._writer != -1 and threading.current_thread() is threading.main_thread():
-            other = signal.set_wakeup_fd(-1)
-            if other not in (-1, self._writer):
-                signal.set_wakeup_fd(other)
+        if self._writer != -1:
+            self._tell(-1)
 
     def listen(self) -> None:
         """Go on after `pause`, unless somebody else is told by now."""
-        if self._writer != -1 and threading.current_thread() is threading.main_thread():
-            other = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-            if other not in (-1, self._writer):
-                signal.set_wakeup_fd(other)
+        if self._writer != -1:
+            self._tell(self._writer)
 
     def forget(self) -> None:
         """In a forked child: the thread is the parent's."""
@@ -61,6 +55,16 @@ class Reminder:
             os.close(self._reader)
             os.close(self._writer)
             self._reader = self._writer = -1
+
+    def _tell(self, descriptor: int) -> bool:
+        """Whether this, -1 for nobody, is told of signals by now: not in place of somebody else."""
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        before = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        if before in (-1, self._writer):
+            return True
+        signal.set_wakeup_fd(before)
+        return False
 
     def _listen(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, THE_PROGRAMS)

@@ -27,9 +27,9 @@ Row = tuple["Segment", dict[Any, float], int | None, int]
 
 _Key = tuple["Segment", tuple[Any, ...]]
 """What the rows of a table have in common: segment and names."""
+
 ROW = 4
 """Rows wait end to end in one list: as tuples of their own they would keep the garbage collector busy."""
-
 PIECE = 1000 * ROW
 """Items that are read at a time: what they consist of stays in the processor's cache until it is let go."""
 MAX_TABLE_BYTES = 3 << 20
@@ -104,9 +104,7 @@ class Gathered:
         segments, values, steps, times = (rows[place::ROW] for place in range(ROW))
         if self._add_if_alike(segments, values, steps, times):
             return
-        groups: dict[
-            tuple[Segment, tuple[Any, ...]], tuple[list[dict[Any, float]], list[int], list[int]]
-        ] = {}
+        groups: dict[_Key, tuple[list[dict[Any, float]], list[int], list[int]]] = {}
         for segment, row, step, time in zip(segments, values, steps, times, strict=True):
             for part, number in _numbered(segment.run, row, step):
                 group = groups.setdefault((segment, tuple(part)), ([], [], []))

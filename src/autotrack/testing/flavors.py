@@ -19,6 +19,7 @@ from .._api import load_predictor, save_model
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, NotKept
 from ..mlmodel import document
+from ..mlmodel.code_paths import FOLDER as CODE
 from ..mlmodel.document import OURS
 from .fingerprint import fingerprint, random_states, seed
 
@@ -110,9 +111,13 @@ class FlavorConformance:
         return [folder / name for name in self.files(self.freeze(self.model()))]
 
     def files_read(self, folder: Path) -> list[Path]:
-        """Of these without the source by which others make the model again: a library's flavor needs none."""
-        is_generic = self.flavor.name == PYTHON_FUNCTION
-        return [file for file in self.own_files(folder) if is_generic or file.suffix != ".py"]
+        """Of these without the source by which others, and not a library's flavor, make the model again."""
+        if self.flavor.name == PYTHON_FUNCTION:
+            return self.own_files(folder)
+        model = self.model()
+        sections = self._flavor.describe(self.files(self.freeze(model)), type(model).__name__)
+        loader = str(sections.get(PYTHON_FUNCTION, {}).get("loader_module", "")).partition(".")[0]
+        return [file for file in self.own_files(folder) if file.parent != folder / CODE / loader]
 
     # --- what it is ------------------------------------------------------------------------------
 
