@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +90,19 @@ def test_of_the_same_files_there_is_one_copy(make: Make) -> None:
     assert first.root == second.root
     first.leave()
     assert second.root.exists()
+
+
+def test_a_copy_that_somebody_removed_is_made_again(make: Make) -> None:
+    first = make(atrates_py="A = 1")
+    first.make_importable("code")
+    old = first.imported("atrates")
+    shutil.rmtree(first.root)
+    second = make(atrates_py="A = 1")
+    second.make_importable("code")
+    assert second.imported("atrates").A == old.A == 1
+    first.leave()
+    assert second.imported("atrates") is sys.modules["atrates"]
+    assert (second.root / "code/atrates.py").is_file()
 
 
 def test_it_goes_with_its_model(make: Make) -> None:

@@ -30,6 +30,7 @@ class _Place:
     """A copy, and how many use it. code: the folders of it from which is imported."""
 
     def __init__(self, folder: ModelFolder, names: list[str]) -> None:
+        self.names = names
         self.root = Path(tempfile.mkdtemp(prefix="autotrack-model-"))
         self.remove = weakref.finalize(self, _removed, self.root, os.getpid())
         self.users = 1
@@ -39,6 +40,10 @@ class _Place:
         except BaseException:
             self.remove()
             raise
+
+    def is_whole(self) -> bool:
+        """Temporary folders are emptied of what is old, also under a process that lives for weeks."""
+        return all((self.root / name).is_file() for name in self.names)
 
 
 def _removed(root: Path, process: int) -> None:
@@ -64,6 +69,7 @@ class Copied:
         contents = {name: hashlib.sha256(folder.read(name)).hexdigest() for name in names}
         digest = hashlib.sha256(repr(contents).encode()).hexdigest()
         with _lock:
+            _abandon_broken()
             place = _places.get(digest)
             if place is not None:
                 place.users += 1
@@ -71,7 +77,7 @@ class Copied:
                 place = _places[digest] = _Place(folder, names)
         self.root = place.root
         self._place = place
-        self._used = {digest}
+        self._used = {place}
 
     def __enter__(self) -> Self:
         return self
@@ -99,14 +105,14 @@ class Copied:
             origins = _sources(sys.modules[name])
             if not origins or not all(_is_same(origin, entry) for origin in origins):
                 raise self._other(name, *origins)
-        for digest, place in _places.items():
+        for place in list(_places.values()):
             others = [other for code in place.code for other in _entries(code, name)]
             for other in others:
                 if not _is_same(other, entry):
                     raise self._other(name, other)
-            if others and digest not in self._used:
+            if others and place not in self._used:
                 place.users += 1
-                self._used.add(digest)
+                self._used.add(place)
 
     def _other(self, name: str, *origins: Path) -> OtherCode:
         place = f" from {origins[0]}" if origins else ""
@@ -130,14 +136,25 @@ class Copied:
     def leave(self) -> None:
         """One user less; after the last the copy goes, and what was imported from it with it."""
         with _lock:
-            for digest in self._used:
-                place = _places[digest]
+            for place in self._used:
                 place.users -= 1
                 if not place.users:
-                    del _places[digest]
-                    _forget(place.root)
+                    _abandon(place)
                     place.remove()
             self._used = set()
+
+
+def _abandon_broken() -> None:
+    """The next model with those files gets a copy of its own; models that live keep what they imported."""
+    for place in list(_places.values()):  # a collection, in which models go, may come in between
+        if not place.is_whole():
+            _abandon(place)
+
+
+def _abandon(place: _Place) -> None:
+    for digest in [digest for digest, known in _places.items() if known is place]:
+        del _places[digest]
+    _forget(place.root)
 
 
 def _forget(root: Path) -> None:
