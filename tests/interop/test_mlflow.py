@@ -234,6 +234,9 @@ GRAPHS = """
         told["ours"][name] = found.tolist()
     for name in ("layers", "own", "holder"):
         told["ours"][name] = mlflow.pyfunc.load_model(f"{root}/{name}").predict(X).tolist()
+    for name in ("layers", "own"):
+        found = mlflow.pytorch.load_model(f"{root}/{name}")
+        told["ours"][f"{name}, by mlflow.pytorch"] = found(torch.from_numpy(X)).tolist()
     found = mlflow.pytorch.load_model(f"{root}/torch")
     told["ours"]["torch itself"] = found(torch.from_numpy(X)).tolist()
     assert "autotrack" not in sys.modules
@@ -309,9 +312,11 @@ def test_mlflow_reads_modules_that_have_no_graph(
     np.testing.assert_allclose(found, told["ours"][name], rtol=1e-6, atol=1e-7)
 
 
-def test_mlflow_loads_a_graph_as_a_module(graphs: tuple[Path, Any]) -> None:
+def test_mlflow_loads_graphs_and_modules_as_modules(graphs: tuple[Path, Any]) -> None:
     told = graphs[1]["ours"]
     np.testing.assert_array_equal(told["torch itself"], told["torch"])
+    for name in ("layers", "own"):
+        np.testing.assert_array_equal(told[f"{name}, by mlflow.pytorch"], told[name])
 
 
 @pytest.mark.parametrize("name", ["torch", "onnx"])

@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
 from collections import namedtuple
@@ -26,11 +27,12 @@ from torch.nn import functional
 
 import autotrack
 from autotrack.errors import ModelError
+from autotrack.forms import pickle_module
 from autotrack.models import rebuilding
 from autotrack.models import torch as torch_flavor
 from autotrack.models.modules import size as module_size
 from autotrack.models.structure import structure
-from autotrack.models.torch import BESIDE, MODULE, SOURCE, WEIGHTS, TorchFlavor
+from autotrack.models.torch import BESIDE, MODULE, PICKLE_MODULE, PICKLED, SOURCE, WEIGHTS, TorchFlavor
 
 from ..scripts import TIMEOUT
 from .folders import loaded
@@ -62,6 +64,10 @@ class TestLayers(TorchKit):
 
     def model(self) -> Any:
         return plain()
+
+    def files_read(self, folder: Path) -> list[Path]:
+        mlflows = {folder / PICKLED, folder / PICKLE_MODULE}
+        return [file for file in super().files_read(folder) if file not in mlflows]
 
 
 # --- what is hostile or damaged -----------------------------------------------------------------------
@@ -1002,6 +1008,18 @@ def test_one_memory_may_be_read_in_two_ways(read: Any, tmp_path: Path) -> None:
     for name, value in module.state_dict().items():
         assert found[name].dtype == value.dtype
         assert torch.equal(found[name], value.resolve_conj().resolve_neg())
+
+
+def test_torch_load_reads_it_as_mlflow_calls_it_and_nothing_is_pickled(tmp_path: Path) -> None:
+    module = plain()
+    file = Path(saved(module, tmp_path / "model")) / PICKLED
+    named = (file.parents[1] / PICKLE_MODULE).read_text()
+    assert named.startswith("torch_module_")
+    assert named.endswith(".pickle_module")
+    read = torch.load(file, pickle_module=pickle_module)
+    torch.testing.assert_close(asked(read, torch.from_numpy(X)), asked(module, torch.from_numpy(X)))
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(file, weights_only=False)
 
 
 def test_it_predicts_as_any_model(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from .. import forms
 from ..errors import ModelError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from ..forms import pickle_module
 from ..mlmodel.code_paths import FOLDER, SOURCE
 from . import exporting, modules, weights
 
@@ -37,8 +38,9 @@ PARTS = {"module": MODULE, "module_tensors": BESIDE, "module_source": SOURCE}
 ASKED, UNASKED = 1_000_000, 20_000
 """Values that a module may hold to be described, in the call: 1,000 of them take some milliseconds."""
 PICKLED = f"{DATA}/model.pth"
-"""What MLflow writes of a module without an example."""
-_LOADER = ("__init__", "loader", "modules", "tensors")
+"""What MLflow writes of a module without an example; of ours, what makes MLflow read the module beside it."""
+PICKLE_MODULE = f"{DATA}/pickle_module_info.txt"
+_LOADER = ("__init__", "loader", "modules", "pickle_module", "tensors")
 """What of `forms` comes along."""
 
 
@@ -85,7 +87,7 @@ class TorchFlavor(Flavor):
     def files(self, frozen: Frozen) -> Files:
         """See `Flavor`."""
         files = super().files(frozen)
-        return {**files, **_loader()[1]} if MODULE in files else files
+        return {**files, **_for_mlflow()} if MODULE in files else files
 
     def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
         import torch
@@ -96,7 +98,9 @@ class TorchFlavor(Flavor):
             ours |= {"model_class": kind, "serialization_format": "safetensors"}
             told = {name: file for name, file in PARTS.items() if file in files}
             own = {self.name: {**ours, **told}}
-            return {**own, PYTHON_FUNCTION: {"loader_module": _loader()[0], "code": FOLDER}} if told else own
+            if MODULE not in files:
+                return own
+            return {**own, PYTHON_FUNCTION: {"loader_module": f"{_loader()[0]}.modules", "code": FOLDER}}
         generic = {
             "loader_module": "mlflow.pytorch",
             "data": DATA,
@@ -107,11 +111,11 @@ class TorchFlavor(Flavor):
 
     def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
         """The module, or a dict of weights by their names."""
-        for name in folder.below(FOLDER):
-            folder.read(name)  # it is not run here, but is no other than was recorded
+        _check(folder, FOLDER)
         root = str(section.get("model_data", DATA))
         names = {name.rpartition("/")[2]: name for name in folder.below(root)}
         if "model.safetensors" in names:
+            _check(folder, PICKLED, PICKLE_MODULE)
             state = weights.loaded(folder.read(names["model.safetensors"]), folder.told)
             return _module_or_weights(folder, section, state, permissions)
         if "model.pt2" in names:
@@ -141,10 +145,22 @@ class TorchFlavor(Flavor):
 
 @cache
 def _loader() -> tuple[str, Files]:
-    """The module by which MLflow loads a module of ours, and the package it is in, named by what it says."""
+    """The package by which MLflow loads a module of ours, named by what it says."""
     sources = {f"{name}.py": (resources.files(forms) / f"{name}.py").read_bytes() for name in _LOADER}
     package = f"torch_module_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:16]}"
-    return f"{package}.modules", {f"{FOLDER}/{package}/{name}": data for name, data in sources.items()}
+    return package, {f"{FOLDER}/{package}/{name}": data for name, data in sources.items()}
+
+
+def _check(folder: ModelFolder, *names: str) -> None:
+    """That what is not read here, but is by MLflow, is no other than was recorded. Raises `ModelError`."""
+    for name in names:
+        for known in folder.below(name):
+            folder.read(known)
+
+
+def _for_mlflow() -> Files:
+    package, files = _loader()
+    return {**files, PICKLED: pickle_module.content(), PICKLE_MODULE: f"{package}.pickle_module".encode()}
 
 
 def _with_structure(module: Any, data: bytearray, limit: int, most: int) -> Frozen:
