@@ -236,7 +236,7 @@ def test_one_that_is_no_program_is_none(store: Place, model: Path, tmp_path: Pat
     folder = tmp_path / "bin"
     a_builder(folder, "docker")
     (folder / "docker").write_bytes(b"\x00")
-    assert builds(store, model, tmp_path / "one", str(folder)).returncode == 0
+    assert builds(store, model, tmp_path / "one", str(folder)).returncode == 1
 
 
 def test_one_that_does_not_run_is_none(store: Place, model: Path, tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ def test_one_that_does_not_run_is_none(store: Place, model: Path, tmp_path: Path
     folder = tmp_path / "bin"
     a_builder(folder, "docker", runs=False)
     done = builds(store, model, tmp_path / "one", str(folder))
-    assert (done.returncode, (folder / "said").exists()) == (0, False)
-    assert "neither docker, podman nor buildah runs here" in done.stdout
+    assert (done.returncode, (folder / "said").exists()) == (1, False)
+    assert "neither docker, podman nor buildah runs here" in done.stderr
     a_builder(folder, "buildah")
     builds(store, model, tmp_path / "two", str(folder))
     said = ["buildah", "build", "--format", "docker", "--tag", "churn:1", str(tmp_path / "two")]

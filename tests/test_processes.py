@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from itertools import product
 
@@ -874,6 +875,32 @@ def test_fork_while_another_thread_keeps_the_flusher_busy(store: Place) -> None:
         assert curve(run, f"child{child}") == [(i, float(i)) for i in range(200)]
 
 
+def test_a_fork_comes_in_between_many_actions(store: Place) -> None:
+    """Which are slow together, and each is quick."""
+    ended = store.run("""
+        import os, time
+        import autotrack
+        with autotrack.run("main") as run:
+            autotrack.flush()
+            done = []
+            def work(segment):
+                end = time.thread_time() + 0.01
+                while time.thread_time() < end:
+                    pass
+                done.append(1)
+            for i in range(300):
+                run.later(work)
+            while not done:
+                time.sleep(0.01)
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+            print(len(done) < 40)
+    """)
+    assert ended.out == "True\n", ended.err
+
+
 def test_a_fork_amid_a_fork(store: Place) -> None:
     """As a signal handler, or another's hook, may do: the flusher goes on after both."""
     ended = store.run(
@@ -1115,6 +1142,120 @@ def test_sigterm_that_interrupts_nothing(store: Place) -> None:
     )
     assert ended.out == "True -15\n", ended.err
     assert store.only_run().metrics == {"worker": 1.0}
+
+
+def test_sigterm_at_once_after_a_fork(store: Place) -> None:
+    """CPython takes what comes before a child has come to itself for its parent's."""
+    ended = store.run(
+        """
+        import multiprocessing, time
+        import autotrack
+
+        autotrack.enable()
+        context = multiprocessing.get_context("fork")
+        codes = []
+        for _ in range(20):
+            process = context.Process(target=time.sleep, args=[60])
+            process.start()
+            process.terminate()
+            process.join(10)
+            codes.append(process.exitcode)
+            process.kill()
+        print({*codes})
+        """
+    )
+    assert ended.out == "{-15}\n", ended.err
+
+
+def test_a_workers_thread_forks_what_is_ended_at_once(store: Place) -> None:
+    """The child has, for a moment, what tells its parent of signals."""
+    ended = store.run(
+        """
+        import multiprocessing, os, signal, threading, time
+        import autotrack
+
+        def fork_often():
+            for _ in range(30):
+                child = os.fork()
+                if child == 0:
+                    time.sleep(60)
+                    os._exit(0)
+                os.kill(child, signal.SIGTERM)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+        def work():
+            autotrack.log({"worker": 1.0})
+            thread = threading.Thread(target=fork_often)
+            thread.start()
+            thread.join(60)
+            autotrack.log({"over": float(not thread.is_alive())})
+
+        with autotrack.run("main"):
+            process = multiprocessing.get_context("fork").Process(target=work)
+            process.start()
+            process.join()
+            print(process.exitcode)
+        """
+    )
+    assert ended.out == "0\n", ended.err
+    assert store.only_run().metrics == {"worker": 1.0, "over": 1.0}
+
+
+def test_a_worker_without_a_descriptor_left_trains_on(store: Place) -> None:
+    ended = store.run(
+        """
+        import multiprocessing, os, threading
+        import autotrack
+
+        def work():
+            taken = []
+            try:
+                while True:
+                    taken.append(os.dup(0))
+            except OSError:
+                pass
+            for i in range(4):
+                autotrack.log({"worker": float(i)}, step=i)
+            threads = [thread.name for thread in threading.enumerate()]
+            for descriptor in taken:
+                os.close(descriptor)
+            print(threads.count("autotrack-flusher"), "autotrack-signals" in threads, flush=True)
+
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        with autotrack.run("main"):
+            process = multiprocessing.get_context("fork").Process(target=work)
+            process.start()
+            process.join()
+            print(process.exitcode)
+        """
+    )
+    assert ended.out == "1 False\n0\n", ended.err
+    assert curve(store.only_run(), "worker") == [(i, float(i)) for i in range(4)]
+
+
+def test_what_the_recorder_starts_can_be_ended_by_a_signal(store: Place) -> None:
+    """Its threads leave signals to the program; git has the mask of the thread that starts it."""
+    folder = store.folder / "programs"
+    folder.mkdir()
+    git = folder / "git"
+    git.write_text(
+        f"#!{sys.executable} -IS\n"  # a shell would set its mask anew
+        "import signal\n"
+        f"print(*signal.pthread_sigmask(signal.SIG_BLOCK, ()), file=open('{folder}/blocked', 'a'))\n"
+        "exit(1)\n"
+    )
+    git.chmod(0o755)
+    ended = store.run(
+        """
+        import autotrack
+        with autotrack.run("main"):
+            autotrack.flush()
+        """,
+        env={"PATH": f"{folder}:{os.environ['PATH']}"},
+    )
+    assert ended.returncode == 0, ended.err
+    assert {*(folder / "blocked").read_text().splitlines()} == {""}
 
 
 def test_sigterm_while_a_forked_child_comes_to_itself(store: Place) -> None:

@@ -62,5 +62,10 @@ def _information() -> Iterator[tuple[str, bytes]]:
         )
     licences = [f"licenses/{name}" for name in installed.metadata.get_all("License-File") or ()]
     for name in (*_COPIED, *licences):
-        yield f"{_INFO}/{name}", (installed.read_text(name) or "").encode()
+        text = installed.read_text(name)
+        if text is None:
+            raise OptionError(
+                f"autotrack's installation lacks {name}, which an image needs: install it again"
+            )
+        yield f"{_INFO}/{name}", text.encode()
     yield f"{_INFO}/WHEEL", _TOLD.encode()

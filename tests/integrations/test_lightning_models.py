@@ -135,9 +135,8 @@ def test_the_trained_module_loads_again(tracking: Tracking, tmp_path: Path) -> N
     assert found.seen == 8
     assert found.accuracy.compute() == 1
     source = [file.path for file in run.artifacts if file.path.startswith("model/code")]
-    assert all(
-        path.startswith("model/code/torch_module_") for path in source
-    )  # which is ours, not the user's
+    assert source
+    assert all(path.startswith("model/code/torch_module_") for path in source)  # ours, not the user's
     trainer(tmp_path).fit(found, loader())  # it can be trained on
 
 

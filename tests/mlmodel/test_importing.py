@@ -105,6 +105,35 @@ def test_a_copy_that_somebody_removed_is_made_again(make: Make) -> None:
     assert (second.root / "code/atrates.py").is_file()
 
 
+def test_where_a_removed_copy_was_another_folder_may_be(make: Make) -> None:
+    first = make(atrates_py="A = 1")
+    other = first.root.with_name("other")
+    shutil.copytree(first.root, other)
+    (other / "code/atrates.py").write_text("A = 'anything'")
+    shutil.rmtree(first.root)
+    other.rename(first.root)
+    second = make(atrates_py="A = 1")
+    second.make_importable("code")
+    assert second.imported("atrates").A == 1
+    shutil.rmtree(first.root)
+
+
+def test_what_is_gone_of_a_copy_is_put_back_and_other_models_are_let_alone(make: Make) -> None:
+    first, other = make(atrates_py="A = 1", atmore_py="B = 1"), make(atother_py="C = 1")
+    for copied in (first, other):
+        copied.make_importable("code")
+    module = first.imported("atrates")
+    (first.root / "code/atrates.py").unlink()
+    (other.root / "code/atother.py").unlink()
+    make(atunrelated_py="D = 1")
+    assert first.imported("atmore").B == 1
+    second = make(atrates_py="A = 1", atmore_py="B = 1")
+    assert second.root == first.root
+    assert second.imported("atrates") is module
+    assert (first.root / "code/atrates.py").read_text() == "A = 1"
+    assert not (other.root / "code/atother.py").exists()
+
+
 def test_it_goes_with_its_model(make: Make) -> None:
     class Model:
         pass

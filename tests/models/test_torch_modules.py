@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import io
 import json
 import logging
+import math
 import os
 import pickle
 import subprocess
@@ -27,7 +30,6 @@ from torch.nn import functional
 
 import autotrack
 from autotrack.errors import ModelError
-from autotrack.forms import pickle_module
 from autotrack.models import rebuilding
 from autotrack.models import torch as torch_flavor
 from autotrack.models.modules import size as module_size
@@ -242,6 +244,13 @@ def test_a_size_is_not_as_large_as_a_tensor_without_numbers() -> None:
     assert "out_features above" in flavor.freeze(module, LIMIT).left
 
 
+def test_loggers_are_few() -> None:
+    """`logging` keeps each for ever."""
+    files, _ = linear()
+    loggers = [[f"a{number}", {"logger": f"atmany.{number}"}] for number in range(200)]
+    assert "too many" in refused(files, module_of(attributes=loggers))
+
+
 def test_a_logger_has_no_long_name() -> None:
     files, _ = linear()
     told = module_of(attributes=[["a", {"logger": "a." * 1000}]])
@@ -255,8 +264,7 @@ def branching(depth: int) -> Any:
     for number in range(depth):
         held = copy.deepcopy(layer(told))
         child = {"same": number}
-        held["modules"] = [pair for pair in held["modules"] if not pair[0].startswith("linear")]
-        held["attributes"] += [["activation", child], ["linear1", [child]], ["linear2", {"tuple": [child]}]]
+        held["attributes"] += [["activation", child], ["more", [child]], ["most", {"tuple": [child]}]]
         contents.append({"module": held})
     return {"sharing": [contents, {"same": depth}]}
 
@@ -642,11 +650,35 @@ def set_to(name: str, value: Any) -> Any:
     return made
 
 
-def tagged() -> Any:
-    """As a `forward` may read it."""
+def tagged(value: Any, name: str = "scale") -> Any:
+    """As a `forward` or an optimizer may read it."""
     made = nn.Sequential(nn.Linear(4, 3))
-    made[0].weight.scale = 2.0  # type: ignore[union-attr]
+    setattr(made[0].weight, name, value)
     return made
+
+
+def no_attention() -> Any:
+    """What an encoder's kernel takes from its attention it finds here too, with no heads to divide by."""
+    made = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    attention, other = made.self_attn, nn.Identity()
+    for name in (
+        "batch_first",
+        "embed_dim",
+        "_qkv_same_embed_dim",
+        "in_proj_weight",
+        "in_proj_bias",
+        "out_proj",
+    ):
+        setattr(other, name, getattr(attention, name))
+    other.num_heads = 0
+    made.self_attn = other  # type: ignore[assignment]
+    return nn.Sequential(made)
+
+
+def other_projection() -> Any:
+    made = nn.MultiheadAttention(4, 2)
+    made.out_proj = nn.Linear(8, 8)  # type: ignore[assignment]
+    return nn.Sequential(made)
 
 
 class Pair(namedtuple("Pair", "a b")):
@@ -686,7 +718,15 @@ INDESCRIBABLE: dict[str, tuple[Callable[[], Any], str]] = {
         "has a size above 67,108,864 in all",
     ),
     "pads above all together": (lambda: nn.Sequential(nn.ZeroPad2d(1 << 14)), "has a padding above"),
-    "a weight with an attribute": (tagged, "has an attribute scale of its own"),
+    "pads at one end": (lambda: nn.Sequential(nn.ZeroPad2d((0, 1 << 14, 0, 1 << 14))), "has a padding above"),
+    "convolutions with pads": (
+        lambda: nn.Sequential(nn.Conv2d(1, 1, 1, padding=(1 << 14, 1 << 14))),
+        "above 67,108,864 in all",
+    ),
+    "an attention that is none": (no_attention, "has no MultiheadAttention for self_attn"),
+    "a projection of another size": (other_projection, "has an out_proj of the shape (8, 8)"),
+    "a weight with an object": (lambda: tagged(object()), "has an attribute scale of its own"),
+    "a weight with a method hidden": (lambda: tagged(1.0, "numpy"), "has an attribute numpy of its own"),
     "a tuple with an attribute": (lambda: with_attribute(pair_with_more()), "a Pair with an attribute more"),
     "a partial with an attribute": (lambda: with_attribute(partial_with_more()), "with an attribute more"),
 }
@@ -1010,14 +1050,24 @@ def test_one_memory_may_be_read_in_two_ways(read: Any, tmp_path: Path) -> None:
         assert torch.equal(found[name], value.resolve_conj().resolve_neg())
 
 
-def test_torch_load_reads_it_as_mlflow_calls_it_and_nothing_is_pickled(tmp_path: Path) -> None:
+def test_torch_load_reads_it_as_mlflow_calls_it_and_nothing_is_pickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = plain()
-    file = Path(saved(module, tmp_path / "model")) / PICKLED
-    named = (file.parents[1] / PICKLE_MODULE).read_text()
-    assert named.startswith("torch_module_")
-    assert named.endswith(".pickle_module")
-    read = torch.load(file, pickle_module=pickle_module)
-    torch.testing.assert_close(asked(read, torch.from_numpy(X)), asked(module, torch.from_numpy(X)))
+    folder = Path(saved(module, tmp_path / "model"))
+    file = folder / PICKLED
+    named = (folder / PICKLE_MODULE).read_text()
+    monkeypatch.syspath_prepend(folder / "code")
+    try:
+        reader = importlib.import_module(named)
+        assert str(reader.__file__).startswith(str(folder))
+        read = torch.load(file, pickle_module=reader)
+        torch.testing.assert_close(asked(read, torch.from_numpy(X)), asked(module, torch.from_numpy(X)))
+        with pytest.raises(ValueError, match="needs that file's path"):
+            torch.load(io.BytesIO(file.read_bytes()), pickle_module=reader)
+    finally:
+        for name in [name for name in sys.modules if name.startswith("torch_module_")]:
+            del sys.modules[name]
     with pytest.raises(pickle.UnpicklingError):
         torch.load(file, weights_only=False)
 
@@ -1115,6 +1165,28 @@ def test_the_source_comes_along_from_a_script(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("._main")
     assert "FACTOR = 3.0" in "".join(path.read_text() for path in (tmp_path / "m" / "code").rglob("_main.py"))
+
+
+@pytest.mark.parametrize("name", ["scale", "_no_weight_decay"])
+@pytest.mark.parametrize("value", [True, 3, math.inf, "decay", None])
+def test_a_weight_keeps_its_plain_attributes(name: str, value: Any) -> None:
+    module = tagged(value, name)
+    module[0].register_buffer("seen", torch.ones(2))
+    setattr(module[0].seen, name, value)
+    found = made_again(description(module)[0])
+    assert getattr(found[0].weight, name) == getattr(found[0].seen, name) == value
+    assert type(found[0].weight) is nn.Parameter
+
+
+@pytest.mark.parametrize(
+    "tag", [["numpy", 1], ["scale", {"tuple": []}], ["scale", [1]], [3, 1], ["__class__", 1], ["data", 1]]
+)
+def test_a_weight_is_told_no_other_attributes(tag: Any) -> None:
+    files, told = description(tagged(1.0))
+    [[_, linear]] = layer(told)["modules"]
+    [weight] = [pair for pair in layer(linear)["parameters"] if pair[0] == "weight"]
+    weight[1]["parameter"][3] = [tag]
+    assert "sets" in refused(files, told)
 
 
 def test_a_buffer_is_no_attribute_of_its_own() -> None:

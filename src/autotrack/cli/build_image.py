@@ -46,8 +46,8 @@ def build_image(
     command = build_command(found or "docker", output, tag or "model")
     if tag is None or found is None:
         why = "" if tag is None else "; neither docker, podman nor buildah runs here"
-        click.echo(f"autotrack: {output} is ready{why}; build it by: {shlex.join(command)}")
-        return 0
+        click.echo(f"autotrack: {output} is ready{why}; build it by: {shlex.join(command)}", err=bool(why))
+        return 1 if why else 0
     status = subprocess.run(command).returncode
     if status:
         click.echo(f"autotrack: {found} could not build {output} (exit status {status})", err=True)

@@ -1,4 +1,4 @@
-"""Makes a model again from its folder. autotrack puts this file into models of a user's own code.
+"""Makes a model again from its folder. autotrack puts this file into models of which MLflow needs the source.
 
 It stands alone there: whoever imports it, as MLflow does, needs nothing of autotrack. The folder has
 `data/model.json`, which tells what the model is: JSON values stand for themselves, and an object with one
@@ -13,6 +13,7 @@ import json
 import sys
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,13 @@ def imported(module: str, path: str, package: str) -> Any:
     return found
 
 
+def derived(kind: Any, base: type) -> Any:
+    """The class. Raises TypeError for anything else that may be named, which a call would run."""
+    if not isinstance(kind, type) or not issubclass(kind, base):
+        raise TypeError(f"{kind!r:.80} is no {base.__name__}")
+    return kind
+
+
 class Reader:
     """Makes values of what `data/model.json` tells; each method that follows `made` is for one name."""
 
@@ -117,7 +125,7 @@ class Reader:
 
     def _mapping(self, told: list[Any]) -> Any:
         kind, items = self.made(told)
-        made = kind()
+        made = derived(kind, dict)()
         made.update(items)
         return made
 
@@ -211,7 +219,7 @@ class Reader:
 
     def _enum(self, told: list[Any]) -> Any:
         kind, value = self.made(told)
-        return kind(value)
+        return derived(kind, Enum)(value)
 
     def _namedtuple(self, told: list[Any]) -> Any:
         kind, items = self.made(told)

@@ -2,7 +2,8 @@
 
 It stands alone there, beside `loader.py` and `tensors.py`: whoever imports it, as MLflow does, needs torch,
 safetensors and the module's own classes, and nothing of autotrack. The folder has `data/module.json`, which
-tells what the module is made of, and the tensors that it names; nothing is called to make it, no `__init__`.
+tells what the module is made of, and the tensors that it names. What it names is imported; nothing of that is
+called, no `__init__` either.
 """
 
 from __future__ import annotations
@@ -114,18 +115,23 @@ class ModuleReader(Reader):
 
     def _tensor(self, told: list[Any]) -> Any:
         """By its name; the order of its dimensions in memory is what it was, as sums depend on it."""
-        name, requires_grad, order = told
+        name, requires_grad, order, *tags = told
         found = self._tensors[name]
         if order is not None:
             back = sorted(range(len(order)), key=order.__getitem__)
             found = found.permute(order).contiguous().permute(back)
-        return found.requires_grad_(requires_grad)
+        return self._tagged(found.requires_grad_(requires_grad), *tags)
 
     def _parameter(self, told: list[Any]) -> Any:
         import torch
 
-        name, requires_grad, order = told
-        return torch.nn.Parameter(self._tensor([name, False, order]), requires_grad)
+        name, requires_grad, order, *tags = told
+        return self._tagged(torch.nn.Parameter(self._tensor([name, False, order]), requires_grad), *tags)
+
+    def _tagged(self, tensor: Any, tags: Any = ()) -> Any:
+        """With the plain attributes that somebody gave it."""
+        vars(tensor).update((name, self.made(value)) for name, value in tags)
+        return tensor
 
     def _array(self, name: str) -> Any:
         return self._tensor([name, False, None]).numpy()

@@ -2,7 +2,8 @@
 
 It stands alone, beside `modules.py`. MLflow opens `data/model.pth` only, and by the pickle module that
 `data/pickle_module_info.txt` names. Nothing is pickled there: each line is JSON, and stands for one of the
-parts that `torch.load` asks for. The module itself is made of the files beside it.
+parts that `torch.load` asks for. The module itself is made of the files beside it, on the CPU: a pickle module
+is not told of `map_location`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class Unpickler:
         self._file = file
 
     def load(self) -> Any:
-        """The module, in eval mode."""
+        """The module, in eval mode. Raises ValueError for a file that has no name, and so none beside it."""
         load(self._file)
-        return restored(Path(self._file.name).parent.parent)
+        name = getattr(self._file, "name", None)
+        if not isinstance(name, str):
+            raise ValueError("the module is in the files beside model.pth: torch.load needs that file's path")
+        return restored(Path(name).parent.parent)

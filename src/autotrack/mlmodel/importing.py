@@ -30,8 +30,8 @@ class _Place:
     """A copy, and how many use it. code: the folders of it from which is imported."""
 
     def __init__(self, folder: ModelFolder, names: list[str]) -> None:
-        self.names = names
         self.root = Path(tempfile.mkdtemp(prefix="autotrack-model-"))
+        self._identity = _identity(self.root)
         self.remove = weakref.finalize(self, _removed, self.root, os.getpid())
         self.users = 1
         self.code: set[Path] = set()
@@ -41,9 +41,24 @@ class _Place:
             self.remove()
             raise
 
-    def is_whole(self) -> bool:
-        """Temporary folders are emptied of what is old, also under a process that lives for weeks."""
-        return all((self.root / name).is_file() for name in self.names)
+    def renew(self, folder: ModelFolder, names: list[str]) -> bool:
+        """Copy again what is gone: temporary folders are emptied of what is old, whoever still lives by it.
+
+        False where the folder itself is gone, whose name may be anybody's by now.
+        """
+        if _identity(self.root) != self._identity:
+            return False
+        folder.copy_to(self.root, [name for name in names if not (self.root / name).is_file()])
+        return True
+
+
+def _identity(root: Path) -> tuple[int, int, int] | None:
+    """The owner too: numbers of files are given again."""
+    try:
+        found = os.lstat(root)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_uid
 
 
 def _removed(root: Path, process: int) -> None:
@@ -69,8 +84,10 @@ class Copied:
         contents = {name: hashlib.sha256(folder.read(name)).hexdigest() for name in names}
         digest = hashlib.sha256(repr(contents).encode()).hexdigest()
         with _lock:
-            _abandon_broken()
             place = _places.get(digest)
+            if place is not None and not place.renew(folder, names):
+                _abandon(place)
+                place = None
             if place is not None:
                 place.users += 1
             if place is None or _places.get(digest) is not place:  # a collection may have come in between
@@ -144,14 +161,8 @@ class Copied:
             self._used = set()
 
 
-def _abandon_broken() -> None:
-    """The next model with those files gets a copy of its own; models that live keep what they imported."""
-    for place in list(_places.values()):  # a collection, in which models go, may come in between
-        if not place.is_whole():
-            _abandon(place)
-
-
 def _abandon(place: _Place) -> None:
+    """No other model uses it from now on; what is imported of it is imported anew."""
     for digest in [digest for digest, known in _places.items() if known is place]:
         del _places[digest]
     _forget(place.root)

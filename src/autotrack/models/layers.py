@@ -45,9 +45,14 @@ def places() -> dict[int, tuple[str, str]]:
     return {id(item): place for place, item in known().items()}
 
 
+def is_torchs(kind: type) -> bool:
+    """Whether it is one of these layers, and no class derived from one."""
+    return id(kind) in places()
+
+
 def hides(kind: type, name: str) -> bool:
     """Whether a class is a layer of torch's that has a method, or the like, of this name."""
-    return id(kind) in places() and hasattr(kind, name)
+    return is_torchs(kind) and hasattr(kind, name)
 
 
 def method(kind: type, name: Any) -> FunctionType | None:
@@ -58,7 +63,7 @@ def method(kind: type, name: Any) -> FunctionType | None:
     """
     import torch
 
-    if not issubclass(kind, torch.nn.Module) or id(kind) in places():
+    if not issubclass(kind, torch.nn.Module) or is_torchs(kind):
         return None
     if type(name) is not str or name.startswith("__"):
         return None

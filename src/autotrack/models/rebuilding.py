@@ -19,7 +19,7 @@ from ..flavor import Permissions
 from ..forms.loader import imported
 from ..forms.modules import ModuleReader
 from . import sizes
-from .layers import hides, known, method, places
+from .layers import hides, is_torchs, known, method
 from .structure import HOOKS, INTERNALS
 
 MOST_BYTES = 64 << 20
@@ -30,7 +30,8 @@ MOST_ALIKE = 1000
 """Keys that have one hash with others: each is compared with all of them."""
 LONGEST_NAME = 200
 """Of a logger: `logging` keeps something for each dot in it, by all that stands before, and for ever."""
-_TORCHS_OWN = {*INTERNALS, *HOOKS}
+MOST_LOGGERS = 100
+_SET_BY_TORCH = {*INTERNALS, *HOOKS}
 _OF_ITEMS = ("tuple", "set", "frozenset", "complex", "slice")
 """Forms of a list. Of other things there may be any number of items: of a tensor without numbers 2**40."""
 _CONSTANTS = ("dtype", "memory_format", "layout")
@@ -119,6 +120,7 @@ class _CheckedReader(ModuleReader):
         """The modules that all is set of, by their ids, which are no others' as long as they are here."""
         self._reached = 0
         """Modules that a `forward` may come to, each as often as it may."""
+        self._loggers: set[str] = set()
         self._within: dict[int, int] = {}
         """So many of them in each value that others refer to."""
 
@@ -162,8 +164,9 @@ class _CheckedReader(ModuleReader):
         return dict(made)
 
     def _logger(self, name: str) -> Any:
-        if len(name) > LONGEST_NAME:
-            raise ModelError("the module's description has a logger with a long name")
+        self._loggers.add(name)
+        if len(name) > LONGEST_NAME or len(self._loggers) > MOST_LOGGERS:
+            raise ModelError("the module's description has a logger with a long name, or too many")
         return super()._logger(name)
 
     # --- what is named -------------------------------------------------------------------------------
@@ -197,7 +200,7 @@ class _CheckedReader(ModuleReader):
         return tuple.__new__(self._kind(told[0], tuple), _of(list, self.made(told[1])))
 
     def _object(self, told: list[Any]) -> Any:
-        if id(self._kind(told[0], object)) in places():
+        if is_torchs(self._kind(told[0], object)):
             raise ModelError("the module's description takes a layer of torch's for a plain object")
         return super()._object(told)
 
@@ -214,7 +217,7 @@ class _CheckedReader(ModuleReader):
 
     def _module(self, told: Mapping[str, Any], number: int | None = None) -> Any:
         made = super()._module(told, number)
-        if id(type(made)) in places():
+        if is_torchs(type(made)):
             sizes.check(made)
         children = vars(made)["_modules"].values()
         if any(child is not None and id(child) not in self._whole for child in children):
@@ -239,21 +242,28 @@ class _CheckedReader(ModuleReader):
         """No layer of torch's is given another method, and none of anybody's what torch itself sets."""
         before = self._reached
         made = super()._attributes(kind, pairs)
-        if id(kind) not in places():  # the user's own code, which may have its layers in lists many times
+        if not is_torchs(kind):  # the user's own code, which may have its layers in lists many times
             self._reached = before
         for name in made:
-            if name in _TORCHS_OWN or hides(kind, name):
+            if name in _SET_BY_TORCH or hides(kind, name):
                 raise ModelError(f"the module's description sets {name[:80]!r} of a {kind.__qualname__}")
         return made
 
     def _tensor(self, told: list[Any]) -> Any:
-        name, _, order = told
+        name, _, order, *_ = told
         found = self._tensors.get(name)
         if found is None:
             raise ModelError(f"the model's weights lack {str(name)[:80]!r}, which its description names")
         if order is not None and sorted(order) != [*range(found.dim())]:
             raise ModelError(f"the weights of {str(name)[:80]!r} are not as the description has them")
         return super()._tensor(told)
+
+    def _tagged(self, tensor: Any, tags: Any = ()) -> Any:
+        for name, value in tags:
+            is_plain = not isinstance(value, (list, dict)) or [*value] == ["float"]
+            if type(name) is not str or not is_plain or hasattr(type(tensor), name):
+                raise ModelError(f"the module's description sets {str(name)[:80]!r} of a tensor")
+        return super()._tagged(tensor, tags)
 
     def _constant(self, name: str) -> Any:
         import torch

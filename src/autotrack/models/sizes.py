@@ -1,4 +1,4 @@
-"""Whether torch's layers are set to what their weights are.
+"""Whether torch's layers are set to what their weights are, and made of the layers that torch makes them of.
 
 Some kernels take what a layer says of itself without a look at the tensors: they would read beside them, or
 ask for more memory than there is.
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ModelError
+from .layers import is_torchs
 
 MOST = 1 << 24
 """A size that a layer may be set to, unless its weights are larger."""
@@ -39,6 +40,15 @@ _SHAPES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "_NormBase": _NORM,
 }
 """By the class that has them: of a tensor the settings that its sizes are."""
+_PARTS: Mapping[str, Mapping[str, str]] = {
+    "MultiheadAttention": {"out_proj": "Linear"},
+    "TransformerEncoderLayer": {
+        **dict.fromkeys(("linear1", "linear2"), "Linear"),
+        **dict.fromkeys(("norm1", "norm2"), "LayerNorm"),
+        "self_attn": "MultiheadAttention",
+    },
+}
+"""Layers that hand to a kernel what others within them say of themselves: which these are, by the class."""
 _GATES = {"RNN": 1, "RNNCell": 1, "GRU": 3, "GRUCell": 3, "LSTM": 4, "LSTMCell": 4}
 
 
@@ -64,13 +74,30 @@ def _check(layer: Any) -> None:
         numbers = [*map(abs, _numbers(held[name]))]
         if not all(number <= most for number in numbers):
             raise _refusal(layer, f"has a {name} above {most:,}")
-        ways = numbers[::2] if "padding" in name else numbers  # that has each dimension's both ends
+        ways = [*map(max, numbers[::2], numbers[1::2])] if _has_both_ends(layer, name) else numbers
         if math.prod(max(1, number) for number in ways) > together:
             raise _refusal(layer, f"has a {name} above {together:,} in all")
     names = {base.__name__ for base in type(layer).__mro__}
+    _check_parts(layer, names)
     for name, expected in _expected(layer, names, weights):
         if name in weights and (*weights[name].shape,) != expected:
             raise _refusal(layer, f"has {name} of the shape {(*weights[name].shape,)}, not {expected}")
+
+
+def _has_both_ends(layer: Any, name: str) -> bool:
+    """Whether a setting has two numbers for each dimension: what is added before and after."""
+    is_padding = any(base.__name__.endswith("PadNd") for base in type(layer).__mro__)
+    return name == "_reversed_padding_repeated_twice" or (is_padding and name == "padding")
+
+
+def _check_parts(layer: Any, names: set[str]) -> None:
+    """Of another class only what is not torch's: that is code which the caller has permitted."""
+    held = vars(layer)
+    for kind in _PARTS.keys() & names:
+        for name, expected in _PARTS[kind].items():
+            part = type(held["_modules"].get(name))
+            if name in held or (is_torchs(part) and expected not in {base.__name__ for base in part.__mro__}):
+                raise _refusal(layer, f"has no {expected} for {name}")
 
 
 def _refusal(layer: Any, problem: str) -> ModelError:
@@ -125,6 +152,11 @@ def _attention(layer: Any) -> Iterator[tuple[str, Any]]:
     width = layer.embed_dim
     if layer.num_heads < 1 or width != layer.num_heads * layer.head_dim:  # a kernel divides by it unasked
         raise _refusal(layer, f"has {layer.num_heads} heads of {layer.head_dim}, and is {width} wide")
+    projection = layer._modules["out_proj"]
+    if is_torchs(type(projection)) and (*projection.weight.shape,) != (width, width):
+        raise _refusal(
+            layer, f"has an out_proj of the shape {(*projection.weight.shape,)}, and is {width} wide"
+        )
     yield "in_proj_bias", (3 * width,)
     yield "in_proj_weight", (3 * width, width)
     yield "q_proj_weight", (width, width)

@@ -17,7 +17,7 @@ from ..errors import ModelError
 from ..flavor import NotKept
 from ..forms.telling import Form, Forms, is_importable, refuse_wrapped, slots_of
 from . import sizes
-from .layers import hides, method, places
+from .layers import hides, is_torchs, method, places
 from .modules import held, tensors
 
 INTERNALS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
@@ -30,6 +30,7 @@ _HOOKS_KINDS = (
     *("_is_full_backward_hook", "_compiled_call_impl"),
 )
 _TORCHS_OWN = {*INTERNALS, *HOOKS, *_HOOKS_KINDS}
+_PLAIN = (type(None), bool, int, float, str)
 _LIGHTNING: Mapping[str, Any] = {
     "_trainer": None,
     "_fabric": None,
@@ -136,7 +137,7 @@ class _ModuleForms(Forms):
         for name, _ in slots_of(module, kind):
             raise NotKept(f"{dot}{name} stands in a slot, of which a module made again has none")
 
-        if id(kind) in places():
+        if is_torchs(kind):
             _check(module, where or "the module")
 
         def pairs(items: Any) -> list[Any]:
@@ -185,14 +186,21 @@ class _ModuleForms(Forms):
         is_plain = (is_parameter or kind in (torch.Tensor, torch.nn.Buffer)) and not value.is_quantized
         if not is_plain or value.layout is not torch.strided or value.is_meta or value.is_nested:
             raise NotKept(f"{where} is a tensor of a kind that has no safe form ({kind.__qualname__})")
-        torchs = ["persistent"] if "_is_buffer" in vars(value) else []
-        if tags := [name for name in vars(value) if not name.startswith("_") and name not in torchs]:
-            raise NotKept(f"{where} has an attribute {tags[0]} of its own, which tensors have no form for")
+        tags = [*self._tags(value, where)]
         name = self._names.get(id(value)) or f".{len(self.beside)}"
         if name.startswith("."):
             self.beside[name] = value.detach()
-        told = [name, value.requires_grad, _order(value)]
+        told = [name, value.requires_grad, _order(value), *([tags] if tags else [])]
         return {"parameter" if is_parameter else "tensor": told}
+
+    def _tags(self, tensor: Any, where: str) -> Iterator[Any]:
+        """Plain attributes of its own, as optimizers read them; torch's have an underscore, and are none."""
+        torchs = ("persistent",) if "_is_buffer" in vars(tensor) else ()
+        for name, value in vars(tensor).items():
+            if type(value) in _PLAIN and name not in torchs and not hasattr(type(tensor), name):
+                yield [name, self.told(value, f"{where}.{name}")]
+            elif not name.startswith("_") and name not in torchs:
+                raise NotKept(f"{where} has an attribute {name} of its own, which tensors have no form for")
 
     def _torchs(self, value: Any, kind: type, where: str) -> Any:
         import torch

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from .. import semconv as sc
 from .companion import Companion
-from .flusher import SLICE
 from .transcript import MAX_TEXT, Transcript
 
 if TYPE_CHECKING:
     from .recorder import Recorder
     from .segments import Segment
+
+SLICE = 10_000
+"""Pieces of text that become lines together."""
 
 STDOUT, STDERR, LOGGING = "stdout", "stderr", "logging"
 

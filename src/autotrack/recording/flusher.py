@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections import deque
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .reminding import THE_PROGRAMS
+from .signals import leave_to_the_program
 from .tables import PIECE, ROW, Gathered, Table
 
 if TYPE_CHECKING:
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
     from .spans import SpanFactory
 
 SLICE = 25_000
-"""Items that become spans, and are exported, before others are taken."""
+"""Rows that become spans, and are exported, before others are taken."""
+
+LONGEST_HOLD = 0.05
+"""Seconds of actions, which may be anything, between two moments in which a fork may come in."""
 
 ROUNDS = 3
 """An action may queue others (an artifact it wrote), and those a last time."""
@@ -66,6 +68,7 @@ class Flusher:
         self._gate = threading.RLock()  # around the thread's last look at its requests
         self._last_activity = time.monotonic()
         self._at_work = threading.RLock()  # a signal handler may come back in
+        self._pausing: list[int] = []  # threads that wait to
         self._paused_by: list[int] = []  # a thread may pause within its pause, as one that forks does
 
     def start(self) -> None:
@@ -115,7 +118,11 @@ class Flusher:
 
     def pause(self, timeout: float) -> bool:
         """Let no work go on until this thread calls `resume`. False if the work did not come to rest."""
-        rests = self._at_work.acquire(timeout=timeout)
+        self._pausing.append(threading.get_ident())
+        try:
+            rests = self._at_work.acquire(timeout=timeout)
+        finally:
+            self._pausing.remove(threading.get_ident())
         if rests:
             self._paused_by.append(threading.get_ident())
         return rests
@@ -127,7 +134,7 @@ class Flusher:
             self._at_work.release()
 
     def _loop(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, THE_PROGRAMS)
+        leave_to_the_program()
         while not self._lets_go():
             try:
                 done = self._requests.get(timeout=self._interval)
@@ -157,19 +164,35 @@ class Flusher:
         if acting or waiting:
             self._last_activity = time.monotonic()
         for start in range(0, waiting, SLICE * ROW):
+            self._let_in()
             with self._at_work:
                 self._take_rows(min(SLICE * ROW, waiting - start))
                 if waiting - start > SLICE * ROW:
                     self._export()
-        for start in range(0, acting, SLICE):
+        left = acting
+        while left:
+            self._let_in()
             with self._at_work:
-                for _ in range(min(SLICE, acting - start)):
-                    if self._actions:  # an action that flushes has taken those after it
-                        self._guarded(self._actions.popleft())
+                left = self._act(left)
                 self._export()
         with self._at_work:
             self._export()
         return acting > 0
+
+    def _let_in(self) -> None:
+        """Who waits to pause the thread: it would have the lock again before they have woken up."""
+        while self._pausing and self._thread is threading.current_thread():
+            time.sleep(0.001)
+
+    def _act(self, most: int) -> int:
+        """Do so many actions at most; how many of them are left."""
+        end = time.monotonic() + LONGEST_HOLD
+        while most and time.monotonic() < end:
+            if not self._actions:  # one that flushes has taken those after it
+                return 0
+            self._guarded(self._actions.popleft())
+            most -= 1
+        return most
 
     def _take_rows(self, count: int) -> None:
         """Turn the first items into spans, which arrive in `ended`."""

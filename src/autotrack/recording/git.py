@@ -21,6 +21,7 @@ from pathlib import Path
 from .. import semconv as sc
 from ..semconv import Scalar
 from .scrubbing import scrubbed
+from .signals import for_a_child
 
 PATIENCE = 5.0
 """Seconds that all questions to git may take."""
@@ -168,7 +169,7 @@ class _Git:
 
     def run(self, *arguments: str) -> _Output:
         command = [self._program, "-C", str(self.folder), *self._options, *arguments]
-        with self._undisturbed():
+        with self._undisturbed(), for_a_child():
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..states import RunError, State
 from .outcomes import outcome_of
 from .reminding import Reminder
+from .signals import Postponed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ class ProcessHooks:
         self._recorder: Recorder | None = None
         self._closed = closed  # called after the last write, in the process that enabled autotrack
         self._reminder = Reminder(self._awaits_sigterm)
+        self._sigterm = Postponed()
         self._is_terminated = False
 
     def watch_over(self, recorder: Recorder) -> None:
@@ -55,6 +57,8 @@ class ProcessHooks:
             return
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._on_sigterm)
+            if is_multiprocessing_child():
+                self._reminder.start()
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._is_terminated = True
@@ -65,26 +69,31 @@ class ProcessHooks:
             os.kill(os.getpid(), number)
 
     def _awaits_sigterm(self) -> bool:
-        return not self._is_terminated and signal.getsignal(signal.SIGTERM) == self._on_sigterm
+        return not self._is_terminated and self._has_sigterm()
+
+    def _has_sigterm(self) -> bool:
+        return signal.getsignal(signal.SIGTERM) == self._on_sigterm
 
     def _before_fork(self) -> None:
-        self._reminder.pause()
+        if self._has_sigterm():
+            self._sigterm.begin()
         if self._recorder is not None:
             self._recorder.pause()
 
     def _after_fork_in_parent(self) -> None:
         if self._recorder is not None:
             self._recorder.resume()
-        self._reminder.listen()
+        self._sigterm.end()
 
     def _after_fork_in_child(self) -> None:
         self._reminder.forget()
         self._is_terminated = False
         if self._recorder is not None:
             self._recorder.after_fork_in_child()
-            if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
+            if self._has_sigterm():
                 # A child that records nothing dies at once, as it always did; see `_on_first_record`.
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._sigterm.end_in_child()
 
     def _on_first_record(self) -> None:
         """Watch over a process's end from the moment there is something to lose.
@@ -98,8 +107,6 @@ class ProcessHooks:
             from multiprocessing.util import Finalize
 
             Finalize(None, self._at_exit, exitpriority=100)
-            if self._awaits_sigterm():
-                self._reminder.start()
 
     def _at_exit(self) -> None:
         uncaught = _uncaught_exception()

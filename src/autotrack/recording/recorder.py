@@ -130,8 +130,8 @@ class Recorder:
             if self.push != self._push_first:
                 return
             self._flusher.start()
-            self.on_first_record()
             self.push, self.push_row = self.actions.append, self.rows.extend
+            self.on_first_record()
         self.ranks.look()
 
     def start(self) -> None:

@@ -1,0 +1,72 @@
+"""What `log_model` of a trained model takes: the first of a process, the same bytes again, and other bytes.
+
+The call alone is measured: a training waits for nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from statistics import median
+from typing import Any
+
+from _common import in_fresh_home, report
+
+TARGET_S = 0.15
+WORKLOADS = ("logistic_regression", "random_forest", "xgboost")
+ROUNDS = 3
+MODELS = 20
+PAUSE = 0.1
+
+
+def main() -> None:
+    for workload in WORKLOADS:
+        rounds = [in_fresh_home(__file__, workload) for _ in range(ROUNDS)]
+        found = {what: median(r[what] for r in rounds) for what in rounds[0]}
+        report(
+            f"log_model_{workload}",
+            "s",
+            found,
+            TARGET_S,
+            n=ROUNDS,
+            ok=found["first"] <= TARGET_S and found["other bytes"] <= TARGET_S,
+        )
+
+
+def measure(workload: str) -> None:
+    """In a process of its own."""
+    import autologging
+    import autotrack
+
+    warnings.simplefilter("ignore")
+    training = autologging.WORKLOADS[workload]()
+    models = [training() for _ in range(3)]  # the library is warm
+    run = autotrack.run("bench").__enter__()
+    run.log({"begun": 1.0})
+    time.sleep(10 * PAUSE)  # its surroundings are told by then
+    told = {"first": _logged(run, models[0])}
+    told["same bytes"] = median(_logged(run, models[0]) for _ in range(MODELS))
+    told["other bytes"] = median(_logged(run, _other(training(), number)) for number in range(MODELS))
+    print(json.dumps(told))
+
+
+def _logged(run: Any, model: Any) -> float:
+    time.sleep(PAUSE)
+    start = time.perf_counter()
+    run.log_model(model, f"model-{time.perf_counter_ns()}")
+    return time.perf_counter() - start
+
+
+def _other(model: Any, number: int) -> Any:
+    """As what was trained on other data would be."""
+    if hasattr(model, "set_attr"):
+        model.set_attr(number=str(number))
+    else:
+        model.classes_ = model.classes_ + float(number) / 2
+    return model
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1]) if len(sys.argv) > 1 else main()
