@@ -13,15 +13,19 @@ from _common import in_fresh_home, interval, report
 CALLS_PER_SECOND = 25_000  # of 4 metrics
 BLOCK = 250  # calls, a hundredth of a second
 WARMUP = 200 * BLOCK  # calls that log before it is measured
-SECONDS = 60.0
+TURNS = 6
+ROUNDS = 5  # of a turn, and after each the work is set anew
+ALONE = 500  # blocks of a turn, all of which log
 TARGET = 1.05
 
 
 class Spent(NamedTuple):
-    """CPU µs a call: what the loop's own thread took longer, each time, and what the other threads took."""
+    """CPU µs a call."""
 
     longer: list[float]
+    """What the loop's own thread took, where it logs in every other block."""
     others: float
+    """What the other threads took, where it logs all the time: each time they wake up costs something."""
     calls: int
     """That logged."""
     per_second: float
@@ -62,7 +66,7 @@ def measure() -> None:
 
 
 def alternated() -> Spent:
-    """What logging takes in a loop that logs in every other block, each kind first every other time.
+    """What logging takes in a loop that logs in every other block, and then in every one, by turns.
 
     The machine's speed changes from second to second: blocks are short, and the loop's work is set anew.
     """
@@ -102,16 +106,21 @@ def alternated() -> Spent:
         round()
     autotrack.flush()
     longer.clear()
-    before, own, others = calls, 0.0, time.process_time() - time.thread_time()
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        took = sum(round() for _ in range(25))
-        work = int(work * 50 * BLOCK / CALLS_PER_SECOND / took)
-        own += took
-    autotrack.flush()
-    others = time.process_time() - time.thread_time() - others
-    logged = calls - before
-    return Spent(longer, others / logged * 1e6, logged, logged / own)
+    before, own, others = calls, 0.0, 0.0
+    for _ in range(TURNS):
+        for _ in range(ROUNDS):
+            took = sum(round() for _ in range(25))
+            work = int(work * 50 * BLOCK / CALLS_PER_SECOND / took)
+            own += took
+        autotrack.flush()
+        elsewhere = time.process_time() - time.thread_time()
+        for _ in range(ALONE):
+            logging()
+        autotrack.flush()
+        others += time.process_time() - time.thread_time() - elsewhere
+    plain_calls = TURNS * ROUNDS * 50 * BLOCK
+    alone_calls = TURNS * ALONE * BLOCK
+    return Spent(longer, others / alone_calls * 1e6, calls - before, plain_calls / own)
 
 
 def _work(amount: int, metrics: dict[str, float]) -> float:

@@ -49,6 +49,9 @@ def measure(workload: str) -> None:
     told = {"first": _logged(run, models[0])}
     told["same bytes"] = median(_logged(run, models[0]) for _ in range(MODELS))
     told["other bytes"] = median(_logged(run, _other(training(), number)) for number in range(MODELS))
+    run.__exit__(None, None, None)
+    while any(model.facts["state"] == "pending" for model in autotrack.get_run(run.id).models):
+        time.sleep(PAUSE)  # the helper writes to the home that is deleted
     print(json.dumps(told))
 
 
