@@ -140,6 +140,43 @@ def test_a_failed_write_leaves_nothing(fresh: Fresh, monkeypatch: Any) -> None:
     assert contents(path) == before
 
 
+def test_what_a_failed_write_said_is_not_known(fresh: Fresh, monkeypatch: Any) -> None:
+    path, other = fresh(), fresh()
+    spans = [table(1, [1], x=[1.0]), table(2, [2], new=[2.0])]
+    backend = backend_at(path)
+    backend.write(spans[:1])
+    with monkeypatch.context() as failing:
+        failing.setattr("autotrack.backends.writing._save_ledger", lambda db, ledger: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            backend.write(spans[1:])
+    backend.write(spans[1:])
+    backend_at(other).write(spans)
+    assert contents(path) == contents(other)
+
+
+def test_what_another_has_written_is_asked_for(fresh: Fresh) -> None:
+    path, other = fresh(), fresh()
+    first, second = backend_at(path), backend_at(path)
+    spans = [table(seq, [seq], **{name: [1.0]}) for seq, name in enumerate(("x", "y", "x", "y", "z"), 1)]
+    for seq, span in enumerate(spans):
+        for backend in (first, second) if seq % 2 else (second, first):
+            backend.write([span])
+    backend_at(other).write(spans)
+    assert contents(path) == contents(other)
+
+
+def test_a_store_that_was_exchanged_is_another(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    backend.write([table(1, [1], x=[1.0])])
+    path.unlink()
+    for more in ("-wal", "-shm"):
+        path.with_name(f"{path.name}{more}").unlink(missing_ok=True)
+    shutil.copy(fresh(), path)
+    backend.write([table(1, [1], x=[1.0])])
+    assert backend.points(RUNS[0], "x").value.tolist() == [1.0]
+
+
 def test_a_newer_store_is_refused(fresh: Fresh) -> None:
     path = fresh()
     with closing(sqlite3.connect(path)) as db, db:

@@ -23,6 +23,10 @@ class Ranges:
         lows = set(self._lows)
         return (low for low in self._known if low not in lows)
 
+    def saved(self) -> None:
+        """From now on they are made of what they are."""
+        self._known = dict(self)
+
     def add(self, number: int) -> bool:
         """True if the number is new."""
         after = bisect_right(self._lows, number)

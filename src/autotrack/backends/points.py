@@ -50,10 +50,16 @@ class Summary:
 
 
 def merge_points(
-    db: Connection, tables: Sequence[tuple[Identity, PointTable[str]]], runs: dict[str, int]
+    db: Connection,
+    tables: Sequence[tuple[Identity, PointTable[str]]],
+    runs: dict[str, int],
+    names: dict[str, int],
 ) -> None:
-    """Store tables of points, and what they change in the summaries; `runs` are the runs' keys."""
-    names = intern(db, schema.name, dict.fromkeys(n for _, table in tables for n in table.columns))
+    """Store tables of points, and what they change in the summaries.
+
+    runs: their keys. names: the ids that are known by now; the others come to be.
+    """
+    intern(db, schema.name, dict.fromkeys(n for _, table in tables for n in table.columns), names)
     summaries: dict[tuple[int, int], Summary] = {}
     pieces = []
     for identity, table in tables:
@@ -118,6 +124,7 @@ class Piece(NamedTuple):
     table: PointTable[int]
 
 
+_LAST_AXIS = select(func.max(schema.axis.c.id))
 _NEW_AXIS, _NEW_CHUNK = insert(schema.axis), insert(schema.chunk)
 
 
@@ -125,7 +132,7 @@ def insert_points(db: Connection, pieces: Sequence[Piece]) -> None:
     """Each piece as an axis, and a chunk for each name."""
     if not pieces:
         return
-    first = (db.scalar(select(func.max(schema.axis.c.id))) or 0) + 1  # ours alone: one process writes
+    first = (db.scalar(_LAST_AXIS) or 0) + 1  # ours alone: one process writes
     numbered = list(enumerate(pieces, first))
     insert_many(db, _NEW_AXIS, [_axis_row(number, piece) for number, piece in numbered])
     chunks = [

@@ -33,15 +33,14 @@ def lookup(db: Connection, by: Any, column: Any, keys: Iterable[Any]) -> dict[An
     return found
 
 
-def intern(db: Connection, table: Table, names: Iterable[str]) -> dict[str, int]:
-    """The ids of `names` in a table of names, which are made if need be."""
-    names = list(names)
-    known = lookup(db, table.c.name, table.c.id, names)
+def intern(db: Connection, table: Table, names: Iterable[str], known: dict[str, int]) -> None:
+    """Add to `known` the ids of `names` in a table of names, which are made if need be."""
     missing = [name for name in names if name not in known]
-    if missing:
-        db.execute(insert(table), [{"name": name} for name in missing])
-        known |= lookup(db, table.c.name, table.c.id, missing)
-    return known
+    known.update(lookup(db, table.c.name, table.c.id, missing))
+    new = [name for name in missing if name not in known]
+    if new:
+        db.execute(insert(table), [{"name": name} for name in new])
+        known.update(lookup(db, table.c.name, table.c.id, new))
 
 
 def rows_by_name(

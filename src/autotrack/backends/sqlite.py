@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points
 from ..registry import Registry
 from ..semconv import Scalar
 from . import compaction, reading, schema, searching
+from .known import Known
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
 from .registry import SqlRegistry
 from .writing import write
@@ -47,7 +49,7 @@ class SqliteBackend(Backend):
         self._path = database_path(url)
         self._engine = _engine(self._path)
         self._to_compact: set[str] = set()  # runs written to since
-        self._writer: tuple[Connection, int] | None = None  # kept, and the inode of its file
+        self._writer: _Writer | None = None
         self._made = -1  # the inode of a file that was seen to hold something
         self._registry = SqlRegistry(self.exists, self._reading, self._writing_apart)
 
@@ -68,14 +70,14 @@ class SqliteBackend(Backend):
             return bool(db.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").scalar())
 
     def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
-        with self._writing() as db:
-            touched = write(db, spans, received)
+        with self._writing() as writer:
+            touched = write(writer.db, writer.known, spans, received)
         self._to_compact |= touched
         return touched
 
     def compact(self) -> None:
-        with self._writing() as db:
-            worked = compaction.compact(db, self._to_compact)
+        with self._writing() as writer:
+            worked = compaction.compact(writer.db, self._to_compact)
         self._to_compact.clear()
         if worked:
             with self._connected() as db:
@@ -183,14 +185,16 @@ class SqliteBackend(Backend):
         self._engine.dispose()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[_Writer]:
         """The connection that writes is kept: to open one takes as long as a small write."""
         with self._translated():
-            db = self._kept_writer()
+            writer = self._kept_writer()
             try:
-                self._bring_up_to_date(db)
-                with db.begin():
-                    yield db
+                if writer.known.version != _others_writes(writer.db):
+                    self._bring_up_to_date(writer.db)
+                with writer.db.begin():
+                    writer.known.look(_others_writes(writer.db))
+                    yield writer
             except BaseException:
                 self._drop_writer()
                 raise
@@ -204,20 +208,18 @@ class SqliteBackend(Backend):
             with db.begin():
                 yield db
 
-    def _kept_writer(self) -> Connection:
+    def _kept_writer(self) -> _Writer:
         """A new one where the file is another by now: somebody moved or deleted it."""
-        if self._writer is not None:
-            db, inode = self._writer
-            if _inode(self._path) == inode:
-                return db
+        if self._writer is not None and self._writer.inode != _inode(self._path):
             self._drop_writer()
-        db = self._engine.connect().execution_options(immediate=True)
-        self._writer = db, _inode(self._path)
-        return db
+        if self._writer is None:
+            db = self._engine.connect().execution_options(immediate=True)
+            self._writer = _Writer(db, _inode(self._path), Known())
+        return self._writer
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
-            (db, _), self._writer = self._writer, None
+            db, self._writer = self._writer.db, None
             db.close()
 
     @contextlib.contextmanager
@@ -267,6 +269,22 @@ class SqliteBackend(Backend):
             else:
                 _back_up(self._path, version)
             upgrade(db)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """The connection that writes, the file it has open, and what it need not ask."""
+
+    db: Connection
+    inode: int
+    known: Known
+
+
+def _others_writes(db: Connection) -> int:
+    """A number that changes when another connection has written."""
+    driver = db.connection.driver_connection
+    assert driver is not None
+    return int(driver.execute("PRAGMA data_version").fetchone()[0])
 
 
 _KNOWN = [value for name, value in vars(sc.SpanType).items() if name.isupper()]

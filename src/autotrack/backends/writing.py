@@ -19,37 +19,44 @@ from ..records import SpanRecord
 from . import schema
 from .gathering import ERROR_COLUMNS, Gathering, SegmentKey, Stamp, StampedRows, update_segment
 from .incoming import Identity, identity_of, named_run, to_json
+from .known import Known
 from .ledger import Ranges
 from .points import merge_points
 from .sql import in_parts, insert_many, intern, lookup, rows_by_name, upsert
 
 
-def write(db: Connection, spans: Iterable[SpanRecord], received: int | None) -> set[str]:
+def write(db: Connection, known: Known, spans: Iterable[SpanRecord], received: int | None) -> set[str]:
     """Take spans in, in the transaction of `db`; returns the ids of the runs they told of.
 
     received: unix ns at which they came over the network, if they did.
     """
     records = [(span, identity_of(span)) for span in spans]
-    gathered = Gathering(_load_ledger(db, {identity.writer for _, identity in records if identity}))
+    writers = {identity.writer for _, identity in records if identity}
+    gathered = Gathering(_load_ledger(db, writers, known.ledger))
     for span, identity in records:
         gathered.add(span, identity)
-    runs = _run_keys(db, gathered.started)
-    _merge_segments(db, gathered.segments, runs)
+    runs = _run_keys(db, gathered.started, known)
+    _merge_segments(db, gathered.segments, runs, known)
     for table, facts in gathered.stamped.items():
-        _merge_stamped(db, table, facts, runs)
+        if facts:
+            _merge_stamped(db, table, facts, runs)
     _rename(db, gathered, runs)
-    merge_points(db, gathered.tables, runs)
+    merge_points(db, gathered.tables, runs, known.names)
     _insert_spans(db, gathered.spans, runs)
     _merge_last_seen(db, gathered.last_seen, received)
     _save_ledger(db, gathered.ledger)
     return set(runs)
 
 
-def _run_keys(db: Connection, started: dict[str, int]) -> dict[str, int]:
+def _run_keys(db: Connection, started: dict[str, int], known: Known) -> dict[str, int]:
     """The key of each run, which is made if need be; its start moves back to the earliest span."""
-    if started:
-        insert_many(db, _beginning(), [{"id": run, "started": time} for run, time in started.items()])
-    return lookup(db, schema.run.c.id, schema.run.c.pk, started)
+    earlier = {run: time for run, time in started.items() if time < known.started.get(run, time + 1)}
+    if earlier:
+        insert_many(db, _beginning(), [{"id": run, "started": time} for run, time in earlier.items()])
+        known.started.update(earlier)
+        new = [run for run in earlier if run not in known.runs]
+        known.runs.update(lookup(db, schema.run.c.id, schema.run.c.pk, new))
+    return {run: known.runs[run] for run in started}
 
 
 @cache
@@ -59,7 +66,9 @@ def _beginning() -> Insert:
     return new.on_conflict_do_update(index_elements=["id"], set_=earliest)
 
 
-def _merge_segments(db: Connection, segments: dict[SegmentKey, dict[str, Any]], runs: dict[str, int]) -> None:
+def _merge_segments(
+    db: Connection, segments: dict[SegmentKey, dict[str, Any]], runs: dict[str, int], known: Known
+) -> None:
     table = schema.segment
     touched = {runs[run] for run, _, _ in segments}
     rows = {
@@ -72,10 +81,12 @@ def _merge_segments(db: Connection, segments: dict[SegmentKey, dict[str, Any]], 
         row = rows.setdefault(key, dict.fromkeys(table.c.keys()) | dict(zip(_SEGMENT_KEY, key, strict=True)))
         update_segment(row, facts)
     upsert(db, table, rows.values())
-    _derive_runs(db, rows)
+    _derive_runs(db, rows, known.experiments)
 
 
-def _derive_runs(db: Connection, segments: dict[tuple[int, int, str], dict[str, Any]]) -> None:
+def _derive_runs(
+    db: Connection, segments: dict[tuple[int, int, str], dict[str, Any]], experiments: dict[str, int]
+) -> None:
     """A run is what its latest segment says, and what that keeps of those before."""
     latest: dict[int, dict[str, Any]] = {}
     begun: dict[int, dict[str, Any]] = {}
@@ -84,9 +95,9 @@ def _derive_runs(db: Connection, segments: dict[tuple[int, int, str], dict[str, 
         latest[run] = row | _kept(row, begun.get(run, {}))
         if row["start_seq"] is not None:
             begun[run] = latest[run]
-    experiments = intern(db, schema.experiment, {row["experiment"] for row in latest.values()} - {None})
     if not latest:
         return
+    intern(db, schema.experiment, {row["experiment"] for row in latest.values()} - {None}, experiments)
     columns = ("ended", "state", "segment", "writer", "parent", "idle", *ERROR_COLUMNS)
     db.execute(
         update(schema.run).where(schema.run.c.pk == bindparam("key")),
@@ -163,13 +174,14 @@ def _seeing() -> Insert:
     return new.on_conflict_do_update(index_elements=["writer"], set_=latest)
 
 
-def _load_ledger(db: Connection, writers: set[str]) -> dict[str, Ranges]:
+def _load_ledger(db: Connection, writers: set[str], known: dict[str, Ranges]) -> dict[str, Ranges]:
     table = schema.ledger
-    ranges: dict[str, list[tuple[int, int]]] = {writer: [] for writer in writers}
-    for some in in_parts(writers):
+    ranges: dict[str, list[tuple[int, int]]] = {writer: [] for writer in writers - known.keys()}
+    for some in in_parts(ranges):
         for row in db.execute(select(table).where(table.c.writer.in_(some))):
             ranges[row.writer].append((row.low, row.high))
-    return {writer: Ranges(known) for writer, known in ranges.items()}
+    known.update((writer, Ranges(those)) for writer, those in ranges.items())
+    return {writer: known[writer] for writer in writers}
 
 
 def _save_ledger(db: Connection, ledger: dict[str, Ranges]) -> None:
@@ -187,6 +199,8 @@ def _save_ledger(db: Connection, ledger: dict[str, Ranges]) -> None:
             for low, high in ranges.changed()
         ],
     )
+    for ranges in ledger.values():
+        ranges.saved()
 
 
 _SEGMENT_KEY = ("run", "segment", "writer")

@@ -2,8 +2,8 @@
 
 It stands alone, beside `modules.py`. MLflow opens `data/model.pth` only, and by the pickle module that
 `data/pickle_module_info.txt` names. Nothing is pickled there: each line is JSON, and stands for one of the
-parts that `torch.load` asks for. The module is made of the files beside it, on the CPU: a pickle module is not
-told of `map_location`.
+parts that `torch.load` asks for. The module is made of the files beside it, on the CPU: nobody tells a pickle
+module of `map_location`.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ GROUP_BYTES = 32 << 20
 """Bodies that are committed together."""
 WAITING_BYTES = 128 << 20
 """Bodies that wait; more are refused with 429."""
+LINGER = 0.01
+"""Seconds for which a group waits to become as large as the last one, whose clients have just been answered."""
 DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
@@ -81,6 +83,8 @@ class Intake:
         self._thread = threading.Thread(target=self._loop, name="autotrack-writer", daemon=True)
         self._compacted = time.monotonic()
         self._dirty = False
+        self._last_size = 0
+        """Requests of the last group."""
         self._is_over = False
         self._drained = threading.Event()
         self.problem = ""  # why nothing can be taken in at the moment
@@ -161,23 +165,29 @@ class Intake:
             log.warning("autotrack: %s", problem)
 
     def _next_group(self, patience: float) -> list[_Waiting]:
-        """What waits, at most `GROUP_BYTES`."""
+        """What waits, at most `GROUP_BYTES`, and what comes for a moment, until there are as many as last time."""
         group: list[_Waiting] = []
-        size = 0
+        size, end = 0, time.monotonic() + patience
         try:
             while size < GROUP_BYTES:
-                waiting = self._queue.get(timeout=patience) if not group else self._queue.get_nowait()
+                waiting = self._queue.get(timeout=max(end - time.monotonic(), 0))
                 if waiting is None:
                     self._is_over = True
-                    return group
+                    break
                 if isinstance(waiting, _Verb):
                     waiting.do()
                     self._tell_of_models()
-                    return group
+                    break
                 group.append(waiting)
                 size += waiting.size
+                if len(group) == 1:
+                    end = time.monotonic() + LINGER
+                if len(group) >= self._last_size:
+                    end = 0.0
         except queue.Empty:
             pass
+        if group:
+            self._last_size = len(group)
         return group
 
     def _commit(self, group: Sequence[_Waiting]) -> None:

@@ -82,16 +82,19 @@ class BackendConformance(RegistryConformance):
     def test_the_store_is_a_function_of_the_set_of_spans(
         self, data: st.DataObject, new_url: Callable[[], str]
     ) -> None:
+        """Whoever of two writes them."""
         spans = data.draw(histories())
         once, often = new_url(), new_url()
         self.write(once, *spans)
-        backend = self.make_backend(often)
+        backends = [self.make_backend(often) for _ in range(2)]
         for batch in data.draw(deliveries(spans)):
+            backend = data.draw(st.sampled_from(backends))
             if batch is None:
                 backend.compact()
             else:
                 backend.write(batch)
-        backend.close()
+        for backend in backends:
+            backend.close()
         assert self.said(often) == self.said(once)
 
     def test_a_span_that_comes_again_changes_nothing(self, new_url: Callable[[], str]) -> None:
