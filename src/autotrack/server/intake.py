@@ -35,7 +35,7 @@ GROUP_BYTES = 32 << 20
 WAITING_BYTES = 128 << 20
 """Bodies that wait; more are refused with 429."""
 LINGER = 0.01
-"""Seconds for which a group waits to become as large as the last one, whose clients have just been answered."""
+"""Seconds for which a group waits to become as large as the last, whose clients have just been answered."""
 DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
@@ -165,7 +165,7 @@ class Intake:
             log.warning("autotrack: %s", problem)
 
     def _next_group(self, patience: float) -> list[_Waiting]:
-        """What waits, at most `GROUP_BYTES`, and what comes for a moment, until there are as many as last time."""
+        """What waits, at most `GROUP_BYTES`, and what comes in a moment, until it is as much as last time."""
         group: list[_Waiting] = []
         size, end = 0, time.monotonic() + patience
         try:
