@@ -19,6 +19,7 @@ WORKLOADS = ("logistic_regression", "random_forest", "xgboost")
 ROUNDS = 3
 MODELS = 20
 PAUSE = 0.1
+LONGEST = 120.0
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
             found,
             TARGET_S,
             n=ROUNDS,
-            ok=found["first"] <= TARGET_S and found["other bytes"] <= TARGET_S,
+            ok=max(found.values()) <= TARGET_S,
         )
 
 
@@ -43,15 +44,16 @@ def measure(workload: str) -> None:
     warnings.simplefilter("ignore")
     training = autologging.WORKLOADS[workload]()
     models = [training() for _ in range(3)]  # the library is warm
-    run = autotrack.run("bench").__enter__()
-    run.log({"begun": 1.0})
-    time.sleep(10 * PAUSE)  # its surroundings are told by then
-    told = {"first": _logged(run, models[0])}
-    told["same bytes"] = median(_logged(run, models[0]) for _ in range(MODELS))
-    told["other bytes"] = median(_logged(run, _other(training(), number)) for number in range(MODELS))
-    run.__exit__(None, None, None)
+    with autotrack.run("bench") as run:
+        run.log({"begun": 1.0})
+        time.sleep(10 * PAUSE)  # its surroundings are told by then
+        told = {"first": _logged(run, models[-1])}
+        told["same bytes"] = median(_logged(run, models[-1]) for _ in range(MODELS))
+        told["other bytes"] = median(_logged(run, _other(training(), number)) for number in range(MODELS))
+    end = time.monotonic() + LONGEST
     while any(model.facts["state"] == "pending" for model in autotrack.get_run(run.id).models):
-        time.sleep(PAUSE)  # the helper writes to the home that is deleted
+        assert time.monotonic() < end, "the helper, which writes to the home that is deleted, does not end"
+        time.sleep(PAUSE)
     print(json.dumps(told))
 
 
@@ -67,7 +69,7 @@ def _other(model: Any, number: int) -> Any:
     if hasattr(model, "set_attr"):
         model.set_attr(number=str(number))
     else:
-        model.classes_ = model.classes_ + float(number) / 2
+        model.classes_ = model.classes_ + float(number + 1) / 2
     return model
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from itertools import product
 
@@ -1234,28 +1233,28 @@ def test_a_worker_without_a_descriptor_left_trains_on(store: Place) -> None:
     assert curve(store.only_run(), "worker") == [(i, float(i)) for i in range(4)]
 
 
-def test_what_the_recorder_starts_can_be_ended_by_a_signal(store: Place) -> None:
-    """Its threads leave signals to the program; git has the mask of the thread that starts it."""
-    folder = store.folder / "programs"
-    folder.mkdir()
-    git = folder / "git"
-    git.write_text(
-        f"#!{sys.executable} -IS\n"  # a shell would set its mask anew
-        "import signal\n"
-        f"print(*signal.pthread_sigmask(signal.SIG_BLOCK, ()), file=open('{folder}/blocked', 'a'))\n"
-        "exit(1)\n"
-    )
-    git.chmod(0o755)
+def test_ctrl_c_as_a_child_is_forked_leaves_it_sigterm(store: Place) -> None:
+    """CPython swallows what hooks of a fork raise."""
     ended = store.run(
         """
+        import os, signal, time
         import autotrack
-        with autotrack.run("main"):
-            autotrack.flush()
-        """,
-        env={"PATH": f"{folder}:{os.environ['PATH']}"},
+        autotrack.enable()
+        with autotrack.run("parent"):
+            recorder = autotrack._enable.recorder()
+            def amid_it(*arguments):
+                raise KeyboardInterrupt
+            recorder._make_exporters = amid_it
+            child = os.fork()
+            if child == 0:
+                time.sleep(20)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        """
     )
-    assert ended.returncode == 0, ended.err
-    assert {*(folder / "blocked").read_text().splitlines()} == {""}
+    assert ended.out == "-15\nset()\n", ended.err
 
 
 def test_sigterm_while_a_forked_child_comes_to_itself(store: Place) -> None:

@@ -6,7 +6,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,35 @@ def test_what_a_failed_write_said_is_not_known(fresh: Fresh, monkeypatch: Any) -
         with pytest.raises(ZeroDivisionError):
             backend.write(spans[1:])
     backend.write(spans[1:])
+    backend_at(other).write(spans)
+    assert contents(path) == contents(other)
+
+
+def test_a_schema_that_changes_while_a_write_waits_is_seen(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    backend.write([table(1, [1], x=[1.0])])
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, ThreadPoolExecutor(1) as threads:
+        other.execute("BEGIN IMMEDIATE")
+        writes = threads.submit(backend.write, [table(2, [2], x=[2.0])])
+        time.sleep(0.5)
+        other.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        other.execute("COMMIT")
+        with pytest.raises(NewerStore):
+            writes.result()
+    with pytest.raises(NewerStore):
+        backend.write([table(3, [3], x=[3.0])])
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT high FROM ledger").fetchall() == [(1,)]
+
+
+def test_more_names_than_are_kept_in_mind(fresh: Fresh, monkeypatch: Any) -> None:
+    monkeypatch.setattr("autotrack.backends.known.MOST", 3)
+    path, other = fresh(), fresh()
+    spans = [table(seq, [seq], **{f"m{seq * n}": [1.0] for n in range(1, 6)}) for seq in range(1, 6)]
+    backend = backend_at(path)
+    for span in spans:
+        backend.write([span])
     backend_at(other).write(spans)
     assert contents(path) == contents(other)
 

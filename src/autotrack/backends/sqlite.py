@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, FromClause, create_engine, event, func, inspect, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    FromClause,
+    RootTransaction,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+)
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -190,14 +200,24 @@ class SqliteBackend(Backend):
         with self._translated():
             writer = self._kept_writer()
             try:
-                if writer.known.version != _others_writes(writer.db):
-                    self._bring_up_to_date(writer.db)
-                with writer.db.begin():
-                    writer.known.look(_others_writes(writer.db))
+                with self._begun(writer):
                     yield writer
             except BaseException:
                 self._drop_writer()
                 raise
+
+    def _begun(self, writer: _Writer) -> RootTransaction:
+        """A transaction, in which the schema is ours: another may have changed it while this one waited."""
+        while True:
+            version = _others_writes(writer.db)
+            if version != writer.known.version:
+                self._bring_up_to_date(writer.db)
+            transaction = writer.db.begin()
+            now = _others_writes(writer.db)
+            if now == version or _revision(writer.db) == HEAD:
+                writer.known.forget_unless(now)
+                return transaction
+            transaction.rollback()
 
     @contextlib.contextmanager
     def _writing_apart(self) -> Iterator[Connection]:
@@ -365,10 +385,15 @@ def _format(db: Connection) -> None:
 
 def _version(db: Connection) -> str | None:
     """The schema's revision, None where there is no store yet."""
-    found: Any = db.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).scalar()
-    version = db.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar() if found else None
+    version = _revision(db)
     db.rollback()
     return version
+
+
+def _revision(db: Connection) -> str | None:
+    """The same, in a transaction that goes on."""
+    found: Any = db.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).scalar()
+    return db.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar() if found else None
 
 
 def _wrong_version(version: str | None, path: object) -> StoreError:

@@ -19,7 +19,7 @@ from ..records import SpanRecord
 from . import schema
 from .gathering import ERROR_COLUMNS, Gathering, SegmentKey, Stamp, StampedRows, update_segment
 from .incoming import Identity, identity_of, named_run, to_json
-from .known import Known
+from .known import Known, KnownRun
 from .ledger import Ranges
 from .points import merge_points
 from .sql import in_parts, insert_many, intern, lookup, rows_by_name, upsert
@@ -50,13 +50,14 @@ def write(db: Connection, known: Known, spans: Iterable[SpanRecord], received: i
 
 def _run_keys(db: Connection, started: dict[str, int], known: Known) -> dict[str, int]:
     """The key of each run, which is made if need be; its start moves back to the earliest span."""
-    earlier = {run: time for run, time in started.items() if time < known.started.get(run, time + 1)}
+    earlier = {
+        run: time for run, time in started.items() if run not in known.runs or time < known.runs[run].started
+    }
     if earlier:
         insert_many(db, _beginning(), [{"id": run, "started": time} for run, time in earlier.items()])
-        known.started.update(earlier)
-        new = [run for run in earlier if run not in known.runs]
-        known.runs.update(lookup(db, schema.run.c.id, schema.run.c.pk, new))
-    return {run: known.runs[run] for run in started}
+        keys = lookup(db, schema.run.c.id, schema.run.c.pk, earlier)
+        known.runs.update((run, KnownRun(keys[run], time)) for run, time in earlier.items())
+    return {run: known.runs[run].key for run in started}
 
 
 @cache

@@ -32,7 +32,7 @@ class _Place:
     def __init__(self, folder: ModelFolder, names: list[str]) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="autotrack-model-"))
         self._identity = _identity(self.root)
-        self.remove = weakref.finalize(self, _removed, self.root, os.getpid())
+        self.remove = weakref.finalize(self, _removed, self.root, self._identity, os.getpid())
         self.users = 1
         self.code: set[Path] = set()
         try:
@@ -61,8 +61,8 @@ def _identity(root: Path) -> tuple[int, int, int] | None:
     return found.st_dev, found.st_ino, found.st_uid
 
 
-def _removed(root: Path, process: int) -> None:
-    if os.getpid() == process:  # a forked child's parent may still need it
+def _removed(root: Path, identity: tuple[int, int, int] | None, process: int) -> None:
+    if os.getpid() == process and _identity(root) == identity:  # a forked child's parent may still need it
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -85,7 +85,7 @@ class Copied:
         digest = hashlib.sha256(repr(contents).encode()).hexdigest()
         with _lock:
             place = _places.get(digest)
-            if place is not None and not place.renew(folder, names):
+            if place is not None and not _is_whole(place, folder, names):
                 _abandon(place)
                 place = None
             if place is not None:
@@ -159,6 +159,15 @@ class Copied:
                     _abandon(place)
                     place.remove()
             self._used = set()
+
+
+def _is_whole(place: _Place, folder: ModelFolder, names: list[str]) -> bool:
+    """Whether a copy has each file again. One that could not be written whole is nobody else's."""
+    try:
+        return place.renew(folder, names)
+    except BaseException:
+        _abandon(place)
+        raise
 
 
 def _abandon(place: _Place) -> None:

@@ -42,13 +42,9 @@ _SHAPES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """By the class that has them: of a tensor the settings that its sizes are."""
 _PARTS: Mapping[str, Mapping[str, str]] = {
     "MultiheadAttention": {"out_proj": "Linear"},
-    "TransformerEncoderLayer": {
-        **dict.fromkeys(("linear1", "linear2"), "Linear"),
-        **dict.fromkeys(("norm1", "norm2"), "LayerNorm"),
-        "self_attn": "MultiheadAttention",
-    },
+    "TransformerEncoderLayer": {"self_attn": "MultiheadAttention"},
 }
-"""Layers that hand to a kernel what others within them say of themselves: which these are, by the class."""
+"""Layers that hand to a kernel what others within them say of themselves, which it does not look at."""
 _GATES = {"RNN": 1, "RNNCell": 1, "GRU": 3, "GRUCell": 3, "LSTM": 4, "LSTMCell": 4}
 
 

@@ -194,12 +194,16 @@ class _ModuleForms(Forms):
         return {"parameter" if is_parameter else "tensor": told}
 
     def _tags(self, tensor: Any, where: str) -> Iterator[Any]:
-        """Plain attributes of its own, as optimizers read them; torch's have an underscore, and are none."""
-        torchs = ("persistent",) if "_is_buffer" in vars(tensor) else ()
+        """Plain attributes of its own, as optimizers read them.
+
+        Others are refused; with an underscore they are libraries' own notes, and left out.
+        """
+        import torch
+
         for name, value in vars(tensor).items():
-            if type(value) in _PLAIN and name not in torchs and not hasattr(type(tensor), name):
+            if type(value) in _PLAIN and not hasattr(torch.Tensor, name):
                 yield [name, self.told(value, f"{where}.{name}")]
-            elif not name.startswith("_") and name not in torchs:
+            elif not name.startswith("_"):
                 raise NotKept(f"{where} has an attribute {name} of its own, which tensors have no form for")
 
     def _torchs(self, value: Any, kind: type, where: str) -> Any:

@@ -68,7 +68,7 @@ class Flusher:
         self._gate = threading.RLock()  # around the thread's last look at its requests
         self._last_activity = time.monotonic()
         self._at_work = threading.RLock()  # a signal handler may come back in
-        self._pausing: list[int] = []  # threads that wait to
+        self._pausing: list[int] = []  # threads that wait until they may pause it
         self._paused_by: list[int] = []  # a thread may pause within its pause, as one that forks does
 
     def start(self) -> None:
@@ -180,7 +180,7 @@ class Flusher:
         return acting > 0
 
     def _let_in(self) -> None:
-        """Who waits to pause the thread: it would have the lock again before they have woken up."""
+        """Wait for those who wait to pause the thread: it would have the lock again before they are awake."""
         while self._pausing and self._thread is threading.current_thread():
             time.sleep(0.001)
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from .. import semconv as sc
 from ..semconv import Scalar
 from .scrubbing import scrubbed
-from .signals import for_a_child
 
 PATIENCE = 5.0
 """Seconds that all questions to git may take."""
@@ -169,7 +168,7 @@ class _Git:
 
     def run(self, *arguments: str) -> _Output:
         command = [self._program, "-C", str(self.folder), *self._options, *arguments]
-        with self._undisturbed(), for_a_child():
+        with self._undisturbed():
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -75,25 +75,31 @@ class ProcessHooks:
         return signal.getsignal(signal.SIGTERM) == self._on_sigterm
 
     def _before_fork(self) -> None:
-        if self._has_sigterm():
-            self._sigterm.begin()
         if self._recorder is not None:
             self._recorder.pause()
+        self._sigterm.begin(self._has_sigterm())
 
     def _after_fork_in_parent(self) -> None:
-        if self._recorder is not None:
-            self._recorder.resume()
-        self._sigterm.end()
+        try:
+            if self._recorder is not None:
+                self._recorder.resume()
+        finally:
+            self._sigterm.end()
 
     def _after_fork_in_child(self) -> None:
-        self._reminder.forget()
-        self._is_terminated = False
-        if self._recorder is not None:
-            self._recorder.after_fork_in_child()
-            if self._has_sigterm():
-                # A child that records nothing dies at once, as it always did; see `_on_first_record`.
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._sigterm.end_in_child()
+        """Whatever a handler raises amid it, as Ctrl-C's does."""
+        try:
+            self._reminder.forget()
+            self._is_terminated = False
+            if self._recorder is not None:
+                self._recorder.after_fork_in_child()
+        finally:
+            try:
+                if self._has_sigterm():
+                    # A child that records nothing dies at once, as it always did; see `_on_first_record`.
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            finally:
+                self._sigterm.end_in_child()
 
     def _on_first_record(self) -> None:
         """Watch over a process's end from the moment there is something to lose.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 NOT_FOR_THREADS = {
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
@@ -15,18 +13,15 @@ NOT_FOR_THREADS = {
 
 
 def leave_to_the_program() -> None:
-    """In a thread of ours, as it begins."""
+    """In a thread of ours, as it begins; threads and processes that it starts have its mask too."""
     signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_THREADS)
 
 
-@contextmanager
-def for_a_child() -> Iterator[None]:
-    """A process has the mask of the thread that starts it: one that is started here can be ended by each."""
-    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_THREADS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+class _Masks(threading.local):
+    """Of a thread before each fork that it is in, as a hook of one may fork itself; None: it was left."""
+
+    def __init__(self) -> None:
+        self.before: list[set[int] | None] = []
 
 
 class Postponed:
@@ -37,18 +32,21 @@ class Postponed:
     """
 
     def __init__(self) -> None:
-        self._masks = threading.local()  # a stack for each thread: a hook of a fork may fork itself
+        self._masks = _Masks()
 
-    def begin(self) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        self._masks.__dict__.setdefault("before", []).append(before)
+    def begin(self, is_wanted: bool) -> None:
+        self._masks.before.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()) if is_wanted else None)
+        if is_wanted:  # only now is it known how to undo this, whatever a handler raises just here
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def end(self) -> None:
-        """In the parent; the mask is again what it was."""
-        if masks := self._masks.__dict__.get("before"):
-            signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+        """In the parent."""
+        if self._masks.before and (mask := self._masks.before.pop()) is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def end_in_child(self) -> None:
         """As it was before the outermost fork: a child comes back from the innermost only."""
-        if masks := self._masks.__dict__.pop("before", None):
-            signal.pthread_sigmask(signal.SIG_SETMASK, masks[0])
+        changed = [mask for mask in self._masks.before if mask is not None]
+        self._masks.before.clear()
+        if changed:
+            signal.pthread_sigmask(signal.SIG_SETMASK, changed[0])

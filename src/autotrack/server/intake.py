@@ -8,6 +8,7 @@ spools of trainings on this machine and brings points into their final form.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import socket
@@ -141,7 +142,7 @@ class Intake:
 
     def _serve_one_group(self, patience: float) -> None:
         """Whatever happens, whoever waits is answered."""
-        group = self._next_group(patience)
+        group, verb = self._next_group(patience)
         if group:
             try:
                 self._commit(group)
@@ -149,6 +150,9 @@ class Intake:
                 _answer(group)
                 with self._lock:
                     self._waiting_bytes -= sum(waiting.size for waiting in group)
+        if verb is not None:
+            verb.do()
+            self._tell_of_models()
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """What fails is said once, and tried again; the thread must live on."""
@@ -164,31 +168,29 @@ class Intake:
             self.problem = problem
             log.warning("autotrack: %s", problem)
 
-    def _next_group(self, patience: float) -> list[_Waiting]:
-        """What waits, at most `GROUP_BYTES`, and what comes in a moment, until it is as much as last time."""
+    def _next_group(self, patience: float) -> tuple[list[_Waiting], _Verb | None]:
+        """What waits, at most `GROUP_BYTES`, and what comes in a moment, until it is as much as last time.
+
+        A verb ends it, and comes after what came before it.
+        """
         group: list[_Waiting] = []
         size, end = 0, time.monotonic() + patience
-        try:
+        verb = None
+        with contextlib.suppress(queue.Empty):
             while size < GROUP_BYTES:
-                waiting = self._queue.get(timeout=max(end - time.monotonic(), 0))
-                if waiting is None:
-                    self._is_over = True
+                came = self._queue.get(timeout=max(end - time.monotonic(), 0))
+                if not isinstance(came, _Waiting):
+                    self._is_over, verb = came is None, came
                     break
-                if isinstance(waiting, _Verb):
-                    waiting.do()
-                    self._tell_of_models()
-                    break
-                group.append(waiting)
-                size += waiting.size
+                group.append(came)
+                size += came.size
                 if len(group) == 1:
                     end = time.monotonic() + LINGER
                 if len(group) >= self._last_size:
                     end = 0.0
-        except queue.Empty:
-            pass
         if group:
             self._last_size = len(group)
-        return group
+        return group, verb
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         """Write the group in one transaction; where that fails for what is in it, one by one."""
