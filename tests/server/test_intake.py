@@ -1,0 +1,104 @@
+"""The one writer: what waits together is committed together, and whatever happens is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autotrack.server.intake import Intake
+from autotrack.store import Store
+from autotrack.testing.histories import RUNS, table
+
+
+@pytest.fixture
+def intake(tmp_path: Path) -> Iterator[Intake]:
+    store = Store(f"sqlite:///{tmp_path}/runs.db")
+    intake = Intake(store, lambda runs, models: None)
+    intake.start()
+    yield intake
+    intake.stop()
+    store.close()
+
+
+def taken(intake: Intake, seq: int) -> Awaitable[None]:
+    return intake.take(lambda: [table(seq, [seq], x=[1.0])], 100)
+
+
+def counted(intake: Intake) -> int:
+    return len(intake._store.backend.points(RUNS[0], "x"))
+
+
+def test_a_verb_comes_after_what_came_before_it(intake: Intake) -> None:
+    async def act() -> int:
+        intake._last_size = 50  # so that the group waits for others
+        before = [asyncio.ensure_future(taken(intake, seq)) for seq in range(1, 4)]
+        await asyncio.sleep(0)
+        found = await intake.do(lambda: counted(intake))
+        await asyncio.gather(*before)
+        return found
+
+    assert asyncio.run(act()) == 3
+
+
+def test_what_fails_after_a_verb_costs_nobody_an_answer(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("mine")
+
+    monkeypatch.setattr(intake._news, "take", fail)
+
+    async def act() -> None:
+        for round in range(3):
+            intake._last_size = 50
+            waiting = asyncio.ensure_future(taken(intake, round + 1))
+            await asyncio.sleep(0)
+            assert await intake.do(lambda: 7) == 7
+            await asyncio.wait_for(waiting, 20)
+
+    asyncio.run(act())
+    assert (counted(intake), intake._waiting_bytes) == (3, 0)
+
+
+def test_a_verb_that_raises_says_so_to_who_asked(intake: Intake) -> None:
+    async def act() -> None:
+        waiting = asyncio.ensure_future(taken(intake, 1))
+        with pytest.raises(ZeroDivisionError):
+            await intake.do(lambda: 1 / 0)
+        await asyncio.wait_for(waiting, 20)
+
+    asyncio.run(act())
+
+
+def test_what_waits_for_others_when_the_server_ends_is_committed(intake: Intake) -> None:
+    async def act() -> None:
+        intake._last_size = 50
+        waiting = asyncio.ensure_future(taken(intake, 1))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(intake.stop)
+        await asyncio.wait_for(waiting, 20)
+
+    asyncio.run(act())
+    assert counted(intake) == 1
+
+
+def test_a_group_is_what_comes_together(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[int] = []
+    commit = Intake._commit
+    monkeypatch.setattr(
+        Intake, "_commit", lambda self, group: (groups.append(len(group)), commit(self, group))
+    )
+    monkeypatch.setattr("autotrack.server.intake.LINGER", 20.0)
+
+    async def act() -> None:
+        intake._last_size = 3
+        first = asyncio.ensure_future(taken(intake, 1))
+        await asyncio.sleep(0.2)
+        assert groups == []
+        await asyncio.gather(first, taken(intake, 2), taken(intake, 3))
+
+    asyncio.run(act())
+    assert groups == [3]
