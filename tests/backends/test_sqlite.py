@@ -174,6 +174,18 @@ def test_a_schema_that_changes_while_a_write_waits_is_seen(fresh: Fresh) -> None
         assert db.execute("SELECT high FROM ledger").fetchall() == [(1,)]
 
 
+def test_stores_that_several_threads_make_at_once(tmp_path: Path) -> None:
+    def make(number: int) -> int:
+        backend = backend_at(tmp_path / f"{number % 4}.db")
+        backend.write([table(number + 1, [number], x=[1.0])])
+        return len(backend.points(RUNS[0], "x"))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(make, range(16)))
+    for number in range(4):
+        assert len(backend_at(tmp_path / f"{number}.db").points(RUNS[0], "x")) == 4
+
+
 def test_more_names_than_are_kept_in_mind(fresh: Fresh, monkeypatch: Any) -> None:
     monkeypatch.setattr("autotrack.backends.known.MOST", 3)
     path, other = fresh(), fresh()

@@ -33,7 +33,7 @@ def counted(intake: Intake) -> int:
 
 def test_a_verb_comes_after_what_came_before_it(intake: Intake) -> None:
     async def act() -> int:
-        intake._last_size = 50  # so that the group waits for others
+        intake._last_sizes.extend((50, 50))  # so that the group waits for others
         before = [asyncio.ensure_future(taken(intake, seq)) for seq in range(1, 4)]
         await asyncio.sleep(0)
         found = await intake.do(lambda: counted(intake))
@@ -53,7 +53,7 @@ def test_what_fails_after_a_verb_costs_nobody_an_answer(
 
     async def act() -> None:
         for round in range(3):
-            intake._last_size = 50
+            intake._last_sizes.extend((50, 50))
             waiting = asyncio.ensure_future(taken(intake, round + 1))
             await asyncio.sleep(0)
             assert await intake.do(lambda: 7) == 7
@@ -75,7 +75,7 @@ def test_a_verb_that_raises_says_so_to_who_asked(intake: Intake) -> None:
 
 def test_what_waits_for_others_when_the_server_ends_is_committed(intake: Intake) -> None:
     async def act() -> None:
-        intake._last_size = 50
+        intake._last_sizes.extend((50, 50))
         waiting = asyncio.ensure_future(taken(intake, 1))
         await asyncio.sleep(0)
         await asyncio.to_thread(intake.stop)
@@ -94,7 +94,7 @@ def test_a_group_is_what_comes_together(intake: Intake, monkeypatch: pytest.Monk
     monkeypatch.setattr("autotrack.server.intake.LINGER", 20.0)
 
     async def act() -> None:
-        intake._last_size = 3
+        intake._last_sizes.extend((3, 3))
         first = asyncio.ensure_future(taken(intake, 1))
         await asyncio.sleep(0.2)
         assert groups == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -119,19 +120,21 @@ class Flusher:
     def pause(self, timeout: float) -> bool:
         """Let no work go on until this thread calls `resume`. False if the work did not come to rest."""
         self._pausing.append(threading.get_ident())
+        self._paused_by.append(threading.get_ident())  # before: a handler may raise as the lock is had
         try:
             rests = self._at_work.acquire(timeout=timeout)
         finally:
             self._pausing.remove(threading.get_ident())
-        if rests:
-            self._paused_by.append(threading.get_ident())
+        if not rests:
+            self._paused_by.remove(threading.get_ident())
         return rests
 
     def resume(self) -> None:
         """Go on, if this thread has paused it."""
         if threading.get_ident() in self._paused_by:
             self._paused_by.remove(threading.get_ident())
-            self._at_work.release()
+            with contextlib.suppress(RuntimeError):  # a handler raised before it had the lock
+                self._at_work.release()
 
     def _loop(self) -> None:
         leave_to_the_program()

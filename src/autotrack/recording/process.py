@@ -29,7 +29,7 @@ class ProcessHooks:
         self._recorder: Recorder | None = None
         self._closed = closed  # called after the last write, in the process that enabled autotrack
         self._reminder = Reminder(self._awaits_sigterm)
-        self._sigterm = Postponed()
+        self._signals = Postponed()
         self._is_terminated = False
 
     def watch_over(self, recorder: Recorder) -> None:
@@ -75,16 +75,16 @@ class ProcessHooks:
         return signal.getsignal(signal.SIGTERM) == self._on_sigterm
 
     def _before_fork(self) -> None:
+        self._signals.begin()
         if self._recorder is not None:
             self._recorder.pause()
-        self._sigterm.begin(self._has_sigterm())
 
     def _after_fork_in_parent(self) -> None:
         try:
             if self._recorder is not None:
                 self._recorder.resume()
         finally:
-            self._sigterm.end()
+            self._signals.end()
 
     def _after_fork_in_child(self) -> None:
         """Whatever a handler raises amid it, as Ctrl-C's does."""
@@ -99,7 +99,7 @@ class ProcessHooks:
                     # A child that records nothing dies at once, as it always did; see `_on_first_record`.
                     signal.signal(signal.SIGTERM, signal.SIG_DFL)
             finally:
-                self._sigterm.end_in_child()
+                self._signals.end_in_child()
 
     def _on_first_record(self) -> None:
         """Watch over a process's end from the moment there is something to lose.

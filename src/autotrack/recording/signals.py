@@ -18,35 +18,34 @@ def leave_to_the_program() -> None:
 
 
 class _Masks(threading.local):
-    """Of a thread before each fork that it is in, as a hook of one may fork itself; None: it was left."""
+    """Of a thread before each fork that it is in, as a hook of one may fork itself."""
 
     def __init__(self) -> None:
-        self.before: list[set[int] | None] = []
+        self.before: list[set[int]] = []
 
 
 class Postponed:
-    """SIGTERM, in the thread that forks, from before the fork until the child has settled its handler.
+    """Signals to the thread that forks, from before our part of the fork until that has ended.
 
-    CPython forgets in the child what came by then, as if it had been the parent's; a signal that is
-    blocked waits in the kernel.
+    CPython forgets in the child what came before that had its handler, as if it had been the parent's; a
+    signal that is blocked waits in the kernel. And a handler that raises amid our hooks, as Ctrl-C's does,
+    would leave them half done.
     """
 
     def __init__(self) -> None:
         self._masks = _Masks()
 
-    def begin(self, is_wanted: bool) -> None:
-        self._masks.before.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()) if is_wanted else None)
-        if is_wanted:  # only now is it known how to undo this, whatever a handler raises just here
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    def begin(self) -> None:
+        self._masks.before.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_THREADS)  # only now: it is known how to undo it
 
     def end(self) -> None:
         """In the parent."""
-        if self._masks.before and (mask := self._masks.before.pop()) is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if self._masks.before:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before.pop())
 
     def end_in_child(self) -> None:
         """As it was before the outermost fork: a child comes back from the innermost only."""
-        changed = [mask for mask in self._masks.before if mask is not None]
-        self._masks.before.clear()
-        if changed:
-            signal.pthread_sigmask(signal.SIG_SETMASK, changed[0])
+        masks, self._masks.before = self._masks.before, []
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masks[0])

@@ -14,6 +14,7 @@ import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ GROUP_BYTES = 32 << 20
 WAITING_BYTES = 128 << 20
 """Bodies that wait; more are refused with 429."""
 LINGER = 0.01
-"""Seconds for which a group waits to become as large as the last, whose clients have just been answered."""
+"""Seconds for which a group waits to become as large as the last two, whose clients have their answers."""
 DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
@@ -84,8 +85,8 @@ class Intake:
         self._thread = threading.Thread(target=self._loop, name="autotrack-writer", daemon=True)
         self._compacted = time.monotonic()
         self._dirty = False
-        self._last_size = 0
-        """Requests of the last group."""
+        self._last_sizes = deque((0, 0), maxlen=2)
+        """Requests of the last two groups."""
         self._is_over = False
         self._drained = threading.Event()
         self.problem = ""  # why nothing can be taken in at the moment
@@ -169,7 +170,7 @@ class Intake:
             log.warning("autotrack: %s", problem)
 
     def _next_group(self, patience: float) -> tuple[list[_Waiting], _Verb | None]:
-        """What waits, at most `GROUP_BYTES`, and what comes in a moment, until it is as much as last time.
+        """What waits, at most `GROUP_BYTES`, and what comes in a moment, until it is as much as lately.
 
         A verb ends it, and comes after what came before it.
         """
@@ -186,10 +187,10 @@ class Intake:
                 size += came.size
                 if len(group) == 1:
                     end = time.monotonic() + LINGER
-                if len(group) >= self._last_size:
+                if len(group) >= min(self._last_sizes):
                     end = 0.0
         if group:
-            self._last_size = len(group)
+            self._last_sizes.append(len(group))
         return group, verb
 
     def _commit(self, group: Sequence[_Waiting]) -> None:

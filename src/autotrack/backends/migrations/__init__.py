@@ -5,6 +5,7 @@ A release that changes `schema.py` adds a file to ``versions/`` and its revision
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -12,6 +13,8 @@ from sqlalchemy import Connection
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "autotrack_version"
+_lock = threading.Lock()
+"""Alembic keeps what it is at in globals, whichever thread it is in."""
 
 
 def upgrade(db: Connection) -> None:
@@ -21,4 +24,5 @@ def upgrade(db: Connection) -> None:
 
     config = Config(attributes={"connection": db})
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    command.upgrade(config, "head")
+    with _lock:
+        command.upgrade(config, "head")
