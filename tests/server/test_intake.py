@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,23 @@ def test_what_fails_after_a_verb_costs_nobody_an_answer(
 
     asyncio.run(act())
     assert (counted(intake), intake._waiting_bytes) == (3, 0)
+
+
+def test_what_fails_before_a_verb_costs_it_no_answer(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(runs: Any, models: Any) -> None:
+        raise RuntimeError("mine")
+
+    monkeypatch.setattr(intake, "_changed", fail)
+
+    async def act() -> None:
+        intake._last_sizes.extend((50, 50))
+        waiting = asyncio.ensure_future(taken(intake, 1))
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(intake.do(lambda: 7), 20) == 7
+        await asyncio.wait_for(waiting, 20)
+
+    asyncio.run(act())
+    assert intake._waiting_bytes == 0
 
 
 def test_a_verb_that_raises_says_so_to_who_asked(intake: Intake) -> None:

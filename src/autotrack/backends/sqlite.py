@@ -200,22 +200,24 @@ class SqliteBackend(Backend):
         with self._translated():
             writer = self._kept_writer()
             try:
-                with self._begun(writer):
+                with self._begun(writer.db, writer.known.version):
+                    writer.known.forget_unless(_others_writes(writer.db))
                     yield writer
             except BaseException:
                 self._drop_writer()
                 raise
 
-    def _begun(self, writer: _Writer) -> RootTransaction:
-        """A transaction, in which the schema is ours: another may have changed it while this one waited."""
+    def _begun(self, db: Connection, checked: int | None = None) -> RootTransaction:
+        """A transaction, in which the schema is ours: another may have changed it while this one waited.
+
+        checked: what others had written when the schema was looked at.
+        """
         while True:
-            version = _others_writes(writer.db)
-            if version != writer.known.version:
-                self._bring_up_to_date(writer.db)
-            transaction = writer.db.begin()
-            now = _others_writes(writer.db)
-            if now == version or _revision(writer.db) == HEAD:
-                writer.known.forget_unless(now)
+            version = _others_writes(db)
+            if version != checked:
+                self._bring_up_to_date(db)
+            transaction = db.begin()
+            if _others_writes(db) == version or _revision(db) == HEAD:
                 return transaction
             transaction.rollback()
 
@@ -224,8 +226,7 @@ class SqliteBackend(Backend):
         """A connection of its own: any thread may write so, and waits for the one that writes spans."""
         with self._translated(), self._engine.connect() as opened:
             db = opened.execution_options(immediate=True)
-            self._bring_up_to_date(db)
-            with db.begin():
+            with self._begun(db):
                 yield db
 
     def _kept_writer(self) -> _Writer:

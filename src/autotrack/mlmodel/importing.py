@@ -84,10 +84,7 @@ class Copied:
         contents = {name: hashlib.sha256(folder.read(name)).hexdigest() for name in names}
         digest = hashlib.sha256(repr(contents).encode()).hexdigest()
         with _lock:
-            place = _places.get(digest)
-            if place is not None and not _is_whole(place, folder, names):
-                _abandon(place)
-                place = None
+            place = _renewed(_places.get(digest), folder, names)
             if place is not None:
                 place.users += 1
             if place is None or _places.get(digest) is not place:  # a collection may have come in between
@@ -161,13 +158,15 @@ class Copied:
             self._used = set()
 
 
-def _is_whole(place: _Place, folder: ModelFolder, names: list[str]) -> bool:
-    """Whether a copy has each file again. One that could not be written whole is nobody else's."""
+def _renewed(place: _Place | None, folder: ModelFolder, names: list[str]) -> _Place | None:
+    """A copy that has each file again. One that could not be made whole is for nobody else."""
+    is_whole = False
     try:
-        return place.renew(folder, names)
-    except BaseException:
-        _abandon(place)
-        raise
+        is_whole = place is not None and place.renew(folder, names)
+    finally:
+        if place is not None and not is_whole:
+            _abandon(place)
+    return place if is_whole else None
 
 
 def _abandon(place: _Place) -> None:

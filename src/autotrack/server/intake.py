@@ -37,7 +37,7 @@ GROUP_BYTES = 32 << 20
 WAITING_BYTES = 128 << 20
 """Bodies that wait; more are refused with 429."""
 LINGER = 0.01
-"""Seconds for which a group waits to become as large as the last two, whose clients have their answers."""
+"""Seconds for which a group waits to be as large as the smaller of the last two, which have been answered."""
 DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
@@ -144,16 +144,16 @@ class Intake:
     def _serve_one_group(self, patience: float) -> None:
         """Whatever happens, whoever waits is answered."""
         group, verb = self._next_group(patience)
-        if group:
-            try:
+        try:
+            if group:
                 self._commit(group)
-            finally:
-                _answer(group)
-                with self._lock:
-                    self._waiting_bytes -= sum(waiting.size for waiting in group)
-        if verb is not None:
-            verb.do()
-            self._tell_of_models()
+        finally:
+            _answer(group)
+            with self._lock:
+                self._waiting_bytes -= sum(waiting.size for waiting in group)
+            if verb is not None:
+                verb.do()
+                self._tell_of_models()
 
     def _guarded(self, work: Callable[[], object]) -> None:
         """What fails is said once, and tried again; the thread must live on."""
