@@ -9,6 +9,7 @@ import pickle
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -932,3 +933,58 @@ def test_a_value_on_a_device_is_read_later(tracking: Tracking) -> None:
             run.log({"far": far}, step)
             value.fill_(99.0)
     assert values(tracking.run(), "far") == [0.0, 1.0, 2.0]
+
+
+def test_a_step_that_is_only_captured_is_none(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA graph notes what would be done; see test_torch_gpu.py for real ones."""
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("autotrack.recording.values.is_capturing", lambda tensor: True)
+        optimizer.zero_grad()
+        loss = model(data()[0]).mean().as_subclass(Far)
+        loss.backward()
+        optimizer.step()
+    fit(model, optimizer, 1)
+    run = tracking.run()
+    assert steps(run, "loss") == steps(run, "lr") == [0, 1, 2]
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Any]:
+    """Of this process alone."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1
+    )
+    yield torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+def test_values_that_ranks_have_together(tracking: Tracking, mesh: Any) -> None:
+    """One that each of them has is read; another would have to be asked for from the others, who wait."""
+    from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+
+    tracking.enable()
+    with autotrack.run("ranks") as run:
+        for name, placement in (("whole", Replicate()), ("sum", Partial()), ("part", Shard(0))):
+            run.log({name: DTensor.from_local(torch.ones(1), mesh, [placement])})
+    assert list(tracking.run().metrics) == ["whole"]
+
+
+def test_a_norm_of_gradients_that_are_spread_over_ranks(tracking: Tracking, mesh: Any) -> None:
+    from torch.distributed.fsdp import fully_shard
+
+    tracking.enable(torch={"statistics_every": 1})
+    model = Net()
+    fully_shard(model, mesh=mesh)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = model(data()[0]).square().mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    run = tracking.run()
+    assert steps(run, "loss") == [0, 1, 2]

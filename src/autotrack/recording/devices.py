@@ -8,13 +8,23 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+import time
 from math import nan
 from typing import Any
+
+from . import pinned
 
 log = logging.getLogger("autotrack")
 
 _STREAMS = ("cuda", "xpu")
 """Devices that copy by themselves; of the others a value is copied on the device and fetched later."""
+_PATIENCE = 1.0
+"""Seconds after which the device is asked after all: it may have died."""
+
+
+def is_capturing(tensor: Any) -> bool:
+    """Whether what is done with it now is only noted for a CUDA graph: it has no value then."""
+    return tensor.is_cuda and bool(sys.modules["torch"].cuda.is_current_stream_capturing())
 
 
 class OnDevice:
@@ -23,25 +33,96 @@ class OnDevice:
     What is done to the tensor later comes after the copy, which is made on the current stream.
     """
 
-    __slots__ = ("_copied", "_copy")
+    __slots__ = ("_device", "_place", "_slot", "_value")
+
+    _value: float
 
     def __init__(self, tensor: Any) -> None:
         tensor = tensor.detach()
-        self._copied: Any = None
-        if tensor.device.type in _STREAMS:
-            self._copy = tensor.to("cpu", non_blocking=True)  # torch pins the memory that it goes to
-            self._copied = sys.modules["torch"].Event(tensor.device, blocking=True)
-            self._copied.record()
+        self._slot: pinned.Slot | None = None
+        self._device = tensor.device
+        if self._device.type in _STREAMS:
+            slot = pinned.free_slot()
+            self._place = slot.take(tensor)
+            self._slot = slot
         else:
-            self._copy = tensor.clone()
+            self._place = tensor.clone()
 
     def __float__(self) -> float:
-        """Waits for the device, without the interpreter lock. NaN where it gives nothing any more."""
+        """Waits for the value, without the interpreter lock. NaN where the device gives none any more."""
+        if self._place is not None:
+            try:
+                self._value = self.read()
+            except Exception as error:  # noqa: BLE001  what else was logged must not be lost with it
+                _say(type(error).__name__)
+                self._value = nan
+            self._slot = self._place = None
+        return self._value
+
+    def read(self) -> float:
+        """Once. Raises what torch raises of a device that has died."""
+        slot = self._slot
+        if slot is None:
+            return float(self._place.item())
+        size = self._place.element_size()
+        pause, waited = 0.0001, 0.0
+        while not slot.is_filled(size):
+            if waited > _PATIENCE:
+                sys.modules["torch"].get_device_module(self._device).synchronize(self._device)
+                if not slot.is_filled(size):
+                    raise RuntimeError("the device is idle, and the value has not come")
+            time.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, 0.01)
+        value = float(self._place.item())
+        self._slot = None
+        slot.free()
+        return value
+
+    def __del__(self) -> None:
+        if self._slot is not None:
+            self._slot.leave(self._place.element_size())
+
+
+class ManyOnDevice:
+    """The values of a tensor of one dimension that nobody changes, read together."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._values: list[float] | None = None
+        self._last: OnDevice | None = None
+        if tensor.device.type in _STREAMS:
+            self._place = pinned.free_block(tensor)
+            self._place.copy_(tensor, non_blocking=True)
+            self._last = OnDevice(tensor[-1])  # it comes after all of them
+        else:
+            self._place = tensor
+
+    def values(self) -> list[float]:
+        """Waits for them, see `OnDevice`. Raises what torch raises of a device that has died."""
+        if self._values is None:
+            if self._last is not None:
+                self._last.read()
+            self._values = self._place.tolist()
+            if self._last is not None:
+                pinned.free(self._place)
+        return self._values
+
+    def __getitem__(self, index: int) -> float:
+        return _Entry(self, index)  # type: ignore[return-value]  # a float to whoever asks it
+
+
+class _Entry:
+    """One of many."""
+
+    __slots__ = ("_index", "_many")
+
+    def __init__(self, many: ManyOnDevice, index: int) -> None:
+        self._many = many
+        self._index = index
+
+    def __float__(self) -> float:
         try:
-            if self._copied is not None:
-                self._copied.synchronize()
-            return float(self._copy.item())
-        except Exception as error:  # noqa: BLE001  what else was logged must not be lost with it
+            return self._many.values()[self._index]
+        except Exception as error:  # noqa: BLE001  as in OnDevice
             _say(type(error).__name__)
             return nan
 

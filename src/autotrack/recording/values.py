@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..semconv import Scalar
-from .devices import OnDevice
+from .devices import OnDevice, is_capturing
 
 LONGEST_TEXT = 1 << 16
 """Characters of a param or tag that is kept whole."""
@@ -23,17 +23,26 @@ class Refused(ValueError):
     """A value cannot be logged; the text says which and why."""
 
 
+class Captured(Refused):
+    """A CUDA graph is being captured: nothing is computed, so there is no value yet."""
+
+
 def number(name: str, value: Any) -> float:
     """`value` as float64: numbers, bools, numpy scalars, one-element arrays and tensors.
 
-    A tensor on an accelerator is read later, see `devices`. Raises `Refused` for anything else.
+    A tensor on an accelerator is read later, see `devices`. Raises `Refused` for anything else, also for a
+    tensor that ranks have only together: putting it together here would make the others wait.
     """
     kind = type(value)
     if kind is float:
         return value  # type: ignore[no-any-return]
     try:
         if hasattr(value, "item") and not isinstance(value, (float, int)):
+            if hasattr(value, "placements"):
+                value = _of_this_rank(name, value)
             if not getattr(value, "is_cpu", True) and value.numel() == 1 and not value.is_complex():
+                if is_capturing(value):
+                    raise Captured(f"metric {name!r} has no value while a graph is captured; log it later")
                 return OnDevice(value)  # type: ignore[return-value]  # a float to whoever asks it
             value = value.item()  # arrays and tensors alias their memory: read it now
         if isinstance(value, complex):
@@ -45,6 +54,13 @@ def number(name: str, value: Any) -> float:
         raise
     except Exception:  # noqa: BLE001  a user's object may raise anything
         raise Refused(f"metric {name!r} is {_a(kind)}, not a number") from None
+
+
+def _of_this_rank(name: str, value: Any) -> Any:
+    """What a distributed tensor (torch's DTensor) is on this rank, if it is the same on all."""
+    if all(placement.is_replicate() for placement in value.placements):
+        return value.to_local()
+    raise Refused(f"metric {name!r} is spread over ranks; log its full_tensor()")
 
 
 def step_number(step: Any) -> int:

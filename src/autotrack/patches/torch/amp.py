@@ -5,8 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ...recording import values
-
 if TYPE_CHECKING:
     from ...integration import Seen
     from .gathering import Gathering
@@ -25,7 +23,9 @@ def note_scaled(seen: Seen, gathering: Gathering) -> None:
     both = [(original, seen.value)] if hasattr(original, "numel") else zip(original, seen.value, strict=False)
     for loss, made in both:
         if hasattr(loss, "numel") and loss.numel() == 1:
-            gathering.scaled.append((weakref.ref(made), weakref.ref(loss), values.number("loss", loss)))
+            value = gathering.value(loss)
+            if value is not None:
+                gathering.scaled.append((weakref.ref(made), weakref.ref(loss), value))
 
 
 def unscaled(root: Any, gathering: Gathering) -> tuple[Any, float | None]:

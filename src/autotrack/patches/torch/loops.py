@@ -65,7 +65,10 @@ class Loops:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
-        """An optimizer has made a step."""
+        """An optimizer has made a step, unless it was only captured."""
+        if gathering.captured:
+            gathering.clear()
+            return
         now = perf_counter_ns()
         stepper = None
         try:

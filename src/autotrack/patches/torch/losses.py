@@ -6,7 +6,6 @@ import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from ...recording import values
 from ...recording.naming import name_before, name_here, name_of
 from .amp import unscaled
 from .callers import is_users
@@ -54,7 +53,7 @@ class Losses:
             if hasattr(root, "numel") and root.numel() == 1:
                 tensor, value = unscaled(root, gathering) if gathering.scaled else (root, None)
                 if value is None:
-                    value = _value(root)
+                    value = gathering.value(root)
                 if value is not None:
                     gathering.lost(self._name(tensor), value)
 
@@ -102,12 +101,3 @@ class Losses:
             self._names.clear()
         known = self._names[place] = name, codes
         return known
-
-
-def _value(root: Any) -> float | None:
-    """None for what is no number: a complex one, or a tensor that only has a shape."""
-    try:
-        value = root.item() if root.is_cpu else values.number(NAME, root)
-    except Exception:  # noqa: BLE001  kinds of tensors are many
-        return None
-    return None if isinstance(value, complex) else value

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...recording import values
+from ...recording.devices import ManyOnDevice
 from .optimizers import parameters
 
 if TYPE_CHECKING:
@@ -22,8 +22,13 @@ FOLDER = "statistics"
 FIRST_NON_FINITE = "first_non_finite"
 """The param that says what was the first to have NaN or infinity in it, and at which step."""
 
-Histogram = tuple[str, str, Any, Any, Any]
-"""Layer, "gradient" or "weight", smallest and largest value, counts: tensors."""
+Layer = tuple[str, str]
+"""Its name, and "gradient" or "weight"."""
+POINTS = {"mean": 0, "std": 1, "non_finite": 4}
+"""Each layer's points, by their place among its numbers."""
+LOW, HIGH, COUNTS = 2, 3, 5
+"""The places of its histogram, whose counts are the last."""
+WIDTH = COUNTS + BINS
 
 
 class Statistics:
@@ -36,26 +41,38 @@ class Statistics:
 
     def record(self, run: ActiveRun, optimizer: Any, prefix: str, step: int, now: int) -> None:
         """A step is over; its gradients are still there. now: perf_counter_ns."""
-        row: dict[str, float] = {}
-        histograms: list[Histogram] = []
-        for layer, kind, tensor in self._tensors(optimizer):
-            name = f"{prefix}{kind}/{layer}"
-            usable = tensor.nan_to_num(0.0, 0.0, 0.0)
-            found = {"mean": tensor.mean(), "std": tensor.std(correction=0)}
-            found["non_finite"] = tensor.numel() - tensor.isfinite().sum()
-            row |= {f"{name}/{what}": values.number(what, value) for what, value in found.items()}
-            histograms.append((layer, kind, *_histogram(usable)))
+        found = self._computed(optimizer)
+        row = {
+            f"{prefix}{kind}/{layer}/{what}": many[start + place]
+            for (layer, kind), many, start in found
+            for what, place in POINTS.items()
+        }
         run.log_row(row | _memory(optimizer), step, now)
-        run.later(lambda _: run.log_table(_table(histograms), f"{FOLDER}/{prefix}{step:08}.json"))
+        if not found:
+            return
+        run.later(lambda _: run.log_table(_table(found), f"{FOLDER}/{prefix}{step:08}.json"))
         if self._is_finite:
             run.later(lambda _: self._look_for_non_finite(run, row, step))
 
-    def _tensors(self, optimizer: Any) -> Iterator[tuple[str, str, Any]]:
+    def _computed(self, optimizer: Any) -> list[tuple[Layer, ManyOnDevice, int]]:
+        """Each tensor's numbers: where they are sent together, and the first one's place there."""
+        by_device: dict[Any, tuple[list[Layer], list[Any]]] = {}
+        for layer, tensor in self._tensors(optimizer):
+            layers, numbers = by_device.setdefault(tensor.device, ([], []))
+            layers.append(layer)
+            numbers.append(_numbers(tensor))
+        found = []
+        for layers, numbers in by_device.values():
+            many = ManyOnDevice(sys.modules["torch"].cat(numbers))
+            found += [(layer, many, number * WIDTH) for number, layer in enumerate(layers)]
+        return found
+
+    def _tensors(self, optimizer: Any) -> Iterator[tuple[Layer, Any]]:
         for number, parameter in enumerate(parameters(optimizer)):
             layer = self._names.get(id(parameter), f"parameter{number}")
             for kind, tensor in (("gradient", parameter.grad), ("weight", parameter)):
                 if tensor is not None and _is_usable(tensor):
-                    yield layer, kind, tensor.detach().float()
+                    yield (layer, kind), tensor.detach().float()
 
     def _look_for_non_finite(self, run: ActiveRun, row: dict[str, float], step: int) -> None:
         for name, value in row.items():
@@ -66,26 +83,34 @@ class Statistics:
 
 
 def _is_usable(tensor: Any) -> bool:
-    return bool(tensor.numel() and tensor.is_floating_point() and not tensor.is_sparse)
+    """What is sharded over ranks has no statistics without them."""
+    is_whole = not tensor.is_sparse and not hasattr(tensor, "placements")
+    return bool(is_whole and tensor.numel() and tensor.is_floating_point())
 
 
-def _histogram(tensor: Any) -> tuple[Any, Any, Any]:
-    low, high = tensor.amin(), tensor.amax()
+def _numbers(tensor: Any) -> Any:
+    """All that is told of it, `WIDTH` long; float64 where there is one, for counts beyond float32."""
+    usable = tensor.nan_to_num(0.0, 0.0, 0.0)
+    low, high = usable.amin(), usable.amax()
     width = (high - low).clamp(min=1e-38)
-    bins = ((tensor - low) / width * BINS).long().clamp(0, BINS - 1).flatten()
-    counts = tensor.new_zeros(BINS).scatter_add_(0, bins, tensor.new_ones(bins.shape))
-    return low, high, counts
+    bins = ((usable - low) / width * BINS).long().clamp(0, BINS - 1).flatten()
+    counts = bins.new_zeros(BINS).scatter_add_(0, bins, bins.new_ones(()).expand_as(bins))
+    non_finite = tensor.numel() - tensor.isfinite().sum()
+    torch = sys.modules["torch"]
+    wide = torch.float32 if tensor.device.type == "mps" else torch.float64
+    numbers = torch.stack((tensor.mean(), tensor.std(correction=0), low, high))
+    return torch.cat((numbers.to(wide), non_finite[None].to(wide), counts.to(wide)))
 
 
-def _table(histograms: list[Histogram]) -> dict[str, list[Any]]:
+def _table(found: list[tuple[Layer, ManyOnDevice, int]]) -> dict[str, list[Any]]:
     """In the flusher."""
-    layers, kinds, lows, highs, counts = zip(*histograms, strict=True)
+    rows = [many.values()[start : start + WIDTH] for _, many, start in found]
     return {
-        "layer": list(layers),
-        "of": list(kinds),
-        "low": [float(low) for low in lows],
-        "high": [float(high) for high in highs],
-        **{f"bin{number}": [float(each[number]) for each in counts] for number in range(BINS)},
+        "layer": [layer for (layer, _), _, _ in found],
+        "of": [kind for (_, kind), _, _ in found],
+        "low": [row[LOW] for row in rows],
+        "high": [row[HIGH] for row in rows],
+        **{f"bin{number}": [row[COUNTS + number] for row in rows] for number in range(BINS)},
     }
 
 
