@@ -99,7 +99,7 @@ def wire(precision: str) -> None:
     for batch in reader.batches(SERVER_REQUEST_BYTES):
         body = joined(batch.payloads)
         raw += len(body)
-        packed += len(zstd.compress(body, 3))
+        packed += len(zstd.compress(body, 1))
         reader.done(batch)
     points = steps * len(names)
     print(json.dumps({"raw": raw / points, "zstd": packed / points}))

@@ -226,7 +226,7 @@ def network_problem(error: Exception) -> str:
 def _compressed(body: bytes, how: str) -> bytes:
     if how == "gzip":
         return gzip.compress(body, 6)
-    return zstd.compress(body, 3)
+    return zstd.compress(body, 1)
 
 
 def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
