@@ -52,7 +52,7 @@ def run(
     handle = recorder.new_run(
         name or script_name(), home, params=params, tags=tags, resume=resumed, told=told
     )
-    handle.offer()
+    handle.placement.offer()
     return handle
 
 

@@ -85,7 +85,7 @@ class RestingRuns:
             if not resting.is_ours or resting.active:
                 return
             if state is State.FINISHED:
-                resting.run.rest()
+                resting.run.activity.rest()
                 self._bound()
             else:
                 resting.run.finish(state, error)

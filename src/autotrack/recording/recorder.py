@@ -220,7 +220,7 @@ class Recorder:
 
     def has_open_runs(self) -> bool:
         """Whether something goes on here: a run that only rests is none, nor is another process's."""
-        return not all(s.run.rests or s.run.inherited for s in tuple(self._open.values()))
+        return not all(s.run.activity.rests or s.run.inherited for s in tuple(self._open.values()))
 
     def _join(self, origin: Origin) -> ActiveRun:
         run = ActiveRun.joined(self, origin)
@@ -243,7 +243,7 @@ class Recorder:
         if run.segment is not None:
             self._open[run] = run.segment
             self.ranks.belong(run.segment)
-            run.enter_for_good()
+            run.placement.enter_for_good(run.segment.span)
 
     def open_segments(self) -> Sequence[Segment]:
         """The starts of the runs that are open."""
@@ -282,7 +282,7 @@ class Recorder:
 
     def _end_rested_loops(self) -> None:
         for run in self._loops:
-            if run.rests_for > REST:
+            if run.activity.rests_for > REST:
                 run.finish(State.FINISHED)
 
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:

@@ -12,18 +12,16 @@ from time import perf_counter_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-
 from .. import semconv as sc
 from ..semconv import Scalar
 from ..states import RunError, State
 from . import files, given, tabular, values
-from .current import begun_run, current
+from .activity import Activity
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
 from .origin import Origin
 from .outcomes import message_of, outcome_of, qualified_name
+from .placement import Placement
 from .segments import Fit, Segment
 
 if TYPE_CHECKING:
@@ -98,19 +96,15 @@ class ActiveRun:
             given.settings("tags", tags, self._report),
         )
         self._segment: Segment | None = None
-        self._ambient = ambient  # whether it becomes the context's current run
-        self._parent = parent  # None: the run that is current when it begins
         self._claimed = False
         self.inherited = False
         """Whether it belongs to another process: the one that forked this one, or had it join."""
-        self._rests_since: int | None = None
         self.users_names: set[Any] | None = None
         """Names that the user logs, where a loop logs to the run by itself: his come first."""
-        self.active_until: int | None = None
-        """perf_counter_ns of the last step of a training that no call encloses: it ends with that."""
-        self.outer: ActiveRun | None = None
-        """The run of the context that this one began in."""
-        self._outer_context: otel_context.Context | None = None
+        self.placement = Placement(self, parent, ambient)
+        self.activity = Activity(self)
+        self.is_reported = parent is not None
+        """Whether it was made by `new_child`, for what happened out of sight."""
         self._lock = threading.RLock()
         if resume is not None:
             self._go_on_with(resume)
@@ -295,7 +289,7 @@ class ActiveRun:
 
     def __call__(self, function: FunctionT) -> FunctionT:
         """As a decorator: every call of `function` is a run like this one."""
-        self.discard()
+        self.placement.discard()
         params, tags = self._first
         again = functools.partial(
             self._recorder.new_run, self.name, self.experiment, params=params, tags=tags
@@ -308,16 +302,6 @@ class ActiveRun:
 
     # --- what the recorder and the integrations call -------------------------------------------
 
-    def offer(self) -> None:
-        """Make this the current run before it begins, so that a bare `autotrack.log` finds it."""
-        self.outer = begun_run()
-        current.set(self)
-
-    def discard(self) -> None:
-        """Take back an offer."""
-        if current.get() is self and self._segment is None:
-            current.set(self.outer)
-
     @never_raises
     def begin(self, at: int | None = None) -> None:
         """Start the run, or a new segment of it, unless it is running. at: unix ns, default now."""
@@ -327,10 +311,7 @@ class ActiveRun:
             self._recorder.ranks.look()
             self.is_muted = self._recorder.ranks.rank > 0
             self._settled_id()
-            if self._parent is not None:
-                self.outer = self._parent
-            elif current.get() is not self:
-                self.outer = begun_run() or self.outer
+            self.placement.find_outer()
             if "parent" not in self.keeps:
                 self.parent_id = self.parent_id or (self.outer.id if self.outer else None)
             self._segment = self._start_segment(time.time_ns() if at is None else at)
@@ -350,12 +331,11 @@ class ActiveRun:
             if self.ended or segment is None:
                 return
             self.ended = True
-            if self._rests_since is not None:
-                state, error, at = State.FINISHED, None, self._rests_since
-            elif state is State.FINISHED and at is None and self.active_until is not None:
-                at = self._last_step()
-        if self._ambient:
-            self._leave_context(segment)
+            if self.activity.rests_since is not None:
+                state, error, at = State.FINISHED, None, self.activity.rests_since
+            elif state is State.FINISHED and at is None:
+                at = self.activity.last_step()
+        self.placement.leave(segment.span)
         if not self.inherited:
             self._recorder.run_ended(segment, state, error, segment.now() if at is None else at)
 
@@ -381,20 +361,9 @@ class ActiveRun:
         if self._segment and not self.is_muted:
             self._recorder.push(functools.partial(action, self._segment))
 
-    def rest(self) -> None:
-        """Nothing goes on in it until it wakes: if it never does, it ended well, now or at its last step."""
-        if self._segment:
-            self._rests_since = self._segment.now() if self.active_until is None else self._last_step()
-
-    def _last_step(self) -> int | None:
-        """Unix ns."""
-        if self.active_until is None or self._segment is None:
-            return None
-        return self.active_until + self._segment.clock_offset
-
     def wake(self) -> None:
         """Go on, in a new segment if it has ended meanwhile."""
-        self._rests_since = None
+        self.activity.wake()
         self.begin()
 
     def told_by_loop(self) -> set[Any]:
@@ -402,18 +371,6 @@ class ActiveRun:
         if self.users_names is None:
             self.users_names = set()
         return self.users_names
-
-    @property
-    def rests(self) -> bool:
-        """Whether nothing goes on in it."""
-        return self._rests_since is not None
-
-    @property
-    def rests_for(self) -> float:
-        """Seconds; 0 where something goes on."""
-        if self._rests_since is None or self._segment is None:
-            return 0.0
-        return (self._segment.now() - self._rests_since) / 1e9
 
     def new_child(
         self,
@@ -432,12 +389,6 @@ class ActiveRun:
         )
         child.begin(started)
         return child
-
-    def enter_for_good(self) -> None:
-        """Be current in this context from now on."""
-        if self._segment is not None:
-            otel_context.attach(trace.set_span_in_context(self._segment.span))
-            current.set(self)
 
     def origin(self) -> Origin | None:
         """What belonging to it takes elsewhere; None before it begins."""
@@ -459,9 +410,9 @@ class ActiveRun:
         self.counts, self.last_values = {}, {}
 
     @property
-    def is_reported(self) -> bool:
-        """Whether it was made by `new_child`, for what happened out of sight."""
-        return self._parent is not None
+    def outer(self) -> ActiveRun | None:
+        """The run of the context that this one began in."""
+        return self.placement.outer
 
     @property
     def segment(self) -> Segment | None:
@@ -516,21 +467,9 @@ class ActiveRun:
 
     def _start_segment(self, start: int) -> Segment:
         offset = time.time_ns() - time.perf_counter_ns()
-        above = self._parent._segment if self._parent else None
-        self._outer_context = trace.set_span_in_context(above.span) if above else otel_context.get_current()
-        span = self._recorder.spans.open_run(self.name, start, self._outer_context)
-        if self._ambient:
-            otel_context.attach(trace.set_span_in_context(span))
-            current.set(self)
+        span = self._recorder.spans.open_run(self.name, start, self.placement.context())
+        self.placement.enter(span)
         return Segment(self, start, span, offset)
-
-    def _leave_context(self, segment: Segment) -> None:
-        """Make what was current before current again, unless something else is by now."""
-        if current.get() is self:
-            current.set(self.outer)
-        if trace.get_current_span() is segment.span:
-            outer_span = trace.get_current_span(self._outer_context)
-            otel_context.attach(trace.set_span_in_context(outer_span))
 
     @never_raises
     def _log(self, metrics: Mapping[str, Any], step: Any, now: int) -> None:

@@ -137,4 +137,4 @@ class Loop:
         """One was collected; after the last nothing goes on here any more."""
         self.steppers -= 1
         if self.is_ours and not self.steppers and not self.run.ended:
-            self.run.rest()
+            self.run.activity.rest()

@@ -83,7 +83,7 @@ class Loops:
             if stepper is loop.first:
                 gathering.since = now
             if loop.is_ours:
-                loop.run.active_until = now
+                loop.run.activity.until = now
         finally:
             if stepper is not None:
                 stepper.steps += 1
