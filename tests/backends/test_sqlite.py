@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, event
 
 from autotrack import semconv as sc
-from autotrack.backends import compaction, migrations
+from autotrack.backends import compaction, migrations, points
 from autotrack.backends.ledger import Ranges
 from autotrack.backends.migrations import REVISIONS, VERSION_TABLE
 from autotrack.backends.schema import metadata
@@ -95,6 +95,71 @@ def test_compaction_makes_one_chunk_of_many_and_changes_no_point(fresh: Fresh) -
         assert db.execute("SELECT count(*) FROM axis").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM chunk").fetchone() == (2,)
     assert contents(path) == before
+
+
+def test_compaction_gives_the_room_back(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 200):
+        backend.write([table(seq, list(range(100)), seq, **{f"m{i}": [0.5] * 100 for i in range(5)})])
+    backend.compact()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA freelist_count").fetchone()[0] < 10
+        assert db.execute("PRAGMA page_count").fetchone()[0] < 150
+
+
+def counts(path: Path) -> tuple[int, int, int]:
+    """Axes, those of them that have their values with them, and chunks."""
+    with closing(sqlite3.connect(path)) as db:
+        axes, small = db.execute("SELECT count(*), count(columns) FROM axis").fetchone()
+        return axes, small, db.execute("SELECT count(*) FROM chunk").fetchone()[0]
+
+
+def test_small_tables_are_a_row_each_until_they_are_merged(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 4):
+        backend.write([table(seq, [2 * seq, 2 * seq + 1], seq, loss=[1.0, float("nan")], acc=[0.0, seq])])
+    assert counts(path) == (3, 3, 0)
+    backend.compact()  # the run goes on, and they are few
+    assert counts(path) == (3, 3, 0)
+    assert backend.points(RUNS[0], "acc").value.tolist() == [0, 1, 0, 2, 0, 3]
+    assert backend.points(RUNS[0], "acc").step.tolist() == [2, 3, 4, 5, 6, 7]
+    assert len(backend.points(RUNS[0], "other")) == 0
+
+
+def test_a_large_table_is_packed_at_once(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    backend.write([table(1, list(range(points.SMALL + 1)), x=[0.5] * (points.SMALL + 1))])
+    backend.write([table(2, list(range(points.SMALL)), x=[1.5] * points.SMALL)])
+    assert counts(path) == (2, 1, 1)
+    assert len(backend.points(RUNS[0], "x")) == 2 * points.SMALL + 1
+
+
+def test_a_crowd_of_tables_that_nothing_can_be_merged_with_is_put_under_its_names(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A curve would be looked for in all of them."""
+    monkeypatch.setattr(compaction, "MANY", 20)
+    path = fresh()
+    backend = backend_at(path)
+    backend.write([table(seq, [seq], seq, **{f"name{seq}": [float(seq)]}) for seq in range(1, 31)])
+    assert counts(path) == (30, 30, 0)
+    before = contents(path)
+    backend.compact()
+    assert counts(path) == (30, 0, 30)
+    assert contents(path) == before
+
+
+def test_a_value_that_looks_like_a_name_is_none(fresh: Fresh) -> None:
+    """Names are looked for in the bytes of a table."""
+    backend = backend_at(fresh())
+    backend.write([table(1, [1], a=[1.0]), table(2, [1], b=[1.0])])
+    one, two = (np.frombuffer(np.int64(number).tobytes(), "<f8")[0] for number in (1, 2))
+    backend.write([table(3, [2], a=[float(two)]), table(4, [3], b=[float(one)])])
+    assert backend.points(RUNS[0], "a").step.tolist() == [1, 2]
+    assert backend.points(RUNS[0], "b").step.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -176,12 +241,12 @@ def test_a_schema_that_changes_while_a_write_waits_is_seen(fresh: Fresh) -> None
 
 def test_stores_that_several_threads_make_at_once(tmp_path: Path) -> None:
     def make(number: int) -> int:
-        backend = backend_at(tmp_path / f"{number % 4}.db")
+        backend = backend_at(tmp_path / f"{number % 12}.db")
         backend.write([table(number + 1, [number], x=[1.0])])
         return len(backend.points(RUNS[0], "x"))
 
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(make, range(16)))
+        assert all(threads.map(make, range(48)))
     for number in range(4):
         assert len(backend_at(tmp_path / f"{number}.db").points(RUNS[0], "x")) == 4
 

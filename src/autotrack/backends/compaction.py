@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Row, delete, select
 
 from . import codec, schema
 from .incoming import PointTable
-from .points import Piece, insert_points
+from .points import Piece, insert_chunks
 from .sql import in_parts
 
 FULL = 4096
@@ -19,56 +19,85 @@ FULL = 4096
 WORTH_IT = 32
 """Small tables of one kind that a run may have before they are merged while it is running."""
 
+MANY = 1000
+"""Tables that are a row each which a run may have: a curve is looked for in all of them."""
+
 Key = tuple[int, int, str, bytes]
 """run, segment, writer and set of names: only tables that agree in these are merged."""
 
 
+class Small(NamedTuple):
+    """An axis that is not full. has_columns: its values are with it, not in chunks."""
+
+    id: int
+    rows: int
+    has_columns: bool
+    run_ended: bool
+
+
 def compact(db: Connection, runs: Iterable[str]) -> bool:
     """Merge what is worth merging in these runs; True if anything was."""
-    groups = [group for some in in_parts(runs) for group in _small_tables(db, some) if _is_worth_it(group)]
-    for group in groups:
-        for part in _up_to_full(group):
-            if len(part) > 1:
-                _merge(db, part)
-    return bool(groups)
+    worked = False
+    for some in in_parts(runs):
+        groups = _small_tables(db, some)
+        crowds = Counter(run for (run, *_), group in groups.items() for table in group if table.has_columns)
+        for key, group in groups.items():
+            if _is_worth_it(group, crowds[key[0]]):
+                worked = True
+                for part in _up_to_full(group):
+                    if len(part) > 1 or part[0].has_columns:
+                        _merge(db, [table.id for table in part])
+    return worked
 
 
-def _small_tables(db: Connection, runs: list[str]) -> list[list[Row[Any]]]:
-    """The small tables that agree in `Key`, by their numbers."""
+def _small_tables(db: Connection, runs: list[str]) -> dict[Key, list[Small]]:
+    """The small tables, by their numbers; what is in them may be more than memory."""
     axis = schema.axis
-    ended = schema.run.c.ended.is_not(None).label("run_ended")
+    has_columns = axis.c.columns.is_not(None)
     query = (
-        select(axis, ended)
+        select(axis.c.run, axis.c.segment, axis.c.writer, axis.c.names)
+        .add_columns(axis.c.id, axis.c.rows, has_columns, schema.run.c.ended.is_not(None))
         .join(schema.run, schema.run.c.pk == axis.c.run)
-        .where(schema.run.c.id.in_(runs), axis.c.rows < FULL)
+        .where(schema.run.c.id.in_(runs), (axis.c.rows < FULL) | has_columns)
         .order_by(axis.c.first_seq)
     )
-    groups: dict[Key, list[Row[Any]]] = defaultdict(list)
-    for row in db.execute(query):
-        groups[row.run, row.segment, row.writer, row.names].append(row)
-    return list(groups.values())
+    groups: dict[Key, list[Small]] = defaultdict(list)
+    for run, segment, writer, names, *facts in db.execute(query):
+        groups[run, segment, writer, names].append(Small(*facts))
+    return groups
 
 
-def _is_worth_it(group: list[Row[Any]]) -> bool:
-    return len(group) >= WORTH_IT or (len(group) > 1 and group[0].run_ended)
+def _is_worth_it(group: list[Small], crowd: int) -> bool:
+    """crowd: how many tables of its run have columns."""
+    if len(group) >= WORTH_IT:
+        return True
+    if not group[0].run_ended and crowd <= MANY:
+        return False
+    is_alone_worth_it = group[0].has_columns and (group[0].rows >= codec.FEW or crowd > MANY)
+    return len(group) > 1 or is_alone_worth_it
 
 
-def _up_to_full(group: list[Row[Any]]) -> list[list[Row[Any]]]:
-    parts: list[list[Row[Any]]] = [[]]
+def _up_to_full(group: list[Small]) -> list[list[Small]]:
+    parts: list[list[Small]] = [[]]
     rows = 0
-    for row in group:
+    for table in group:
         if rows >= FULL:
             parts.append([])
             rows = 0
-        parts[-1].append(row)
-        rows += row.rows
+        parts[-1].append(table)
+        rows += table.rows
     return parts
 
 
-def _merge(db: Connection, axes: list[Row[Any]]) -> None:
-    """One table in place of several."""
-    ids = [axis.id for axis in axes]
-    columns = _columns(db, ids)
+def _merge(db: Connection, ids: list[int]) -> None:
+    """One table in place of several, which `ids` names in the order of their numbers."""
+    found = {
+        row.id: row
+        for some in in_parts(ids)
+        for row in db.execute(select(schema.axis).where(schema.axis.c.id.in_(some)))
+    }
+    axes = [found[number] for number in ids]
+    columns = _columns(db, axes)
     table = PointTable(
         step=np.concatenate([codec.decode_ints(axis.steps) for axis in axes]),
         time=np.concatenate([codec.decode_ints(axis.times) for axis in axes]),
@@ -79,13 +108,17 @@ def _merge(db: Connection, axes: list[Row[Any]]) -> None:
         db.execute(delete(schema.chunk).where(schema.chunk.c.axis.in_(some)))
         db.execute(delete(schema.axis).where(schema.axis.c.id.in_(some)))
     first = axes[0]
-    insert_points(db, [Piece(first.run, first.segment, first.writer, first.names, table)])
+    insert_chunks(db, [Piece(first.run, first.segment, first.writer, first.names, table)])
 
 
-def _columns(db: Connection, axes: list[int]) -> dict[int, dict[int, Any]]:
+def _columns(db: Connection, axes: list[Row[Any]]) -> dict[int, dict[int, Any]]:
     """Values by name's id and axis."""
     columns: dict[int, dict[int, Any]] = defaultdict(dict)
-    for some in in_parts(axes):
+    for axis in axes:
+        if axis.columns is not None:
+            for name, values in codec.decode_columns(axis.columns, axis.rows).items():
+                columns[name][axis.id] = values
+    for some in in_parts(axis.id for axis in axes if axis.columns is None):
         for row in db.execute(select(schema.chunk).where(schema.chunk.c.axis.in_(some))):
             columns[row.name][row.axis] = codec.decode_floats(row.points)
     return columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -124,17 +124,30 @@ class Piece(NamedTuple):
     table: PointTable[int]
 
 
+SMALL = 1 << 14
+"""Values of a table that is one row, until it is merged with others."""
 _LAST_AXIS = select(func.max(schema.axis.c.id))
 _NEW_AXIS, _NEW_CHUNK = insert(schema.axis), insert(schema.chunk)
 
 
-def insert_points(db: Connection, pieces: Sequence[Piece]) -> None:
+def insert_points(db: Connection, pieces: Iterable[Piece]) -> None:
+    """Pieces as they come: small ones as a row each, which takes a third of the time of their chunks.
+
+    Compaction puts them together.
+    """
+    small: list[Piece] = []
+    large: list[Piece] = []
+    for piece in pieces:
+        values = len(piece.table.step) * len(piece.table.columns)
+        (small if values <= SMALL else large).append(piece)
+    insert_many(db, _NEW_AXIS, [_small_row(number, piece) for number, piece in _numbered(db, small)])
+    insert_chunks(db, large)
+
+
+def insert_chunks(db: Connection, pieces: Iterable[Piece]) -> None:
     """Each piece as an axis, and a chunk for each name."""
-    if not pieces:
-        return
-    first = (db.scalar(_LAST_AXIS) or 0) + 1  # ours alone: one process writes
-    numbered = list(enumerate(pieces, first))
-    insert_many(db, _NEW_AXIS, [_axis_row(number, piece) for number, piece in numbered])
+    numbered = _numbered(db, pieces)
+    insert_many(db, _NEW_AXIS, [_axis_row(number, piece, codec.encode) for number, piece in numbered])
     chunks = [
         {"run": piece.run, "name": name, "axis": number, "points": codec.encode(values)}
         for number, piece in numbered
@@ -143,7 +156,20 @@ def insert_points(db: Connection, pieces: Sequence[Piece]) -> None:
     insert_many(db, _NEW_CHUNK, chunks)
 
 
-def _axis_row(number: int, piece: Piece) -> dict[str, Any]:
+def _numbered(db: Connection, pieces: Iterable[Piece]) -> list[tuple[int, Piece]]:
+    """With the keys of their axes."""
+    if not (some := list(pieces)):
+        return []
+    first = (db.scalar(_LAST_AXIS) or 0) + 1  # ours alone: one process writes
+    return list(enumerate(some, first))
+
+
+def _small_row(number: int, piece: Piece) -> dict[str, Any]:
+    row = _axis_row(number, piece, codec.encode_raw)
+    return row | {"columns": codec.encode_columns(piece.table.columns)}
+
+
+def _axis_row(number: int, piece: Piece, encode: Callable[[NDArray[np.int64]], bytes]) -> dict[str, Any]:
     table = piece.table
     return {
         "id": number,
@@ -153,9 +179,9 @@ def _axis_row(number: int, piece: Piece) -> dict[str, Any]:
         "first_seq": int(table.seqs.min()),
         "rows": len(table.step),
         "names": piece.names,
-        "seqs": codec.encode(_seq_runs(table.seqs)),
-        "steps": codec.encode(table.step),
-        "times": codec.encode(table.time),
+        "seqs": encode(_seq_runs(table.seqs)),
+        "steps": encode(table.step),
+        "times": encode(table.time),
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 
 from .. import semconv as sc
@@ -100,35 +101,68 @@ def run_ids(db: Connection, text: str, most: int = 10) -> list[str]:
 
 def points(db: Connection, run_id: str, name: str) -> Points:
     """A curve, in order."""
-    axis, chunk = schema.axis, schema.chunk
-    query = (
-        select(axis.c.segment, axis.c.writer, axis.c.seqs, axis.c.steps, axis.c.times, chunk.c.points)
-        .join(axis, axis.c.id == chunk.c.axis)
-        .join(schema.run, schema.run.c.pk == chunk.c.run)
-        .join(schema.name, schema.name.c.id == chunk.c.name)
-        .where(schema.run.c.id == run_id, schema.name.c.name == name)
-        .order_by(axis.c.segment, axis.c.writer, axis.c.first_seq)
-    )
-    parts: list[Row[Any]] = list(db.execute(query))
+    key = db.scalar(select(schema.run.c.pk).where(schema.run.c.id == run_id))
+    name_id = db.scalar(select(schema.name.c.id).where(schema.name.c.name == name))
+    if key is None or name_id is None:
+        parts = []
+    else:
+        parts = sorted([*_chunks(db, key, name_id), *_of_small_tables(db, key, name_id)], key=_order)
     if not parts:
         return Points(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
     step = np.concatenate([codec.decode_ints(part.steps) for part in parts])
     time = np.concatenate([codec.decode_ints(part.times) for part in parts])
-    value = np.concatenate([codec.decode_floats(part.points) for part in parts])
+    value = np.concatenate([part.values for part in parts])
     if parts[0].segment == parts[-1].segment and (step[1:] > step[:-1]).all():
         return Points(step, time, value)  # as nearly every curve comes
     order = np.lexsort((*_tie_breakers(parts), time, step, _repeated([p.segment for p in parts], parts)))
     return Points(step[order], time[order], value[order])
 
 
-def _tie_breakers(parts: Sequence[Row[Any]]) -> tuple[Any, Any]:
+class _Part(NamedTuple):
+    """Some of a curve's points; the rest as in an axis."""
+
+    segment: int
+    writer: str
+    first_seq: int
+    seqs: bytes
+    steps: bytes
+    times: bytes
+    values: NDArray[np.float64]
+
+
+_AXIS = [schema.axis.c[name] for name in _Part._fields[:-1]]
+
+
+def _order(part: _Part) -> tuple[int, str, int]:
+    return part.segment, part.writer, part.first_seq
+
+
+def _chunks(db: Connection, run: int, name: int) -> Iterator[_Part]:
+    chunk = schema.chunk
+    query = select(*_AXIS, chunk.c.points).join(schema.axis, schema.axis.c.id == chunk.c.axis)
+    for *facts, data in db.execute(query.where(chunk.c.run == run, chunk.c.name == name)):
+        yield _Part._make((*facts, codec.decode_floats(data)))
+
+
+def _of_small_tables(db: Connection, run: int, name: int) -> Iterator[_Part]:
+    """The column of that name, of those that have it."""
+    axis = schema.axis
+    has_it = func.instr(axis.c.columns, codec.name_in_columns(name)) > 0  # nearly so
+    query = select(*_AXIS, axis.c.rows, axis.c.columns)
+    for *facts, rows, data in db.execute(query.where(axis.c.run == run, axis.c.columns.is_not(None), has_it)):
+        values = codec.decode_columns(data, rows).get(name)
+        if values is not None:
+            yield _Part._make((*facts, values))
+
+
+def _tie_breakers(parts: Sequence[_Part]) -> tuple[Any, Any]:
     """Of each row: its number, and its writer's rank."""
     ranks = {writer: rank for rank, writer in enumerate(sorted({part.writer for part in parts}))}
     seqs = np.concatenate([row_seqs(part.seqs) for part in parts])
     return seqs, _repeated([ranks[part.writer] for part in parts], parts)
 
 
-def _repeated(values: Sequence[int], parts: Sequence[Row[Any]]) -> Any:
+def _repeated(values: Sequence[int], parts: Sequence[_Part]) -> Any:
     return np.repeat(np.array(values, np.int64), [len(row_seqs(part.seqs)) for part in parts])
 
 

@@ -211,6 +211,7 @@ axis = Table(  # the step and time of a table of points, shared by its names
     Column("seqs", LargeBinary, nullable=False),  # pairs (seq, rows), in the order of the rows
     Column("steps", LargeBinary, nullable=False),
     Column("times", LargeBinary, nullable=False),
+    Column("columns", LargeBinary),  # ids of names and their values, of a small table; NULL: they are chunks
     Index("axis_by_run", "run", "rows"),
 )
 

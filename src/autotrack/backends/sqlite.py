@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +41,16 @@ from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
 from .registry import SqlRegistry
 from .writing import write
 
-_NEW = (  # what a file is made with, and keeps
-    "PRAGMA auto_vacuum=INCREMENTAL",
-    "PRAGMA journal_mode=WAL",  # readers and the one writer do not wait for each other
-)
+PATIENCE = 30
+"""Seconds for which another that writes is waited for."""
+_ROOM_IS_GIVEN_BACK = "PRAGMA auto_vacuum=INCREMENTAL"
+"""Of a file that is empty, before the first transaction: the file keeps it."""
+_NOBODY_WAITS = "PRAGMA journal_mode=WAL"
+"""Readers and the one writer do not wait for each other; a file keeps it."""
 _EACH_TIME = (
     "PRAGMA synchronous=FULL",  # committed is on disk: the spool is deleted after it
     "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=30000",
+    f"PRAGMA busy_timeout={1000 * PATIENCE}",
     "PRAGMA cache_size=-65536",
 )
 
@@ -90,8 +93,8 @@ class SqliteBackend(Backend):
             worked = compaction.compact(writer.db, self._to_compact)
         self._to_compact.clear()
         if worked:
-            with self._connected() as db:
-                db.exec_driver_sql("PRAGMA incremental_vacuum")
+            with self._connected() as db:  # each step frees a page, and only a script is run to its end
+                _driver(db).executescript("PRAGMA incremental_vacuum")
         with self._connected() as db:
             db.exec_driver_sql(
                 "PRAGMA busy_timeout=0"
@@ -278,15 +281,16 @@ class SqliteBackend(Backend):
             raise StoreError(f"cannot use {self._path}: {error.strerror}") from error
 
     def _bring_up_to_date(self, db: Connection) -> None:
-        version = _version(db)
+        with db.begin():  # both in one: another may just be making the store
+            version = _revision(db)
+            is_anothers = version is None and bool(inspect(db).get_table_names())
+        if is_anothers:
+            raise StoreError(f"{self._path} is a database of something else; choose another store")
         if version != HEAD:
             if version is not None and version not in REVISIONS:
                 raise _wrong_version(version, self._path)
-            if version is None and inspect(db).get_table_names():
-                raise StoreError(f"{self._path} is a database of something else; choose another store")
-            db.rollback()
             if version is None:
-                _format(db)
+                _format(_driver(db))
             else:
                 _back_up(self._path, version)
             upgrade(db)
@@ -303,9 +307,12 @@ class _Writer:
 
 def _others_writes(db: Connection) -> int:
     """A number that changes when another connection has written."""
-    driver = db.connection.driver_connection
-    assert driver is not None
-    return int(driver.execute("PRAGMA data_version").fetchone()[0])
+    return int(_driver(db).execute("PRAGMA data_version").fetchone()[0])
+
+
+def _driver(db: Connection) -> Any:
+    """sqlite3's own connection."""
+    return db.connection.driver_connection
 
 
 _KNOWN = [value for name, value in vars(sc.SpanType).items() if name.isupper()]
@@ -343,10 +350,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{_mode(path)}",
         uri=True,
-        timeout=30,
+        timeout=PATIENCE,
         isolation_level=None,
         check_same_thread=False,
     )
+    if not os.path.getsize(path):
+        connection.execute(_ROOM_IS_GIVEN_BACK)
     for pragma in _EACH_TIME:
         connection.execute(pragma)
     connection.create_function("lower", 1, _lower, deterministic=True)
@@ -376,12 +385,17 @@ def _mode(path: Path) -> str:
     return "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
 
 
-def _format(db: Connection) -> None:
-    """Settings of a new file; they cannot be made inside a transaction."""
-    driver = db.connection.driver_connection
-    assert driver is not None
-    for pragma in _NEW:
-        driver.execute(pragma)
+def _format(driver: sqlite3.Connection) -> None:
+    """A setting of a new file, outside of transactions. SQLite doesn't wait for others who make it too."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            driver.execute(_NOBODY_WAITS)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _version(db: Connection) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from math import ceil
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -168,7 +169,8 @@ def _packed(form: str, values: Iterable[Any], count: int) -> bytes:
 
 def _split(table: Table) -> Iterator[Table]:
     """By rows, then by columns, so that no span grows beyond what collectors take."""
-    rows = max(1, MAX_TABLE_BYTES // (_INDEX_BYTES + _VALUE_BYTES * len(table.names)))
+    most = max(1, MAX_TABLE_BYTES // (_INDEX_BYTES + _VALUE_BYTES * len(table.names)))
+    rows = ceil(len(table) / ceil(len(table) / most))  # alike: a small rest would be merged with other rests
     for top in range(0, len(table), rows):
         part = slice(top, top + rows)
         for left, right in _column_ranges(table.names, min(rows, len(table) - top)):
