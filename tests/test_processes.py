@@ -900,6 +900,41 @@ def test_a_fork_comes_in_between_many_actions(store: Place) -> None:
     assert ended.out == "True\n", ended.err
 
 
+@pytest.mark.parametrize("threads", [0, 1])
+def test_ctrl_c_amid_a_fork_is_not_lost(store: Place, threads: int) -> None:
+    """CPython prints what a hook of a fork raises, and goes on. Whichever thread hears of the signal."""
+    ended = store.run(
+        """
+        import os, signal, subprocess, sys, threading, time
+        import autotrack
+
+        threads = int(sys.argv[1])
+        for _ in range(threads):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        with autotrack.run("interrupted") as run:
+            autotrack.log({"loss": 1.0})
+            autotrack.flush()
+            begun = threading.Event()
+            run.later(lambda _: (begun.set(), time.sleep(0.8)))  # a fork waits for it
+            begun.wait()
+            kill = f"import os, time; time.sleep(0.3); os.kill({os.getpid()}, {signal.SIGINT})"
+            killer = subprocess.Popen([sys.executable, "-S", "-c", kill])
+            try:
+                end = time.monotonic() + 30
+                while time.monotonic() < end:
+                    if (child := os.fork()) == 0:
+                        os._exit(0)
+                    os.waitpid(child, 0)
+            except KeyboardInterrupt:
+                print("heard")
+            killer.wait()
+        """,
+        threads,
+    )
+    assert ended.out == "heard\n", ended.err
+    assert store.only_run().state is State.FINISHED
+
+
 def test_a_fork_amid_a_fork(store: Place) -> None:
     """As a signal handler, or another's hook, may do: the flusher goes on after both."""
     ended = store.run(

@@ -247,7 +247,7 @@ def test_stores_that_several_threads_make_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(make, range(48)))
-    for number in range(4):
+    for number in range(12):
         assert len(backend_at(tmp_path / f"{number}.db").points(RUNS[0], "x")) == 4
 
 

@@ -942,7 +942,8 @@ def test_a_step_that_is_only_captured_is_none(tracking: Tracking, monkeypatch: p
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     fit(model, optimizer, 2)
     with monkeypatch.context() as patch:
-        patch.setattr("autotrack.recording.values.is_capturing", lambda tensor: True)
+        for module in ("recording.values", "patches.torch.loops"):
+            patch.setattr(f"autotrack.{module}.is_capturing", lambda tensor: True)
         optimizer.zero_grad()
         loss = model(data()[0]).mean().as_subclass(Far)
         loss.backward()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autotrack.server.intake import Intake
+from autotrack.server.intake import Intake, _Verb
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS, table
 
@@ -42,6 +45,44 @@ def test_a_verb_comes_after_what_came_before_it(intake: Intake) -> None:
         return found
 
     assert asyncio.run(act()) == 3
+
+
+def test_a_verb_that_comes_with_the_end_does_not_take_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a long group is written, the end is asked for, and a verb after it."""
+    monkeypatch.setattr("autotrack.server.intake.DRAIN_INTERVAL", 0.0)
+    monkeypatch.setattr("autotrack.server.intake.LINGER", 60.0)  # the end comes into the group
+    store = Store(f"sqlite:///{tmp_path}/runs.db")
+    monkeypatch.setattr(
+        store, "draining", lambda live: iter([None])
+    )  # a backlog, amid which others are served
+    intake = Intake(store, lambda runs, models: None)
+    is_at_it, may_end = threading.Event(), threading.Event()
+
+    def slow() -> list[Any]:
+        is_at_it.set()
+        may_end.wait(60)
+        return [table(1, [1], x=[1.0])]
+
+    def ask() -> None:
+        asyncio.run(intake.take(slow, 100))
+
+    intake._last_sizes.extend((2, 2))
+    intake.start()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not intake._waiting_bytes:
+        time.sleep(0.001)
+    stopping = threading.Thread(target=intake.stop)
+    stopping.start()
+    is_at_it.wait()
+    late: Future[int] = Future()
+    intake._queue.put(_Verb(lambda: 7, late))
+    may_end.set()
+    stopping.join(20)
+    assert not stopping.is_alive()
+    asking.join()
 
 
 def test_what_fails_after_a_verb_costs_nobody_an_answer(

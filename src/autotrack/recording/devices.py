@@ -18,8 +18,12 @@ log = logging.getLogger("autotrack")
 
 _STREAMS = ("cuda", "xpu")
 """Devices that copy by themselves; of the others a value is copied on the device and fetched later."""
-_PATIENCE = 1.0
-"""Seconds after which the device is asked after all: it may have died."""
+_PATIENCE = 2.0
+"""Seconds after which a device is asked after all, now and then: it may have died."""
+_LONGEST = 60.0
+"""Seconds after which it is waited for: what has not come then never will."""
+_dead: set[Any] = set()
+"""Devices that have failed: nobody waits for them, until something comes."""
 
 
 def is_capturing(tensor: Any) -> bool:
@@ -35,11 +39,10 @@ class OnDevice:
 
     __slots__ = ("_device", "_place", "_slot", "_value")
 
-    _value: float
-
     def __init__(self, tensor: Any) -> None:
-        tensor = tensor.detach()
         self._slot: pinned.Slot | None = None
+        self._value: float | None = None
+        tensor = tensor.detach()
         self._device = tensor.device
         if self._device.type in _STREAMS:
             slot = pinned.free_slot()
@@ -50,33 +53,47 @@ class OnDevice:
 
     def __float__(self) -> float:
         """Waits for the value, without the interpreter lock. NaN where the device gives none any more."""
-        if self._place is not None:
+        if self._value is None:
             try:
-                self._value = self.read()
+                self.wait()
+                self._value = float(self._place.item())
             except Exception as error:  # noqa: BLE001  what else was logged must not be lost with it
                 _say(type(error).__name__)
                 self._value = nan
+            else:
+                if self._slot is not None:
+                    self._slot.free()
             self._slot = self._place = None
         return self._value
 
-    def read(self) -> float:
-        """Once. Raises what torch raises of a device that has died."""
-        slot = self._slot
-        if slot is None:
-            return float(self._place.item())
+    def wait(self) -> None:
+        """Until it is there. Raises what torch raises of a device that has died."""
+        if self._slot is None:
+            return
         size = self._place.element_size()
-        pause, waited = 0.0001, 0.0
-        while not slot.is_filled(size):
+        pause = waited = 0.0001
+        while not self._slot.is_filled(size):
+            if self._device in _dead:
+                raise RuntimeError(f"{self._device} has failed")
             if waited > _PATIENCE:
-                sys.modules["torch"].get_device_module(self._device).synchronize(self._device)
-                if not slot.is_filled(size):
-                    raise RuntimeError("the device is idle, and the value has not come")
+                self._ask(waited > _LONGEST)
+                pause = 0.5
             time.sleep(pause)
             waited, pause = waited + pause, min(2 * pause, 0.01)
-        value = float(self._place.item())
-        self._slot = None
-        slot.free()
-        return value
+        _dead.discard(self._device)
+
+    def _ask(self, is_last: bool) -> None:
+        device = sys.modules["torch"].get_device_module(self._device)
+        try:
+            if not is_last:
+                device.current_stream(self._device).query()
+                return
+            device.synchronize(self._device)
+            if not self._slot.is_filled(self._place.element_size()):  # type: ignore[union-attr]
+                raise RuntimeError("the device is idle, and the value has not come")
+        except Exception:
+            _dead.add(self._device)
+            raise
 
     def __del__(self) -> None:
         if self._slot is not None:
@@ -90,20 +107,24 @@ class ManyOnDevice:
         self._values: list[float] | None = None
         self._last: OnDevice | None = None
         if tensor.device.type in _STREAMS:
-            self._place = pinned.free_block(tensor)
-            self._place.copy_(tensor, non_blocking=True)
+            self._place = pinned.take_many(tensor)
             self._last = OnDevice(tensor[-1])  # it comes after all of them
         else:
             self._place = tensor
 
     def values(self) -> list[float]:
-        """Waits for them, see `OnDevice`. Raises what torch raises of a device that has died."""
+        """Waits for them, see `OnDevice`; all are NaN where they do not come."""
         if self._values is None:
-            if self._last is not None:
-                self._last.read()
-            self._values = self._place.tolist()
-            if self._last is not None:
-                pinned.free(self._place)
+            try:
+                if self._last is not None:
+                    self._last.wait()
+                self._values = self._place.tolist()
+            except Exception as error:  # noqa: BLE001  as in OnDevice
+                _say(type(error).__name__)
+                self._values = [nan] * self._place.numel()
+            else:
+                if self._last is not None:
+                    pinned.free(self._place)
         return self._values
 
     def __getitem__(self, index: int) -> float:
@@ -120,11 +141,7 @@ class _Entry:
         self._index = index
 
     def __float__(self) -> float:
-        try:
-            return self._many.values()[self._index]
-        except Exception as error:  # noqa: BLE001  as in OnDevice
-            _say(type(error).__name__)
-            return nan
+        return float(self._many.values()[self._index])
 
 
 @functools.cache

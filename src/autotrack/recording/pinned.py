@@ -1,8 +1,8 @@
 """Host memory that devices copy to by themselves, and in which it shows what has come.
 
 Nothing is asked of a device: where a CUDA graph is captured, in any thread, such a question makes the
-capture fail, and so does the release of pinned memory. So the memory is kept, and what is not there yet is
-known by a mark.
+capture fail. So what is not there yet is known by a mark. And no memory is given back: that would be such a
+question too, and a forked process would die of it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from collections import deque
 from typing import Any
 
 MARK = 0x7FF5_7FA5_7FA5_7FA5
-"""Eight bytes that are no value: their first two, four and eight are NaN, but none that arithmetic gives."""
-FLOATS = ("float64", "float32", "bfloat16", "float16")
-"""What goes into a slot as it is; the rest is made float64 on the device: in a byte, any mark is a value."""
+"""Eight bytes that are no value: their first two, four and eight are NaN, but none that arithmetic gives.
+
+As a whole number it is 9.2e18 and something.
+"""
+KINDS = ("float64", "float32", "bfloat16", "float16", "int64")
+"""What goes into a slot as it is. Of the rest, in a byte, any mark would be a value."""
 SLOTS = 4096
 """In a block of pinned memory."""
 _ALL = (1 << 64) - 1
@@ -33,19 +36,27 @@ class Slot:
         self._places: dict[Any, Any] = {}
 
     def take(self, tensor: Any) -> Any:
-        """Have a tensor's only value come here; the tensor without dimensions in which it will be."""
-        if tensor.dim():
-            tensor = tensor.reshape(())
-        place = self._places.get(tensor.dtype)
-        if place is None:
-            if str(tensor.dtype).removeprefix("torch.") not in FLOATS:
-                tensor = tensor.double()
-            place = self._places[tensor.dtype] = self._place(tensor.dtype)
-        place.copy_(tensor, non_blocking=True)
+        """Have a tensor's only value come here; the tensor without dimensions in which it will be.
+
+        Raises what torch raises, and TypeError for a tensor that has only a shape; the slot is free then.
+        """
+        try:
+            if tensor.dim():
+                tensor = tensor.reshape(())
+            place = self._places.get(tensor.dtype)
+            if place is None:
+                if str(tensor.dtype).removeprefix("torch.") not in KINDS:
+                    tensor = tensor.float() if tensor.is_floating_point() else tensor.long()
+                place = self._places[tensor.dtype] = self._place(tensor.dtype)
+            place.copy_(tensor, non_blocking=True)
+        except BaseException:
+            _free.append(self)
+            raise
         return place
 
     def _place(self, kind: Any) -> Any:
-        return self._block.view(kind)[self._number * 8 // kind.itemsize]
+        with sys.modules["torch"].inference_mode(False):
+            return _real(self._block.view(kind)[self._number * 8 // kind.itemsize])
 
     def is_filled(self, size: int) -> bool:
         """Whether its first `size` bytes are a value."""
@@ -78,13 +89,19 @@ def free_slot() -> Slot:
                 _make_slots()
 
 
-def free_block(like: Any) -> Any:
-    """A tensor of the host for the values of another of one dimension, to be given back by `free`."""
-    blocks = _blocks.setdefault((like.dtype, like.numel()), deque())
+def take_many(tensor: Any) -> Any:
+    """Have the values of a tensor of one dimension come to another, of the host, that `free` takes back."""
+    blocks = _blocks.setdefault((tensor.dtype, tensor.numel()), deque())
     try:
-        return blocks.pop()
+        block = blocks.pop()
     except IndexError:
-        return sys.modules["torch"].empty(like.shape, dtype=like.dtype, device="cpu", pin_memory=True)
+        block = _new_block(tensor.numel(), tensor.dtype)
+    try:
+        block.copy_(tensor, non_blocking=True)
+    except BaseException:
+        free(block)
+        raise
+    return block
 
 
 def free(block: Any) -> None:
@@ -95,7 +112,10 @@ def free(block: Any) -> None:
 def _salvage() -> None:
     """Those among the left that have been filled since."""
     for _ in range(len(_left)):
-        slot, size = _left.popleft()
+        try:
+            slot, size = _left.popleft()
+        except IndexError:  # another thread is at it
+            return
         if slot.is_filled(size):
             slot.free()
         else:
@@ -103,7 +123,23 @@ def _salvage() -> None:
 
 
 def _make_slots() -> None:
-    torch = sys.modules["torch"]
-    block = torch.full((SLOTS,), MARK, dtype=torch.int64, device="cpu", pin_memory=True)
+    block = _new_block(SLOTS, sys.modules["torch"].int64)
     words = (ctypes.c_uint64 * SLOTS).from_address(block.data_ptr())
+    words[:] = [MARK] * SLOTS
     _free.extend(Slot(block, words, number) for number in range(SLOTS))
+
+
+def _new_block(size: int, kind: Any) -> Any:
+    """It lives as long as the process, and longer than Python's own end in it."""
+    torch = sys.modules["torch"]
+    with torch.inference_mode(False):  # its tensors could not be written to outside
+        block = _real(torch.empty(size, dtype=kind, device="cpu", pin_memory=True))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(block))
+    return block
+
+
+def _real(tensor: Any) -> Any:
+    """Raises TypeError where torch only plays, as under FakeTensorMode: there is no memory then."""
+    if type(tensor) is not sys.modules["torch"].Tensor or not tensor.data_ptr():
+        raise TypeError("a tensor without memory")
+    return tensor

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..states import RunError, State
 from .outcomes import outcome_of
 from .reminding import Reminder
-from .signals import Postponed
+from .signals import Postponed, not_swallowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,11 +74,15 @@ class ProcessHooks:
     def _has_sigterm(self) -> bool:
         return signal.getsignal(signal.SIGTERM) == self._on_sigterm
 
+    @not_swallowed
     def _before_fork(self) -> None:
-        self._signals.begin()
-        if self._recorder is not None:
-            self._recorder.pause()
+        try:
+            self._signals.begin()
+        finally:
+            if self._recorder is not None:
+                self._recorder.pause()
 
+    @not_swallowed
     def _after_fork_in_parent(self) -> None:
         try:
             if self._recorder is not None:
@@ -86,6 +90,7 @@ class ProcessHooks:
         finally:
             self._signals.end()
 
+    @not_swallowed
     def _after_fork_in_child(self) -> None:
         """Whatever a handler raises amid it, as Ctrl-C's does."""
         try:

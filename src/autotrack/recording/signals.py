@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
+import functools
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 NOT_FOR_THREADS = {
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
@@ -17,6 +21,25 @@ def leave_to_the_program() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_THREADS)
 
 
+def not_swallowed(hook: Callable[..., None]) -> Callable[..., None]:
+    """A hook of forks: CPython prints what one raises, and goes on. So Ctrl-C comes again after it."""
+
+    @functools.wraps(hook)
+    def watched(*arguments: Any) -> None:
+        try:
+            hook(*arguments)
+        except KeyboardInterrupt:
+            again = threading.Timer(AGAIN, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+
+    return watched
+
+
+AGAIN = 0.05
+"""Seconds after which it does."""
+
+
 class _Masks(threading.local):
     """Of a thread before each fork that it is in, as a hook of one may fork itself."""
 
@@ -28,8 +51,8 @@ class Postponed:
     """Signals to the thread that forks, from before our part of the fork until that has ended.
 
     CPython forgets in the child what came before that had its handler, as if it had been the parent's; a
-    signal that is blocked waits in the kernel. And a handler that raises amid our hooks, as Ctrl-C's does,
-    would leave them half done.
+    signal that is blocked waits in the kernel. One to the process goes to another thread, if that does not
+    block it, and its handler may raise amid our hooks.
     """
 
     def __init__(self) -> None:

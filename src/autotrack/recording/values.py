@@ -11,6 +11,7 @@ from typing import Any
 
 from ..semconv import Scalar
 from .devices import OnDevice, is_capturing
+from .outcomes import message_of
 
 LONGEST_TEXT = 1 << 16
 """Characters of a param or tag that is kept whole."""
@@ -23,8 +24,8 @@ class Refused(ValueError):
     """A value cannot be logged; the text says which and why."""
 
 
-class Captured(Refused):
-    """A CUDA graph is being captured: nothing is computed, so there is no value yet."""
+class NotCopied(Refused):
+    """A value cannot be had from its device, whatever it is."""
 
 
 def number(name: str, value: Any) -> float:
@@ -42,8 +43,8 @@ def number(name: str, value: Any) -> float:
                 value = _of_this_rank(name, value)
             if not getattr(value, "is_cpu", True) and value.numel() == 1 and not value.is_complex():
                 if is_capturing(value):
-                    raise Captured(f"metric {name!r} has no value while a graph is captured; log it later")
-                return OnDevice(value)  # type: ignore[return-value]  # a float to whoever asks it
+                    raise Refused(f"metric {name!r} has no value while a graph is captured; log it later")
+                return _sent(name, value)
             value = value.item()  # arrays and tensors alias their memory: read it now
         if isinstance(value, complex):
             raise Refused(f"metric {name!r} is complex; log its real and imaginary part")
@@ -54,6 +55,14 @@ def number(name: str, value: Any) -> float:
         raise
     except Exception:  # noqa: BLE001  a user's object may raise anything
         raise Refused(f"metric {name!r} is {_a(kind)}, not a number") from None
+
+
+def _sent(name: str, tensor: Any) -> float:
+    try:
+        return OnDevice(tensor)  # type: ignore[return-value]  # a float to whoever asks it
+    except RuntimeError as error:
+        told = f"{type(error).__name__}: {message_of(error)}"
+        raise NotCopied(f"metric {name!r} cannot be copied from {tensor.device}: {told}") from error
 
 
 def _of_this_rank(name: str, value: Any) -> Any:

@@ -181,7 +181,8 @@ class Intake:
             while size < GROUP_BYTES:
                 came = self._queue.get(timeout=max(end - time.monotonic(), 0))
                 if not isinstance(came, _Waiting):
-                    self._is_over, verb = came is None, came
+                    self._is_over = self._is_over or came is None
+                    verb = came
                     break
                 group.append(came)
                 size += came.size

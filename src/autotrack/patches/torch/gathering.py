@@ -24,12 +24,12 @@ class Gathering:
     values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
     over data that the last batch came from; other: the one over data that is not trained on. waited: ns
     in which data was waited for. since: perf_counter_ns from which on time is the step's, None where that
-    is unknown. steps: all that the thread has made. captured: what it saw was noted for a CUDA graph only.
+    is unknown. steps: all that the thread has made.
     """
 
     __slots__ = (
-        *("captured", "loop", "losses", "noted", "other"),
-        *("passage", "scaled", "since", "steps", "waited"),
+        *("loop", "losses", "noted", "other", "passage"),
+        *("scaled", "since", "steps", "waited"),
     )
 
     def __init__(self) -> None:
@@ -41,14 +41,12 @@ class Gathering:
         self.noted: dict[str, float] = {}
         self.scaled: list[tuple[ref[Any], ref[Any], float]] = []
         self.waited = self.steps = 0
-        self.captured = False
 
     def clear(self) -> None:
         """Begin anew: the step is over, or was not to be recorded."""
         self.losses.clear()
         self.noted.clear()
         self.waited = 0
-        self.captured = False
 
     def lost(self, name: str, value: float) -> None:
         """`backward()` was called on this loss."""
@@ -68,11 +66,10 @@ class Gathering:
                 number = tensor.item()
                 return None if isinstance(number, complex) else number
             return values.number("", tensor)
-        except values.Captured:
-            self.captured = True
+        except values.NotCopied:
+            raise
         except Exception:  # noqa: BLE001  kinds of tensors are many
-            pass
-        return None
+            return None
 
     def fetched(self, passage: Pass, seen: Seen) -> None:
         """A batch has come; the first one of another pass over what is trained on begins the step's time."""

@@ -12,6 +12,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
+from ...recording.devices import is_capturing
 from ...recording.naming import name_of
 from ...recording.weak import Table
 from . import modules
@@ -65,8 +66,9 @@ class Loops:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
-        """An optimizer has made a step, unless it was only captured."""
-        if gathering.captured:
+        """An optimizer has made a step; none if a CUDA graph is captured, which only notes it."""
+        parameter = next(parameters(optimizer), None)
+        if parameter is not None and is_capturing(parameter):
             gathering.clear()
             return
         now = perf_counter_ns()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...recording.devices import ManyOnDevice
 from .optimizers import parameters
@@ -22,13 +22,42 @@ FOLDER = "statistics"
 FIRST_NON_FINITE = "first_non_finite"
 """The param that says what was the first to have NaN or infinity in it, and at which step."""
 
-Layer = tuple[str, str]
-"""Its name, and "gradient" or "weight"."""
-POINTS = {"mean": 0, "std": 1, "non_finite": 4}
-"""Each layer's points, by their place among its numbers."""
-LOW, HIGH, COUNTS = 2, 3, 5
-"""The places of its histogram, whose counts are the last."""
-WIDTH = COUNTS + BINS
+FLOATS = ("mean", "std", "low", "high")
+"""Of each tensor; the last two are the ends of its histogram."""
+COUNTS = 1 + BINS
+"""How many of its values are not finite, then how many lie in each bin."""
+
+
+class Found(NamedTuple):
+    """What is told of a tensor. kind: "gradient" or "weight"."""
+
+    layer: str
+    kind: str
+    floats: list[float]
+    counts: list[float]
+
+
+class OfDevice(NamedTuple):
+    """What is told of all tensors of a device, on its way from there: `FLOATS` and `COUNTS` of each."""
+
+    tensors: list[tuple[str, str]]
+    floats: ManyOnDevice
+    counts: ManyOnDevice
+
+    def points(self) -> Iterator[tuple[str, float]]:
+        """By name; floats to whoever asks them."""
+        for number, (layer, kind) in enumerate(self.tensors):
+            name = f"{kind}/{layer}"
+            yield f"{name}/mean", self.floats[number * len(FLOATS)]
+            yield f"{name}/std", self.floats[number * len(FLOATS) + 1]
+            yield f"{name}/non_finite", self.counts[number * COUNTS]
+
+    def found(self) -> Iterator[Found]:
+        """Waits for it."""
+        floats, counts = self.floats.values(), self.counts.values()
+        for number, (layer, kind) in enumerate(self.tensors):
+            first, last = number * len(FLOATS), number * COUNTS
+            yield Found(layer, kind, floats[first : first + len(FLOATS)], counts[last : last + COUNTS])
 
 
 class Statistics:
@@ -41,43 +70,36 @@ class Statistics:
 
     def record(self, run: ActiveRun, optimizer: Any, prefix: str, step: int, now: int) -> None:
         """A step is over; its gradients are still there. now: perf_counter_ns."""
-        found = self._computed(optimizer)
-        row = {
-            f"{prefix}{kind}/{layer}/{what}": many[start + place]
-            for (layer, kind), many, start in found
-            for what, place in POINTS.items()
-        }
+        sent = self._sent(optimizer)
+        row = {f"{prefix}{name}": value for each in sent for name, value in each.points()}
         run.log_row(row | _memory(optimizer), step, now)
-        if not found:
+        if not sent:
             return
-        run.later(lambda _: run.log_table(_table(found), f"{FOLDER}/{prefix}{step:08}.json"))
+        run.later(lambda _: run.log_table(_table(sent), f"{FOLDER}/{prefix}{step:08}.json"))
         if self._is_finite:
             run.later(lambda _: self._look_for_non_finite(run, row, step))
 
-    def _computed(self, optimizer: Any) -> list[tuple[Layer, ManyOnDevice, int]]:
-        """Each tensor's numbers: where they are sent together, and the first one's place there."""
-        by_device: dict[Any, tuple[list[Layer], list[Any]]] = {}
-        for layer, tensor in self._tensors(optimizer):
-            layers, numbers = by_device.setdefault(tensor.device, ([], []))
-            layers.append(layer)
-            numbers.append(_numbers(tensor))
-        found = []
-        for layers, numbers in by_device.values():
-            many = ManyOnDevice(sys.modules["torch"].cat(numbers))
-            found += [(layer, many, number * WIDTH) for number, layer in enumerate(layers)]
-        return found
+    def _sent(self, optimizer: Any) -> list[OfDevice]:
+        by_device: dict[Any, list[tuple[tuple[str, str], Any, Any]]] = {}
+        for layer, kind, tensor in self._tensors(optimizer):
+            by_device.setdefault(tensor.device, []).append(((layer, kind), *_numbers(tensor)))
+        cat = sys.modules["torch"].cat
+        return [
+            OfDevice(list(tensors), ManyOnDevice(cat(floats)), ManyOnDevice(cat(counts)))
+            for tensors, floats, counts in (zip(*some, strict=True) for some in by_device.values())
+        ]
 
-    def _tensors(self, optimizer: Any) -> Iterator[tuple[Layer, Any]]:
+    def _tensors(self, optimizer: Any) -> Iterator[tuple[str, str, Any]]:
         for number, parameter in enumerate(parameters(optimizer)):
             layer = self._names.get(id(parameter), f"parameter{number}")
             for kind, tensor in (("gradient", parameter.grad), ("weight", parameter)):
                 if tensor is not None and _is_usable(tensor):
-                    yield (layer, kind), tensor.detach().float()
+                    yield layer, kind, tensor.detach().float()
 
     def _look_for_non_finite(self, run: ActiveRun, row: dict[str, float], step: int) -> None:
         for name, value in row.items():
             what, _, statistic = name.rpartition("/")
-            if statistic == "non_finite" and float(value) and self._is_finite:
+            if statistic == "non_finite" and float(value) > 0 and self._is_finite:
                 self._is_finite = False
                 run.log_params({FIRST_NON_FINITE: f"{what} at step {step}"})
 
@@ -88,29 +110,28 @@ def _is_usable(tensor: Any) -> bool:
     return bool(is_whole and tensor.numel() and tensor.is_floating_point())
 
 
-def _numbers(tensor: Any) -> Any:
-    """All that is told of it, `WIDTH` long; float64 where there is one, for counts beyond float32."""
+def _numbers(tensor: Any) -> tuple[Any, Any]:
+    """`FLOATS` and `COUNTS`."""
     usable = tensor.nan_to_num(0.0, 0.0, 0.0)
     low, high = usable.amin(), usable.amax()
     width = (high - low).clamp(min=1e-38)
     bins = ((usable - low) / width * BINS).long().clamp(0, BINS - 1).flatten()
-    counts = bins.new_zeros(BINS).scatter_add_(0, bins, bins.new_ones(()).expand_as(bins))
+    in_bins = bins.new_zeros(BINS).scatter_add_(0, bins, bins.new_ones(()).expand_as(bins))
     non_finite = tensor.numel() - tensor.isfinite().sum()
     torch = sys.modules["torch"]
-    wide = torch.float32 if tensor.device.type == "mps" else torch.float64
-    numbers = torch.stack((tensor.mean(), tensor.std(correction=0), low, high))
-    return torch.cat((numbers.to(wide), non_finite[None].to(wide), counts.to(wide)))
+    floats = torch.stack((tensor.mean(), tensor.std(correction=0), low, high))
+    return floats, torch.cat((non_finite[None], in_bins))
 
 
-def _table(found: list[tuple[Layer, ManyOnDevice, int]]) -> dict[str, list[Any]]:
+def _table(sent: list[OfDevice]) -> dict[str, list[Any]]:
     """In the flusher."""
-    rows = [many.values()[start : start + WIDTH] for _, many, start in found]
+    found = [each for of_device in sent for each in of_device.found()]
     return {
-        "layer": [layer for (layer, _), _, _ in found],
-        "of": [kind for (_, kind), _, _ in found],
-        "low": [row[LOW] for row in rows],
-        "high": [row[HIGH] for row in rows],
-        **{f"bin{number}": [row[COUNTS + number] for row in rows] for number in range(BINS)},
+        "layer": [each.layer for each in found],
+        "of": [each.kind for each in found],
+        "low": [each.floats[FLOATS.index("low")] for each in found],
+        "high": [each.floats[FLOATS.index("high")] for each in found],
+        **{f"bin{number}": [each.counts[1 + number] for each in found] for number in range(BINS)},
     }
 
 
