@@ -245,6 +245,74 @@ def test_what_is_logged_in_a_capture_is_refused(tracking: Tracking, caplog: pyte
     assert "while a graph is captured" in caplog.text
 
 
+def test_forward_and_backward_are_captured_and_the_optimizer_steps_outside(tracking: Tracking) -> None:
+    tracking.enable(torch={"statistics_every": 1})
+    training = Training(capturable=True)
+    training.steps(3)
+    graph = torch.cuda.CUDAGraph()
+    training.optimizer.zero_grad()
+    with torch.cuda.graph(graph):
+        loss = training.loss()
+        loss.backward()
+    for _ in range(4):
+        graph.replay()
+        training.optimizer.step()
+    run = tracking.run()
+    assert run.points("lr").step.tolist() == list(range(7))
+    assert run.points("loss").step.tolist() == [0, 1, 2]
+
+
+def test_two_optimizers_and_no_loss_in_a_capture(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking.enable(torch={"statistics_every": 1})
+    training = Training(capturable=True)
+    second = torch.optim.SGD(training.model.parameters(), lr=0.1)
+    training.steps(2)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        training.optimizer.step()
+        second.step()
+    for _ in range(3):
+        graph.replay()
+    autotrack.flush()
+    assert len(values(tracking.run(), "loss")) == 2
+    assert not caplog.records
+
+
+def test_values_of_inference_and_of_training(tracking: Tracking) -> None:
+    tracking.enable()
+    training = Training()
+    for _ in range(3):
+        training.steps(10)
+        with torch.inference_mode():
+            for _ in range(30):
+                autotrack.log({"evaluation": training.loss()})
+    run = tracking.run()
+    assert len(values(run, "loss")) == 30
+    assert len(values(run, "evaluation")) == 90
+
+
+@pytest.mark.parametrize("queued", [1, 200])
+def test_a_child_that_is_forked_ends_as_it_would(store: Place, queued: int) -> None:
+    ended = store.run(
+        """
+        import os, sys, torch, autotrack
+        autotrack.enable()
+        with autotrack.run("forks"):
+            value = torch.ones((), device="cuda")
+            for _ in range(int(sys.argv[1])):
+                autotrack.log({"value": value})
+            if (child := os.fork()) == 0:
+                sys.exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        queued,
+    )
+    assert ended.out == "7\n", ended.err
+    assert len(values(store.only_run(), "value")) == queued
+
+
 def test_graphed_callables_are_trained_step_by_step(tracking: Tracking) -> None:
     def trained() -> list[float]:
         training = Training(capturable=True)
@@ -276,6 +344,8 @@ def test_a_device_that_dies(store: Place) -> None:
         target = torch.tensor([99], device="cuda")
         loss = torch.nn.functional.cross_entropy(model(torch.ones(1, 4, device="cuda")), target)
         autotrack.log({"bad": loss})
+        for _ in range(300):  # all are on their way, and none comes
+            autotrack.log({"bad": loss})
         loss.backward()
         optimizer.step()
         torch.cuda.synchronize()
