@@ -13,6 +13,7 @@ import sys
 import zlib
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
+from autotrack import catalog
 from autotrack.errors import NewerStore, StoreError
 from autotrack.locations import homes
 from autotrack.otlp.encode import encode_resource_spans
@@ -143,6 +145,47 @@ def test_disk_that_is_full_in_the_middle(store: Place, disk: Disk) -> None:
     weights = (store.folder / "weights.bin").read_bytes()
     assert run.artifact("weights.bin").read_bytes() == weights
     assert not list(store.folder.rglob("rejected"))
+
+
+def test_files_come_home_once_the_disk_has_room(store: Place, disk: Disk) -> None:
+    """Meanwhile another folder has them, and no version is made of what that might lose."""
+    folder = disk("size=2m")
+    url = f"sqlite:///{folder}/runs.db"
+    ended = store.run(
+        """
+        import os
+        from pathlib import Path
+        import autotrack
+
+        class Constant:
+            def __init__(self):
+                self.weights = os.urandom(3 << 20)
+
+            def predict(self, data):
+                return [len(self.weights)] * len(data)
+
+        Path("large.bin").write_bytes(os.urandom(3 << 20))
+        with autotrack.run("full") as run:
+            run.log_artifact("large.bin")
+            run.log_model(Constant(), "model")
+        """,
+        env={"AUTOTRACK_STORE": url},
+    )
+    assert ended.returncode == 0, ended.err
+    [line] = [line for line in ended.said if "takes no files" in line]
+    elsewhere = Path(line.rpartition(" in ")[2])
+    assert elsewhere.is_dir()
+    found = Store(url)
+    [run] = found.runs()
+    register = partial(catalog.register, found, alias=None, description="", tags={})
+    with pytest.raises(StoreError, match="make room"):
+        register(f"runs:/{run.id}/model", "constant")
+    disk("size=64m")
+    found.drain()
+    assert not [file for file in elsewhere.rglob("*") if file.is_file()]
+    assert len(run.artifact("large.bin").read_bytes()) == 3 << 20
+    assert folder in run.artifact("large.bin").parents
+    assert register(f"runs:/{run.id}/model", "constant").version == 1
 
 
 def test_disk_that_has_room_again(store: Place, disk: Disk) -> None:

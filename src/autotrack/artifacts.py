@@ -7,6 +7,8 @@ import hashlib
 import io
 import os
 import re
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import BinaryIO
 from .locations import make_private
 
 _BLOCK = 1 << 20
+_ROOM = 2
+"""Times its size that must be free before a file is moved: training writes there too."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
 UPLOADS = "uploads"
@@ -75,6 +79,20 @@ def adopt(file: Path, sha256: str, folder: Path) -> Blob:
     os.utime(file)
     os.replace(file, final)
     return Blob(sha256, final.stat().st_size, final)
+
+
+def bring(source: Path, target: Path) -> None:
+    """Move the blobs of a folder that took them in another's place, as far as there is room by now.
+
+    Raises OSError where `target` cannot be written; what has not been moved is where it was.
+    """
+    for file in stored(source):
+        if file.sha256 and shutil.disk_usage(target.parent).free > _ROOM * file.size:
+            began = time.time()
+            with contextlib.suppress(FileNotFoundError):  # another process brings it
+                blob = put(_blob_path(source, file.sha256), [target])
+                if blob.sha256 == file.sha256:
+                    remove(source, file, began)
 
 
 def find(sha256: str, folders: Sequence[Path]) -> Path | None:

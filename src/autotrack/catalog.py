@@ -43,6 +43,7 @@ def register(
     """See `autotrack.register_model`."""
     source = registered(store, uri).uri if is_address(uri) else ""
     run, model = loading.kept(store, *resolved(store, uri))
+    store.secure(file.sha256 for file in run.artifacts if file.path.startswith(f"{model.path}/"))
     told: dict[str, Any] = {"source": source, "alias": alias, "description": description, "tags": tags}
     made = store.backend.registry.register(name, run.id, model.path, **told, author=author())
     return Version(store, made)

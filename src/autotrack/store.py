@@ -293,6 +293,7 @@ class Store:
                     live |= spool.live
             except OSError as error:
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
+        self._bring_files_home()
 
     def take_changed(self) -> set[str]:
         """Ids of the runs that drains since the last call told of."""
@@ -303,6 +304,33 @@ class Store:
         """The file of a blob; None if it is not to be had."""
         folders = [home.artifacts for home in self.homes if home.is_ours()]
         return blobs.find(sha256, folders) or self.backend.blob(sha256)
+
+    def secure(self, sha256s: Iterable[str]) -> None:
+        """Have these files, if they are on this machine, in the store's own folder: others may be emptied.
+
+        Raises `StoreError` if it takes none.
+        """
+        home = self.homes[0].artifacts
+        for sha256 in () if is_server(self.url) else sha256s:
+            path = self.blob(sha256)
+            if path is not None and home not in path.parents:
+                try:
+                    blobs.put(path, [home])
+                except OSError as error:
+                    why = f"{home} takes no files ({error.strerror}), the model's"
+                    raise StoreError(
+                        f"{why} lie in {path.parent.parent}; make room, and try again"
+                    ) from error
+
+    def _bring_files_home(self) -> None:
+        """Those that another folder took, as the store's own was full."""
+        home, *others = self.homes
+        for other in others:
+            if other.is_ours() and other.artifacts.is_dir():
+                try:
+                    blobs.bring(other.artifacts, home.artifacts)
+                except OSError as error:
+                    log.debug("autotrack: files stay in %s: %s", other.artifacts, error)
 
     def backlogs(self) -> dict[Path, Backlog]:
         """What waits in each spool folder."""

@@ -68,7 +68,8 @@ class SpoolExporter(Exporter):
                 problems.append(f"cannot write to {folder} ({error.strerror or error})")
             else:
                 if problems:
-                    self._report.warn(f"{problems[0]}; writing to {folder} instead", kind=problems[0])
+                    home = self._spools[0][0].parent
+                    self._report.warn(f"{problems[0]}; writing to {folder} instead", kind=f"elsewhere {home}")
                 self._appended(folder)
                 return True
         self._report.warn(f"{problems[0]}, nor to any other folder; keeping data in memory", kind=problems[0])

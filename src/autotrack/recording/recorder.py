@@ -337,9 +337,18 @@ class Recorder:
             what = name if isinstance(source, bytes) else str(source)
             self.report.skip(f"artifact {what!r}: {error.strerror or error}")
             return error.strerror or str(error)
+        self._tell_where(blob)
         named = source.name if isinstance(source, Path) else name
         self.told(segment, sc.SpanType.ARTIFACT, artifact_facts(blob, name, media_type, named))
         return None
+
+    def _tell_where(self, blob: Blob) -> None:
+        """Say that files lie elsewhere than with the store, unless the spool has said so of itself."""
+        first, *others = self._artifact_folders
+        for folder in others:
+            if folder in blob.path.parents:
+                told = f"{first} takes no files; until it has room they are in {folder}"
+                self.report.warn(told, f"elsewhere {first.parent}")
 
     def keep(self, span: ReadableSpan) -> None:
         """Export a span of the user's. It tells nothing of this writer, so it is no sign of its life."""
