@@ -411,6 +411,17 @@ def test_tracing_calls_no_hook_and_changes_nothing_that_the_module_holds() -> No
     assert len(made.seen) == 1
 
 
+def test_hooks_that_are_not_kept_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    module = torch.nn.Sequential(
+        torch.nn.utils.spectral_norm(torch.nn.Linear(4, 2)), torch.nn.Linear(2, 1)
+    ).eval()
+    autotrack.save_model(module, tmp_path / "plain", input_example=np.ones((1, 4), np.float32))
+    assert "hooks" not in caplog.text
+    module[1].register_forward_hook(lambda module, given, made: made * 100)
+    autotrack.save_model(module, tmp_path / "hooked", input_example=np.ones((1, 4), np.float32))
+    assert "without hooks of 1" in caplog.text
+
+
 def test_torchs_own_hooks_compute_the_weights_of_the_twin() -> None:
     module = torch.nn.utils.spectral_norm(torch.nn.Linear(4, 2)).eval()
     with torch.no_grad():

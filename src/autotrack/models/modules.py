@@ -108,6 +108,14 @@ _HOOKS = {
 _ASKED = ("_forward_hooks", "_forward_pre_hooks")
 
 
+def hooked(module: Any) -> str | None:
+    """The name of a part that has a hook of the user's around its `forward`, which the twin has not."""
+    for prefix, one in _named(module):
+        if any(not _is_torchs_own(one, key) for name in _ASKED for key in held(one)[name]):
+            return prefix.rstrip(".") or type(one).__name__
+    return None
+
+
 def _is_torchs_own(module: Any, key: int) -> bool:
     """Torch's, such as of weight_norm, compute the weights; the user's count, print and keep."""
     hooks = [hook for name in _ASKED if (hook := vars(module)[name].get(key)) is not None]

@@ -74,6 +74,10 @@ class TorchFlavor(Flavor):
             data = weights.frozen(module)
             _refuse_above(limit, len(data))
             return _with_structure(module, data, limit, self._most)
+        if hooked := modules.hooked(module):
+            log.warning(
+                "autotrack: the model is kept without the hooks of %s: it may predict otherwise", hooked
+            )
         archive = exporting.exported(module, example)
         _refuse_above(limit, len(archive))
         try:
