@@ -419,7 +419,7 @@ def test_hooks_that_are_not_kept_are_told_of(tmp_path: Path, caplog: pytest.LogC
     assert "hooks" not in caplog.text
     module[1].register_forward_hook(lambda module, given, made: made * 100)
     autotrack.save_model(module, tmp_path / "hooked", input_example=np.ones((1, 4), np.float32))
-    assert "without hooks of 1" in caplog.text
+    assert "without the hooks of 1" in caplog.text
 
 
 def test_torchs_own_hooks_compute_the_weights_of_the_twin() -> None:
