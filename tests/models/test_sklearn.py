@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import make_classification
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -353,6 +353,18 @@ def test_a_file_that_unpacks_to_a_flood_is_not_unpacked() -> None:
         file.writestr("schema.json", b" " * (64 << 20))
     with pytest.raises(ModelError, match="100 times"):
         load({FILE: target.getvalue()})
+
+
+def test_columns_by_their_kind_and_numpys_clip() -> None:
+    frame = pd.DataFrame({"a": np.arange(10.0), "b": list("xy") * 5, "c": np.arange(10)})
+    numbers = make_pipeline(FunctionTransformer(np.clip, kw_args={"a_min": 2, "a_max": 7}), StandardScaler())
+    by_kind = [
+        ("numbers", numbers, make_column_selector(dtype_include=np.number)),
+        ("text", OneHotEncoder(), make_column_selector(dtype_exclude=[np.integer, np.floating])),
+    ]
+    model = make_pipeline(ColumnTransformer(by_kind), LogisticRegression()).fit(frame, [0, 1] * 5)
+    again = round_trip(model)
+    assert again.predict_proba(frame).tolist() == model.predict_proba(frame).tolist()
 
 
 def test_every_trusted_name_is_one_of_the_library_it_stands_in() -> None:

@@ -16,7 +16,7 @@ _DISTANCES = (
 )
 _BY_MODULE = {
     "functools": "partial",  # of what is trusted itself
-    "numpy": "dtype mean median",
+    "numpy": "clip dtype floating integer mean median number",
     "scipy._lib.array_api_compat.numpy._aliases": "asarray",
     "scipy.interpolate._bsplines": "BSpline",
     "scipy.sparse._csc": "csc_array csc_matrix",
