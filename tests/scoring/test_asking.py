@@ -112,6 +112,22 @@ def test_columns_of_predictions(tmp_path: Path) -> None:
         assert len(lines) == N + 1
 
 
+@pytest.mark.parametrize("output", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        pd.DataFrame([[1, 2]] * N, columns=["p", "p"]),
+        pd.DataFrame([[1, 2]] * N, columns=["p", 1]).rename(columns={"p": "1"}),
+        {1: [0] * N, "1": [1] * N},
+    ],
+    ids=["twice", "number and text", "dict"],
+)
+def test_a_column_that_is_there_twice_is_not_dropped(tmp_path: Path, said: Any, output: str) -> None:
+    with pytest.raises(ModelError, match=r"no columns: column '[p1]' is there twice"):
+        score(Saying(said), given(tmp_path, "csv"), tmp_path / f"o.{output}")  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["given.csv"]
+
+
 def test_numbers_that_are_none(tmp_path: Path) -> None:
     values = iter([1.5, np.nan, np.inf])
     predictor = _asked(lambda data: np.array([next(values)]))
