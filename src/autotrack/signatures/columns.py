@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,11 @@ def enforce_columns(schema: Schema, data: Any) -> Any:
 
 def _picked(schema: Schema, data: Any) -> Any:
     """Of a DataFrame that has the columns in numpy's dtypes just these: there is nothing to look at."""
-    if library_of(data) != "pandas" or not hasattr(data, "dtypes") or not hasattr(data, "columns"):
+    if library_of(data) != "pandas" or not isinstance(data, sys.modules["pandas"].DataFrame):
         return None
     names, columns = list(schema.names), data.columns.tolist()
     have = dict(zip(columns, data.dtypes.tolist(), strict=True))
-    if not names or len(have) < len(columns):
+    if not names or len(have) < len(columns) or bool in map(type, columns):  # True is 1 in a dict
         return None
     for column in schema.columns:
         want = DTYPES.get(column.type) if isinstance(column.type, DataType) else None
