@@ -116,10 +116,16 @@ def test_what_is_wrong_is_one_line(signed: Threaded, body: Any, status: int, pro
     assert signed.invoke(rows([1, 2])) == (200, [3])
 
 
-def test_a_models_traceback_is_only_in_the_log(signed: Threaded, caplog: pytest.LogCaptureFixture) -> None:
-    _, told = signed.invoke(rows([toys.RAISES, 1.0]))
-    assert "Traceback" not in told
-    assert "toys.py" in caplog.text
+def test_a_models_traceback_is_only_in_the_log_and_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Threaded(toys.save(tmp_path / "model", signature=SIGNED)) as fresh:
+        for value in (toys.RAISES, toys.RAISES, toys.LEAVES, toys.RAISES):
+            assert "Traceback" not in fresh.invoke(rows([value, 1.0]))[1]
+    logged = [record for record in caplog.records if " failed" in record.getMessage()]
+    assert [bool(record.exc_info) for record in logged] == [True, False, True, False]
+    assert caplog.text.count("toys.py") == 1
+    assert logged[1].getMessage().endswith("/model failed: ValueError: row of doom and more of it")
 
 
 def test_numbers_that_are_none(signed: Threaded) -> None:
