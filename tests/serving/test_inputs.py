@@ -112,6 +112,21 @@ def test_csv() -> None:
             assert parsed(body, "text/csv", signature).input.joined([])["a"].tolist() == [text]
 
 
+def test_an_empty_object_lacks_what_the_signature_wants() -> None:
+    for signature, problem in (
+        (COLUMNS, "columns 'a', 's' are missing"),
+        (Signature(Schema((Tensor("x", "float32", (-1, 2)),))), "tensor 'x' is missing"),
+        (TENSOR, "a dict is no tensor"),
+    ):
+        found = asked({"inputs": {}}, signature)
+        assert len(found)
+        with pytest.raises(SchemaError, match=problem):
+            enforce(signature.inputs, found.joined([]))
+    optional = Signature(Schema((Column("a", DataType.DOUBLE, required=False),)))
+    assert not len(asked({"inputs": {}}, optional))
+    assert not len(asked({"inputs": {}}))
+
+
 WRONG = [
     (b"{", 400, "no JSON"),
     (b"[" * 100_000, 400, "no JSON"),

@@ -100,6 +100,7 @@ def test_many_rows_are_answered_in_order(signed: Threaded) -> None:
         (rows(["x", 1.0], ["\ud800", 1.0]), 422, "column 'a', row 1: half a character"),
         ({"dataframe_records": [{"a": 1.0, "\ud800": 1.0}]}, 422, "column 1 has half a character in its"),
         ({"dataframe_records": [{"a": 1.0}]}, 422, "column 'b' is missing"),
+        ({"inputs": {}}, 422, "columns 'a', 'b' are missing; there are none"),
         ({"inputs": [[1.0, 2.0, 3.0]]}, 422, "the model takes 2 columns"),
         (rows([1.0, 2.0], secnds=1), 422, "did you mean 'seconds'"),
         (rows([1.0, 2.0], seconds="x"), 422, "parameter 'seconds'"),
