@@ -429,6 +429,18 @@ COLUMN_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
         "column 'a', row 1: 1 is long, not string",
         "a",
     ),
+    "no time of numpy for a text": (
+        schema(a="string"),
+        pd.DataFrame({"a": pd.Series([np.datetime64("NaT")] * 2, dtype=object)}),
+        "column 'a', row 0: np.datetime64('NaT'",
+        "a",
+    ),
+    "no time of numpy among texts": (
+        schema(a="string"),
+        {"a": ["x", np.datetime64("NaT")]},
+        "column 'a', row 1: np.datetime64('NaT'",
+        "a",
+    ),
     "too large": (
         schema(a="integer"),
         {"a": np.array([1, 2**31])},
@@ -560,6 +572,13 @@ def test_what_does_not_fit_a_column_is_an_error_that_names_it(case: str) -> None
     assert isinstance(caught.value, ModelError)
     assert isinstance(caught.value, ValueError)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_texts_that_are_all_missing_are_no_datetimes() -> None:
+    data = pd.DataFrame({"a": pd.Series([pd.NaT], dtype=object)})
+    found = enforce(schema(a="string"), data)
+    assert found["a"].dtype.kind == "O"
+    assert values(found) == {"a": [None]}
 
 
 def test_a_wide_table_is_not_all_named_in_an_error() -> None:
