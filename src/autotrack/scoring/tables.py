@@ -68,7 +68,7 @@ def _float(cell: str) -> float:
 
 
 def _digits(cell: str) -> str:
-    """Itself. Raises ValueError for what Python alone takes for a number: 1_000, and digits of other scripts."""
+    """The cell. Raises ValueError for what Python alone takes for a number: 1_000, other scripts' digits."""
     if "_" in cell or not cell.isascii():
         raise ValueError(cell)
     return cell

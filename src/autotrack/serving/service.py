@@ -100,7 +100,7 @@ class Service:
             raise
         except SchemaError as error:
             raise Refused(422, str(error)) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             self._log(version, error)
             raise Refused(500, f"the model failed: {_line(error)}") from None
         request.scope[ASKED] = (version.identity, len(asked.input), together)
