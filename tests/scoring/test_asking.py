@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from autotrack.cli import commands
 from autotrack.cli.predict import predict as command
 from autotrack.errors import ModelError, OptionError
 from autotrack.flavor import Permissions
@@ -112,6 +113,22 @@ def test_columns_of_predictions(tmp_path: Path) -> None:
         assert len(lines) == N + 1
 
 
+@pytest.mark.parametrize("output", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        pd.DataFrame([[1, 2]] * N, columns=["p", "p"]),
+        pd.DataFrame([[1, 2]] * N, columns=["p", 1]).rename(columns={"p": "1"}),
+        {1: [0] * N, "1": [1] * N},
+    ],
+    ids=["twice", "number and text", "dict"],
+)
+def test_a_column_that_is_there_twice_is_not_dropped(tmp_path: Path, said: Any, output: str) -> None:
+    with pytest.raises(ModelError, match=r"no columns: column '[p1]' is there twice"):
+        score(Saying(said), given(tmp_path, "csv"), tmp_path / f"o.{output}")  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["given.csv"]
+
+
 def test_numbers_that_are_none(tmp_path: Path) -> None:
     values = iter([1.5, np.nan, np.inf])
     predictor = _asked(lambda data: np.array([next(values)]))
@@ -189,6 +206,31 @@ def test_predictions_that_are_no_rows(tmp_path: Path, output: str) -> None:
     names = iter("xy")
     with pytest.raises(ModelError, match="gave x at first, then y"):
         score(_asked(lambda data: {next(names): data["a"]}), path, out, batch=20)
+
+
+@pytest.mark.parametrize("code", [0, 3, None])
+def test_a_model_that_exits_has_failed(tmp_path: Path, code: int | None) -> None:
+    with pytest.raises(ModelError, match=f"begins at row 0: SystemExit: {code if code else ''}"):
+        score(_asked(lambda data: sys.exit(code)), given(tmp_path, "csv"), tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["given.csv"]
+
+
+def test_the_command_tells_of_a_model_that_exits(tmp_path: Path) -> None:
+    folder = toys.save(tmp_path / "model")
+    path = given(tmp_path, "csv", pd.DataFrame({"a": [toys.LEAVES], "b": [0]}))
+    files = ["--model", str(folder), "--input", str(path), "--output", str(tmp_path / "out.csv")]
+    done = CliRunner().invoke(commands, ["predict", *files, "--trusted", toys.TRUSTED])
+    assert (done.exit_code, done.stdout) == (1, "")
+    problem = "in the batch of 1 rows that begins at row 0: SystemExit: no more"
+    assert done.stderr == f"autotrack: {problem}\n"
+
+
+def test_ctrl_c_while_a_model_is_asked_stays_one(tmp_path: Path) -> None:
+    def interrupted(data: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(_asked(interrupted), given(tmp_path, "csv"), tmp_path / "out.csv")
 
 
 def test_parquet_keeps_the_first_rows_types(tmp_path: Path) -> None:

@@ -106,7 +106,25 @@ def test_csv() -> None:
     assert table["e"].isna().all()
     texts = parsed(body, "text/csv; charset=utf-8", COLUMNS).input.joined([])
     assert texts["s"].tolist() == ["01", "02"]  # as the signature has it
-    assert parsed(b"a\n1_0\n", "text/csv", None).input.joined([])["a"].tolist() == ["1_0"]
+    for text in ("1_0", "\u0661", "\u0661.5", "\uff11"):  # numbers to Python alone
+        for signature in (None, COLUMNS):
+            body = f"a,s\n{text},x\n".encode()
+            assert parsed(body, "text/csv", signature).input.joined([])["a"].tolist() == [text]
+
+
+def test_an_empty_object_lacks_what_the_signature_wants() -> None:
+    for signature, problem in (
+        (COLUMNS, "columns 'a', 's' are missing"),
+        (Signature(Schema((Tensor("x", "float32", (-1, 2)),))), "tensor 'x' is missing"),
+        (TENSOR, "a dict is no tensor"),
+    ):
+        found = asked({"inputs": {}}, signature)
+        assert len(found)
+        with pytest.raises(SchemaError, match=problem):
+            enforce(signature.inputs, found.joined([]))
+    optional = Signature(Schema((Column("a", DataType.DOUBLE, required=False),)))
+    assert not len(asked({"inputs": {}}, optional))
+    assert not len(asked({"inputs": {}}))
 
 
 WRONG = [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
@@ -51,6 +52,20 @@ def test_json(result: Any, expected: Any) -> None:
 def test_what_json_cannot_say() -> None:
     with pytest.raises(TypeError, match="a object"):
         rendered([object()])
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pd.DataFrame([[1, 2]], columns=["p", "p"]),
+        pa.table([[1], [2]], names=["p", "p"]),
+        [{"p": {1: 1, "1": 2}}],
+    ],
+    ids=["pandas", "Arrow", "dict"],
+)
+def test_a_column_that_is_there_twice_is_not_dropped(result: Any) -> None:
+    with pytest.raises(TypeError, match=r"column '[p1]' is there twice"):
+        rendered(result)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_many_rows_are_answered_in_order(signed: Threaded) -> None:
         (rows(["x", 1.0], ["\ud800", 1.0]), 422, "column 'a', row 1: half a character"),
         ({"dataframe_records": [{"a": 1.0, "\ud800": 1.0}]}, 422, "column 1 has half a character in its"),
         ({"dataframe_records": [{"a": 1.0}]}, 422, "column 'b' is missing"),
+        ({"inputs": {}}, 422, "columns 'a', 'b' are missing; there are none"),
         ({"inputs": [[1.0, 2.0, 3.0]]}, 422, "the model takes 2 columns"),
         (rows([1.0, 2.0], secnds=1), 422, "did you mean 'seconds'"),
         (rows([1.0, 2.0], seconds="x"), 422, "parameter 'seconds'"),
@@ -116,10 +117,16 @@ def test_what_is_wrong_is_one_line(signed: Threaded, body: Any, status: int, pro
     assert signed.invoke(rows([1, 2])) == (200, [3])
 
 
-def test_a_models_traceback_is_only_in_the_log(signed: Threaded, caplog: pytest.LogCaptureFixture) -> None:
-    _, told = signed.invoke(rows([toys.RAISES, 1.0]))
-    assert "Traceback" not in told
-    assert "toys.py" in caplog.text
+def test_a_models_traceback_is_only_in_the_log_and_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Threaded(toys.save(tmp_path / "model", signature=SIGNED)) as fresh:
+        for value in (toys.RAISES, toys.RAISES, toys.LEAVES, toys.RAISES):
+            assert "Traceback" not in fresh.invoke(rows([value, 1.0]))[1]
+    logged = [record for record in caplog.records if " failed" in record.getMessage()]
+    assert [bool(record.exc_info) for record in logged] == [True, False, True, False]
+    assert caplog.text.count("toys.py") == 1
+    assert logged[1].getMessage().endswith("/model failed: ValueError: row of doom and more of it")
 
 
 def test_numbers_that_are_none(signed: Threaded) -> None:

@@ -246,6 +246,22 @@ MADE: dict[str, tuple[Schema, Any, Any]] = {
         {"x": {"m": {"k": 1}, "other": 2}},
         {"x": [{"m": {"k": 1.0}}]},
     ),
+    "bfloat16": (
+        schema(a="double", b="float"),
+        torch.tensor([[1.5, 2.0]], dtype=torch.bfloat16, requires_grad=True),
+        {"a": [1.5], "b": [2.0]},
+    ),
+    "bfloat16 as a column": (
+        schema(a="double"),
+        {"a": torch.tensor([1.5], dtype=torch.bfloat16)},
+        {"a": [1.5]},
+    ),
+    "one row of numpy's numbers": (AB, {"a": np.int64(1), "b": np.array(2.5)}, {"a": [1], "b": [2.5]}),
+    "a column named as a method": (
+        schema(to_frame="double", b="long"),
+        pd.DataFrame({"to_frame": [1], "b": [2]}),
+        {"to_frame": [1.0], "b": [2]},
+    ),
     "no rows": (AB, {"a": [], "b": []}, {"a": [], "b": []}),
     "no rows at all": (AB, pd.DataFrame({"a": [], "b": []}, dtype="int64"), {"a": [], "b": []}),
 }
@@ -291,6 +307,11 @@ TENSORS: dict[str, tuple[Schema, Any, Any]] = {
         tensor("datetime64[ns]", -1),
         ["2020-01-02"],
         np.array(["2020-01-02"], "datetime64[ns]"),
+    ),
+    "a conjugated tensor": (
+        tensor("complex64", -1),
+        torch.tensor([1 + 2j], dtype=torch.complex64).conj(),
+        np.array([1 - 2j], "complex64"),
     ),
     "objects": (tensor("object", -1), ["a", None], np.array(["a", None], object)),
 }
@@ -408,6 +429,18 @@ COLUMN_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
         "column 'a', row 1: 1 is long, not string",
         "a",
     ),
+    "no time of numpy for a text": (
+        schema(a="string"),
+        pd.DataFrame({"a": pd.Series([np.datetime64("NaT")] * 2, dtype=object)}),
+        "column 'a', row 0: np.datetime64('NaT'",
+        "a",
+    ),
+    "no time of numpy among texts": (
+        schema(a="string"),
+        {"a": ["x", np.datetime64("NaT")]},
+        "column 'a', row 1: np.datetime64('NaT'",
+        "a",
+    ),
     "too large": (
         schema(a="integer"),
         {"a": np.array([1, 2**31])},
@@ -474,6 +507,57 @@ COLUMN_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
     "no table": (AB, object(), "a object is no table", None),
     "nothing": (ONE, None, "a NoneType is no table", None),
     "masked": (AB, np.ma.array([[1, 2]], mask=[[1, 0]]), "column 'a', row 0: a value is missing", "a"),
+    "a tensor without dimensions": (
+        AB,
+        {"a": torch.tensor(1.0), "b": torch.tensor(2.0)},
+        "column 'a', row 0: tensor(1.) is Tensor, not long",
+        "a",
+    ),
+    "a tensor without dimensions for another column": (
+        AB,
+        {"q": torch.tensor(1.0), "r": [1]},
+        "columns 'a', 'b' are missing",
+        "a",
+    ),
+    "a sparse tensor": (AB, torch.ones(1, 2).to_sparse(), "numpy cannot read the tensor (", None),
+    "a tensor without data": (AB, torch.ones(1, 2, device="meta"), "numpy cannot read the tensor (", None),
+    "a tensor of a type that numpy lacks": (
+        AB,
+        torch.ones(1, 2).to(torch.float8_e4m3fn),
+        "give .to_dense(), .dequantize() or .float()",
+        None,
+    ),
+    "a sparse tensor as a column": (
+        AB,
+        {"a": torch.ones(1, dtype=torch.int64).to_sparse(), "b": [1.0]},
+        "column 'a': numpy cannot read the tensor (",
+        "a",
+    ),
+    "a conjugated tensor": (
+        AB,
+        torch.ones(1, 2, dtype=torch.complex64).conj(),
+        "column 'a', row 0: complex64, not long",
+        "a",
+    ),
+    "rows in groups": (
+        AB,
+        pd.DataFrame({"a": [1], "b": [1.0]}).groupby("a"),
+        "DataFrameGroupBy is no table",
+        None,
+    ),
+    "an array of pandas": (AB, pd.array([1, 2]), "a IntegerArray is no table", None),
+    "columns True and False for 1 and 0": (
+        Schema((Column(0, DataType.DOUBLE), Column(1, DataType.DOUBLE))),
+        pd.DataFrame({True: [2.0], False: [1.0]}),
+        "columns 0, 1 are missing; there are 2: 'True', 'False'",
+        0,
+    ),
+    "columns False and True for 0 and 1": (
+        Schema((Column(0, DataType.DOUBLE), Column(1, DataType.DOUBLE))),
+        pd.DataFrame({False: [2.0], True: [1.0]}),
+        "columns 0, 1 are missing; there are 2: 'False', 'True'",
+        0,
+    ),
     "a sparse matrix": (AB, sp.csr_matrix(np.eye(2)), "a sparse array has no columns", None),
 }
 
@@ -488,6 +572,13 @@ def test_what_does_not_fit_a_column_is_an_error_that_names_it(case: str) -> None
     assert isinstance(caught.value, ModelError)
     assert isinstance(caught.value, ValueError)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_texts_that_are_all_missing_are_no_datetimes() -> None:
+    data = pd.DataFrame({"a": pd.Series([pd.NaT], dtype=object)})
+    found = enforce(schema(a="string"), data)
+    assert found["a"].dtype.kind == "O"
+    assert values(found) == {"a": [None]}
 
 
 def test_a_wide_table_is_not_all_named_in_an_error() -> None:
@@ -530,6 +621,18 @@ TENSOR_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
         np.ma.array([1, 2], mask=[0, 1]),
         "the tensor at [1]: a value is masked",
         None,
+    ),
+    "a sparse tensor": (
+        tensor("float32", -1, 2),
+        torch.ones(1, 2).to_sparse(),
+        "the tensor: numpy cannot read the tensor (",
+        None,
+    ),
+    "without data": (
+        Schema((Tensor("x", "float32", (-1, 2)),)),
+        torch.ones(1, 2, device="meta"),
+        "tensor 'x': numpy cannot read the tensor (",
+        "x",
     ),
     "a dict": (tensor("float32", -1), {"a": [1]}, "a dict is no tensor", None),
     "one missing": (XN, {"x": [[1, 2]], "N": [1]}, "tensor 'n' is missing; did you mean 'N'?", "n"),

@@ -50,7 +50,9 @@ def _asked(predictor: Predictor, part: Batch, params: Mapping[str, Any] | None, 
         return predictor.predict(part.data, params)
     except AutotrackError as error:
         raise ModelError(_told(before, part, str(error))) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() in a model must not end the command as if all were well
         raise ModelError(_told(before, part, f"{type(error).__name__}: {error}")) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -24,10 +24,19 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return as_plain(value.item()) if value.dtype.kind != "M" else _instant(value)
     if isinstance(value, Mapping):
-        return {str(name): as_plain(item) for name, item in value.items()}
+        return dict(zip(texts_of(value), map(as_plain, value.values()), strict=True))
     if isinstance(value, (list, tuple)):
         return [as_plain(item) for item in value]
     return _of_library(value)
+
+
+def texts_of(names: Iterable[Any]) -> list[str]:
+    """Names as JSON has them. Raises TypeError where two are the same: one would hide the other."""
+    texts = [str(name) for name in names]
+    if len(set(texts)) < len(texts):
+        twice = next(text for text in texts if texts.count(text) > 1)
+        raise TypeError(f"column {twice!r:.60} is there twice; give each a name of its own")
+    return texts
 
 
 def _number(value: float) -> float | str:
@@ -61,12 +70,14 @@ _PLAIN = ("toarray", "tolist", "to_dicts", "to_list", "to_pylist")
 def _of_library(value: Any) -> Any:
     if hasattr(value, "iloc"):  # of pandas
         if hasattr(value, "columns"):
-            names = [str(name) for name in value.columns]
+            names = texts_of(value.columns)
             columns = [as_plain(value.iloc[:, i].tolist()) for i in range(len(names))]
             return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         return as_plain(value.tolist())
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
+    if hasattr(value, "column_names"):  # of Arrow, which would itself make one of two
+        texts_of(value.column_names)
     for method in _PLAIN:
         if hasattr(value, method):
             return as_plain(getattr(value, method)())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from .plain import texts_of
 
 NAME = "prediction"
 """Of the only column, and what the others' names begin with where the model gives none."""
@@ -18,7 +19,10 @@ Columns = Mapping[str, Any]
 
 def columns_of(result: Any, rows: int) -> Columns:
     """What a model said of so many rows. Raises `ModelError` where that is not one thing for each."""
-    found = _named(result)
+    try:
+        found = _named(result)
+    except TypeError as error:
+        raise ModelError(f"the model's predictions are no columns: {error}") from error
     for name, column in found.items():
         try:
             length = None if isinstance(column, str) else len(column)
@@ -32,9 +36,9 @@ def columns_of(result: Any, rows: int) -> Columns:
 
 def _named(result: Any) -> Columns:
     if isinstance(result, Mapping):
-        return {str(name): column for name, column in result.items()}
+        return dict(zip(texts_of(result), result.values(), strict=True))
     if hasattr(result, "columns") and hasattr(result, "iloc"):
-        return {str(name): result.iloc[:, i].to_numpy() for i, name in enumerate(result.columns)}
+        return {name: result.iloc[:, i].to_numpy() for i, name in enumerate(texts_of(result.columns))}
     if hasattr(result, "toarray"):
         result = result.toarray()
     if hasattr(result, "to_numpy"):

@@ -60,11 +60,18 @@ def _number(cell: str) -> Any:
 
 
 def _integer(cell: str) -> int:
-    return int("x" if "_" in cell else cell)  # Python takes 1_000 for a number
+    return int(_digits(cell))
 
 
 def _float(cell: str) -> float:
-    return float("x" if "_" in cell else cell)
+    return float(_digits(cell))
+
+
+def _digits(cell: str) -> str:
+    """The cell. Raises ValueError for what Python alone takes for a number: 1_000, other scripts' digits."""
+    if "_" in cell or not cell.isascii():
+        raise ValueError(cell)
+    return cell
 
 
 def _boolean(cell: str) -> bool:

@@ -257,6 +257,8 @@ def _instances(told: Any, schema: Schema | None) -> Input:
 def _inputs(told: Any, schema: Schema | None) -> Input:
     """A tensor, or an object of tensors or of a table's columns."""
     if isinstance(told, dict):
+        if not told and _wants(schema):
+            return Whole(told)  # no rows, but what the signature's check tells of is that all is missing
         if schema is not None and not schema.is_tensors:
             return _columns(told)
         return Tensors({name: _array(value, f"inputs, {name!r}") for name, value in told.items()})
@@ -265,6 +267,11 @@ def _inputs(told: Any, schema: Schema | None) -> Input:
             return _records(told, "inputs", schema)
         return _list(told, "inputs", schema)
     return Whole(told)
+
+
+def _wants(schema: Schema | None) -> bool:
+    """Whether anything has to be there."""
+    return schema is not None and (schema.is_tensors or any(column.required for column in schema.columns))
 
 
 def _columns(told: Mapping[str, Any]) -> Input:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ LARGE = 64 << 10
 
 LONGEST_LINE = 500
 """Characters of a model's own error that are told."""
+MOST_KINDS = 1_000
+"""Of failures, whose tracebacks are logged."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -57,6 +60,7 @@ class Service:
         self.access = access
         self._limits = limits
         self._batcher = Batcher()
+        self._logged: set[tuple[str, str, int]] = set()
         self.ends = False
         self._routes: Mapping[str, tuple[str, Handler]] = {
             "/invocations": ("POST", self._invocations),
@@ -96,11 +100,20 @@ class Service:
             raise
         except SchemaError as error:
             raise Refused(422, str(error)) from None
-        except Exception as error:
-            log.exception("autotrack: %s failed", version.identity)
+        except Exception as error:  # noqa: BLE001
+            self._log(version, error)
             raise Refused(500, f"the model failed: {_line(error)}") from None
         request.scope[ASKED] = (version.identity, len(asked.input), together)
         return await self._predictions(result, len(body) >= LARGE)
+
+    def _log(self, version: Version, error: Exception) -> None:
+        """With its traceback once for each kind: who may ask shall not fill the log with rows that fail."""
+        kind = _kind(error)
+        if kind in self._logged or len(self._logged) >= MOST_KINDS:
+            log.error("autotrack: %s failed: %s", version.identity, _line(error))
+        else:
+            self._logged.add(kind)
+            log.error("autotrack: %s failed", version.identity, exc_info=error)
 
     async def _predictions(self, result: Any, large: bool) -> Response:
         try:
@@ -139,6 +152,12 @@ class Service:
 
 async def _nothing(request: Request) -> Response:
     return failure(404, "there is nothing here: ask /invocations")
+
+
+def _kind(error: Exception) -> tuple[str, str, int]:
+    """Its type, and the place where it was raised."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return type(error).__qualname__, frame.f_code.co_filename, line
 
 
 def _line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError
 from ..options import did_you_mean
-from .casting import Misfit, cast
+from .casting import Misfit, cast, tensor_array
 from .libraries import library_of
 from .types import Schema, Tensor, dtype_name
 
@@ -85,8 +85,7 @@ def _check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
 def _array(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
     library = library_of(data)
     if library == "torch":
-        data = data.detach().cpu()
-        data = data.float() if str(data.dtype) == "torch.bfloat16" else data
+        data = tensor_array(data)
     if library == "pyarrow" and hasattr(data, "schema"):
         return np.column_stack([_array(column, wanted) for column in data.columns])
     if library in ("pandas", "polars", "pyarrow"):

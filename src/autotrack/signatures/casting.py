@@ -35,6 +35,19 @@ class Misfit(ValueError):
 # --- arrays -----------------------------------------------------------------------------------------
 
 
+def tensor_array(tensor: Any) -> NDArray[Any]:
+    """A tensor of torch as numpy has it, bfloat16 as float32. Raises `Misfit` where numpy has none such."""
+    try:
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        return np.asarray(tensor.numpy(force=True))
+    except (TypeError, RuntimeError) as error:  # NotImplementedError too, for a tensor without data
+        told = str(error).partition("\n")[0].rstrip(".")
+        raise Misfit(
+            f"numpy cannot read the tensor ({told:.120}); give .to_dense(), .dequantize() or .float()"
+        ) from None
+
+
 def cast(values: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
     """The array in a wanted dtype, itself if it has it. Raises `Misfit` at the first value that would change.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,11 @@ def enforce_columns(schema: Schema, data: Any) -> Any:
 
 def _picked(schema: Schema, data: Any) -> Any:
     """Of a DataFrame that has the columns in numpy's dtypes just these: there is nothing to look at."""
-    if library_of(data) != "pandas" or not hasattr(data, "dtypes") or not hasattr(data, "columns"):
+    if library_of(data) != "pandas" or not isinstance(data, sys.modules["pandas"].DataFrame):
         return None
     names, columns = list(schema.names), data.columns.tolist()
     have = dict(zip(columns, data.dtypes.tolist(), strict=True))
-    if not names or len(have) < len(columns):
+    if not names or len(have) < len(columns) or bool in map(type, columns):  # True is 1 in a dict
         return None
     for column in schema.columns:
         want = DTYPES.get(column.type) if isinstance(column.type, DataType) else None
@@ -259,9 +260,20 @@ def _fit_texts(cells: Cells) -> Fitted:
         return Fitted(values)
     if values.dtype.kind != "O":
         raise Misfit(_not_a(values, DataType.STRING), (0,) if len(values) else None)
-    if not set(map(type, values)) <= {str, type(None)}:
+    kinds = set(map(type, values))
+    if not kinds <= {str, type(None)}:
+        _refuse_times(values)
         values = _each(_TEXT, values)
-    return Fitted(values if cells.native is None else cells.native, None, cells.categories)
+    # Of a column of nothing but NaT pandas would make one of datetimes.
+    keeps = cells.native is not None and not any(kind.__name__ == "NaTType" for kind in kinds)
+    return Fitted(cells.native if keeps else values, None, cells.categories)
+
+
+def _refuse_times(values: NDArray[Any]) -> None:
+    """Of numpy, which are missing as NaT: then too they are no texts."""
+    for row, value in enumerate(values):
+        if isinstance(value, (np.datetime64, np.timedelta64)):
+            raise Misfit(f"{value!r} is {value.dtype.name}, not {DataType.STRING}", (row,))
 
 
 def _fit_datetimes(cells: Cells) -> Fitted:

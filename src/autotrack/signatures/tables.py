@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SchemaError
+from .casting import Misfit, tensor_array
 from .libraries import column_name, library_of
 from .types import Array, Column, DataType, Schema, Type
 from .values import is_missing, type_of
@@ -51,14 +52,21 @@ def table_of(data: Any, schema: Schema) -> Table:
         return _of_list(data, schema)
     if len(schema) == 1 and type_of(data) is not DataType.ANY:
         return Table(None, 1, 1, lambda _: [data])
-    raise SchemaError(f"a {type(data).__name__} is no table; give a DataFrame, an array, a dict or a list")
+    raise _no_table(data)
+
+
+def _no_table(data: Any) -> SchemaError:
+    return SchemaError(f"a {type(data).__name__} is no table; give a DataFrame, an array, a dict or a list")
 
 
 def _of_pandas(data: Any, schema: Schema) -> Table:
-    if hasattr(data, "to_frame"):
+    pandas = sys.modules["pandas"]
+    if isinstance(data, (pandas.Series, pandas.Index)):
         series = data if hasattr(data, "index") else data.to_series().reset_index(drop=True)
         names = None if data.name is None else [column_name(data.name)]
         return Table(names, 1, len(data), lambda _: series, series.index)
+    if not isinstance(data, pandas.DataFrame):  # rows in groups or windows
+        raise _no_table(data)
     columns = data.columns
     # Nobody named the columns of DataFrame(array).
     unnamed = type(columns).__name__ == "RangeIndex" and not any(isinstance(n, int) for n in schema.names)
@@ -82,7 +90,10 @@ def _of_arrow(data: Any, schema: Schema) -> Table:
 def _of_array(data: Any, schema: Schema) -> Table:
     if library_of(data) == "scipy":
         raise SchemaError("a sparse array has no columns to check; give .toarray(), or a model of tensors")
-    array = np.asanyarray(data.detach().cpu() if library_of(data) == "torch" else data)
+    try:
+        array = np.asanyarray(tensor_array(data) if library_of(data) == "torch" else data)
+    except Misfit as error:
+        raise SchemaError(error.problem) from None
     array = array if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
     if array.dtype.names:
         names = array.dtype.names
@@ -136,7 +147,14 @@ def _is_one_row(values: Mapping[str, Any], schema: Schema) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
+    return (
+        hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and not _is_scalar(value)
+    )
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether it is an array or tensor without dimensions: its length cannot be asked for."""
+    return getattr(value, "ndim", None) == 0
 
 
 def _depth_of(kind: Type) -> int:
@@ -147,7 +165,7 @@ def _is_deeper(value: Any, than: int) -> bool:
     """Whether more lists are in each other, by their first items."""
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return value.ndim > than
-    if not (isinstance(value, (list, tuple)) or library_of(value)):
+    if _is_scalar(value) or not (isinstance(value, (list, tuple)) or library_of(value)):
         return False
     has_items = isinstance(value, (list, tuple, np.ndarray)) and len(value)
     return than < 1 or bool(has_items and _is_deeper(value[0], than - 1))
@@ -204,7 +222,7 @@ def cells_of(column: Any) -> Cells:
         column = column.astype(object) if column.dtype.kind == "T" else column
         return Cells(column) if column.ndim == 1 else Cells(objects(list(column)))
     if library == "torch":
-        return cells_of(column.detach().cpu().numpy())
+        return cells_of(tensor_array(column))
     return Cells(objects(column))
 
 
