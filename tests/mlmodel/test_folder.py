@@ -71,6 +71,16 @@ def test_a_link_that_leads_out(folder: Path, tmp_path: Path, name: str) -> None:
         autotrack.load_model(str(folder))
 
 
+@pytest.mark.parametrize("kind", ["loop", "pipe"])
+def test_what_is_no_file(folder: Path, kind: str) -> None:
+    if kind == "loop":
+        (folder / kind).symlink_to(kind)
+    else:
+        os.mkfifo(folder / kind)
+    with pytest.raises(ModelError, match=rf"{kind} is no file, nor a link to one"):
+        autotrack.load_model(str(folder))
+
+
 def test_a_flavor_that_nobody_knows(folder: Path) -> None:
     document = yaml.safe_load((folder / "MLmodel").read_text())
     document["flavors"] = {"fancy": {}, "python_function": {"loader_module": "fancy"}}
