@@ -17,7 +17,7 @@ from .flavors import flavor_of, freeze, name_of
 from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
-from .recording.model_details import ModelDetails, described, input_of, may_keep_code
+from .recording.model_details import ModelDetails, described, input_of, may_keep_code, unknown_in
 
 log = logging.getLogger("autotrack")
 
@@ -27,6 +27,8 @@ MOST_BYTES = 1 << 40
 
 def save(model: Any, path: Path, details: ModelDetails) -> None:
     """See `autotrack.save_model`."""
+    for problem in unknown_in(details):
+        raise TypeError(f"save_model(): {problem}")
     files = _files(model, details)
     write(path, files, files.__getitem__)
 

@@ -119,6 +119,21 @@ def test_a_folder_that_is_there_is_not_written_to(folder: Path) -> None:
         autotrack.save_model(LogisticRegression().fit(X, Y), folder)
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "said"),
+    [
+        ({"input_exmaple": X}, r"'input_exmaple'; did you mean 'input_example'\?"),
+        ({"input": X}, r"'input'; did you mean 'inputs'\?"),
+        ({"requirments": ["x"]}, r"'requirments'; did you mean 'requirements'\?"),
+        ({"foo": 1}, "'foo'; there are code_paths, input_example"),
+    ],
+)
+def test_a_misspelt_argument(tmp_path: Path, misspelt: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=rf"save_model\(\): unknown argument {said}"):
+        autotrack.save_model(LogisticRegression(max_iter=500).fit(X, Y), tmp_path / "m", **misspelt)
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a\\b", "a\0b"])
 def test_names_that_lead_out_are_not_written(tmp_path: Path, name: str) -> None:
     file = tmp_path / "file"

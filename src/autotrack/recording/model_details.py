@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -13,6 +14,7 @@ from ..errors import ModelError
 from ..mlmodel.code_paths import collected
 from ..mlmodel.description import Described
 from ..mlmodel.lock import locked
+from ..options import did_you_mean
 from .scrubbing import scrubbed
 
 if TYPE_CHECKING:
@@ -43,6 +45,27 @@ class ModelDetails(TypedDict, total=False):
     metadata: Mapping[str, Any]
     code_paths: Sequence[str | os.PathLike[str]]
     own_code: bool
+
+
+_UNREACHABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What no address can have: control characters, ends of lines, halves of characters."""
+
+
+def name_problem(name: Any) -> str:
+    """Why no model can be kept under a name, "" where one can."""
+    is_text = isinstance(name, str) and not _UNREACHABLE.search(name)
+    if is_text and not {"", ".", ".."} & set(name.split("/")):
+        return ""
+    return (
+        f"model {name!r:.200} is not kept: a name is text in one line, as 'model' or 'nets/best', "
+        "without empty parts, '.' or '..' between its slashes"
+    )
+
+
+def unknown_in(details: ModelDetails) -> Iterator[str]:
+    """What is said of each keyword that there is none of."""
+    known = ModelDetails.__annotations__
+    return (f"unknown argument {name!r}{did_you_mean(name, known)}" for name in details if name not in known)
 
 
 def input_of(details: ModelDetails) -> Any:
