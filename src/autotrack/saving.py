@@ -17,7 +17,7 @@ from .flavors import flavor_of, freeze, name_of
 from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
-from .recording.model_details import ModelDetails, described, input_of, may_keep_code, unknown_in
+from .recording.model_details import ModelDetails, described, input_of, may_keep_code, params_of, unknown_in
 
 log = logging.getLogger("autotrack")
 
@@ -76,6 +76,7 @@ def _files(model: Any, details: ModelDetails) -> Files:
         own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)
+        flavor.check_params(model, params_of(details))
         told = described(details, flavor.outputs(model))
     except NotKept as refusal:
         raise ModelError(f"the model cannot be saved: {refusal}") from refusal

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from ..errors import ModelError
+from ..errors import ModelError, SchemaError
 from ..mlmodel.code_paths import collected
 from ..mlmodel.description import Described
 from ..mlmodel.lock import locked
@@ -57,7 +57,7 @@ def name_problem(name: Any) -> str:
     if is_text and not {"", ".", ".."} & set(name.split("/")):
         return ""
     return (
-        f"model {name!r:.200} is not kept: a name is text in one line, as 'model' or 'nets/best', "
+        f"model {name!r:.200}: a name is text in one line, as 'model' or 'nets/best', "
         "without empty parts, '.' or '..' between its slashes"
     )
 
@@ -122,6 +122,26 @@ def _metadata(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(copied, dict):
         raise ModelError("metadata is to be a mapping")
     return copied
+
+
+def params_of(details: ModelDetails) -> Collection[str]:
+    """The names of the params. Raises `SchemaError` for what is none, or has no signature to stand in."""
+    given, signature = details.get("params"), details.get("signature")
+    if given is not None and not isinstance(given, Mapping):
+        raise SchemaError(f"params: give a mapping of names to defaults, not {type(given).__name__}")
+    names = [*(given or {})] if signature is None else [param.name for param in signature.params]
+    has_inputs = input_of(details) is not None if signature is None else signature.inputs is not None
+    if names and not has_inputs:
+        raise SchemaError("params stand in a model's signature: give inputs or an input_example, too")
+    return names
+
+
+def without_params(details: ModelDetails) -> ModelDetails:
+    """What remains to be said where the model takes none."""
+    rest = {name: value for name, value in details.items() if name != "params"}
+    if signature := details.get("signature"):
+        rest["signature"] = replace(signature, params=())
+    return cast(ModelDetails, rest)
 
 
 def without_data(details: ModelDetails) -> ModelDetails:

@@ -237,8 +237,8 @@ class ActiveRun:
         details: see `ModelDetails`.
 
         What cannot be kept so (an open file among the attributes, more than `model_max_bytes`) is one line in
-        the log, and its reason stands with the run. A name that no address can have, and an argument that there
-        is none of, are lines in the log, too.
+        the log, and its reason stands with the run. A name that no address can have, and an argument that
+        there is none of, are lines in the log, too.
         """
         from .model_details import name_problem, unknown_in  # for who keeps models
 
