@@ -108,6 +108,11 @@ def test_what_cannot_be_registered(kept: Store, uri: str, error: type[Exception]
         (lambda kept: asked(kept, limit="2"), RegistryValueError, "limit is a whole number from 0"),
         (lambda kept: whole(kept).versions(limit=-1), RegistryValueError, "limit is a whole number from 0"),
         (lambda kept: whole(kept).audit(limit=-1), RegistryValueError, "limit is a whole number from 0"),
+        (
+            lambda kept: registered(kept).set_alias("a", expected="1"),
+            RegistryValueError,
+            "or 0 for none, not",
+        ),  # type: ignore[arg-type]
         (lambda kept: addressed(kept, None), ModelError, "'None' is no model's address"),
         (lambda kept: addressed(kept, 5), ModelError, "'5' is no model's address"),
     ],
@@ -131,6 +136,12 @@ def whole(store: Store) -> catalog.Registered:
 
 def addressed(store: Store, uri: Any) -> Any:
     return catalog.register(store, uri, "churn", alias=None, description="", tags={})
+
+
+def test_the_command_that_removes_an_alias_is_one_for_the_shell(kept: Store) -> None:
+    made = registered(kept, "my churn; x", alias="the champion")
+    with pytest.raises(RegistryConflict, match="alias 'my churn; x' 'the champion' --remove"):
+        made.delete()
 
 
 def test_no_stage_is_a_stage(kept: Store) -> None:

@@ -208,7 +208,7 @@ def spark_udf(
     from .flavor import Permissions
     from .spark import scorer
 
-    permissions = Permissions(tuple(trusted), pickle=allow_pickle, code=allow_code)
+    permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
     return scorer(spark, loading.model_folder(_store, uri), permissions, result_type, params)
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .errors import SchemaError
+from .errors import ModelError, SchemaError
 from .mlmodel.description import Files
 from .mlmodel.document import PYTHON_FUNCTION, Section
 from .mlmodel.folder import ModelFolder
@@ -75,6 +75,15 @@ class Permissions:
     trusted: Collection[str] = ()
     pickle: bool = False
     code: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `ModelError` for `trusted` that is no list of names; a text would be taken by its letters."""
+        named = self.trusted
+        if isinstance(named, str) or not isinstance(named, Iterable):
+            raise ModelError(f"trusted: give a list of types' names, as ['numpy.number'], not {named!r:.60}")
+        object.__setattr__(self, "trusted", tuple(named))
+        if wrong := [name for name in self.trusted if not isinstance(name, str)]:
+            raise ModelError(f"trusted: give types by their names, as 'numpy.number', not {wrong[0]!r:.60}")
 
 
 NOTHING_MORE = Permissions()

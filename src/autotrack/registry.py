@@ -19,6 +19,8 @@ MOST_NAME = 250
 MOST_TEXT = 65_536
 """Characters of a description or a tag's value."""
 MOST_VERSION = 2**31 - 1
+_FARTHEST = 10**60
+"""There is no such version; this far, a number is told as it was asked for."""
 MOST_DIGITS = 1000
 """Of a number that is read: to read more takes long."""
 _ADDRESS = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))")
@@ -297,11 +299,12 @@ def parsed_address(uri: str) -> tuple[str, str]:
 def parsed_which(which: Any) -> Which:
     """What points at a version, understood. Raises `RegistryValueError`."""
     if type(which) is int:
-        return min(max(which, 0), MOST_VERSION + 1)
+        return min(max(which, -_FARTHEST), _FARTHEST)
     if isinstance(which, str):
         text = which.strip().lower()
-        if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS:
-            return min(int(text), MOST_VERSION + 1)
+        digits = text.removeprefix("-")
+        if digits.isascii() and digits.isdecimal() and len(digits) < MOST_DIGITS:
+            return min(max(int(text), -_FARTHEST), _FARTHEST)
         if text == LATEST:
             return LATEST
         if which.startswith("@"):

@@ -38,6 +38,16 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
 
     Raises `ModelError`, OSError.
     """
+    try:
+        _write(path, names, read)
+    except OSError as error:  # of the same class, but of the path that whoever asks for it knows
+        problem = (
+            f"the model cannot be written ({error.strerror or error}): make room, or take another folder"
+        )
+        raise OSError(error.errno, problem, str(path)) from error
+
+
+def _write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> None:
     if os.path.lexists(path):
         raise _there(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from sklearn.linear_model import LogisticRegression
 import autotrack
 from autotrack.errors import ModelError
 from autotrack.mlmodel.folder import ModelFile, ModelFolder
+
+from ..disks import Disk
 
 X, Y = load_iris(return_X_y=True)
 
@@ -205,6 +208,31 @@ def test_digests_that_are_none(folder: Path, files: Any, problem: str) -> None:
     change(folder, autotrack={"files": files})
     with pytest.raises(ModelError, match=problem):
         autotrack.load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said"),
+    [
+        ("numpy.number", r"give a list of types' names, as \['numpy\.number'\], not 'numpy\.number'"),
+        (None, "give a list of types' names, .* not None"),
+        ([5], "give types by their names, .* not 5"),
+    ],
+)
+def test_what_names_no_types(folder: Path, trusted: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        autotrack.load_model(folder, trusted=trusted)
+
+
+@pytest.mark.parametrize("where", ["full", "proc"])
+def test_where_nothing_can_be_written(disk: Disk, where: str) -> None:
+    """The error names the folder that was asked for, and says what to do."""
+    path = disk("size=4k") / "m" if where == "full" else Path("/proc/m")
+    with pytest.raises(
+        OSError, match=r"the model cannot be written .*: make room, or take another"
+    ) as refusal:
+        autotrack.save_model(LogisticRegression(max_iter=500).fit(X, Y), path)
+    assert refusal.value.filename == str(path)
+    assert refusal.value.errno in (errno.ENOSPC, errno.ENOENT)
 
 
 @pytest.mark.parametrize("uri", ["x" * 5000, "a\0b"], ids=["long", "nul"])
