@@ -61,6 +61,7 @@ def test_numbers_of_base_60_stay_texts(number: str) -> None:
     began = time.process_time()
     assert document.parse(b"flavors: {}\nz: " + number.encode())["z"] == number
     assert document.parse(f"flavors: {{}}\nz: !!float '{number}'".encode())["z"] == number
+    assert document.parse(f"flavors: {{}}\nz: !!float {{=: '{number}'}}".encode())["z"] == number
     assert time.process_time() - began < 20
     assert document.parse(b"flavors: {}\nz: [0x1f, 1_000, 0o7, 1.5, .inf]")["z"][:2] == [31, 1000]
 

@@ -94,10 +94,12 @@ def _loader(yaml: Any) -> Any:
         """Leaves numbers of base 60 (1:30) texts: to read them takes the square of their length."""
 
         def construct_yaml_int(self, node: Any) -> Any:
-            return node.value if ":" in node.value else super().construct_yaml_int(node)
+            text = self.construct_scalar(node)  # also of a mapping that has one
+            return text if ":" in text else super().construct_yaml_int(node)
 
         def construct_yaml_float(self, node: Any) -> Any:
-            return node.value if ":" in node.value else super().construct_yaml_float(node)
+            text = self.construct_scalar(node)  # also of a mapping that has one
+            return text if ":" in text else super().construct_yaml_float(node)
 
     Plain.add_constructor("tag:yaml.org,2002:int", Plain.construct_yaml_int)
     Plain.add_constructor("tag:yaml.org,2002:float", Plain.construct_yaml_float)
