@@ -96,6 +96,60 @@ def test_what_cannot_be_registered(kept: Store, uri: str, error: type[Exception]
     assert kept.backend.registry.search().models == ()
 
 
+@pytest.mark.parametrize(
+    ("ask", "error", "said"),
+    [
+        (lambda kept: registered(kept).set_stage(5), RegistryValueError, "'5' is no stage; there are None"),
+        (lambda kept: registered(kept, tags=[("a", "b")]), RegistryValueError, "tags are a mapping .* list"),
+        (lambda kept: registered(kept, tags="x"), RegistryValueError, "tags are a mapping .* not str"),
+        (lambda kept: registered(kept).update(tags="x"), RegistryValueError, "tags are a mapping"),
+        (lambda kept: asked(kept, tags=["x"]), RegistryValueError, "tags are a mapping"),
+        (lambda kept: asked(kept, limit=-1), RegistryValueError, "limit is a whole number from 0"),
+        (lambda kept: asked(kept, limit="2"), RegistryValueError, "limit is a whole number from 0"),
+        (lambda kept: whole(kept).versions(limit=-1), RegistryValueError, "limit is a whole number from 0"),
+        (lambda kept: whole(kept).audit(limit=-1), RegistryValueError, "limit is a whole number from 0"),
+        (
+            lambda kept: registered(kept).set_alias("a", expected="1"),
+            RegistryValueError,
+            "or 0 for none, not",
+        ),  # type: ignore[arg-type]
+        (lambda kept: addressed(kept, None), ModelError, "'None' is no model's address"),
+        (lambda kept: addressed(kept, 5), ModelError, "'5' is no model's address"),
+    ],
+)
+def test_what_makes_no_sense(
+    kept: Store, ask: Callable[[Store], Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said) as refusal:
+        ask(kept)
+    assert "\n" not in str(refusal.value)
+
+
+def asked(store: Store, **told: Any) -> Any:
+    return catalog.models(store, "", **{"tags": {}, "order_by": "name", "limit": None} | told)
+
+
+def whole(store: Store) -> catalog.Registered:
+    registered(store)
+    return catalog.model(store, "churn")
+
+
+def addressed(store: Store, uri: Any) -> Any:
+    return catalog.register(store, uri, "churn", alias=None, description="", tags={})
+
+
+def test_the_command_that_removes_an_alias_is_one_for_the_shell(kept: Store) -> None:
+    made = registered(kept, "my churn; x", alias="the champion")
+    with pytest.raises(RegistryConflict, match="alias 'my churn; x' 'the champion' --remove"):
+        made.delete()
+
+
+def test_no_stage_is_a_stage(kept: Store) -> None:
+    made = registered(kept).set_stage("Staging")
+    assert made.set_stage(None).stage == "None"
+    assert asked(kept, limit=0) == whole(kept).versions(limit=0) == whole(kept).audit(limit=0) == []
+
+
 def test_addresses(kept: Store) -> None:
     registered(kept, "churn", alias="champion")
     registered(kept, "churn").set_stage("Staging")

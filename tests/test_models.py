@@ -507,6 +507,46 @@ def test_models_that_the_user_logs(tracking: Tracking) -> None:  # noqa: F811
     assert found["second/best"].flavor == "xgboost"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["", "a\nb", "a\u2028b", "\ud800", None, 5, "../x", "/abs", ".", "a//b", "a/", "nets/./best"],
+)
+def test_a_name_that_no_address_can_have(
+    tracking: Tracking,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+    name: Any,
+) -> None:
+    tracking.enable(sklearn={"log_model": False})
+    with autotrack.run("r") as run:
+        run.log_model(fit(), name)
+    assert not tracking.run().models
+    assert [r.message for r in caplog.records if ": a name is text in one line" in r.message]
+
+
+def test_names_of_many_kinds(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable(sklearn={"log_model": False})
+    names = ["модель/β", "my model.v2", "नेट्स/می\u200cخواهم"]
+    with autotrack.run("r") as run:
+        for name in names:
+            run.log_model(fit(), name)
+    autotrack.flush()
+    for name in names:
+        assert load_model(tracking.store, f"runs:/{run.id}/{name}").predict(X).any()
+
+
+def test_a_misspelt_argument_costs_no_model(
+    tracking: Tracking,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracking.enable(sklearn={"log_model": False})
+    misspelt: dict[str, Any] = {"inptus": X}
+    with autotrack.run("r"):
+        autotrack.log_model(fit(), "model", **misspelt)
+    [model] = tracking.run().models
+    assert model.facts["state"] != "refused"
+    assert "model 'model': unknown argument 'inptus'; did you mean 'inputs'?" in caplog.text
+
+
 def test_the_winner_of_a_search_is_its_model(tracking: Tracking) -> None:  # noqa: F811
     from sklearn.model_selection import GridSearchCV
 

@@ -208,14 +208,15 @@ def spark_udf(
     from .flavor import Permissions
     from .spark import scorer
 
-    permissions = Permissions(tuple(trusted), pickle=allow_pickle, code=allow_code)
+    permissions = Permissions(trusted, pickle=allow_pickle, code=allow_code)
     return scorer(spark, loading.model_folder(_store, uri), permissions, result_type, params)
 
 
 def save_model(model: Any, path: str | os.PathLike[str], **details: Unpack[ModelDetails]) -> None:
     """Write a model to a folder that is not there yet, in the form that `load_model` and MLflow read.
 
-    details: see `ActiveRun.log_model`. Raises `ModelError` for what cannot be kept, OSError.
+    details: see `ActiveRun.log_model`. Raises `ModelError` for what cannot be kept, OSError,
+    TypeError for an argument that there is none of.
     """
     from .saving import save
 

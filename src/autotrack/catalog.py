@@ -20,7 +20,15 @@ from .locations import database_path, is_server
 from .mlmodel import document
 from .promotion import promote
 from .records import AuditEntry, Dataset, Model, ModelVersion, RegisteredModel
-from .registry import ModelSearch, Registry, is_address, parsed_order, parsed_stage
+from .registry import (
+    ModelSearch,
+    Registry,
+    checked_limit,
+    checked_tags,
+    is_address,
+    parsed_order,
+    parsed_stage,
+)
 from .semconv import Scalar
 from .states import Stage, State
 from .store import Run, Store, open_store
@@ -41,6 +49,7 @@ def register(
     store: Store, uri: str, name: str, *, alias: str | None, description: str, tags: Mapping[str, str]
 ) -> Version:
     """See `autotrack.register_model`."""
+    uri, tags = str(uri), checked_tags(tags)  # what is no text is no address, and told as such
     source = registered(store, uri).uri if is_address(uri) else ""
     run, model = loading.kept(store, *resolved(store, uri))
     store.secure(file.sha256 for file in run.artifacts if file.path.startswith(f"{model.path}/"))
@@ -59,6 +68,7 @@ def models(
 ) -> list[Registered]:
     """See `autotrack.registered_models`."""
     order, descending = parsed_order(order_by)
+    limit, tags = checked_limit(limit), checked_tags(tags)
     found = _pages(store.backend.registry, ModelSearch(name, tags, order, descending), limit or PAGE)
     return [Registered(store, one) for one in itertools.islice(found, limit)]
 
@@ -102,7 +112,8 @@ class Registered:
 
     def versions(self, limit: int | None = None) -> list[Version]:
         """The versions, the latest first."""
-        return [Version(self._store, one) for one in self._registry.versions(self.name, limit=limit)]
+        found = self._registry.versions(self.name, limit=checked_limit(limit))
+        return [Version(self._store, one) for one in found]
 
     def version(self, which: int | str = "latest") -> Version:
         """One version: its number, "latest", "@alias" or a stage. Raises `ModelNotFound`."""
@@ -112,7 +123,7 @@ class Registered:
         self, *, description: str | None = None, tags: Mapping[str, str | None] | None = None
     ) -> Registered:
         """Change the description, if one is given, and tags; None takes a tag away."""
-        told: dict[str, Any] = {"description": description, "tags": tags or {}}
+        told: dict[str, Any] = {"description": description, "tags": checked_tags(tags or {}, unset=True)}
         return self._again(self._registry.update(self.name, **told, author=author()))
 
     def rename(self, name: str) -> Registered:
@@ -135,7 +146,7 @@ class Registered:
 
     def audit(self, limit: int = 100) -> list[AuditEntry]:
         """Who changed what of it and its versions, the latest first."""
-        return self._registry.audit(self.name, limit=limit)
+        return self._registry.audit(self.name, limit=checked_limit(limit) or 0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; times as ISO 8601."""
@@ -265,7 +276,7 @@ class Version:
         self, *, description: str | None = None, tags: Mapping[str, str | None] | None = None
     ) -> Version:
         """Change the description, if one is given, and tags; None takes a tag away."""
-        told: dict[str, Any] = {"description": description, "tags": tags or {}}
+        told: dict[str, Any] = {"description": description, "tags": checked_tags(tags or {}, unset=True)}
         made = self._registry.update_version(self.name, self.version, **told, author=author())
         return Version(self._store, made)
 
@@ -278,7 +289,7 @@ class Version:
         made = self._registry.set_alias(self.name, alias, self.version, expected=expected, author=author())
         return Version(self._store, made)
 
-    def set_stage(self, stage: str, *, archive: bool = False) -> Version:
+    def set_stage(self, stage: str | None, *, archive: bool = False) -> Version:
         """Move it to None, Staging, Production or Archived; with `archive` those that are there make room."""
         to = parsed_stage(stage)
         made = self._registry.set_stage(self.name, self.version, to, archive=archive, author=author())

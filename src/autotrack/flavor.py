@@ -12,11 +12,13 @@ Where `MLmodel` files name the flavor otherwise, as torch's is ``pytorch``, that
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from .errors import ModelError, SchemaError
 from .mlmodel.description import Files
 from .mlmodel.document import PYTHON_FUNCTION, Section
 from .mlmodel.folder import ModelFolder
@@ -74,6 +76,15 @@ class Permissions:
     pickle: bool = False
     code: bool = False
 
+    def __post_init__(self) -> None:
+        """Raise `ModelError` for `trusted` that is no list of names; a text would be taken by its letters."""
+        named = self.trusted
+        if isinstance(named, str) or not isinstance(named, Iterable):
+            raise ModelError(f"trusted: give a list of types' names, as ['numpy.number'], not {named!r:.60}")
+        object.__setattr__(self, "trusted", tuple(named))
+        if wrong := [name for name in self.trusted if not isinstance(name, str)]:
+            raise ModelError(f"trusted: give types by their names, as 'numpy.number', not {wrong[0]!r:.60}")
+
 
 NOTHING_MORE = Permissions()
 
@@ -127,6 +138,13 @@ class Flavor(ABC):
         """
         return None
 
+    def check_params(self, model: Any, names: Collection[str]) -> None:
+        """Raise `SchemaError` where a model's `predict`, or that of what `ready` gave, takes no such params.
+
+        Nothing is said where that is not known.
+        """
+        refuse_unknown(getattr(model, "predict", None), names)
+
     @abstractmethod
     def describe(self, files: Files, kind: str) -> Mapping[str, Section]:
         """The sections of `MLmodel` for these files of a model whose class is `kind`, by their names.
@@ -149,3 +167,15 @@ class Flavor(ABC):
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
         """What `ready` made predicts for data that fits the signature. Raises what the library does."""
         return model.predict(data, **params)
+
+
+def refuse_unknown(function: Any, names: Collection[str]) -> None:
+    """Raise `SchemaError` for names that are no arguments of a function beside its first, the data."""
+    try:
+        _, *known = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return
+    if not any(one.kind is one.VAR_KEYWORD for one in known):
+        named = {one.name for one in known if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+        if wrong := ", ".join(str(name) for name in names if name not in named):
+            raise SchemaError(f"this model's predict takes no params {wrong}: leave them out")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from .errors import SchemaError
 from .flavor import Flavor
 from .mlmodel.folder import ModelFolder
 from .signatures import Signature, from_mlmodel
@@ -39,7 +40,15 @@ class Predictor:
         column, and the first row, that does not. params: what else the model's `predict` takes.
         """
         whole = params or {} if self.signature is None else enforce_params(self.signature, params)
-        return self._flavor.predict(self._ready, self.fitting(data), whole)
+        fitting = self.fitting(data)
+        if not whole:
+            return self._flavor.predict(self._ready, fitting, whole)
+        self._flavor.check_params(self._ready, whole)
+        try:
+            return self._flavor.predict(self._ready, fitting, whole)
+        except TypeError as error:  # where a predict with `**params` hands them on
+            told = ", ".join(map(str, whole))
+            raise SchemaError(f"{self.told} does not predict with the params {told}: {error}") from error
 
     def fitting(self, data: Any) -> Any:
         """The data as the signature has it. Raises `SchemaError`."""

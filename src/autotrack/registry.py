@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Final, Literal, get_args
 
 from .errors import RegistryValueError
@@ -18,6 +19,8 @@ MOST_NAME = 250
 MOST_TEXT = 65_536
 """Characters of a description or a tag's value."""
 MOST_VERSION = 2**31 - 1
+_FARTHEST = 10**60
+"""There is no such version; this far, a number is told as it was asked for."""
 MOST_DIGITS = 1000
 """Of a number that is read: to read more takes long."""
 _ADDRESS = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))")
@@ -228,6 +231,8 @@ def checked_alias(alias: Any) -> str:
 
 def checked_tags(tags: Mapping[str, Any], *, unset: bool = False) -> dict[str, Any]:
     """Tags: text by name; with `unset` also None. Raises `RegistryValueError`."""
+    if not isinstance(tags, Mapping):
+        raise RegistryValueError(f"tags are a mapping of names to texts, not {type(tags).__name__}")
     for name, value in tags.items():
         _check_text(name, "a tag's name", MOST_NAME)
         if not name:
@@ -241,6 +246,20 @@ def checked_text(text: Any, what: str = "a description") -> str:
     """A description. Raises `RegistryValueError`."""
     _check_text(text, what, MOST_TEXT)
     return str(text)
+
+
+def checked_limit(limit: Any) -> int | None:
+    """How many are asked for at most, None for all. Raises `RegistryValueError`."""
+    if limit is not None and (not isinstance(limit, Integral) or limit < 0):
+        raise RegistryValueError(f"limit is a whole number from 0, or None for all, not {limit!r:.60}")
+    return None if limit is None else int(limit)
+
+
+def checked_expected(expected: Any) -> int | None:
+    """Where an alias is said to point now, None for anywhere. Raises `RegistryValueError`."""
+    if expected is not None and not isinstance(expected, Integral):
+        raise RegistryValueError(f"expected is a version's number, or 0 for none, not {expected!r:.60}")
+    return None if expected is None else int(expected)
 
 
 def _check_text(text: Any, what: str, most: int) -> None:
@@ -280,11 +299,12 @@ def parsed_address(uri: str) -> tuple[str, str]:
 def parsed_which(which: Any) -> Which:
     """What points at a version, understood. Raises `RegistryValueError`."""
     if type(which) is int:
-        return min(max(which, 0), MOST_VERSION + 1)
+        return min(max(which, -_FARTHEST), _FARTHEST)
     if isinstance(which, str):
         text = which.strip().lower()
-        if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS:
-            return min(int(text), MOST_VERSION + 1)
+        digits = text.removeprefix("-")
+        if digits.isascii() and digits.isdecimal() and len(digits) < MOST_DIGITS:
+            return min(max(int(text), -_FARTHEST), _FARTHEST)
         if text == LATEST:
             return LATEST
         if which.startswith("@"):
@@ -296,11 +316,11 @@ def parsed_which(which: Any) -> Which:
     )
 
 
-def parsed_stage(text: str) -> Stage:
-    """A stage by its name, whose case does not matter. Raises `RegistryValueError`."""
-    stage = _stage(text)
+def parsed_stage(text: str | None) -> Stage:
+    """A stage by its name, whose case does not matter; None is that too. Raises `RegistryValueError`."""
+    stage = _stage(str(text))
     if stage is None:
-        raise RegistryValueError(f"{text[:60]!r} is no stage; there are {', '.join(Stage)}")
+        raise RegistryValueError(f"{str(text)[:60]!r} is no stage; there are {', '.join(Stage)}")
     return stage
 
 

@@ -17,7 +17,7 @@ from .flavors import flavor_of, freeze, name_of
 from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
-from .recording.model_details import ModelDetails, described, input_of, may_keep_code
+from .recording.model_details import ModelDetails, described, input_of, may_keep_code, params_of, unknown_in
 
 log = logging.getLogger("autotrack")
 
@@ -27,6 +27,8 @@ MOST_BYTES = 1 << 40
 
 def save(model: Any, path: Path, details: ModelDetails) -> None:
     """See `autotrack.save_model`."""
+    for problem in unknown_in(details):
+        raise TypeError(f"save_model(): {problem}")
     files = _files(model, details)
     write(path, files, files.__getitem__)
 
@@ -36,6 +38,16 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
 
     Raises `ModelError`, OSError.
     """
+    try:
+        _write(path, names, read)
+    except OSError as error:  # of the same class, but of the path that whoever asks for it knows
+        problem = (
+            f"the model cannot be written ({error.strerror or error}): make room, or take another folder"
+        )
+        raise OSError(error.errno, problem, str(path)) from error
+
+
+def _write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> None:
     if os.path.lexists(path):
         raise _there(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +86,7 @@ def _files(model: Any, details: ModelDetails) -> Files:
         own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)
+        flavor.check_params(model, params_of(details))
         told = described(details, flavor.outputs(model))
     except NotKept as refusal:
         raise ModelError(f"the model cannot be saved: {refusal}") from refusal

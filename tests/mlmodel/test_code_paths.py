@@ -53,6 +53,13 @@ def test_a_link_that_stays_inside_is_followed(source: Path) -> None:
     assert collected([source])["code/mine/link.py"] == b"# deep/more.py"
 
 
+def test_a_loop_of_links_is_no_file(source: Path, tmp_path: Path) -> None:
+    (source / "loop.py").symlink_to("loop.py")
+    assert "code/mine/loop.py" not in collected([source])
+    with pytest.raises(ModelError, match=r"there is no \S+loop\.py, which code_paths names"):
+        collected([source / "loop.py"])
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no \S+gone\.py, which code_paths names"):
         collected([tmp_path / "gone.py"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -38,14 +39,31 @@ BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nflavors: {sklearn: {}}\n"
         (b"flavors: {autotrack: {files: {3: {}}}}", "are no mapping"),
         (b"flavors: {autotrack: {files: {a: {sha256: 3}}}}", "are no mapping"),
         (b"? [a]\n: b", "no YAML of plain data"),
+        (b"flavors: {}\nz: !!int ''", "no YAML of plain data"),
+        (b"flavors: {}\nz: !!bool abc", "no YAML of plain data"),
+        (b"flavors: {}\nz: !!timestamp abc", "no YAML of plain data"),
+        (b"flavors: {}\nmetadata: 1", "metadata that is no mapping"),
+        (b"flavors: {}\nmetadata: x", "metadata that is no mapping"),
+        (b"flavors: {}\nmetadata: [1]", "metadata that is no mapping"),
         (b" " * (document.MOST_BYTES + 1), "more than 4,194,304"),
     ],
-    ids=range(22),
+    ids=range(28),
 )
 def test_what_is_none(data: bytes, problem: str) -> None:
     with pytest.raises(ModelError, match=problem) as refusal:
         document.parse(data)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("number", ["1" + ":1" * 500_000, "1" + ":1" * 500_000 + ".5"], ids=["int", "float"])
+def test_numbers_of_base_60_stay_texts(number: str) -> None:
+    """To read one takes a minute, or ends in an overflow."""
+    began = time.process_time()
+    assert document.parse(b"flavors: {}\nz: " + number.encode())["z"] == number
+    assert document.parse(f"flavors: {{}}\nz: !!float '{number}'".encode())["z"] == number
+    assert document.parse(f"flavors: {{}}\nz: !!float {{=: '{number}'}}".encode())["z"] == number
+    assert time.process_time() - began < 20
+    assert document.parse(b"flavors: {}\nz: [0x1f, 1_000, 0o7, 1.5, .inf]")["z"][:2] == [31, 1000]
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\ufeff"), max_size=20)

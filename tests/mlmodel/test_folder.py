@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from sklearn.linear_model import LogisticRegression
 import autotrack
 from autotrack.errors import ModelError
 from autotrack.mlmodel.folder import ModelFile, ModelFolder
+
+from ..disks import Disk
 
 X, Y = load_iris(return_X_y=True)
 
@@ -71,6 +74,16 @@ def test_a_link_that_leads_out(folder: Path, tmp_path: Path, name: str) -> None:
         autotrack.load_model(str(folder))
 
 
+@pytest.mark.parametrize("kind", ["loop", "pipe"])
+def test_what_is_no_file(folder: Path, kind: str) -> None:
+    if kind == "loop":
+        (folder / kind).symlink_to(kind)
+    else:
+        os.mkfifo(folder / kind)
+    with pytest.raises(ModelError, match=rf"{kind} is no file, nor a link to one"):
+        autotrack.load_model(str(folder))
+
+
 def test_a_flavor_that_nobody_knows(folder: Path) -> None:
     document = yaml.safe_load((folder / "MLmodel").read_text())
     document["flavors"] = {"fancy": {}, "python_function": {"loader_module": "fancy"}}
@@ -107,6 +120,21 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 def test_a_folder_that_is_there_is_not_written_to(folder: Path) -> None:
     with pytest.raises(ModelError, match="is there already"):
         autotrack.save_model(LogisticRegression().fit(X, Y), folder)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "said"),
+    [
+        ({"input_exmaple": X}, r"'input_exmaple'; did you mean 'input_example'\?"),
+        ({"input": X}, r"'input'; did you mean 'inputs'\?"),
+        ({"requirments": ["x"]}, r"'requirments'; did you mean 'requirements'\?"),
+        ({"foo": 1}, "'foo'; there are code_paths, input_example"),
+    ],
+)
+def test_a_misspelt_argument(tmp_path: Path, misspelt: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=rf"save_model\(\): unknown argument {said}"):
+        autotrack.save_model(LogisticRegression(max_iter=500).fit(X, Y), tmp_path / "m", **misspelt)
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a\\b", "a\0b"])
@@ -180,6 +208,31 @@ def test_digests_that_are_none(folder: Path, files: Any, problem: str) -> None:
     change(folder, autotrack={"files": files})
     with pytest.raises(ModelError, match=problem):
         autotrack.load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said"),
+    [
+        ("numpy.number", r"give a list of types' names, as \['numpy\.number'\], not 'numpy\.number'"),
+        (None, "give a list of types' names, .* not None"),
+        ([5], "give types by their names, .* not 5"),
+    ],
+)
+def test_what_names_no_types(folder: Path, trusted: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        autotrack.load_model(folder, trusted=trusted)
+
+
+@pytest.mark.parametrize("where", ["full", "proc"])
+def test_where_nothing_can_be_written(disk: Disk, where: str) -> None:
+    """The error names the folder that was asked for, and says what to do."""
+    path = disk("size=4k") / "m" if where == "full" else Path("/proc/m")
+    with pytest.raises(
+        OSError, match=r"the model cannot be written .*: make room, or take another"
+    ) as refusal:
+        autotrack.save_model(LogisticRegression(max_iter=500).fit(X, Y), path)
+    assert refusal.value.filename == str(path)
+    assert refusal.value.errno in (errno.ENOSPC, errno.ENOENT)
 
 
 @pytest.mark.parametrize("uri", ["x" * 5000, "a\0b"], ids=["long", "nul"])

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch
 
 import autotrack
-from autotrack.errors import ModelError
+from autotrack.errors import ModelError, SchemaError
 from autotrack.flavor import NotKept
 from autotrack.pyfunc import PythonFunctionFlavor
 
@@ -984,7 +984,7 @@ def test_the_copy_of_a_model_goes_with_the_last_that_was_loaded_of_it(script: Sc
 def test_params_go_to_what_takes_them(script: Script, tmp_path: Path) -> None:
     known = script("def with_params(data, params=None): return params\ndef without(data): return data")
     assert again(known["with_params"], tmp_path).predict(1, {"k": 2}) == {"k": 2}
-    with pytest.raises(TypeError, match="this model's predict takes no params: k"):
+    with pytest.raises(SchemaError, match="this model's predict takes no params: leave k out"):
         again(known["without"], tmp_path).predict(1, {"k": 2})
 
 

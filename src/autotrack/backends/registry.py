@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -21,6 +22,7 @@ from ..registry import (
     ModelSearch,
     Registry,
     checked_alias,
+    checked_expected,
     checked_name,
     checked_tags,
     checked_text,
@@ -362,7 +364,7 @@ def _pointed(db: Connection, key: int, alias: str) -> int | None:
 
 def _expect(db: Connection, name: str, key: int, alias: str, expected: int | None) -> None:
     """Raises `RegistryConflict` where somebody else has moved an alias."""
-    now = _pointed(db, key, alias) or 0
+    expected, now = checked_expected(expected), _pointed(db, key, alias) or 0
     if expected is not None and expected != now:
         there = f"points at version {now}" if now else "points at none"
         wanted = f"not at {expected}" if expected else "not at none"
@@ -372,7 +374,7 @@ def _expect(db: Connection, name: str, key: int, alias: str, expected: int | Non
 
 
 def _aliased(what: str, name: str, aliases: tuple[str, ...]) -> RegistryConflict:
-    first = f"autotrack models alias {name} {aliases[0]} --remove"
+    first = f"autotrack models alias {shlex.quote(name)} {shlex.quote(aliases[0])} --remove"
     plural = "es" if len(aliases) > 1 else ""
     return RegistryConflict(
         f"{what} has the alias{plural} {', '.join(aliases)}: move or remove first, as by {first}"

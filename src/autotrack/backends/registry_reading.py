@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -61,7 +62,7 @@ def find(db: Connection, name: str, which: int | str) -> Row[Any]:
     more: dict[str, int | str]
     match target:
         case int():
-            query, more = _numbered(), {"number": target}
+            query, more = _numbered(), {"number": min(max(target, 0), MOST_VERSION)}
         case Alias(alias):
             query, more = _aliased(), {"alias": alias}
         case Stage.NONE:
@@ -87,7 +88,7 @@ def _nothing(db: Connection, name: str, target: Which) -> NoReturn:
             problem = f"no version in the stage {target}"
         case _:
             problem = "no version yet"
-    raise ModelNotFound(f"model {name!r} has {problem}; see: autotrack models show {name}")
+    raise ModelNotFound(f"model {name!r} has {problem}; see: autotrack models show {shlex.quote(name)}")
 
 
 @cache

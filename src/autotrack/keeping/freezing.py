@@ -14,7 +14,15 @@ from .. import flavors
 from ..errors import ModelError, SchemaError
 from ..flavor import Flavor, Frozen, NotKept
 from ..mlmodel.description import Described
-from ..recording.model_details import ModelDetails, described, input_of, may_keep_code, without_data
+from ..recording.model_details import (
+    ModelDetails,
+    described,
+    input_of,
+    may_keep_code,
+    params_of,
+    without_data,
+    without_params,
+)
 from .jobs import Entry
 
 
@@ -61,7 +69,7 @@ def freeze(
         entry = replace(entry, flavor=name)
         if state.left:
             skip(f"model {path!r}: {state.left}")
-        told = _described(details, flavor.outputs(model), path, skip)
+        told = _described(details, flavor, model, path, skip)
     except (NotKept, ModelError) as refusal:
         raise Refused(entry, str(refusal)) from refusal
     packages = {*flavor.needs, *state.packages}
@@ -70,10 +78,17 @@ def freeze(
     )
 
 
-def _described(details: ModelDetails, outputs: Any, path: str, skip: Callable[[str], None]) -> Described:
-    """A model is kept though its data has no signature."""
+def _described(
+    details: ModelDetails, flavor: Flavor, model: Any, path: str, skip: Callable[[str], None]
+) -> Described:
+    """A model is kept though its data has no signature, or it takes no such params."""
     try:
-        return described(details, outputs)
+        flavor.check_params(model, params_of(details))
+    except SchemaError as error:
+        skip(f"params of model {path!r}: {error}")
+        details = without_params(details)
+    try:
+        return described(details, flavor.outputs(model))
     except SchemaError as error:
         skip(f"signature of model {path!r}: {error}")
         return described(without_data(details))

@@ -36,7 +36,7 @@ def collected(paths: Sequence[str | os.PathLike[str]]) -> Files:
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
     """The names that they will have, and where they lie."""
-    root = path.resolve()
+    root = Path(os.path.realpath(path))  # `resolve` raises for a loop of links
     if root.is_file():
         yield path.name, root
     elif not root.is_dir():
@@ -45,7 +45,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
         folders[:] = sorted(folder for folder in folders if folder != "__pycache__")
         for name in sorted([*names, *(folder for folder in folders if Path(parent, folder).is_symlink())]):
             file = Path(parent, name)
-            if not file.resolve().is_relative_to(root):
+            if not Path(os.path.realpath(file)).is_relative_to(root):
                 raise ModelError(f"{file} leads out of {path}, which code_paths names")
             if file.is_file():
                 yield f"{root.name}/{file.relative_to(root).as_posix()}", file

@@ -45,8 +45,10 @@ class ModelFolder:
         for parent, _, names in os.walk(root):
             for name in names:
                 file = Path(parent, name)
-                if not file.resolve().is_relative_to(root) or not file.is_file():
+                if not Path(os.path.realpath(file)).is_relative_to(root):  # `resolve` raises for loops
                     raise ModelError(f"{file} leads out of the model's folder")
+                if not file.is_file():
+                    raise ModelError(f"{file} is no file, nor a link to one: a model has no other; remove it")
                 files[file.relative_to(root).as_posix()] = ModelFile(file)
         bare = cls(files, told)
         recorded = _recorded(bare.section(OURS))

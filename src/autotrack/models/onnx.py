@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, SchemaError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
 
 FILE = "model.onnx"
@@ -105,6 +105,11 @@ class OnnxFlavor(Flavor):
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(f"onnxruntime cannot run the model: {reason}") from error
+
+    def check_params(self, model: Any, names: Collection[str]) -> None:
+        """A session takes one, which is no JSON."""
+        if wrong := sorted({*names} - {"run_options"}):
+            raise SchemaError(f"an ONNX model takes no params {', '.join(wrong)}: leave them out")
 
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
         """The output, or a dict of them by their names.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -20,7 +20,17 @@ from typing import Any
 
 from .. import forms
 from ..errors import ModelError
-from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
+from ..flavor import (
+    PYTHON_FUNCTION,
+    Files,
+    Flavor,
+    Frozen,
+    ModelFolder,
+    NotKept,
+    Permissions,
+    Section,
+    refuse_unknown,
+)
 from ..forms import pickle_module
 from ..mlmodel.code_paths import FOLDER, SOURCE
 from . import exporting, modules, weights
@@ -127,6 +137,10 @@ class TorchFlavor(Flavor):
         if "model.pth" not in names:
             raise ModelError(f"{folder.told} has no model.pt2, model.safetensors or model.pth below {root!r}")
         return _unpickled(folder.read(names["model.pth"]), folder.told, permissions)
+
+    def check_params(self, model: Any, names: Collection[str]) -> None:
+        """They are arguments of `forward`."""
+        refuse_unknown(getattr(model, "forward", None), names)
 
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
         """Arrays, as `forward` gives them: of a tuple a tuple, of a dict a dict.

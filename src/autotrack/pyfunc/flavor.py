@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import flavors
+from ..errors import SchemaError
 from ..flavor import PYTHON_FUNCTION, Files, Flavor, Frozen, ModelFolder, NotKept, Permissions, Section
 from ..forms import loader
 from ..mlmodel.code_paths import FOLDER, SOURCE
@@ -84,6 +85,15 @@ class PythonFunctionFlavor(Flavor):
 
     def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
         return loading.load(folder, section, permissions)
+
+    def check_params(self, model: Any, names: Collection[str]) -> None:
+        """A file says only when it is loaded what its model takes."""
+        asked = getattr(model, "predict", model)
+        if names and not isinstance(model, str | os.PathLike) and not loader.takes_params(asked):
+            told = ", ".join(map(str, names))
+            raise SchemaError(
+                f"this model's predict takes no params: leave {told} out, or give it an argument `params`"
+            )
 
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
         return loader.ask(model, data, params or None)

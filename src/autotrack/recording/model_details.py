@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from ..errors import ModelError
+from ..errors import ModelError, SchemaError
 from ..mlmodel.code_paths import collected
 from ..mlmodel.description import Described
 from ..mlmodel.lock import locked
+from ..options import did_you_mean
 from .scrubbing import scrubbed
 
 if TYPE_CHECKING:
@@ -43,6 +45,27 @@ class ModelDetails(TypedDict, total=False):
     metadata: Mapping[str, Any]
     code_paths: Sequence[str | os.PathLike[str]]
     own_code: bool
+
+
+_UNREACHABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What no address can have: control characters, ends of lines, halves of characters."""
+
+
+def name_problem(name: Any) -> str:
+    """Why no model can be kept under a name, "" where one can."""
+    is_text = isinstance(name, str) and not _UNREACHABLE.search(name)
+    if is_text and not {"", ".", ".."} & set(name.split("/")):
+        return ""
+    return (
+        f"model {name!r:.200}: a name is text in one line, as 'model' or 'nets/best', "
+        "without empty parts, '.' or '..' between its slashes"
+    )
+
+
+def unknown_in(details: ModelDetails) -> Iterator[str]:
+    """What is said of each keyword that there is none of."""
+    known = ModelDetails.__annotations__
+    return (f"unknown argument {name!r}{did_you_mean(name, known)}" for name in details if name not in known)
 
 
 def input_of(details: ModelDetails) -> Any:
@@ -99,6 +122,26 @@ def _metadata(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(copied, dict):
         raise ModelError("metadata is to be a mapping")
     return copied
+
+
+def params_of(details: ModelDetails) -> Collection[str]:
+    """The names of the params. Raises `SchemaError` for what is none, or has no signature to stand in."""
+    given, signature = details.get("params"), details.get("signature")
+    if given is not None and not isinstance(given, Mapping):
+        raise SchemaError(f"params: give a mapping of names to defaults, not {type(given).__name__}")
+    names = [*(given or {})] if signature is None else [param.name for param in signature.params]
+    has_inputs = input_of(details) is not None if signature is None else signature.inputs is not None
+    if names and not has_inputs:
+        raise SchemaError("params stand in a model's signature: give inputs or an input_example, too")
+    return names
+
+
+def without_params(details: ModelDetails) -> ModelDetails:
+    """What remains to be said where the model takes none."""
+    rest = {name: value for name, value in details.items() if name != "params"}
+    if signature := details.get("signature"):
+        rest["signature"] = replace(signature, params=())
+    return cast(ModelDetails, rest)
 
 
 def without_data(details: ModelDetails) -> ModelDetails:

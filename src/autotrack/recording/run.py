@@ -237,9 +237,17 @@ class ActiveRun:
         details: see `ModelDetails`.
 
         What cannot be kept so (an open file among the attributes, more than `model_max_bytes`) is one line in
-        the log, and its reason stands with the run.
+        the log, and its reason stands with the run. A name that no address can have, and an argument that
+        there is none of, are lines in the log, too.
         """
+        from .model_details import name_problem, unknown_in  # for who keeps models
+
         self.begin_if_new()
+        if problem := name_problem(name):
+            self._report.skip(problem)
+            return
+        for problem in unknown_in(details):
+            self._report.skip(f"model {name!r}: {problem}")
         if self._segment and not self.is_muted:
             self._recorder.keep_model(self._segment, model, values.text(name), details)
 

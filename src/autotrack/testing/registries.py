@@ -111,8 +111,9 @@ class RegistryConformance:
             assert registry.version("churn", which).version == number, which
         nothing: list[int | str] = [0, 5, -(2**70), 2**70, "@champ", "Staging"]
         for which in nothing:
-            with pytest.raises(ModelNotFound, match="model 'churn' has no"):
+            with pytest.raises(ModelNotFound, match="model 'churn' has no") as refusal:
                 registry.version("churn", which)
+            assert str(which).strip("@") in str(refusal.value), "it is told as it was asked for"
         for which in ("@", "@7", "best", ""):
             with pytest.raises(RegistryValueError):
                 registry.version("churn", which)
