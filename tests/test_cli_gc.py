@@ -109,8 +109,8 @@ def test_what_is_young_is_left_alone(cli: Cli) -> None:
 
 def test_every_home_is_swept(cli: Cli) -> None:
     trained(cli.place, "first")
-    files = [left_over(cli.place, "stray", home) for home in range(3)]
-    assert collected(cli)["freed"] == {"files": 3, "bytes": 15}
+    files = [left_over(cli.place, f"stray{home}", home) for home in range(3)]
+    assert collected(cli)["freed"] == {"files": 3, "bytes": 18}
     assert not any(file.exists() for file in files)
 
 

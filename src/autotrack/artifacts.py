@@ -88,9 +88,11 @@ def bring(source: Path, target: Path) -> None:
     """
     for file in stored(source):
         if file.sha256 and shutil.disk_usage(target.parent).free > _ROOM * file.size:
-            began = time.time()
+            began, is_new = time.time(), not _blob_path(target, file.sha256).exists()
             with contextlib.suppress(FileNotFoundError):  # another process brings it
                 blob = put(_blob_path(source, file.sha256), [target])
+                if is_new:  # by its age it is known whether anybody may still be about to tell of it
+                    os.utime(blob.path, (file.modified, file.modified))
                 if blob.sha256 == file.sha256:
                     remove(source, file, began)
 
