@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import warnings
 from statistics import median
 from typing import Any
 
 from _common import in_fresh_home, interval, report
+from torch_loop import alternated, begin, training
 
 STEPS = 500  # of a block
 PAIRS = 16
@@ -53,41 +53,13 @@ def main() -> None:
 def measure() -> None:
     """In a process of its own."""
     import torch
-    from torch import nn
 
     import autotrack
 
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(128, 256), nn.ReLU(), nn.Linear(256, 10)).cuda()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    x, y = torch.randn(64, 128, device="cuda"), torch.randint(0, 10, (64,), device="cuda")
-
-    def steps(count: int) -> None:
-        for _ in range(count):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(x), y)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-
-    def begin(is_on: bool) -> None:
-        if is_on:
-            autotrack.enable("torch")
-        steps(20)  # the run begins, once in thousands of steps
-        autotrack.flush()
-        torch.cuda.synchronize()
-
-    def spent(is_on: bool) -> float:
-        begin(is_on)
-        begun = time.process_time()
-        steps(STEPS)
-        autotrack.flush()
-        ended = time.process_time()
-        autotrack.disable()
-        return ended - begun
+    steps = training("cuda")
 
     def calls(is_on: bool) -> dict[str, int]:
-        begin(is_on)
+        begin(steps, is_on)
         activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
         with torch.profiler.profile(activities=activities) as profiler:
             steps(STEPS)
@@ -98,12 +70,7 @@ def measure() -> None:
         return {"waits": waits, "copies": names.count("cudaMemcpyAsync")}
 
     warnings.simplefilter("ignore")
-    steps(200)
-    pairs = []
-    for number in range(PAIRS):
-        order = (False, True) if number % 2 else (True, False)
-        found = {is_on: spent(is_on) for is_on in order}
-        pairs.append((found[False], found[True]))
+    pairs = alternated(steps, PAIRS, STEPS)
     print(json.dumps({"pairs": pairs, "off": calls(False), "on": calls(True)}))
 
 

@@ -23,6 +23,7 @@ import autotrack
 from autotrack.states import State
 from autotrack.store import Run
 
+from ..scripts import values
 from ..tracking import Tracking
 from .torch_loops import Net, data, fit, loader, train
 
@@ -30,10 +31,6 @@ from .torch_loops import Net, data, fit, loader, train
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
-
-
-def values(run: Run, name: str) -> list[float]:
-    return run.points(name).value.tolist()
 
 
 def steps(run: Run, name: str) -> list[int]:

@@ -19,9 +19,8 @@ import autotrack
 from autotrack.recording import pinned
 from autotrack.recording.devices import OnDevice
 from autotrack.states import State
-from autotrack.store import Run
 
-from ..scripts import Place
+from ..scripts import Place, values
 from ..tracking import Tracking
 
 pytestmark = [
@@ -65,10 +64,6 @@ def no_synchronisation() -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-def values(run: Run, name: str) -> list[float]:
-    return run.points(name).value.tolist()
 
 
 def test_each_step_is_recorded_and_none_waits(tracking: Tracking) -> None:

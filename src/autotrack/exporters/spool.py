@@ -69,7 +69,7 @@ class SpoolExporter(Exporter):
             else:
                 if problems:
                     home = self._spools[0][0].parent
-                    self._report.warn(f"{problems[0]}; writing to {folder} instead", kind=f"elsewhere {home}")
+                    self._report.warn_of_place(f"{problems[0]}; writing to {folder} instead", home)
                 self._appended(folder)
                 return True
         self._report.warn(f"{problems[0]}, nor to any other folder; keeping data in memory", kind=problems[0])

@@ -348,7 +348,7 @@ class Recorder:
         for folder in others:
             if folder in blob.path.parents:
                 told = f"{first} takes no files; until it has room they are in {folder}"
-                self.report.warn(told, f"elsewhere {first.parent}")
+                self.report.warn_of_place(told, first.parent)
 
     def keep(self, span: ReadableSpan) -> None:
         """Export a span of the user's. It tells nothing of this writer, so it is no sign of its life."""

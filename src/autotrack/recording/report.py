@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..states import State
 
@@ -50,6 +51,10 @@ class Report:
         log.warning("autotrack: %s", message)
         if len(self._said) == MOST_LINES:
             log.warning("autotrack: more of this is only counted")
+
+    def warn_of_place(self, message: str, home: Path) -> None:
+        """Something lies elsewhere than in this folder, where the store is: one line, whatever it is."""
+        self.warn(message, f"elsewhere than in {home}")
 
     def line(self, see: str, watched: Sequence[str], rank: str = "") -> str:
         """The line that ends a script; `see` is what shows the runs, `watched` are the integrations.
