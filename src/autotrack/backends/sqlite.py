@@ -281,9 +281,10 @@ class SqliteBackend(Backend):
             raise StoreError(f"cannot use {self._path}: {error.strerror}") from error
 
     def _bring_up_to_date(self, db: Connection) -> None:
-        with db.begin():  # both in one: another may just be making the store
-            version = _revision(db)
-            is_anothers = version is None and bool(inspect(db).get_table_names())
+        version = _revision(db)
+        # In the same transaction: another may just be making the store.
+        is_anothers = version is None and bool(inspect(db).get_table_names())
+        db.rollback()
         if is_anothers:
             raise StoreError(f"{self._path} is a database of something else; choose another store")
         if version != HEAD:

@@ -48,8 +48,8 @@ class OfDevice(NamedTuple):
         """By name; floats to whoever asks them."""
         for number, (layer, kind) in enumerate(self.tensors):
             name = f"{kind}/{layer}"
-            yield f"{name}/mean", self.floats[number * len(FLOATS)]
-            yield f"{name}/std", self.floats[number * len(FLOATS) + 1]
+            for what in ("mean", "std"):
+                yield f"{name}/{what}", self.floats[number * len(FLOATS) + FLOATS.index(what)]
             yield f"{name}/non_finite", self.counts[number * COUNTS]
 
     def found(self) -> Iterator[Found]:
