@@ -317,6 +317,33 @@ def test_a_plain_loop(store: Place) -> None:
     assert any("rank 1 of 2: recorded 10 points; skipped" in line for line in ended.said), ended.err
 
 
+def test_one_shorter_than_a_flush_interval(store: Place) -> None:
+    """They hear of each other at its end, where no thread is left: it would abort the process."""
+    source = (
+        TRAIN
+        + """
+    import atexit, threading
+
+    def left():  # after autotrack's
+        names = [thread.name for thread in threading.enumerate()]
+        open(f"left-{rank}", "w").write(" ".join(name for name in names if "ranks" in name))
+
+    atexit.register(left)
+    autotrack.enable()
+    import torch.distributed as dist
+
+    with autotrack.run("train"):  # as Lightning does: the group is made amid it
+        dist.init_process_group("gloo")
+        rank = dist.get_rank()
+        steps(rank)
+        dist.barrier()
+    """
+    )
+    run = by_torchrun(store, source, env={"AUTOTRACK_FLUSH_INTERVAL": "60"})
+    assert_two_ranks(run)
+    assert [(store.folder / f"left-{rank}").read_text() for rank in (0, 1)] == ["", ""]
+
+
 # --- how they end -----------------------------------------------------------------------------------------
 
 
@@ -421,7 +448,7 @@ def test_rank_0_is_stopped_while_another_ends(store: Place) -> None:
     )
     ended = store.run(source, f"tcp://127.0.0.1:{free_port()}", env=QUICK)
     assert "ProcessExitedException" in ended.err, ended.err
-    assert float((store.folder / "took").read_text()) < 5.0
+    assert float((store.folder / "took").read_text()) < 8.0
     run = store.only_run()
     assert (run.state, states(run)) == (State.LOST, {0: State.LOST, 1: State.FINISHED})
     assert len(curve(run, "rank_1/step_seconds")) == 20

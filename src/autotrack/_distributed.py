@@ -21,7 +21,7 @@ log = logging.getLogger("autotrack")
 
 _KEY = "autotrack/run"
 _PATIENCE = timedelta(seconds=5)
-"""For one question to the store over a connection of our own."""
+"""For one question to the store over a connection of our own; see also `recording.ranks.LAST_ANSWER`."""
 
 
 class TorchRanks:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from ..scripts import Place, wait_until
+from ..scripts import TIMEOUT, Place, wait_until
 from ..test_shipping import spooled, sync
 
 pytestmark = pytest.mark.receivers
@@ -128,7 +128,7 @@ def phoenix(tmp_path: Path) -> Iterator[tuple[dict[str, str], Callable[[], list[
     with running([str(environment(PHOENIX) / "phoenix"), "serve"], tmp_path, env, f"{url}/healthz"):
 
         def spans() -> list[Attributes]:
-            answer = urllib3.request("GET", f"{url}/v1/projects/default/spans?limit=1000")
+            answer = urllib3.request("GET", f"{url}/v1/projects/default/spans?limit=1000", timeout=TIMEOUT)
             return [span["attributes"] for span in answer.json()["data"]] if answer.status == 200 else []
 
         yield {"OTEL_EXPORTER_OTLP_ENDPOINT": url}, spans

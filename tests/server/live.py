@@ -76,7 +76,11 @@ class Threaded(Listening):
     ) -> urllib3.BaseHTTPResponse:
         """A request with the token, unless `headers` say otherwise."""
         own = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        asked = {"redirect": False, "retries": False} | more  # it would wait as Retry-After says
+        asked = {
+            "redirect": False,
+            "retries": False,  # it would wait as Retry-After says
+            "timeout": TIMEOUT,  # of itself 3 s
+        } | more
         return urllib3.request(method, self.url + path, body=body, headers=own | (headers or {}), **asked)
 
 

@@ -23,7 +23,7 @@ TRAIN = """
 
 def ask(server: Process, path: str) -> urllib3.BaseHTTPResponse:
     headers = {"authorization": f"Bearer {tokens.client_token(server.url)}"}
-    return urllib3.request("GET", server.url + path, headers=headers, retries=False)
+    return urllib3.request("GET", server.url + path, headers=headers, retries=False, timeout=TIMEOUT)
 
 
 def test_token_goes_when_sigterm_ends_the_server(store: Place) -> None:

@@ -39,7 +39,14 @@ class Threaded(Listening):
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
         own = {"authorization": "Bearer secret", "content-type": "application/json"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return urllib3.request(method, self.url + path, body=body, headers=own | named, retries=False)
+        return urllib3.request(
+            method,
+            self.url + path,
+            body=body,
+            headers=own | named,
+            retries=False,
+            timeout=TIMEOUT,  # of itself 3 s
+        )
 
     def invoke(self, told: Any, **headers: str) -> tuple[int, Any]:
         """The status, and the predictions or the error's text."""

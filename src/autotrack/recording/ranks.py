@@ -11,7 +11,6 @@ one of those in order. What belongs to none such is of the run that goes on.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import threading
@@ -47,7 +46,10 @@ REMEMBERED = 20
 SOONEST = 0.05
 """Seconds after which the board is looked at again; each time longer, up to the flush interval."""
 LAST_WORD = 1.0
-"""Seconds that the end of a process waits for the board."""
+"""Seconds that the end of a process waits for rank 0's word, if it has none yet."""
+LAST_ANSWER = 6.0
+"""Seconds that it waits for a question to the board: longer than one takes. A thread that comes back from a
+library's C++ while the interpreter ends would abort the process (before Python 3.14)."""
 
 
 class Board(Protocol):
@@ -101,9 +103,10 @@ class Ranks(Companion):
         self._held_since: float | None = None
         self._is_decided = False
         self._exchange: _Exchange | None = None
+        self._earlier: list[_Exchange] = []  # of groups that are no more
         self._names: Counter[str] = Counter()
         self._keys: WeakKeyDictionary[Segment, Key] = WeakKeyDictionary()  # of the runs of this process
-        self._begun: deque[tuple[Key, Origin]] = deque(maxlen=REMEMBERED)  # by rank 0
+        self._begun: deque[tuple[Key, Origin, Segment]] = deque(maxlen=REMEMBERED)  # by rank 0
         # The flusher's own:
         self._heard: str | None = None
         self._runs: dict[Key, Segment] = {}  # rank 0's, as this rank knows them
@@ -129,10 +132,12 @@ class Ranks(Companion):
 
     def look(self) -> None:
         """Learn who the peers are, as soon as there are any."""
-        found = None if self._is_forked else self._find()
+        found = None if self._is_forked or self._is_closed else self._find()
         if found is None or found == self._peers:
             return
         with self._lock:
+            if self._is_closed or found == self._peers:
+                return  # another thread looked at the same time
             if found.may_change:
                 self._hold()
             elif self._peers is None or found.board is not None:
@@ -172,7 +177,8 @@ class Ranks(Companion):
             self._recorder.start()
         if peers.board is not None:
             if self._exchange is not None:
-                self._exchange.end(0)  # another group's
+                self._exchange.end()
+                self._earlier.append(self._exchange)
             self._exchange = _Exchange(peers, self._word, self._recorder.options.flush_interval)
 
     def belong(self, segment: Segment) -> None:
@@ -191,8 +197,8 @@ class Ranks(Companion):
     def began(self, segment: Segment) -> None:
         if self._peers is not None and segment is self._shared():
             self._note(segment)
-            if self.rank == 0 and self._exchange is not None:
-                self._recorder.push(functools.partial(self._introduce, segment))
+            if self.rank == 0:
+                self._recorder.push(self._introduce_begun)
         self.ended(segment)
 
     def ended(self, segment: Segment) -> None:
@@ -207,19 +213,19 @@ class Ranks(Companion):
         with self._lock:
             self._keys[segment] = key
         if self.rank == 0 and origin is not None:
-            self._begun.append((key, origin))
+            self._begun.append((key, origin, segment))
 
     def _word(self) -> str:
         """What rank 0 leaves for the others: its runs, and whether all of them are over."""
-        return json.dumps([list(self._begun), self._shared() is None]) if self._begun else ""
+        told = [(key, origin) for key, origin, _ in tuple(self._begun)]
+        return json.dumps([told, self._shared() is None]) if told else ""
 
     def tick(self, segments: Sequence[Segment]) -> None:
         if self._held_since is not None and time.monotonic() - self._held_since >= HOLD:
             self.decide()
         self.look()
         if self.rank == 0:
-            if self._exchange is not None:
-                self._introduce(self._shared())
+            self._introduce_begun()
             return
         self._follow()
         self._write(self._arrived())
@@ -229,18 +235,23 @@ class Ranks(Companion):
             self._recorder.spans.beat(self._following, self._following.now(), None)
 
     def closing(self) -> None:
-        self._is_closed = True  # a SIGTERM may yet come
-        if self._exchange is not None:
-            self._exchange.end(LAST_WORD)
+        self.look()  # a short training's group may not have been seen yet
+        with self._lock:
+            self._is_closed = True  # a SIGTERM may yet come
+        exchanges = [*self._earlier, self._exchange] if self._exchange is not None else []
+        for exchange in exchanges:
+            exchange.end()
+        for exchange in exchanges:
+            exchange.join(LAST_ANSWER)
         self.decide()
-        if self.rank > 0:
-            self._recorder.push(self._leave)
+        self._recorder.push(self._leave if self.rank > 0 else self._introduce_begun)
 
     def forked(self) -> None:
         """The board's connection is the parent's: not a byte of it may be touched."""
         self._is_forked = True
         self.decide()
         self._exchange = self._following = None
+        self._earlier.clear()
         self._waiting.clear()
         self._lock = threading.RLock()
         if self._peers is not None:
@@ -301,9 +312,15 @@ class Ranks(Companion):
         own = [segment for segment in found if not segment.run.inherited]
         return min(own or found, key=lambda segment: segment.number, default=None)
 
-    def _introduce(self, segment: Segment | None) -> None:
+    def _introduce_begun(self) -> None:
+        """Rank 0 is one once it has met the others: some of its runs may be over by then."""
+        if self._exchange is not None:
+            for _, _, segment in tuple(self._begun):
+                self._introduce(segment)
+
+    def _introduce(self, segment: Segment) -> None:
         """Say which rank this is: once for each run."""
-        if segment is not None and segment not in self._met:
+        if segment not in self._met:
             self._met.add(segment)
             self._tell_rank(segment)
 
@@ -382,9 +399,11 @@ class _Exchange:
         """Something began or ended."""
         self._requests.put(True)
 
-    def end(self, timeout: float) -> None:
+    def end(self) -> None:
         """Once more, then no more."""
         self._requests.put(False)
+
+    def join(self, timeout: float) -> None:
         self._thread.join(timeout)
 
     def _loop(self) -> None:
@@ -398,6 +417,10 @@ class _Exchange:
                 except Empty:
                     pause *= 1.5
             self._pass_on()
+            ends = time.monotonic() + LAST_WORD
+            while self._peers.rank and self.heard is None and time.monotonic() < ends:
+                time.sleep(SOONEST)
+                self._pass_on()
         except Exception as error:  # noqa: BLE001  the peers are gone, or their store's library changed
             log.debug("autotrack: ranks no longer hear of each other: %r", error)
 
