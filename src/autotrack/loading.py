@@ -41,6 +41,10 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
         loaded = _loaded(chosen, folder, permissions)
     except AutotrackError:
         raise
+    except SystemExit as error:
+        if not (permissions.code or permissions.pickle) or type(error) is not SystemExit:  # a subclass is what a signal made
+            raise
+        raise ModelError(f"{folder.told} does not load: its code called sys.exit({error.code!r})") from error
     except Exception as error:
         lacks_code = isinstance(error, ImportError) and not permissions.code and _code(chosen, folder)
         problem = f"{folder.told} does not load ({type(error).__name__}: {error})"

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 import autotrack
 from autotrack.errors import ModelError, SchemaError
 from autotrack.loading import model_folder
+from autotrack.signatures import infer
 
 from ..tracking import Tracking, tracking  # noqa: F401
 
@@ -85,6 +86,25 @@ def test_without_inputs_they_are_refused(tmp_path: Path) -> None:
         autotrack.save_model(model, tmp_path / "m", params={"return_std": True})
     with pytest.raises(SchemaError, match="give a mapping of names to defaults, not int"):
         autotrack.save_model(model, tmp_path / "m", inputs=X, params=5)  # type: ignore[arg-type]
+
+
+def test_outputs_have_no_place_without_inputs(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="outputs stand in a model's signature: give inputs"):
+        autotrack.save_model(fit(), tmp_path / "m", outputs=Y)
+
+
+def test_what_a_ready_signature_lacks(tmp_path: Path) -> None:
+    model = GaussianProcessRegressor().fit(X, Y)
+    inputs, whole = infer(X), infer(X, Y, {"return_std": True})
+    autotrack.save_model(model, tmp_path / "m", signature=inputs, outputs=Y, params={"return_std": True})
+    found = autotrack.load_predictor(tmp_path / "m").signature
+    assert found == whole
+    with pytest.raises(SchemaError, match="params stand in the signature already"):
+        autotrack.save_model(model, tmp_path / "n", signature=whole, params={"return_std": True})
+    with pytest.raises(SchemaError, match="outputs stand in the signature already"):
+        autotrack.save_model(model, tmp_path / "n", signature=whole, outputs=Y)
+    with pytest.raises(SchemaError, match="takes no params foo"):
+        autotrack.save_model(fit(), tmp_path / "n", signature=inputs, params={"foo": 1})
 
 
 def test_what_predict_takes(tmp_path: Path) -> None:

@@ -1044,6 +1044,15 @@ def test_what_others_wrote(tmp_path: Path, told: str, permitted: Any, problem: s
     assert problem in str(refused.value)
 
 
+def test_source_that_ends_the_process_does_not(tmp_path: Path) -> None:
+    """A command would end as if all were well, and a server's thread would follow its alias no longer."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/leaving_loader.py").write_text("import sys\nsys.exit(0)\n")
+    (tmp_path / "MLmodel").write_text(WRITTEN.format("leaving_loader\n    code: code"))
+    with pytest.raises(ModelError, match=r"does not load: its code called sys\.exit\(0\)"):
+        autotrack.load_model(str(tmp_path), allow_code=True)
+
+
 def test_a_loader_of_somebodys_own(tmp_path: Path) -> None:
     """MLflow writes such for `loader_module` and `code_path`; other code of the same name is not mixed in."""
     for number in (1, 2):

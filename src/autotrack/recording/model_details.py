@@ -27,7 +27,7 @@ class ModelDetails(TypedDict, total=False):
 
     inputs, outputs: data like what the model takes and gives: only names, shapes and types of it are kept,
     as the model's signature. params: what `predict` takes beside the data, with its defaults.
-    signature: all of that, ready made. input_example: data whose first rows are kept; where there are
+    signature: all of that, ready made; outputs and params that it lacks may stand beside it. input_example: data whose first rows are kept; where there are
     no inputs, it tells the signature too. requirements: lines of pip's, as ``scikit-learn==1.7``; default:
     the packages that the model is made of, as they are installed here. metadata: JSON of your own.
     code_paths: files and folders of Python source that are kept with the model, in its folder `code`;
@@ -129,7 +129,7 @@ def params_of(details: ModelDetails) -> Collection[str]:
     given, signature = details.get("params"), details.get("signature")
     if given is not None and not isinstance(given, Mapping):
         raise SchemaError(f"params: give a mapping of names to defaults, not {type(given).__name__}")
-    names = [*(given or {})] if signature is None else [param.name for param in signature.params]
+    names = [*(given or {}), *(param.name for param in (signature.params if signature else ()))]
     has_inputs = input_of(details) is not None if signature is None else signature.inputs is not None
     if names and not has_inputs:
         raise SchemaError("params stand in a model's signature: give inputs or an input_example, too")
@@ -158,14 +158,31 @@ def _example(details: ModelDetails) -> Example | None:
     return example_of(details["input_example"], details.get("params"))
 
 
-def _signature(details: ModelDetails, outputs: Any) -> Signature | None:
+def _signature(details: ModelDetails, known: Any) -> Signature | None:
+    """known: data like the outputs, from a flavor that tells them of itself."""
     from ..signatures import infer, infer_schema
 
+    made = details.get("signature")
     inputs = details.get("inputs")
     inputs = details.get("input_example") if inputs is None else inputs
-    found = details.get("signature") or infer(inputs, details.get("outputs"), details.get("params"))
+    told = infer(inputs if made is None else None, details.get("outputs"), details.get("params"))
+    found = told if made is None else _completed(made, told)
     if found.inputs is None:
+        if told.outputs is not None:
+            raise SchemaError("outputs stand in a model's signature: give inputs or an input_example, too")
         return None  # MLflow's has none without
-    if found.outputs is None and outputs is not None:
-        return replace(found, outputs=infer_schema(outputs))
+    if found.outputs is None and known is not None:
+        return replace(found, outputs=infer_schema(known))
     return found
+
+
+def _completed(made: Signature, told: Signature) -> Signature:
+    """A ready signature with what is said beside it. Raises `SchemaError` for what both say."""
+    for what, twice in {
+        "outputs": made.outputs is not None and told.outputs is not None,
+        "params": made.params and told.params,
+    }.items():
+        if twice:
+            raise SchemaError(f"{what} stand in the signature already: leave one of the two out")
+    outputs = told.outputs if made.outputs is None else made.outputs
+    return replace(made, outputs=outputs, params=made.params or told.params)
