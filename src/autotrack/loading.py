@@ -42,7 +42,8 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
     except AutotrackError:
         raise
     except SystemExit as error:
-        if not (permissions.code or permissions.pickle) or type(error) is not SystemExit:  # a subclass is what a signal made
+        is_its_own = type(error) is SystemExit  # a subclass is what a signal made
+        if not (is_its_own and (permissions.code or permissions.pickle)):
             raise
         raise ModelError(f"{folder.told} does not load: its code called sys.exit({error.code!r})") from error
     except Exception as error:

@@ -237,6 +237,8 @@ MADE: dict[str, tuple[Schema, Any, Any]] = {
         {0: [2], 1: [1]},
     ),
     "values for a column without a name": (ONE, [1, 2.5], {0: [1.0, 2.5]}),
+    "an array of pandas' own": (ONE, pd.array([1.0]), {0: [1.0]}),
+    "one in a dict": (ONE, {"y": pd.array([1.0])}, {"y": [1.0]}),
     "a column for one without a name": (ONE, pd.Series([1], name="y"), {"y": [1.0]}),
     "one value": (ONE, 3, {0: [3.0]}),
     "one list": (typed('"type": "array", "items": {"type": "long"}'), {"x": [1, 2]}, {"x": [[1, 2]]}),
@@ -545,7 +547,7 @@ COLUMN_ERRORS: dict[str, tuple[Schema, Any, str, Any]] = {
         "DataFrameGroupBy is no table",
         None,
     ),
-    "an array of pandas": (AB, pd.array([1, 2]), "a IntegerArray is no table", None),
+    "an array of pandas": (AB, pd.array([1, 2]), "the model takes 2 columns", None),
     "columns True and False for 1 and 0": (
         Schema((Column(0, DataType.DOUBLE), Column(1, DataType.DOUBLE))),
         pd.DataFrame({True: [2.0], False: [1.0]}),

@@ -109,6 +109,11 @@ INFERRED = {
         "a: long, b: double",
     ),
     "a DMatrix without": (xgboost.DMatrix(np.zeros((2, 3))), "float32[*, 3]"),
+    "an array of pandas' own": (pd.array([1, 2]), "long"),
+    "arrays of pandas' own in a dict": (
+        {"a": pd.array([1, None]), "b": pd.Categorical(["x", "y"])},
+        "a: long?, b: string",
+    ),
     "columns in a dict": ({"a": pd.Series([1, 2]), "b": pl.Series(["x", None])}, "a: long, b: string?"),
     "numbers": ([1, 2.5], "double"),
     "lists": ([[1.0, 2.0], [3]], "[double]"),

@@ -27,9 +27,10 @@ class ModelDetails(TypedDict, total=False):
 
     inputs, outputs: data like what the model takes and gives: only names, shapes and types of it are kept,
     as the model's signature. params: what `predict` takes beside the data, with its defaults.
-    signature: all of that, ready made; outputs and params that it lacks may stand beside it. input_example: data whose first rows are kept; where there are
-    no inputs, it tells the signature too. requirements: lines of pip's, as ``scikit-learn==1.7``; default:
-    the packages that the model is made of, as they are installed here. metadata: JSON of your own.
+    signature: all of that, ready made; outputs and params that it lacks may stand beside it.
+    input_example: data whose first rows are kept; where there are no inputs, it tells the signature too.
+    requirements: lines of pip's, as ``scikit-learn==1.7``; default: the packages that the model is made of,
+    as they are installed here. metadata: JSON of your own.
     code_paths: files and folders of Python source that are kept with the model, in its folder `code`;
     MLflow imports from there, and so does `load_model(…, allow_code=True)` for models of your own classes.
     own_code: keep a library's model that holds your own classes with their source (the default; it then

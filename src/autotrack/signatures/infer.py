@@ -33,7 +33,7 @@ def infer_schema(data: Any) -> Schema:
     """The columns or tensors of `data`, see `infer`. Raises `SchemaError`."""
     library = libraries.library_of(data)
     if library:
-        return _of_library(data, library)
+        return _of_library(libraries.as_series(data), library)
     if isinstance(data, Mapping):
         return _of_mapping(data)
     if isinstance(data, (list, tuple)):
@@ -139,7 +139,7 @@ _DMATRIX = {
 def _of_mapping(data: Mapping[Any, Any]) -> Schema:
     if not data:
         raise SchemaError("an empty dict has no signature")
-    items = {str(name): value for name, value in data.items()}
+    items = {str(name): libraries.as_series(value) for name, value in data.items()}
     if all(_is_array(value) for value in items.values()):
         return Schema(tuple(_tensor(value, name) for name, value in items.items()))
     kinds = {name: libraries.library_of(value) for name, value in items.items()}

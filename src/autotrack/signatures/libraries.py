@@ -27,6 +27,14 @@ _LIBRARIES = {"numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "xgboost
 # --- pandas -----------------------------------------------------------------------------------------
 
 
+def as_series(data: Any) -> Any:
+    """An array of pandas' own as the column that it is; all else as it is."""
+    if library_of(data) != "pandas":
+        return data
+    pandas = sys.modules["pandas"]
+    return pandas.Series(data) if isinstance(data, pandas.api.extensions.ExtensionArray) else data
+
+
 def pandas_columns(frame: Any) -> list[Column]:
     """The columns of a DataFrame; their dtypes tell the types, values only of objects."""
     step = -(-len(frame) // MOST_ROWS) or 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError
 from .casting import Misfit, tensor_array
-from .libraries import column_name, library_of
+from .libraries import as_series, column_name, library_of
 from .types import Array, Column, DataType, Schema, Type
 from .values import is_missing, type_of
 
@@ -43,7 +43,7 @@ class Table:
 
 def table_of(data: Any, schema: Schema) -> Table:
     """The data as a table; the schema tells how lists and dicts are meant. Raises `SchemaError`."""
-    library = library_of(data)
+    library, data = library_of(data), as_series(data)
     if library in _READERS and hasattr(data, "__len__"):
         return _READERS[library](data, schema)
     if isinstance(data, Mapping):
@@ -121,7 +121,7 @@ _READERS: Mapping[str, Callable[[Any, Schema], Table]] = {
 
 def _of_dict(data: Mapping[Any, Any], schema: Schema) -> Table:
     names = list(map(column_name, data))
-    values = list(data.values())
+    values = list(map(as_series, data.values()))
     if _is_one_row(dict(zip(map(str, names), values, strict=True)), schema):
         return Table(names, len(names), 1, lambda i: [values[i]])
     for name, value in zip(names, values, strict=True):
