@@ -901,14 +901,29 @@ def test_a_fork_comes_in_between_many_actions(store: Place) -> None:
 
 
 @pytest.mark.parametrize("threads", [0, 1])
-def test_ctrl_c_amid_a_fork_is_not_lost(store: Place, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "handler", "heard"),
+    [
+        (signal.SIGINT, "signal.default_int_handler", "KeyboardInterrupt()"),
+        (signal.SIGTERM, "lambda *_: sys.exit(5)", "SystemExit(5)"),
+        (signal.SIGALRM, "Watch().is_slow", "TimeoutError('too slow')"),
+    ],
+)
+def test_what_a_handler_raises_amid_a_fork_is_not_lost(
+    store: Place, number: int, handler: str, heard: str, threads: int
+) -> None:
     """CPython prints what a hook of a fork raises, and goes on. Whichever thread hears of the signal."""
     ended = store.run(
         """
         import os, signal, subprocess, sys, threading, time
         import autotrack
 
-        threads = int(sys.argv[1])
+        class Watch:
+            def is_slow(self, *_):
+                raise TimeoutError("too slow")
+
+        threads, number, handler = int(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
+        signal.signal(number, handler)
         for _ in range(threads):
             threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         with autotrack.run("interrupted") as run:
@@ -917,7 +932,7 @@ def test_ctrl_c_amid_a_fork_is_not_lost(store: Place, threads: int) -> None:
             begun = threading.Event()
             run.later(lambda _: (begun.set(), time.sleep(0.8)))  # a fork waits for it
             begun.wait()
-            kill = f"import os, time; time.sleep(0.3); os.kill({os.getpid()}, {signal.SIGINT})"
+            kill = f"import os, time; time.sleep(0.3); os.kill({os.getpid()}, {number})"
             killer = subprocess.Popen([sys.executable, "-S", "-c", kill])
             try:
                 end = time.monotonic() + 30
@@ -925,13 +940,15 @@ def test_ctrl_c_amid_a_fork_is_not_lost(store: Place, threads: int) -> None:
                     if (child := os.fork()) == 0:
                         os._exit(0)
                     os.waitpid(child, 0)
-            except KeyboardInterrupt:
-                print("heard")
+            except BaseException as error:
+                print(repr(error), type(error) is type(eval(repr(error))))
             killer.wait()
         """,
         threads,
+        int(number),
+        handler,
     )
-    assert ended.out == "heard\n", ended.err
+    assert ended.out == f"{heard} True\n", ended.err
     assert store.only_run().state is State.FINISHED
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger("autotrack")
 
 _KEY = "autotrack/run"
 _PATIENCE = timedelta(seconds=5)
-"""For one question to the store over a connection of our own; see also `recording.ranks.LAST_ANSWER`."""
+"""For what the store's client itself waits for, such as a connection; one that is silent is not bounded by it."""
 
 
 class TorchRanks:

@@ -11,6 +11,7 @@ one of those in order. What belongs to none such is of the run that goes on.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
@@ -47,9 +48,9 @@ SOONEST = 0.05
 """Seconds after which the board is looked at again; each time longer, up to the flush interval."""
 LAST_WORD = 1.0
 """Seconds that the end of a process waits for rank 0's word, if it has none yet."""
-LAST_ANSWER = 6.0
-"""Seconds that it waits for a question to the board: longer than one takes. A thread that comes back from a
-library's C++ while the interpreter ends would abort the process (before Python 3.14)."""
+LAST_ANSWER = 3.0
+"""Seconds that it waits for answers that are on their way: a thread that comes back from a library's C++ while
+the interpreter ends would abort the process (before Python 3.14). A board that is silent for so long stays so."""
 
 
 class Board(Protocol):
@@ -135,18 +136,24 @@ class Ranks(Companion):
         found = None if self._is_forked or self._is_closed else self._find()
         if found is None or found == self._peers:
             return
+        records = False
         with self._lock:
             if self._is_closed or found == self._peers:
                 return  # another thread looked at the same time
             if found.may_change:
-                self._hold()
+                records = self._hold()
             elif self._peers is None or found.board is not None:
                 self._become(found)
-
-    def _hold(self) -> None:
-        if self._peers is None and not (self._is_decided or self.is_holding):
-            self.is_holding, self._held_since = True, time.monotonic()
+                # A worker of rank 0's has only the launcher's variables.
+                records = found.rank > 0 or found.board is not None
+        if records:  # not under the lock: who has the recorder's may wait for this one
             self._recorder.start()
+
+    def _hold(self) -> bool:
+        if self._peers is not None or self._is_decided or self.is_holding:
+            return False
+        self.is_holding, self._held_since = True, time.monotonic()
+        return True
 
     def decide(self) -> None:
         """Wait no longer for peers: what was kept back is this process's own."""
@@ -163,23 +170,20 @@ class Ranks(Companion):
                 if segment.run.inherited or was_holding:
                     segment.run.is_muted = True
                 elif not segment.run.is_muted:
-                    self._recorder.report.warn(
+                    problem = (
                         f"{segment.run.name!r} began before this process was rank {peers.rank}: it stays a "
                         f"run of its own; begin it after init_process_group()"
                     )
+                    self._recorder.push(functools.partial(self._recorder.report.warn, problem))
         shared = self._shared()
         if shared is not None and shared not in self._keys:
             self._note(shared)
         self.decide()
-        if (
-            peers.rank > 0 or peers.board is not None
-        ):  # a worker of rank 0's has only the launcher's variables
-            self._recorder.start()
         if peers.board is not None:
             if self._exchange is not None:
                 self._exchange.end()
-                self._earlier.append(self._exchange)
-            self._exchange = _Exchange(peers, self._word, self._recorder.options.flush_interval)
+                self._earlier = [old for old in (*self._earlier, self._exchange) if old.is_alive()]
+            self._exchange = _Exchange.begun(peers, self._word, self._recorder.options.flush_interval)
 
     def belong(self, segment: Segment) -> None:
         """The whole process was handed to a run: it is rank 0's, until that says otherwise."""
@@ -235,14 +239,14 @@ class Ranks(Companion):
             self._recorder.spans.beat(self._following, self._following.now(), None)
 
     def closing(self) -> None:
-        self.look()  # a short training's group may not have been seen yet
         with self._lock:
             self._is_closed = True  # a SIGTERM may yet come
-        exchanges = [*self._earlier, self._exchange] if self._exchange is not None else []
+        exchanges = [*self._earlier, self._exchange] if self._exchange is not None else self._earlier
         for exchange in exchanges:
             exchange.end()
+        ends = time.monotonic() + LAST_ANSWER
         for exchange in exchanges:
-            exchange.join(LAST_ANSWER)
+            exchange.join(max(ends - time.monotonic(), 0))
         self.decide()
         self._recorder.push(self._leave if self.rank > 0 else self._introduce_begun)
 
@@ -279,7 +283,7 @@ class Ranks(Companion):
         names = tuple(rank_name(self.rank, table.names[n]) for n in columns)
         self._waiting.append(replace(table, names=names, values=table.values[:, columns]))
         while sum(waiting.values.size for waiting in self._waiting) > MOST_WAITING:
-            self._waiting.popleft()
+            self._drop(self._waiting.popleft())
         yield from self._arrived()
 
     def named(self, sample: dict[Any, float]) -> dict[Any, float]:
@@ -357,9 +361,15 @@ class Ranks(Companion):
         self._follow()
         self._write(self._arrived())
         following = self._following
-        if following is not None:
-            self._write(replace(table, segment=following) for table in self._waiting)
+        for table in self._waiting:
+            if following is None:
+                self._drop(table)
+            else:
+                self._write([replace(table, segment=following)])
         self._be_over()
+
+    def _drop(self, table: Table) -> None:
+        self._recorder.report.count_skipped("rank 0's run was not heard of", table.values.size)
 
     def _write(self, tables: Iterable[Table]) -> None:
         for table in tables:
@@ -385,6 +395,15 @@ class Ranks(Companion):
 class _Exchange:
     """A thread of its own for the board: a peer's machine that has gone may keep it waiting for long."""
 
+    @classmethod
+    def begun(cls, peers: Peers, word: Callable[[], str], interval: float) -> _Exchange | None:
+        """None where no thread can begin: in Python 3.12 as the process ends."""
+        try:
+            return cls(peers, word, interval)
+        except RuntimeError as error:
+            log.debug("autotrack: ranks do not hear of each other: %s", error)
+            return None
+
     def __init__(self, peers: Peers, word: Callable[[], str], interval: float) -> None:
         self.heard: str | None = None
         self._peers = peers
@@ -402,6 +421,9 @@ class _Exchange:
     def end(self) -> None:
         """Once more, then no more."""
         self._requests.put(False)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
         self._thread.join(timeout)

@@ -303,6 +303,7 @@ class Recorder:
         self.push(functools.partial(self.spans.update, segment, params, tags, attributes, time))
 
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
+        self.ranks.look()  # a short training's group may not have been seen yet
         self._open.pop(segment.run, None)
         for loop in [run for run in self._loops if run.parent_id == segment.run.id]:
             loop.finish(State.FINISHED)  # nobody else would end it

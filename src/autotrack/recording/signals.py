@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import functools
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -22,14 +22,19 @@ def leave_to_the_program() -> None:
 
 
 def not_swallowed(hook: Callable[..., None]) -> Callable[..., None]:
-    """A hook of forks: CPython prints what one raises, and goes on. So Ctrl-C comes again after it."""
+    """A hook of forks: CPython prints what one raises, and goes on.
+
+    What a signal's handler raised amid it, as Ctrl-C's does, is raised again where the thread is after it.
+    """
 
     @functools.wraps(hook)
     def watched(*arguments: Any) -> None:
         try:
             hook(*arguments)
-        except KeyboardInterrupt:
-            again = threading.Timer(AGAIN, _thread.interrupt_main)
+        except BaseException as error:
+            if isinstance(error, Exception) and not _is_of_a_handler(error):
+                raise
+            again = threading.Timer(AGAIN, _raise_in, (threading.get_ident(), error))
             again.daemon = True
             again.start()
 
@@ -37,7 +42,23 @@ def not_swallowed(hook: Callable[..., None]) -> Callable[..., None]:
 
 
 AGAIN = 0.05
-"""Seconds after which it does."""
+"""Seconds after which it is."""
+
+
+def _is_of_a_handler(error: Exception) -> bool:
+    """Whether the function that handles a signal was at work, and no fault is ours."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    functions = [getattr(handler, "__func__", handler) for handler in handlers]
+    codes = [getattr(function, "__code__", None) for function in functions]
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _raise_in(thread: int, error: BaseException) -> None:
+    """CPython takes a class to raise in another thread, and makes the error of it: this one."""
+    import ctypes
+
+    again = type("Again", (type(error),), {"__new__": lambda kind: error})
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(again))
 
 
 class _Masks(threading.local):

@@ -53,7 +53,14 @@ class _Waiting:
     size: int
     loop: asyncio.AbstractEventLoop
     answered: asyncio.Future[None]
+    spans: Sequence[SpanRecord] = ()
     problem: Exception | None = None
+
+    def read(self) -> None:
+        try:
+            self.spans = self.decode()
+        except Exception as error:  # noqa: BLE001  it came from outside
+            self.problem = error
 
 
 @dataclass(eq=False, slots=True)
@@ -184,6 +191,7 @@ class Intake:
                     self._is_over = self._is_over or came is None
                     verb = came
                     break
+                came.read()  # while others of its group are still coming
                 group.append(came)
                 size += came.size
                 if len(group) == 1:
@@ -196,14 +204,8 @@ class Intake:
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         """Write the group in one transaction; where that fails for what is in it, one by one."""
-        spans: list[SpanRecord] = []
-        good = []
-        for waiting in group:
-            try:
-                spans += waiting.decode()
-                good.append(waiting)
-            except Exception as error:  # noqa: BLE001  it came from outside
-                waiting.problem = error
+        good = [waiting for waiting in group if waiting.problem is None]
+        spans = [span for waiting in good for span in waiting.spans]
         try:
             runs = self._store.backend.write(spans, time.time_ns()) if spans else set()
         except (StoreError, MemoryError) as error:  # not the fault of what was sent: it is sent again
