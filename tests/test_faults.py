@@ -23,7 +23,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
-from autotrack import catalog
+from autotrack import artifacts, catalog
 from autotrack.errors import NewerStore, StoreError
 from autotrack.locations import homes
 from autotrack.otlp.encode import encode_resource_spans
@@ -587,6 +587,29 @@ def test_fallbacks_are_below_the_users_folders(store: Place) -> None:
     for home in homes(store.url):
         for folder in (home.spool, home.artifacts):
             assert folder.is_relative_to(store.folder) or folder.is_relative_to(store.env["TMPDIR"])
+
+
+def test_a_file_that_rotted_is_not_brought_home(tmp_path: Path) -> None:
+    """Each reader would bring it anew, under another name."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    good, bad = (artifacts.put(data, [other]) for data in (b"good", b"bad"))
+    bad.path.write_bytes(b"rotten")
+    artifacts.bring(other, home)
+    assert [file.sha256 for file in artifacts.stored(home)] == [good.sha256]
+    assert bad.path.read_bytes() == b"rotten"
+
+
+def test_files_come_home_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that writes for all of a server's clients brings them."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    monkeypatch.setattr(artifacts, "AT_ONCE", 25)
+    for number in range(5):
+        artifacts.put(bytes([number] * 10), [other])
+    left = []
+    while any(artifacts.stored(other)):
+        artifacts.bring(other, home)
+        left.append(len([*artifacts.stored(other)]))
+    assert left == [3, 1, 0]
 
 
 # --- values ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ log = logging.getLogger("autotrack")
 
 _KEY = "autotrack/run"
 _PATIENCE = timedelta(seconds=5)
-"""For what the store's client itself waits for, such as a connection; one that is silent is not bounded by it."""
+"""For what the store's client waits for of itself, such as a connection; not for a server that is silent."""
 
 
 class TorchRanks:

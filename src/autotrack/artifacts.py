@@ -19,6 +19,8 @@ from .locations import make_private
 _BLOCK = 1 << 20
 _ROOM = 2
 """Times its size that must be free before a file is moved: training writes there too."""
+AT_ONCE = 64 << 20
+"""Bytes that are moved before whoever waits goes on; a larger file is moved alone."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
 UPLOADS = "uploads"
@@ -84,17 +86,30 @@ def adopt(file: Path, sha256: str, folder: Path) -> Blob:
 def bring(source: Path, target: Path) -> None:
     """Move the blobs of a folder that took them in another's place, as far as there is room by now.
 
-    Raises OSError where `target` cannot be written; what has not been moved is where it was.
+    One that is not what its name says stays, and so does what is more than `AT_ONCE`. Raises OSError where
+    `target` cannot be written; what has not been moved is where it was.
     """
+    brought = 0
     for file in stored(source):
+        if brought and brought + file.size > AT_ONCE:
+            return
         if file.sha256 and shutil.disk_usage(target.parent).free > _ROOM * file.size:
-            began, is_new = time.time(), not _blob_path(target, file.sha256).exists()
             with contextlib.suppress(FileNotFoundError):  # another process brings it
-                blob = put(_blob_path(source, file.sha256), [target])
-                if is_new:  # by its age it is known whether anybody may still be about to tell of it
-                    os.utime(blob.path, (file.modified, file.modified))
-                if blob.sha256 == file.sha256:
-                    remove(source, file, began)
+                brought += _bring_one(source, file, target)
+
+
+def _bring_one(source: Path, file: Stored, target: Path) -> int:
+    """Its bytes, if it was moved."""
+    began, is_new = time.time(), not _blob_path(target, file.sha256).exists()
+    path = _blob_path(source, file.sha256)
+    with path.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
+            return 0
+    blob = put(path, [target])
+    if is_new:  # by its age it is known whether anybody may still be about to tell of it
+        os.utime(blob.path, (file.modified, file.modified))
+    remove(source, file, began)
+    return file.size
 
 
 def find(sha256: str, folders: Sequence[Path]) -> Path | None:

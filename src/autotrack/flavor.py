@@ -141,6 +141,8 @@ class Flavor(ABC):
     def check_params(self, model: Any, names: Collection[str]) -> None:
         """Raise `SchemaError` where a model's `predict`, or that of what `ready` gave, takes no such params.
 
+        Asked only where there are some: a model may make its `predict` when it is looked at.
+
         Nothing is said where that is not known.
         """
         refuse_unknown(getattr(model, "predict", None), names)

@@ -86,7 +86,8 @@ def _files(model: Any, details: ModelDetails) -> Files:
         own = flavor.files(frozen)
         identity = Identity(os.urandom(16).hex(), name_of(model), time.time_ns())
         sections = flavor.describe(own, identity.kind)
-        flavor.check_params(model, params_of(details))
+        if params := params_of(details):
+            flavor.check_params(model, params)
         told = described(details, flavor.outputs(model))
     except NotKept as refusal:
         raise ModelError(f"the model cannot be saved: {refusal}") from refusal

@@ -312,15 +312,22 @@ class Store:
         """
         home = self.homes[0].artifacts
         for sha256 in () if is_server(self.url) else sha256s:
-            path = self.blob(sha256)
-            if path is not None and home not in path.parents:
-                try:
-                    blobs.put(path, [home])
-                except OSError as error:
-                    why = f"{home} takes no files ({error.strerror}), the model's"
-                    raise StoreError(
-                        f"{why} lie in {path.parent.parent}; make room, and try again"
-                    ) from error
+            try:
+                self._take_home(sha256, home)
+            except FileNotFoundError:  # whoever reads the store brought it home in this moment
+                self._take_home(sha256, home)
+
+    def _take_home(self, sha256: str, home: Path) -> None:
+        path = self.blob(sha256)
+        if path is None or home in path.parents:
+            return
+        try:
+            blobs.put(path, [home])
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            why = f"{home} takes no files ({error.strerror}), the model's"
+            raise StoreError(f"{why} lie in {path.parent.parent}; make room, and try again") from error
 
     def _bring_files_home(self) -> None:
         """Those that another folder took, as the store's own was full."""

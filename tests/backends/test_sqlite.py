@@ -128,6 +128,18 @@ def test_small_tables_are_a_row_each_until_they_are_merged(fresh: Fresh) -> None
     assert len(backend.points(RUNS[0], "other")) == 0
 
 
+def test_small_tables_that_fill_a_large_one_are_merged_though_the_run_goes_on(fresh: Fresh) -> None:
+    """A run whose process was killed never ends."""
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 4):
+        backend.write([table(seq, list(range(2000)), x=[0.5] * 2000)])
+    before = contents(path)
+    backend.compact()
+    assert counts(path) == (1, 0, 1)
+    assert contents(path) == before
+
+
 def test_a_large_table_is_packed_at_once(fresh: Fresh) -> None:
     path = fresh()
     backend = backend_at(path)

@@ -5,6 +5,8 @@ Real devices: test_torch_gpu.py.
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import threading
 from collections import deque
@@ -51,6 +53,31 @@ def test_what_is_not_read_leaves_its_slot() -> None:
     for _ in range(1000):
         OnDevice(torch.ones(()))
     assert len(pinned._free) + len(pinned._left) == 16
+
+
+def test_ctrl_c_amid_a_copy_leaves_the_slot() -> None:
+    """The copy may be on its way, and the next value would be this one."""
+
+    class Interrupted:
+        def copy_(self, tensor: torch.Tensor, non_blocking: bool) -> None:
+            raise KeyboardInterrupt
+
+    slot = pinned.free_slot()
+    slot._places[torch.float32] = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        slot.take(torch.ones(()))
+    assert slot not in pinned._free
+    assert [left for left, _ in pinned._left] == [slot]
+
+
+def test_a_forked_child_does_not_read_what_its_parent_waits_for() -> None:
+    held, many = OnDevice(torch.ones(())), ManyOnDevice(torch.ones(3))
+    if (child := os.fork()) == 0:
+        is_nan = math.isnan(held) and all(map(math.isnan, many.values()))
+        os._exit(0 if is_nan and float(OnDevice(torch.full((), 2.0))) == 2.0 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert float(held) == 1.0
+    assert many.values() == [1.0] * 3
 
 
 def test_values_of_inference_and_of_training() -> None:

@@ -115,6 +115,33 @@ def test_what_predict_takes(tmp_path: Path) -> None:
     assert len(std) == len(X)
 
 
+class Failing:
+    """Its own TypeErrors are no fault of who asks."""
+
+    def predict(self, data: Any, params: Any = None) -> Any:
+        return len(params["k"])
+
+
+def test_a_type_error_of_the_model_is_its_own(tmp_path: Path) -> None:
+    autotrack.save_model(Failing(), tmp_path / "m", inputs=X, params={"k": 1})
+    with pytest.raises(TypeError, match="object of type 'int' has no len"):
+        autotrack.load_predictor(tmp_path / "m", allow_code=True).predict(X)
+
+
+def test_a_predict_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """It is not, where there are no params to ask it about."""
+
+    class Shy(LogisticRegression):  # type: ignore[misc]
+        @property
+        def predict(self) -> Any:
+            raise RuntimeError("not on this machine")
+
+    model = Shy(max_iter=500).fit(X, Y)
+    autotrack.save_model(model, tmp_path / "m", inputs=X)
+    with pytest.raises(RuntimeError, match="not on this machine"):
+        autotrack.save_model(model, tmp_path / "n", inputs=X, params={"k": 1})
+
+
 def test_what_only_the_prediction_shows(tmp_path: Path) -> None:
     """A pipeline hands its params on, whatever they are."""
     autotrack.save_model(make_pipeline(fit()), tmp_path / "m", inputs=X, params={"foo": 1})

@@ -69,7 +69,7 @@ def _small_tables(db: Connection, runs: list[str]) -> dict[Key, list[Small]]:
 
 def _is_worth_it(group: list[Small], crowd: int) -> bool:
     """crowd: how many tables of its run have columns."""
-    if len(group) >= WORTH_IT:
+    if len(group) >= WORTH_IT or sum(table.rows for table in group) >= FULL:
         return True
     if not group[0].run_ended and crowd <= MANY:
         return False

@@ -43,6 +43,8 @@ from .writing import write
 
 PATIENCE = 30
 """Seconds for which another that writes is waited for."""
+PAGES_AT_ONCE = 16_384
+"""Of 4 KiB, given back after a compaction: all of a file that was large once would hold up who writes."""
 _ROOM_IS_GIVEN_BACK = "PRAGMA auto_vacuum=INCREMENTAL"
 """Of a file that is empty, before the first transaction: the file keeps it."""
 _NOBODY_WAITS = "PRAGMA journal_mode=WAL"
@@ -94,7 +96,7 @@ class SqliteBackend(Backend):
         self._to_compact.clear()
         if worked:
             with self._connected() as db:  # each step frees a page, and only a script is run to its end
-                _driver(db).executescript("PRAGMA incremental_vacuum")
+                _driver(db).executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
         with self._connected() as db:
             db.exec_driver_sql(
                 "PRAGMA busy_timeout=0"
@@ -394,7 +396,8 @@ def _format(driver: sqlite3.Connection) -> None:
             driver.execute(_NOBODY_WAITS)
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # of whatever kind
+            if not is_busy or time.monotonic() > end:
                 raise
             time.sleep(0.01)
 

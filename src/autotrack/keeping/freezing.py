@@ -83,7 +83,8 @@ def _described(
 ) -> Described:
     """A model is kept though its data has no signature, or it takes no such params."""
     try:
-        flavor.check_params(model, params_of(details))
+        if params := params_of(details):
+            flavor.check_params(model, params)
     except SchemaError as error:
         skip(f"params of model {path!r}: {error}")
         details = without_params(details)

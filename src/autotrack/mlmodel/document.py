@@ -46,7 +46,7 @@ def parse(data: bytes) -> Mapping[str, Any]:
         loader = _loader(yaml)
         _refuse_bomb(yaml, text, loader)
         told = yaml.load(text, loader)
-    except ModelError:
+    except (ModelError, MemoryError):
         raise
     except Exception as error:  # what makes values of tagged text fails in many ways
         raise ModelError(f"{FILE} is no YAML of plain data: {' '.join(str(error).split())}") from error

@@ -89,7 +89,7 @@ class PythonFunctionFlavor(Flavor):
     def check_params(self, model: Any, names: Collection[str]) -> None:
         """A file says only when it is loaded what its model takes."""
         asked = getattr(model, "predict", model)
-        if names and not isinstance(model, str | os.PathLike) and not loader.takes_params(asked):
+        if not isinstance(model, str | os.PathLike) and not loader.takes_params(asked):
             told = ", ".join(map(str, names))
             raise SchemaError(
                 f"this model's predict takes no params: leave {told} out, or give it an argument `params`"

@@ -2,12 +2,13 @@
 
 Nothing is asked of a device: where a CUDA graph is captured, in any thread, such a question makes the
 capture fail. So what is not there yet is known by a mark. And no memory is given back: that would be such a
-question too, and a forked process would die of it.
+question too. A forked process may die of what it reads there, and reads nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections import deque
 from typing import Any
@@ -27,9 +28,10 @@ _ALL = (1 << 64) - 1
 class Slot:
     """Eight bytes, for one value."""
 
-    __slots__ = ("_block", "_number", "_places", "_words")
+    __slots__ = ("_block", "_number", "_places", "_process", "_words")
 
     def __init__(self, block: Any, words: Any, number: int) -> None:
+        self._process = os.getpid()
         self._block = block
         self._words = words
         self._number = number
@@ -49,8 +51,11 @@ class Slot:
                     tensor = tensor.float() if tensor.is_floating_point() else tensor.long()
                 place = self._places[tensor.dtype] = self._place(tensor.dtype)
             place.copy_(tensor, non_blocking=True)
-        except BaseException:
+        except Exception:
             _free.append(self)
+            raise
+        except BaseException:  # Ctrl-C: the copy may be on its way all the same
+            self.leave(8)
             raise
         return place
 
@@ -59,7 +64,12 @@ class Slot:
             return _real(self._block.view(kind)[self._number * 8 // kind.itemsize])
 
     def is_filled(self, size: int) -> bool:
-        """Whether its first `size` bytes are a value."""
+        """Whether its first `size` bytes are a value.
+
+        Raises RuntimeError in a forked process, which drivers do not give this memory: to read it may end it.
+        """
+        if self._process != os.getpid():
+            raise RuntimeError("a forked process has nothing from its parent's devices")
         word: int = self._words[self._number]
         return (word ^ MARK) << 64 - 8 * size & _ALL != 0
 
@@ -76,6 +86,16 @@ class Slot:
 _free: deque[Slot] = deque()
 _left: deque[tuple[Slot, int]] = deque()
 _blocks: dict[tuple[Any, int], deque[Any]] = {}
+
+
+def _forget() -> None:
+    _free.clear()
+    _left.clear()
+    _blocks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def free_slot() -> Slot:
@@ -98,7 +118,7 @@ def take_many(tensor: Any) -> Any:
         block = _new_block(tensor.numel(), tensor.dtype)
     try:
         block.copy_(tensor, non_blocking=True)
-    except BaseException:
+    except Exception:  # after any other, as Ctrl-C's, the copy may be on its way: the block is forgotten
         free(block)
         raise
     return block

@@ -60,7 +60,7 @@ class Service:
         self.access = access
         self._limits = limits
         self._batcher = Batcher()
-        self._logged: set[tuple[str, str, int]] = set()
+        self._logged: set[tuple[str, str, str, int]] = set()
         self.ends = False
         self._routes: Mapping[str, tuple[str, Handler]] = {
             "/invocations": ("POST", self._invocations),
@@ -108,7 +108,7 @@ class Service:
 
     def _log(self, version: Version, error: Exception) -> None:
         """With its traceback once for each kind: who may ask shall not fill the log with rows that fail."""
-        kind = _kind(error)
+        kind = version.identity, *_kind(error)
         if kind in self._logged or len(self._logged) >= MOST_KINDS:
             log.error("autotrack: %s failed: %s", version.identity, _line(error))
         else:
