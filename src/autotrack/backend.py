@@ -123,8 +123,11 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def compact(self) -> None:
-        """Bring points into their final, small form. Changes nothing that can be read."""
+    def compact(self, within: float | None = None) -> bool:
+        """Bring points into their final, small form. Changes nothing that can be read.
+
+        within: seconds after which it stops, and goes on when it is called again. True if all is done.
+        """
 
     @abstractmethod
     def runs(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("autotrack")
 
 _CONSUMER = "store"
+COMPACT_SLICE = 0.05
+"""Seconds of a compaction after which others have their turn."""
 
 
 class Run:
@@ -366,8 +368,8 @@ class Store:
             spool.done(batch)
             wrote = True
             yield
-        if wrote:
-            self.backend.compact()
+        while wrote and not self.backend.compact(COMPACT_SLICE):
+            yield
 
     def _take_in(self, spool: SpoolReader, batch: Batch) -> None:
         """Write a batch; where a frame of it is not to be had, all the others."""

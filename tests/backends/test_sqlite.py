@@ -140,6 +140,15 @@ def test_small_tables_that_fill_a_large_one_are_merged_though_the_run_goes_on(fr
     assert contents(path) == before
 
 
+def test_a_compaction_that_may_take_no_time_does_one_step(fresh: Fresh) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 7):
+        backend.write([table(seq, list(range(2100)), x=[0.5] * 2100)])
+    done = [(backend.compact(0.0), counts(path)) for _ in range(4)]
+    assert done == [(False, (5, 4, 1)), (False, (4, 2, 2)), (True, (3, 0, 3)), (True, (3, 0, 3))]
+
+
 def test_a_large_table_is_packed_at_once(fresh: Fresh) -> None:
     path = fresh()
     backend = backend_at(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,19 +36,30 @@ class Small(NamedTuple):
     run_ended: bool
 
 
-def compact(db: Connection, runs: Iterable[str]) -> bool:
-    """Merge what is worth merging in these runs; True if anything was."""
+def compact(db: Connection, runs: Iterable[str], end: float) -> tuple[bool, bool]:
+    """Merge what is worth merging in these runs until `end`, monotonic seconds.
+
+    Whether anything was merged, and whether that is all.
+    """
     worked = False
     for some in in_parts(runs):
-        groups = _small_tables(db, some)
-        crowds = Counter(run for (run, *_), group in groups.items() for table in group if table.has_columns)
-        for key, group in groups.items():
-            if _is_worth_it(group, crowds[key[0]]):
-                worked = True
-                for part in _up_to_full(group):
-                    if len(part) > 1 or part[0].has_columns:
-                        _merge(db, [table.id for table in part])
-    return worked
+        for tables in _worth_merging(db, some):
+            if worked and time.monotonic() > end:  # each call gets somewhere
+                return worked, False
+            _merge(db, tables)
+            worked = True
+    return worked, True
+
+
+def _worth_merging(db: Connection, runs: list[str]) -> Iterator[list[int]]:
+    """Ids of tables that become one, in the order of their numbers."""
+    groups = _small_tables(db, runs)
+    crowds = Counter(run for (run, *_), group in groups.items() for table in group if table.has_columns)
+    for key, group in groups.items():
+        if _is_worth_it(group, crowds[key[0]]):
+            for part in _up_to_full(group):
+                if len(part) > 1 or part[0].has_columns:
+                    yield [table.id for table in part]
 
 
 def _small_tables(db: Connection, runs: list[str]) -> dict[Key, list[Small]]:

@@ -64,8 +64,9 @@ class HttpBackend(Backend):
         runs = (record.attributes.get(RUN_ID) for record in records)
         return {run for run in runs if isinstance(run, str)}
 
-    def compact(self) -> None:
+    def compact(self, within: float | None = None) -> bool:
         """The server does so by itself."""
+        return True
 
     def runs(
         self,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -86,17 +87,28 @@ def point_table(span: SpanRecord, seqs: tuple[int, ...]) -> PointTable[str]:
     step = _array(attributes.get(sc.METRICS_STEP), np.int64)
     time = _array(attributes.get(sc.METRICS_TIME), np.int64)
     counts = _array(attributes.get(sc.METRICS_ROWS, (len(step),)), np.int64)
-    columns = {
-        key.removeprefix(sc.METRICS_VALUE_PREFIX): _array(value, np.float64)
-        for key, value in attributes.items()
-        if key.startswith(sc.METRICS_VALUE_PREFIX)
-    }
+    columns = _columns(
+        {
+            key.removeprefix(sc.METRICS_VALUE_PREFIX): value
+            for key, value in attributes.items()
+            if key.startswith(sc.METRICS_VALUE_PREFIX)
+        }
+    )
     lengths = {len(step), len(time), *map(len, columns.values())}
     if len(lengths) != 1 or len(counts) != len(seqs) or (counts < 0).any() or counts.sum() != len(step):
         raise Malformed("the columns of a metrics table differ in length")
     if not len(step) or not columns:
         raise Malformed("a metrics table without points")
     return PointTable(step, time, np.repeat(np.array(seqs, np.int64), counts), columns)
+
+
+def _columns(found: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Raises `Malformed`. Short columns of floats are made together: numpy is asked once."""
+    values = found.values()
+    lengths = {len(value) if type(value) is tuple else -1 for value in values}
+    if len(lengths) == 1 and -1 not in lengths and {*map(type, chain.from_iterable(values))} == {float}:
+        return dict(zip(found, np.array([*values]), strict=True))
+    return {name: _array(value, np.float64) for name, value in found.items()}
 
 
 def prefixed(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:

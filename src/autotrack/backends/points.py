@@ -208,12 +208,15 @@ def _summaries(table: PointTable[str], identity: Identity) -> dict[str, Summary]
     last = _last_row(table)
     at = int(table.step[last]), int(table.time[last]), identity.writer, int(table.seqs[last])
     place = CurvePlace(identity.segment, *at)
-    values = np.stack(list(table.columns.values()))
-    is_finite = np.isfinite(values)
-    finite = is_finite.sum(axis=1)
-    least = np.min(values, axis=1, where=is_finite, initial=np.inf)
-    most = np.max(values, axis=1, where=is_finite, initial=-np.inf)
+    values = np.array([*table.columns.values()])
     rows = values.shape[1]
+    is_finite = np.isfinite(values)
+    if is_finite.all():  # as a rule; `where` takes ten times as long
+        finite, least, most = np.full(len(values), rows), values.min(axis=1), values.max(axis=1)
+    else:
+        finite = is_finite.sum(axis=1)
+        least = np.min(values, axis=1, where=is_finite, initial=np.inf)
+        most = np.max(values, axis=1, where=is_finite, initial=-np.inf)
     facts = zip(finite.tolist(), least.tolist(), most.tolist(), values[:, last].tolist(), strict=True)
     return {
         name: Summary(rows, rows - n, low if n else None, high if n else None, value, place)

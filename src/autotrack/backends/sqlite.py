@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -90,9 +91,12 @@ class SqliteBackend(Backend):
         self._to_compact |= touched
         return touched
 
-    def compact(self) -> None:
+    def compact(self, within: float | None = None) -> bool:
+        end = inf if within is None else time.monotonic() + within
         with self._writing() as writer:
-            worked = compaction.compact(writer.db, self._to_compact)
+            worked, is_done = compaction.compact(writer.db, self._to_compact, end)
+        if not is_done:
+            return False
         self._to_compact.clear()
         if worked:
             with self._connected() as db:  # each step frees a page, and only a script is run to its end
@@ -102,6 +106,7 @@ class SqliteBackend(Backend):
                 "PRAGMA busy_timeout=0"
             )  # who reads now is not waited for: the next one does it
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return True
 
     def runs(
         self,

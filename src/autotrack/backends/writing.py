@@ -125,10 +125,12 @@ def _rename(db: Connection, gathered: Gathering, runs: dict[str, int]) -> None:
     """The name that a person gave holds, whatever the run says of itself, before or after."""
     told = {runs[run] for run, _, _ in gathered.segments}
     edited = {runs[run] for run, field in gathered.stamped[schema.edit] if field == "name"}
+    if not (concerned := told | edited):
+        return  # what says a point does not pay for the query
     given = select(schema.edit.c.value).where(
         schema.edit.c.run == schema.run.c.pk, schema.edit.c.name == "name"
     )
-    for some in in_parts(told | edited):
+    for some in in_parts(concerned):
         query = update(schema.run).where(schema.run.c.pk.in_(some), given.exists())
         db.execute(query.values(name=given.scalar_subquery()))
 

@@ -49,7 +49,7 @@ SOONEST = 0.05
 LAST_WORD = 1.0
 """Seconds that the end of a process waits for rank 0's word, if it has none yet."""
 LAST_ANSWER = 3.0
-"""Seconds that it waits for answers that are on their way. A thread that comes back from a library's C++ while
+"""Seconds that it waits for answers on their way. A thread that comes back from a library's C++ while
 the interpreter ends would abort the process (before Python 3.14); who is silent for so long does not come."""
 
 

@@ -44,10 +44,7 @@ async def read_body(request: Request, limit: int = MOST_BYTES, within: float | N
     try:
         if length.isdecimal() and int(length) > limit:
             raise _too_large(limit)
-        async with asyncio.timeout(within):
-            body = await _read(request.stream() if within else spoken(request), limit)
-    except TimeoutError:
-        raise Refused(408, f"the body did not come within {within:g} s") from None
+        body = await _read(request, limit, within)
     except Refused:
         await _let_finish(request)
         raise
@@ -64,20 +61,30 @@ async def _let_finish(request: Request) -> None:
                 pass
 
 
-async def _read(coming: AsyncIterator[bytes], limit: int) -> bytes:
+async def _read(request: Request, limit: int, within: float | None) -> bytes:
     """What is being read for all requests together is bounded too."""
     global _being_read
     parts, size = [], 0
+    now = asyncio.get_running_loop().time
     try:
-        async for part in coming:
-            size += len(part)
-            _being_read += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            if _being_read > MOST_BEING_READ and size < _being_read:
-                raise Refused(429, "too much is being sent at once: try again", headers={"Retry-After": "1"})
-            parts.append(part)
+        async with asyncio.timeout(within or SILENCE) as patience:
+            async for part in request.stream():
+                size += len(part)
+                _being_read += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                if _being_read > MOST_BEING_READ and size < _being_read:
+                    raise Refused(
+                        429, "too much is being sent at once: try again", headers={"Retry-After": "1"}
+                    )
+                parts.append(part)
+                if part and not within:
+                    patience.reschedule(now() + SILENCE)
         return b"".join(parts)
+    except TimeoutError:
+        if within:
+            raise Refused(408, f"the body did not come within {within:g} s") from None
+        raise Refused(400, "the body ended early") from None
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
     finally:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from ..backend import Liveness
 from ..errors import StoreError
 from ..records import SpanRecord
-from ..store import Store
+from ..store import COMPACT_SLICE, Store
 from .answers import Refused
 from .news import RegistryNews
 
@@ -91,7 +91,7 @@ class Intake:
         self._live: frozenset[str] = frozenset()
         self._thread = threading.Thread(target=self._loop, name="autotrack-writer", daemon=True)
         self._compacted = time.monotonic()
-        self._dirty = False
+        self._dirty = self._is_compacting = False
         self._last_sizes = deque((0, 0), maxlen=2)
         """Requests of the last two groups."""
         self._is_over = False
@@ -139,13 +139,14 @@ class Intake:
     def _loop(self) -> None:
         next_drain = time.monotonic()
         while not self._is_over:
-            patience = max(next_drain - time.monotonic(), 0)
+            patience = 0 if self._is_compacting else max(next_drain - time.monotonic(), 0)
             self._guarded(partial(self._serve_one_group, patience))
             if time.monotonic() >= next_drain:
                 self._guarded(self._drain)
                 self._drained.set()
                 next_drain = time.monotonic() + DRAIN_INTERVAL
-            if self._is_over or time.monotonic() >= self._compacted + COMPACT_INTERVAL:
+            is_due = self._is_compacting or time.monotonic() >= self._compacted + COMPACT_INTERVAL
+            if is_due or self._is_over:
                 self._guarded(self._compact)
 
     def _serve_one_group(self, patience: float) -> None:
@@ -249,10 +250,11 @@ class Intake:
             self.problem = ""
 
     def _compact(self) -> None:
-        self._compacted = time.monotonic()
+        """A slice of it, or at the end the rest: who waits is served in between."""
+        self._compacted, self._is_compacting = time.monotonic(), False
         if self._dirty:
-            self._store.backend.compact()
-            self._dirty = False
+            slice_ = None if self._is_over else COMPACT_SLICE
+            self._dirty = self._is_compacting = not self._store.backend.compact(slice_)
 
 
 def _answer(group: Sequence[_Waiting]) -> None:

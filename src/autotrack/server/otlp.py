@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ..otlp.decode import Received, decode_request
 from ..otlp.decode_json import decode_json_request
@@ -75,7 +76,7 @@ SIGNALS: Sequence[tuple[str, Decode, MakeAnswer]] = (
 def routes(intake: Intake) -> list[Route]:
     """``/v1/traces``, ``/v1/logs`` and ``/v1/metrics``."""
     return [
-        Route(f"/v1/{name}", _endpoint(intake, decode, make_answer), methods=["POST"])
+        Route(f"/v1/{name}", _Endpoint(intake, decode, make_answer), methods=["POST"])
         for name, decode, make_answer in SIGNALS
     ]
 
@@ -96,17 +97,26 @@ async def taken(intake: Intake, body: bytes, is_json: bool, decode: Decode) -> R
     return received
 
 
-def _endpoint(
-    intake: Intake, decode: Decode, make_answer: MakeAnswer
-) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
+class _Endpoint:
+    """An ASGI application: what Starlette does around a function is a tenth of a small request's time."""
+
+    def __init__(self, intake: Intake, decode: Decode, make_answer: MakeAnswer) -> None:
+        self._intake = intake
+        self._decode = decode
+        self._make_answer = make_answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = content_type == JSON
         try:
             if content_type not in (PROTOBUF, JSON):
                 raise Refused(415, f"content-type {content_type[:60]!r} is not known: {PROTOBUF} or {JSON}")
             body = await read_body(request)
-            answer = make_answer(await taken(intake, body, is_json, decode))
+            answer = self._make_answer(await taken(self._intake, body, is_json, self._decode))
         except Refused as refused:
             if is_json:
                 return failure(refused.status, refused.message, headers=refused.headers)
@@ -115,5 +125,3 @@ def _endpoint(
         if is_json:
             return Response(MessageToJson(answer, indent=None), media_type=JSON)
         return Response(answer.SerializeToString(), media_type=PROTOBUF)
-
-    return endpoint

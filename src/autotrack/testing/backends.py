@@ -90,7 +90,7 @@ class BackendConformance(RegistryConformance):
         for batch in data.draw(deliveries(spans)):
             backend = data.draw(st.sampled_from(backends))
             if batch is None:
-                backend.compact()
+                backend.compact(data.draw(st.sampled_from((None, 0.0))))
             else:
                 backend.write(batch)
         for backend in backends:
@@ -120,6 +120,20 @@ class BackendConformance(RegistryConformance):
         backend.compact()
         backend.close()
         assert self.said(url) == before
+
+    def test_compaction_goes_on_where_it_stopped(self, new_url: Callable[[], str]) -> None:
+        url = new_url()
+        backend = self.make_backend(url)
+        for seq in range(1, 101):
+            backend.write([table(seq, [seq], seq, **{f"m{seq % 3}": [1 / seq]})])
+        before = self.said(url)
+        for _ in range(100):
+            is_done = backend.compact(0.0)
+            assert self.said(url) == before
+            if is_done:
+                break
+        assert is_done
+        backend.close()
 
     # --- writing ------------------------------------------------------------------------------------
 
