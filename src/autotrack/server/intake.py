@@ -90,8 +90,8 @@ class Intake:
         self._lock = threading.Lock()
         self._live: frozenset[str] = frozenset()
         self._thread = threading.Thread(target=self._loop, name="autotrack-writer", daemon=True)
-        self._compacted = time.monotonic()
-        self._dirty = self._is_compacting = False
+        self._compact_at = time.monotonic() + COMPACT_INTERVAL
+        self._dirty = False
         self._last_sizes = deque((0, 0), maxlen=2)
         """Requests of the last two groups."""
         self._is_over = False
@@ -139,14 +139,13 @@ class Intake:
     def _loop(self) -> None:
         next_drain = time.monotonic()
         while not self._is_over:
-            patience = 0 if self._is_compacting else max(next_drain - time.monotonic(), 0)
+            patience = max(min(next_drain, self._compact_at) - time.monotonic(), 0)
             self._guarded(partial(self._serve_one_group, patience))
             if time.monotonic() >= next_drain:
                 self._guarded(self._drain)
                 self._drained.set()
                 next_drain = time.monotonic() + DRAIN_INTERVAL
-            is_due = self._is_compacting or time.monotonic() >= self._compacted + COMPACT_INTERVAL
-            if is_due or self._is_over:
+            if self._is_over or time.monotonic() >= self._compact_at:
                 self._guarded(self._compact)
 
     def _serve_one_group(self, patience: float) -> None:
@@ -250,11 +249,14 @@ class Intake:
             self.problem = ""
 
     def _compact(self) -> None:
-        """A slice of it, or at the end the rest: who waits is served in between."""
-        self._compacted, self._is_compacting = time.monotonic(), False
+        """A slice of it, or at the end the rest. What waits has as much time before the next slice."""
+        began = time.monotonic()
+        self._compact_at = began + COMPACT_INTERVAL
         if self._dirty:
-            slice_ = None if self._is_over else COMPACT_SLICE
-            self._dirty = self._is_compacting = not self._store.backend.compact(slice_)
+            self._dirty = not self._store.backend.compact(None if self._is_over else COMPACT_SLICE)
+            if self._dirty:
+                now = time.monotonic()
+                self._compact_at = now + (now - began)
 
 
 def _answer(group: Sequence[_Waiting]) -> None:
