@@ -907,6 +907,8 @@ def test_a_fork_comes_in_between_many_actions(store: Place) -> None:
         (signal.SIGINT, "signal.default_int_handler", "KeyboardInterrupt()"),
         (signal.SIGTERM, "lambda *_: sys.exit(5)", "SystemExit(5)"),
         (signal.SIGALRM, "Watch().is_slow", "TimeoutError('too slow')"),
+        (signal.SIGALRM, "Watch()", "TimeoutError('too slow')"),
+        (signal.SIGALRM, "partial(once, 'too slow')", "TimeoutError('too slow')"),
     ],
 )
 def test_what_a_handler_raises_amid_a_fork_is_not_lost(
@@ -916,11 +918,18 @@ def test_what_a_handler_raises_amid_a_fork_is_not_lost(
     ended = store.run(
         """
         import os, signal, subprocess, sys, threading, time
+        from functools import partial
         import autotrack
 
         class Watch:
             def is_slow(self, *_):
                 raise TimeoutError("too slow")
+
+            __call__ = is_slow
+
+        def once(problem, number, frame):
+            signal.signal(number, signal.SIG_DFL)
+            raise TimeoutError(problem)
 
         threads, number, handler = int(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
         signal.signal(number, handler)

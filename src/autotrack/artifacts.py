@@ -86,30 +86,34 @@ def adopt(file: Path, sha256: str, folder: Path) -> Blob:
 def bring(source: Path, target: Path) -> None:
     """Move the blobs of a folder that took them in another's place, as far as there is room by now.
 
-    One that is not what its name says stays, and so does what is more than `AT_ONCE`. Raises OSError where
-    `target` cannot be written; what has not been moved is where it was.
+    One that is not what its name says stays; after `AT_ONCE` bytes the rest waits for the next call. Raises
+    OSError where `target` cannot be written; what has not been moved is where it was.
     """
     brought = 0
     for file in stored(source):
         if brought and brought + file.size > AT_ONCE:
             return
-        if file.sha256 and shutil.disk_usage(target.parent).free > _ROOM * file.size:
+        if file.sha256 and file not in _rotten and shutil.disk_usage(target.parent).free > _ROOM * file.size:
             with contextlib.suppress(FileNotFoundError):  # another process brings it
-                brought += _bring_one(source, file, target)
+                _bring_one(source, file, target)
+                brought += file.size
 
 
-def _bring_one(source: Path, file: Stored, target: Path) -> int:
-    """Its bytes, if it was moved."""
+_rotten: set[Stored] = set()
+"""Files that were seen not to be what their names say."""
+
+
+def _bring_one(source: Path, file: Stored, target: Path) -> None:
     began, is_new = time.time(), not _blob_path(target, file.sha256).exists()
     path = _blob_path(source, file.sha256)
     with path.open("rb") as opened:
         if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
-            return 0
+            _rotten.add(file)
+            return
     blob = put(path, [target])
     if is_new:  # by its age it is known whether anybody may still be about to tell of it
         os.utime(blob.path, (file.modified, file.modified))
     remove(source, file, began)
-    return file.size
 
 
 def find(sha256: str, folders: Sequence[Path]) -> Path | None:

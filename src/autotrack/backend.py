@@ -126,7 +126,7 @@ class Backend(ABC):
     def compact(self, within: float | None = None) -> bool:
         """Bring points into their final, small form. Changes nothing that can be read.
 
-        within: seconds after which it stops, and goes on when it is called again. True if all is done.
+        within: seconds soon after which it stops, to go on when it is called again. True if all is done.
         """
 
     @abstractmethod

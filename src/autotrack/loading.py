@@ -21,6 +21,7 @@ from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .mlmodel.importing import NEEDS_PERMISSION, Copied
 from .predictor import Predictor
+from .recording.signals import raised_by_a_handler
 from .records import Artifact, Model
 from .registry import is_address
 from .store import Run, Store
@@ -42,8 +43,7 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
     except AutotrackError:
         raise
     except SystemExit as error:
-        is_its_own = type(error) is SystemExit  # a subclass is what a signal made
-        if not (is_its_own and (permissions.code or permissions.pickle)):
+        if raised_by_a_handler(error) or not (permissions.code or permissions.pickle):
             raise
         raise ModelError(f"{folder.told} does not load: its code called sys.exit({error.code!r})") from error
     except Exception as error:

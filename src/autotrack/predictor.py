@@ -47,7 +47,7 @@ class Predictor:
         try:
             return self._flavor.predict(self._ready, fitting, whole)
         except TypeError as error:  # where a predict with `**params` hands them on
-            if "unexpected keyword argument" not in str(error):
+            if "keyword argument" not in str(error):
                 raise
             told = ", ".join(map(str, whole))
             raise SchemaError(f"{self.told} does not predict with the params {told}: {error}") from error

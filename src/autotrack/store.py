@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("autotrack")
 
 _CONSUMER = "store"
-COMPACT_SLICE = 0.05
-"""Seconds of a compaction after which others have their turn."""
 
 
 class Run:
@@ -278,14 +276,17 @@ class Store:
             self._send()
             return set()
         live: set[str] = set()
+        wrote = False
         for _ in self.draining(live):
-            pass
+            wrote = True
+        if wrote:
+            self.backend.compact()
         return live
 
     def draining(self, live: set[str]) -> Iterator[None]:
         """`drain`, batch by batch: whoever has other things to do does them in between.
 
-        live: gets the writers that live, and is complete at the end.
+        live: gets the writers that live, and is complete at the end. What came is compacted by the caller.
         """
         for home, spool in zip(self.homes, self._spools, strict=True):
             try:
@@ -314,10 +315,7 @@ class Store:
         """
         home = self.homes[0].artifacts
         for sha256 in () if is_server(self.url) else sha256s:
-            try:
-                self._take_home(sha256, home)
-            except FileNotFoundError:  # whoever reads the store brought it home in this moment
-                self._take_home(sha256, home)
+            self._take_home(sha256, home)
 
     def _take_home(self, sha256: str, home: Path) -> None:
         path = self.blob(sha256)
@@ -325,11 +323,11 @@ class Store:
             return
         try:
             blobs.put(path, [home])
-        except FileNotFoundError:
-            raise
         except OSError as error:
-            why = f"{home} takes no files ({error.strerror}), the model's"
-            raise StoreError(f"{why} lie in {path.parent.parent}; make room, and try again") from error
+            if path.exists():
+                why = f"{home} takes no files ({error.strerror}), the model's"
+                raise StoreError(f"{why} lie in {path.parent.parent}; make room, and try again") from error
+            self._take_home(sha256, home)  # whoever reads the store brought it home in this moment
 
     def _bring_files_home(self) -> None:
         """Those that another folder took, as the store's own was full."""
@@ -362,13 +360,9 @@ class Store:
             log.warning("autotrack: %s: %s; what is recorded here waits", self.url, problem.message)
 
     def _drain(self, spool: SpoolReader) -> Iterator[None]:
-        wrote = False
         for batch in spool.batches():
             self._take_in(spool, batch)
             spool.done(batch)
-            wrote = True
-            yield
-        while wrote and not self.backend.compact(COMPACT_SLICE):
             yield
 
     def _take_in(self, spool: SpoolReader, batch: Batch) -> None:

@@ -149,6 +149,21 @@ def test_a_compaction_that_may_take_no_time_does_one_step(fresh: Fresh) -> None:
     assert done == [(False, (5, 4, 1)), (False, (4, 2, 2)), (True, (3, 0, 3)), (True, (3, 0, 3))]
 
 
+def test_a_compaction_of_many_runs_does_not_begin_anew(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "RUNS_AT_ONCE", 2)
+    backend = backend_at(fresh())
+    runs = [f"{run:032x}" for run in range(6)]
+    facts = {sc.METRICS_STEP: (1,), sc.METRICS_TIME: (1,), f"{sc.METRICS_VALUE_PREFIX}x": (0.5,)}
+    backend.write([ours("metrics", run, 1, run[-16:], (1,), facts, 1) for run in runs])
+    looked_at: list[str] = []
+    look = compaction._small_tables
+    monkeypatch.setattr(
+        compaction, "_small_tables", lambda db, runs: looked_at.extend(runs) or look(db, runs)
+    )
+    assert [backend.compact(0.0) for _ in range(4)] == [False, False, True, True]
+    assert sorted(looked_at) == runs
+
+
 def test_a_large_table_is_packed_at_once(fresh: Fresh) -> None:
     path = fresh()
     backend = backend_at(path)

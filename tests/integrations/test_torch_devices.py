@@ -71,9 +71,12 @@ def test_ctrl_c_amid_a_copy_leaves_the_slot() -> None:
 
 
 def test_a_forked_child_does_not_read_what_its_parent_waits_for() -> None:
-    held, many = OnDevice(torch.ones(())), ManyOnDevice(torch.ones(3))
+    held, left, many = OnDevice(torch.ones(())), OnDevice(torch.ones(())), ManyOnDevice(torch.ones(3))
     if (child := os.fork()) == 0:
         is_nan = math.isnan(held) and all(map(math.isnan, many.values()))
+        del left
+        while pinned._free:
+            pinned.free_slot()
         os._exit(0 if is_nan and float(OnDevice(torch.full((), 2.0))) == 2.0 else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert float(held) == 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import linecache
+import signal
 import subprocess
 import sys
 import textwrap
@@ -1051,6 +1052,19 @@ def test_source_that_ends_the_process_does_not(tmp_path: Path) -> None:
     (tmp_path / "MLmodel").write_text(WRITTEN.format("leaving_loader\n    code: code"))
     with pytest.raises(ModelError, match=r"does not load: its code called sys\.exit\(0\)"):
         autotrack.load_model(str(tmp_path), allow_code=True)
+
+
+def test_a_signal_amid_a_load_ends_the_process_as_its_handler_says(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    loader = "import os, signal\nos.kill(os.getpid(), signal.SIGUSR1)\nfor _ in range(1000): pass\n"
+    (tmp_path / "code/signalling_loader.py").write_text(loader)
+    (tmp_path / "MLmodel").write_text(WRITTEN.format("signalling_loader\n    code: code"))
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7))
+    try:
+        with pytest.raises(SystemExit, match="7"):
+            autotrack.load_model(str(tmp_path), allow_code=True)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_loader_of_somebodys_own(tmp_path: Path) -> None:

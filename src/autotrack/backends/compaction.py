@@ -36,19 +36,26 @@ class Small(NamedTuple):
     run_ended: bool
 
 
-def compact(db: Connection, runs: Iterable[str], end: float) -> tuple[bool, bool]:
-    """Merge what is worth merging in these runs until `end`, monotonic seconds.
+RUNS_AT_ONCE = 50
+"""Whose small tables are looked for together."""
 
-    Whether anything was merged, and whether that is all.
+
+def compact(db: Connection, runs: Iterable[str], end: float) -> set[str]:
+    """Merge what is worth merging in these runs until `end`, monotonic seconds; those that are done.
+
+    Each call gets somewhere: at least one table is made, or some of the runs are done.
     """
-    worked = False
-    for some in in_parts(runs):
+    worked, done = False, set[str]()
+    for some in in_parts(runs, RUNS_AT_ONCE):
         for tables in _worth_merging(db, some):
-            if worked and time.monotonic() > end:  # each call gets somewhere
-                return worked, False
+            if worked and time.monotonic() > end:
+                return done
             _merge(db, tables)
             worked = True
-    return worked, True
+        done.update(some)
+        if time.monotonic() > end:
+            break
+    return done
 
 
 def _worth_merging(db: Connection, runs: list[str]) -> Iterator[list[int]]:

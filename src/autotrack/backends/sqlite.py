@@ -94,12 +94,13 @@ class SqliteBackend(Backend):
     def compact(self, within: float | None = None) -> bool:
         end = inf if within is None else time.monotonic() + within
         with self._writing() as writer:
-            worked, is_done = compaction.compact(writer.db, self._to_compact, end)
-        if not is_done:
+            done = compaction.compact(writer.db, self._to_compact, end)
+        self._to_compact -= done
+        if self._to_compact:
             return False
-        self._to_compact.clear()
-        if worked:
-            with self._connected() as db:  # each step frees a page, and only a script is run to its end
+        with self._connected() as db:
+            if _driver(db).execute("PRAGMA freelist_count").fetchone()[0]:
+                # Each step frees a page, and only a script is run to its end.
                 _driver(db).executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
         with self._connected() as db:
             db.exec_driver_sql(

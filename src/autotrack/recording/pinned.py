@@ -80,7 +80,8 @@ class Slot:
 
     def leave(self, size: int) -> None:
         """Nobody waits for the value, which is on its way all the same."""
-        _left.append((self, size))
+        if self._process == os.getpid():
+            _left.append((self, size))
 
 
 _free: deque[Slot] = deque()

@@ -6,7 +6,7 @@ import functools
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 NOT_FOR_THREADS = {
@@ -29,10 +29,11 @@ def not_swallowed(hook: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(hook)
     def watched(*arguments: Any) -> None:
+        handlers = _handlers()
         try:
             hook(*arguments)
         except BaseException as error:
-            if isinstance(error, Exception) and not _is_of_a_handler(error):
+            if isinstance(error, Exception) and not raised_by_a_handler(error, handlers):
                 raise
             again = threading.Timer(AGAIN, _raise_in, (threading.get_ident(), error))
             again.daemon = True
@@ -45,19 +46,36 @@ AGAIN = 0.05
 """Seconds after which it is."""
 
 
-def _is_of_a_handler(error: Exception) -> bool:
-    """Whether the function that handles a signal was at work, and no fault is ours."""
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    functions = [getattr(handler, "__func__", handler) for handler in handlers]
-    codes = [getattr(function, "__code__", None) for function in functions]
+def raised_by_a_handler(error: BaseException, handlers: Collection[Any] = ()) -> bool:
+    """Whether what handles a signal was at work, now or among `handlers`: no code that ran is at fault."""
+    codes = {*handlers, *_handlers()}
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _handlers() -> set[Any]:
+    """The code of each; one may take itself away."""
+    return {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+
+
+def _code_of(handler: Any) -> Any:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if not callable(handler):
+        return None
+    function = getattr(handler, "__func__", handler)
+    if not hasattr(function, "__code__"):
+        function = vars(type(handler)).get("__call__")
+    return getattr(function, "__code__", None)
 
 
 def _raise_in(thread: int, error: BaseException) -> None:
     """CPython takes a class to raise in another thread, and makes the error of it: this one."""
     import ctypes
 
-    again = type("Again", (type(error),), {"__new__": lambda kind: error})
+    try:
+        again = type("Again", (type(error),), {"__new__": lambda kind: error})
+    except TypeError:  # a class that minds how it is derived from
+        again = type(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(again))
 
 

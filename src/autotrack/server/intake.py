@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from ..backend import Liveness
 from ..errors import StoreError
 from ..records import SpanRecord
-from ..store import COMPACT_SLICE, Store
+from ..store import Store
 from .answers import Refused
 from .news import RegistryNews
 
@@ -42,6 +42,8 @@ DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
 """Seconds between two compactions."""
+COMPACT_SLICE = 0.05
+"""Seconds of one after which who waits has a turn."""
 
 Decode = Callable[[], Sequence[SpanRecord]]
 """Makes spans of a body; raises ValueError if it holds none."""
@@ -242,6 +244,7 @@ class Intake:
             self._live = frozenset(live)
         finally:
             if changed := self._store.take_changed():
+                self._dirty = True
                 self._changed(changed, frozenset())
         self._tell_of_models()
         if self.problem:  # there may have been nothing to drain: is it over?
