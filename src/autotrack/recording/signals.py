@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Collection
 from typing import Any
@@ -44,6 +45,8 @@ def not_swallowed(hook: Callable[..., None]) -> Callable[..., None]:
 
 AGAIN = 0.05
 """Seconds after which it is."""
+_forking: set[int] = set()
+"""Threads that are among the hooks of a fork: what is raised in others' is swallowed too."""
 
 
 def raised_by_a_handler(error: BaseException, handlers: Collection[Any] = ()) -> bool:
@@ -72,6 +75,9 @@ def _raise_in(thread: int, error: BaseException) -> None:
     """CPython takes a class to raise in another thread, and makes the error of it: this one."""
     import ctypes
 
+    while thread in _forking:
+        time.sleep(0.001)
+
     try:
         again = type("Again", (type(error),), {"__new__": lambda kind: error})
     except TypeError:  # a class that minds how it is derived from
@@ -98,16 +104,19 @@ class Postponed:
         self._masks = _Masks()
 
     def begin(self) -> None:
+        _forking.add(threading.get_ident())
         self._masks.before.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_THREADS)  # only now: it is known how to undo it
 
     def end(self) -> None:
         """In the parent."""
+        _forking.discard(threading.get_ident())
         if self._masks.before:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before.pop())
 
     def end_in_child(self) -> None:
         """As it was before the outermost fork: a child comes back from the innermost only."""
+        _forking.clear()
         masks, self._masks.before = self._masks.before, []
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, masks[0])
