@@ -493,7 +493,7 @@ def test_rank_0_is_stopped_while_another_ends(store: Place) -> None:
     )
     ended = store.run(source, f"tcp://127.0.0.1:{free_port()}", env=QUICK)
     assert "ProcessExitedException" in ended.err, ended.err
-    assert float((store.folder / "took").read_text()) < 6.0
+    assert float((store.folder / "took").read_text()) < 10.0
     run = store.only_run()
     assert (run.state, states(run)) == (State.LOST, {0: State.LOST, 1: State.FINISHED})
     assert len(curve(run, "rank_1/step_seconds")) == 20

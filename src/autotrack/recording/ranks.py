@@ -46,9 +46,9 @@ REMEMBERED = 20
 """Runs of rank 0 that are told: a rank may look only when a short one is over."""
 SOONEST = 0.05
 """Seconds after which the board is looked at again; each time longer, up to the flush interval."""
-LAST_WORD = 1.0
+LAST_WORD = 2.0
 """Seconds that the end of a process waits for rank 0's word, if it has none yet."""
-LAST_ANSWER = 3.0
+LAST_ANSWER = 4.0
 """Seconds that it waits for answers on their way. A thread that comes back from a library's C++ while
 the interpreter ends would abort the process (before Python 3.14); who is silent for so long does not come."""
 
