@@ -87,13 +87,7 @@ def point_table(span: SpanRecord, seqs: tuple[int, ...]) -> PointTable[str]:
     step = _array(attributes.get(sc.METRICS_STEP), np.int64)
     time = _array(attributes.get(sc.METRICS_TIME), np.int64)
     counts = _array(attributes.get(sc.METRICS_ROWS, (len(step),)), np.int64)
-    columns = _columns(
-        {
-            key.removeprefix(sc.METRICS_VALUE_PREFIX): value
-            for key, value in attributes.items()
-            if key.startswith(sc.METRICS_VALUE_PREFIX)
-        }
-    )
+    columns = _columns(_under(attributes, sc.METRICS_VALUE_PREFIX))
     lengths = {len(step), len(time), *map(len, columns.values())}
     if len(lengths) != 1 or len(counts) != len(seqs) or (counts < 0).any() or counts.sum() != len(step):
         raise Malformed("the columns of a metrics table differ in length")
@@ -113,7 +107,11 @@ def _columns(found: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 def prefixed(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
     """Params or tags: what stands under `prefix`; anything that is no scalar by its JSON."""
-    return _scalars({k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)})
+    return _scalars(_under(attributes, prefix))
+
+
+def _under(attributes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix)}
 
 
 def run_facts(attributes: Mapping[str, Any]) -> dict[str, Scalar]:

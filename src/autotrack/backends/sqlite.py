@@ -102,10 +102,8 @@ class SqliteBackend(Backend):
             if _driver(db).execute("PRAGMA freelist_count").fetchone()[0]:
                 # Each step frees a page, and only a script is run to its end.
                 _driver(db).executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
-        with self._connected() as db:
-            db.exec_driver_sql(
-                "PRAGMA busy_timeout=0"
-            )  # who reads now is not waited for: the next one does it
+            # Who reads now is not waited for: the next one does it.
+            db.exec_driver_sql("PRAGMA busy_timeout=0")
             db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return True
 

@@ -55,16 +55,17 @@ def raised_by_a_handler(error: BaseException, handlers: Collection[Any] = ()) ->
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
+_SIGNALS = tuple(signal.valid_signals())  # each fork asks for their handlers
+
+
 def _handlers() -> set[Any]:
     """The code of each; one may take itself away."""
-    return {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    return {_code_of(handler) for handler in map(signal.getsignal, _SIGNALS) if callable(handler)}
 
 
 def _code_of(handler: Any) -> Any:
     while isinstance(handler, functools.partial):
         handler = handler.func
-    if not callable(handler):
-        return None
     function = getattr(handler, "__func__", handler)
     if not hasattr(function, "__code__"):
         function = vars(type(handler)).get("__call__")
@@ -77,7 +78,6 @@ def _raise_in(thread: int, error: BaseException) -> None:
 
     while thread in _forking:
         time.sleep(0.001)
-
     try:
         again = type("Again", (type(error),), {"__new__": lambda kind: error})
     except TypeError:  # a class that minds how it is derived from
