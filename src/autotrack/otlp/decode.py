@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from struct import Struct
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ LONGEST_TUPLE = 32
 _STATUSES = {Status.STATUS_CODE_OK: "ok", Status.STATUS_CODE_ERROR: "error"}
 _SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value", "bytes_value"})
 _DOUBLE_CELL = np.dtype([("head", "V3"), ("value", "<f8")])
-_DOUBLE_HEAD = b"\x0a\x09\x21"
 
 INT64_MAX = 2**63 - 1
 
@@ -134,25 +132,11 @@ def _array(array: ArrayValue) -> Any:
         numbers = _numbers(array)
         if numbers is not None:
             return numbers
-    elif len(values) > 1 and (few := _few_doubles(array)):
-        return few
+    elif len(values) > 1:
+        doubles = _doubles(array.SerializeToString(), len(values))
+        if doubles is not None:
+            return tuple(doubles.tolist())
     return tuple([_value(value) for value in values])
-
-
-def _few_doubles(array: ArrayValue) -> tuple[float, ...] | None:
-    """What `_doubles` reads, where numpy would take longer; None if it holds anything else."""
-    raw, count = array.SerializeToString(), len(array.values)
-    if len(raw) != count * _DOUBLE_CELL.itemsize:
-        return None
-    heads = zip(_DOUBLE_HEAD, (raw[place :: _DOUBLE_CELL.itemsize] for place in range(3)), strict=True)
-    if any(found != bytes([wanted]) * count for wanted, found in heads):
-        return None
-    return _few_cells(count).unpack(raw)
-
-
-@cache
-def _few_cells(count: int) -> Struct:
-    return Struct("<" + "3xd" * count)
 
 
 def _numbers(array: ArrayValue) -> NDArray[np.float64] | NDArray[np.int64] | None:
@@ -175,7 +159,7 @@ def _doubles(raw: bytes, count: int) -> NDArray[np.float64] | None:
     if len(raw) != count * _DOUBLE_CELL.itemsize:
         return None
     cells = np.frombuffer(raw, _DOUBLE_CELL)
-    if (cells["head"] != np.void(_DOUBLE_HEAD)).any():
+    if (cells["head"] != np.void(b"\x0a\x09\x21")).any():
         return None
     return cells["value"].astype(np.float64)
 
