@@ -14,7 +14,7 @@ import pytest
 
 from autotrack.states import State
 
-from .scripts import TIMEOUT, Place, curve, free_port
+from .scripts import TIMEOUT, Place, curve, free_port, wait_until
 from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
 
 
@@ -64,6 +64,31 @@ def test_run_and_file_are_in_the_servers_store(store: Place, server: Server) -> 
     assert curve(points, "loss") == [(i, float(i)) for i in range(100)]
     assert file.artifact("weights.bin").read_bytes() == WEIGHTS
     assert (spooled(store), kept(store)) == ([], [])
+
+
+FIT = """
+    import autotrack
+    autotrack.enable("sklearn")
+    from sklearn.linear_model import Ridge
+    Ridge().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    print("result")
+"""
+LOADS = """
+    import sys, autotrack
+    from sklearn.linear_model import Ridge
+    [run] = autotrack.runs()
+    print(type(autotrack.load_model(f"runs:/{run.id}/model")).__name__)
+"""
+
+
+def test_the_model_comes_too_though_the_script_is_over(store: Place, server: Server, tmp_path: Path) -> None:
+    store.env["AUTOTRACK_TOKEN"] = "sesame"  # who is elsewhere finds none
+    url = server.start()
+    train(store, url, FIT)
+    wait_until(lambda: [model.is_kept for model in store.only_run().models] == [True], 60)
+    wait_until(lambda: not spooled(store), 60)
+    elsewhere = store.run(LOADS, env={"AUTOTRACK_STORE": url, "XDG_DATA_HOME": str(tmp_path / "elsewhere")})
+    assert elsewhere.out == "Ridge\n", elsewhere.err
 
 
 def test_server_that_was_stopped_for_the_whole_training(store: Place, server: Server) -> None:

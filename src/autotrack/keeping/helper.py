@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from ..recording.run import ActiveRun
+
+PATIENCE = 600.0
+"""Seconds for which models and what is said of them may be on their way to an endpoint, at the end."""
 
 
 def convert(batches: Iterable[BinaryIO], connection: socket.socket, writer: str) -> None:
@@ -84,7 +88,10 @@ class Helper:
         return reason
 
     def close(self) -> None:
-        """Write what could not be written, and let go of the spool."""
+        """Have all of it exported, as the end of a recorder does; nobody waits for this process."""
+        ends = time.monotonic() + PATIENCE
+        for exporter in self._exporters:
+            exporter.end(ends)
         for exporter in self._exporters:
             exporter.shutdown()
 
