@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
@@ -9,13 +10,15 @@ import socket
 import threading
 import time
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from backports import zstd
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -270,7 +273,7 @@ def test_when_more_waits_than_can_be_kept(server: Threaded, monkeypatch: pytest.
     first.join()
 
 
-def test_logs_and_metrics_are_translated(server: Threaded) -> None:
+def test_metrics_are_translated(server: Threaded) -> None:
     run = f"{next(_numbers):032x}"
     resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
     point = {"timeUnixNano": "7", "asDouble": 0.5}
@@ -289,9 +292,61 @@ def test_logs_and_metrics_are_translated(server: Threaded) -> None:
     answer = server.ask("POST", "/v1/metrics", json.dumps(metrics), JSON).json()
     assert answer["partialSuccess"]["rejectedDataPoints"] == "1"
     assert "set ml.run.id on their resource" in answer["partialSuccess"]["errorMessage"]
-    record = {"timeUnixNano": "5", "body": {"stringValue": "hello"}, "severityText": "WARN"}
-    logs = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]}
-    assert server.ask("POST", "/v1/logs", json.dumps(logs), JSON).json() == {}
+
+
+def a_log(time: int, text: str, **facts: Any) -> dict[str, Any]:
+    return {"timeUnixNano": f"{time}", "body": {"stringValue": text}, "severityText": "WARN", **facts}
+
+
+def logs_of(resource: dict[str, Any], *records: dict[str, Any]) -> dict[str, Any]:
+    group = {"scope": {"name": "app"}, "logRecords": records}
+    return {"resourceLogs": [{"resource": resource, "scopeLogs": [group]}]}
+
+
+def as_protobuf(logs: dict[str, Any]) -> bytes:
+    """Protobuf's own JSON has ids in base64."""
+    told = json.loads(json.dumps(logs))
+    for record in told["resourceLogs"][0]["scopeLogs"][0]["logRecords"]:
+        for key in {"traceId", "spanId"} & record.keys():
+            record[key] = base64.b64encode(bytes.fromhex(record[key])).decode()
+    return ParseDict(told, ExportLogsServiceRequest()).SerializeToString()
+
+
+def lines_of(server: Threaded, run: str) -> list[tuple[str, str, str, str]]:
+    """What the server tells of them: text, stream, level and logger."""
+    told = server.ask("GET", f"/api/v1/runs/{run}/logs").json()["logs"]
+    return [(line["text"], line["stream"], line["level"], line["logger"]) for line in told]
+
+
+@pytest.mark.parametrize("encoded", [lambda logs: json.dumps(logs).encode(), as_protobuf])
+@pytest.mark.parametrize("place", ["resource", "record", "span", "span below"])
+def test_log_records_are_lines_of_the_run_that_they_name(server: Threaded, place: str, encoded: Any) -> None:
+    number = next(_numbers)
+    run, trace = f"{number:032x}", f"{number + (1 << 40):032x}"
+    facts = {sc.RUN_NAME: "r", sc.EXPERIMENT_NAME: "e", sc.RUN_BEAT_INTERVAL: 10.0}
+    start = ours(sc.SpanType.RUN_START, run, 1, f"{number:016x}", (1,), facts, 1)
+    start = replace(start, trace_id=trace, parent_id="b" * 16)
+    below = SpanRecord(trace, "c" * 16, "b" * 16, "of the user", 1, 2, {})
+    assert server.ask("POST", "/v1/traces", body_of(start, below), PROTOBUF).status == 200
+    names = [{"key": sc.RUN_ID, "value": {"stringValue": run}}]
+    resource = {"attributes": names} if place == "resource" else {}
+    told = {
+        "resource": {},
+        "record": {"attributes": names},
+        "span": {"traceId": trace, "spanId": "b" * 16},
+        "span below": {"traceId": trace, "spanId": "c" * 16},
+    }[place]
+    body = encoded(logs_of(resource, a_log(5000, "hello", **told), a_log(6000, "world", **told)))
+    kind = JSON if body.startswith(b"{") else PROTOBUF
+    for _ in range(2):  # one that comes again is known
+        assert server.ask("POST", "/v1/logs", body, kind).status == 200
+    assert lines_of(server, run) == [("hello", "otel", "WARN", "app"), ("world", "otel", "WARN", "app")]
+
+
+def test_log_records_of_no_run_are_refused(server: Threaded) -> None:
+    answer = server.ask("POST", "/v1/logs", json.dumps(logs_of({}, a_log(5000, "hello"))), JSON).json()
+    assert answer["partialSuccess"]["rejectedLogRecords"] == "1"
+    assert "set ml.run.id on their resource" in answer["partialSuccess"]["errorMessage"]
 
 
 # --- properties -------------------------------------------------------------------------------------

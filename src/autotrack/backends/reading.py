@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, func, or_, select
 
 from .. import semconv as sc
 from ..backend import RunRow
@@ -206,8 +206,9 @@ def models(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Model]]:
 
 
 def logs(db: Connection, run_id: str) -> list[LogLine]:
-    """What was printed and logged."""
-    found = [line for row in _spans(db, run_id, sc.SpanType.LOG) for line in _log_lines(row)]
+    """What was printed and logged, and the records of OpenTelemetry's loggers inside the run's spans."""
+    rows = [*_spans(db, run_id, sc.SpanType.LOG), *_foreign_logs(db, run_id)]
+    found = [line for row in rows for line in _log_lines(row)]
     return sorted(found, key=lambda line: (line.time, line.stream, line.number))
 
 
@@ -257,6 +258,27 @@ def ranks(db: Connection, run_id: str) -> list[Rank]:
 
 def spans(db: Connection, run_id: str) -> list[SpanRecord]:
     """The spans inside the run: its own, those that name it, and the foreign ones below either."""
+    return [_span_record(row) for row in _inside(db, run_id)]
+
+
+def _foreign_logs(db: Connection, run_id: str) -> list[Row[Any]]:
+    """Log records that tell a span inside the run, as `translate` names them.
+
+    Whether its traces have any is soon seen; where each hangs takes a walk through all of the run's spans.
+    """
+    span, run, segment = schema.span, schema.run, schema.segment
+    is_one = _is_unclaimed(span) & (span.c.name == sc.SpanType.LOG)
+    traces = select(segment.c.trace_id).join(run).where(run.c.id == run_id)
+    if db.scalar(select(1).where(span.c.trace_id.in_(traces), is_one).limit(1)) is None:
+        return []
+    return [*_inside(db, run_id, is_one)]
+
+
+def _is_unclaimed(span: FromClause) -> ColumnElement[bool]:
+    return span.c.run.is_(None) & span.c.run_id.is_(None)
+
+
+def _inside(db: Connection, run_id: str, *wanted: ColumnElement[bool]) -> Iterable[Row[Any]]:
     span, run, segment = schema.span, schema.run, schema.segment
     key = select(run.c.pk).where(run.c.id == run_id).scalar_subquery()
     roots = (
@@ -270,14 +292,16 @@ def spans(db: Connection, run_id: str) -> list[SpanRecord]:
     )
     inside = select(roots.c.trace_id, roots.c.span_id).cte("inside", recursive=True)
     below = (inside.c.trace_id == span.c.trace_id) & (inside.c.span_id == span.c.parent_id)
-    is_unclaimed = span.c.run.is_(None) & span.c.run_id.is_(None)
-    inside = inside.union(select(span.c.trace_id, span.c.span_id).join(inside, below).where(is_unclaimed))
+    inside = inside.union(
+        select(span.c.trace_id, span.c.span_id).join(inside, below).where(_is_unclaimed(span))
+    )
     query = (
         select(span)
         .join(inside, (inside.c.trace_id == span.c.trace_id) & (inside.c.span_id == span.c.span_id))
+        .where(*wanted)
         .order_by(span.c.start, span.c.end.desc(), span.c.trace_id, span.c.span_id)
     )
-    return [_span_record(row) for row in db.execute(query)]
+    return db.execute(query)
 
 
 def _of_run(db: Connection, table: Table, run_id: str) -> list[Row[Any]]:

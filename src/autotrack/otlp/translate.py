@@ -1,8 +1,9 @@
 """Logs and metrics of OpenTelemetry as the spans that a store knows.
 
-A log record becomes a span of type `log` below the span it was written in; a point of a metric that names
-its run (``ml.run.id``, on the point or on its resource) one of type `metrics`. Neither has an id of its own,
-so it gets one made of what it says: one that comes again is known.
+A log record becomes a span of type `log`, a point of a metric one of type `metrics`. Both name their run by
+``ml.run.id``, on themselves or on their resource; a record may instead tell the span that it was written in,
+below which it then hangs. Neither has an id of its own, so it gets one made of what it says: one that comes
+again is known.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class _Origin(NamedTuple):
 
 
 def decode_logs(data: bytes, is_json: bool) -> Received:
-    """The spans of an `ExportLogsServiceRequest`. Raises ValueError if `data` is none."""
+    """The spans of an `ExportLogsServiceRequest`. Raises ValueError if `data` is none.
+
+    Records that tell neither a run nor a span are nobody's here: they are rejected, which the answer says.
+    """
     request = dj.loaded(data) if is_json else _as_json(ExportLogsServiceRequest, data)
     received = Received()
     for origin, group in _groups(request, "resourceLogs", "scopeLogs"):
@@ -109,6 +113,9 @@ def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
     body = dj.value(dj.as_object(record.get("body") or {}))
     trace_id = dj.optional_identifier(record, "traceId", 16)
     parent_id = dj.optional_identifier(record, "spanId", 8)
+    run = _run_of(attributes, origin)
+    if run is None and (trace_id is None or parent_id is None):
+        raise ValueError(f"log records name no run and no span: set {sc.RUN_ID} on their resource")
     digest = _digest(origin, trace_id, parent_id, time, body, attributes)
     return SpanRecord(
         trace_id=trace_id or digest[:32],
@@ -119,6 +126,7 @@ def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
         end=time,
         attributes={
             **attributes,
+            **(_identity(origin, run, time, digest) if run else {}),
             sc.SPAN_TYPE: sc.SpanType.LOG,
             sc.LOG_STREAM: STREAM,
             sc.LOG_TIMES: (time,),
@@ -148,9 +156,10 @@ def _points(
     """Run, step, time, name and value of what a point says."""
     name = dj.text(metric, "name")
     attributes = dj.mapping(dj.rows(point, "attributes"))
-    run = attributes.pop(sc.RUN_ID, origin.resource.get(sc.RUN_ID))
-    if not (isinstance(run, str) and _RUN_ID.fullmatch(run)):
+    run = _run_of(attributes, origin)
+    if run is None:
         raise ValueError(f"points of {name[:100]!r} name no run: set {sc.RUN_ID} on their resource")
+    attributes.pop(sc.RUN_ID, None)
     step = attributes.pop(_STEP, 0)
     named = _named(name, attributes)
     time = dj.nanoseconds(point, "timeUnixNano")
@@ -158,9 +167,7 @@ def _points(
         yield run, step if type(step) is int else 0, time, named + suffix, value
 
 
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _STEP = "ml.step"
-_MINUTE = 60 * 10**9
 
 
 def _values(kind: str, point: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -184,8 +191,6 @@ def _named(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mapping[str, float]) -> SpanRecord:
-    # Numbers that are digests never follow each other, so no writer should have many: there is one a minute.
-    writer = _digest(origin, run, time // _MINUTE)[:16]
     digest = _digest(origin, run, step, time, sorted(values))
     return SpanRecord(
         trace_id=digest[:32],
@@ -195,11 +200,8 @@ def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mappi
         start=time,
         end=time,
         attributes={
+            **_identity(origin, run, time, digest),
             sc.SPAN_TYPE: sc.SpanType.METRICS,
-            sc.SCHEMA: sc.SCHEMA_VERSION,
-            sc.RUN_ID: run,
-            sc.WRITER: writer,
-            sc.SEQ: (int(digest[:15], 16),),
             sc.METRICS_STEP: (step,),
             sc.METRICS_TIME: (time,),
             **{sc.METRICS_VALUE_PREFIX + name: (value,) for name, value in values.items()},
@@ -208,6 +210,30 @@ def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mappi
         scope=origin.scope,
         scope_version=origin.version,
     )
+
+
+# --- whose it is ----------------------------------------------------------------------------------
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_MINUTE = 60 * 10**9
+
+
+def _run_of(attributes: Mapping[str, Any], origin: _Origin) -> str | None:
+    run = attributes.get(sc.RUN_ID, origin.resource.get(sc.RUN_ID))
+    return run if isinstance(run, str) and _RUN_ID.fullmatch(run) else None
+
+
+def _identity(origin: _Origin, run: str, time: int, digest: str) -> dict[str, Any]:
+    """What makes it a span of ours.
+
+    Numbers that are digests never follow each other, so no writer should have many: there is one a minute.
+    """
+    return {
+        sc.SCHEMA: sc.SCHEMA_VERSION,
+        sc.RUN_ID: run,
+        sc.WRITER: _digest(origin, run, time // _MINUTE)[:16],
+        sc.SEQ: (int(digest[:15], 16),),
+    }
 
 
 def _digest(*parts: Any) -> str:
