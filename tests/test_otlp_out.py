@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import socket
@@ -134,14 +135,13 @@ def test_tls_is_checked_against_the_named_certificate(store: Place, certificate:
 # --- a collector between --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """A real collector that passes spans on to the receiver: its addresses for HTTP and gRPC."""
+@contextlib.contextmanager
+def collecting(receiver: Receiver, log_file: Path, http: int, grpc: int) -> Iterator[None]:
+    """A real collector at these ports, which passes spans on to the receiver."""
     spec = importlib.util.find_spec("rotel")
     assert spec is not None
     assert spec.origin is not None
-    http, grpc = free_port(), free_port()
-    log = (tmp_path / "rotel.log").open("w")
+    log = log_file.open("w")
     process = subprocess.Popen(
         [
             *(str(Path(spec.origin).with_name("rotel-agent")), "start"),
@@ -159,12 +159,20 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             assert time.monotonic() < end
-            assert process.poll() is None, (tmp_path / "rotel.log").read_text()
+            assert process.poll() is None, log_file.read_text()
             time.sleep(0.05)
-    yield f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
+    yield
     process.terminate()
     process.wait(TIMEOUT)
     log.close()
+
+
+@pytest.fixture
+def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Its addresses for HTTP and gRPC."""
+    http, grpc = free_port(), free_port()
+    with collecting(receiver, tmp_path / "rotel.log", http, grpc):
+        yield f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -178,6 +186,27 @@ def test_runs_go_through_a_collector(
     assert (ended.returncode, len(ended.said)) == (0, 1), ended.err
     receiver.wait_for(lambda: receiver.of_type(sc.SpanType.RUN) and receiver.points("loss") == POINTS)
     assert_arrived(receiver)
+
+
+def test_what_waits_for_a_grpc_endpoint_is_sent_as_the_advice_says(
+    store: Place, receiver: Receiver, tmp_path: Path
+) -> None:
+    grpc = free_port()
+    url = f"http://127.0.0.1:{grpc}"
+    over_grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert store.run(TRAIN, env={"OTEL_EXPORTER_OTLP_ENDPOINT": url, **over_grpc}).returncode == 0
+    assert spooled(store)
+    told = sync(store)
+    assert told.returncode == 1
+    advice = f"OTEL_EXPORTER_OTLP_PROTOCOL=grpc autotrack sync --endpoint {url}"
+    assert advice in " ".join(told.out.split())
+    with collecting(receiver, tmp_path / "rotel.log", free_port(), grpc):
+        assert "✓ Nothing waits for" in sync(store, "--endpoint", url).out  # over HTTP
+        assert receiver.spans == []
+        store.env |= over_grpc
+        assert f"sent to {url}" in sync(store, "--endpoint", url).out
+        receiver.wait_for(lambda: receiver.of_type(sc.SpanType.RUN) and receiver.points("loss") == POINTS)
+    assert spooled(store) == []
 
 
 # --- requests -------------------------------------------------------------------------------------

@@ -103,8 +103,10 @@ def _for_target(target: str, places: Sequence[Home]) -> Shipment:
     own = Endpoint.from_environment()
     if own.target == target:
         return Shipment(own.shown, own, places)
-    shown = target.partition(":")[2]
-    advice = f"set OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={shown}, or: autotrack sync --endpoint {shown}"
+    scheme, _, shown = target.partition(":")
+    protocol = "OTEL_EXPORTER_OTLP_PROTOCOL=grpc " if scheme == "otlp+grpc" else ""
+    address = f"{protocol}OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={shown}"
+    advice = f"set {address}, or: {protocol}autotrack sync --endpoint {shown}"
     return Shipment(shown, None, places, advice)
 
 

@@ -80,7 +80,7 @@ def _examine_spools(found: Diagnosis, store: Store) -> None:
 def _examine_targets(found: Diagnosis) -> None:
     """What waits for servers and OTLP endpoints, whichever store is asked about."""
     for target, places in sorted(named_homes().items()):
-        shown = target.removeprefix("otlp:")
+        shown = target.removeprefix("otlp:").removeprefix("otlp+grpc:")
         rejected = 0
         for home in places:
             count = SpoolReader(home.spool, CONSUMER).backlog().rejected

@@ -57,6 +57,8 @@ def _tell(found: list[Synced]) -> None:
         if synced.problem:
             left = text.size(synced.left_bytes)
             out.print(Text(f"✗ {left} still wait for {target}: {text.plain(synced.problem)}", "red"))
+        elif not synced.sent_bytes:
+            out.print(Text(f"✓ Nothing waits for {target}.", "green"))
         else:
             out.print(Text(f"✓ {text.size(synced.sent_bytes)} sent to {target}", "green"))
         for note in synced.notes:

@@ -70,7 +70,7 @@ class Endpoint:
     @property
     def target(self) -> str:
         """What its spool's folder is found by; it holds no password."""
-        return self.store or f"otlp:{self.shown}"
+        return self.store or f"{'otlp+grpc' if self.protocol == GRPC else 'otlp'}:{self.shown}"
 
     @property
     def shown(self) -> str:
