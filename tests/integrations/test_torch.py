@@ -556,7 +556,19 @@ def test_names_that_the_user_logs_are_the_users(tracking: Tracking) -> None:
         autotrack.log({"loss": 7.0}, epoch)
         fit(model, optimizer, 1)
     run = tracking.run()
-    assert values(run, "loss")[-3:].count(7.0) >= 1
+    assert values(run, "loss") == [7.0] * 3
+    assert steps(run, "step/loss") == [0, 1, 2, 3, 4]
+
+
+def test_names_that_the_source_does_not_tell_are_the_users_from_then_on(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    for epoch in range(3):
+        autotrack.log(dict.fromkeys(["loss"], 7.0), epoch)
+        fit(model, optimizer, 1)
+    run = tracking.run()
     assert values(run, "loss").count(7.0) == 3
     assert steps(run, "step/loss") == [2, 3, 4]
 

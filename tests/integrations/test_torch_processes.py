@@ -9,7 +9,7 @@ import pytest
 
 from autotrack.states import State
 
-from ..scripts import Place, end_of, wait_for
+from ..scripts import Place, curve, end_of, wait_for
 
 LOOP = """
     import os, signal, sys, time
@@ -54,6 +54,24 @@ def test_by_name_before_the_import(store: Place) -> None:
     assert ended.returncode == 0, ended.err
     assert "not recorded" not in ended.err
     assert store.only_run().points("loss").step.tolist() == [0, 2]
+
+
+def test_an_epochs_mean_is_apart_from_the_losses_of_its_steps(store: Place) -> None:
+    """Though it is logged after them: the user's name has the user's points alone."""
+    source = """
+    def report(epoch):
+        metrics = {"loss": 7.0 + epoch}
+        metrics["lr"] = 0.5
+        autotrack.log(metrics, step=epoch)
+    train(3, at_end=report)
+    """
+    ended = store.run(f"    {ENABLED}{source}")
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert curve(run, "loss") == [(0, 7.0), (1, 8.0), (2, 9.0)]
+    assert curve(run, "lr") == [(0, 0.5), (1, 0.5), (2, 0.5)]
+    assert run.points("step/loss").step.tolist() == [0, 1, 2, 3, 4, 5]
+    assert run.points("step/lr").value.tolist() == [1e-4] * 6
 
 
 def test_what_is_saved_into_a_pipe_is_not_read(store: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -19,15 +20,19 @@ class Loop:
     """One training that goes on: `run` is where it is recorded, `is_ours` whether it may end that.
 
     began: its first step, in the order of all events. home: the user's run that was current then.
+    users_names: what the user's code is seen to log, though it has not yet.
     """
 
-    def __init__(self, run: ActiveRun, is_ours: bool, began: int, home: ActiveRun | None) -> None:
+    def __init__(
+        self, run: ActiveRun, is_ours: bool, began: int, home: ActiveRun | None, users_names: Set[str]
+    ) -> None:
         self.run = run
         self.is_ours = is_ours
         self.began = began
         self.home = home
         self.data: int | None = None  # the id of the dataset that it trains on
         self._users_names = run.told_by_loop()
+        self._users_names |= users_names
         self._epochs = 0  # passes it was trained on
         self.first: Stepper | None = None
         self.steppers = 0  # optimizers that live

@@ -14,6 +14,7 @@ from weakref import ref
 
 from ...recording.devices import is_capturing
 from ...recording.naming import name_of
+from ...recording.spelled import names_logged
 from ...recording.weak import Table
 from . import modules
 from .callers import users_frame
@@ -151,7 +152,7 @@ class Loops:
             found = runs.run_of_loop(modules.name_of_its_own(model))
             if found is None:
                 return None
-            loop = Loop(*found, next(self._events), runs.home())
+            loop = Loop(*found, next(self._events), runs.home(), names_logged(frame))
             stepper = loop.add(optimizer, "")
         elif known is not None and known.order > loop.began:
             stepper = loop.succeed(optimizer)
