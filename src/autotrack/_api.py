@@ -102,7 +102,7 @@ def log_model(model: Any, name: str = "model", **details: Unpack[ModelDetails]) 
 def active_run() -> ActiveRun | None:
     """The innermost open run of this thread or task; where there is none, the process's only one, or None."""
     recorder = _enable.recorder()
-    loop = recorder.loop_run()
+    loop = recorder.loops.here()
     return recorder.active_run() or (None if loop is None or loop.ended else loop)
 
 
@@ -113,7 +113,7 @@ def flush(timeout: float | None = None) -> bool:
 
 def _active_or_implicit() -> ActiveRun:
     recorder = _enable.recorder()
-    found = recorder.active_run() or recorder.loop_run()
+    found = recorder.active_run() or recorder.loops.here()
     return found or recorder.implicit_run(script_name, _enable.experiment)
 
 

@@ -462,7 +462,7 @@ def test_a_later_optimizer_over_the_same_parameters(tracking: Tracking) -> None:
 def test_an_optimizer_that_is_built_anew_at_each_epoch(
     tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autotrack.recording.recorder.REST", 0.2)
+    monkeypatch.setattr("autotrack.recording.loop_runs.REST", 0.2)
     tracking.enable(flush_interval=0.05)
     model, losses = Net(), []
     for _ in range(3):
@@ -577,7 +577,7 @@ def test_a_run_is_over_when_its_optimizers_are_gone(
     tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is logged then is still of it."""
-    monkeypatch.setattr("autotrack.recording.recorder.REST", 0.0)
+    monkeypatch.setattr("autotrack.recording.loop_runs.REST", 0.0)
     tracking.enable(flush_interval=0.05)
     train(2)
     end = time.monotonic() + 60

@@ -59,7 +59,7 @@ class EnabledIntegration:
         for cancel in self._cancel:
             cancel()
         self._patcher.unpatch()
-        self._recorder().end_loops()
+        self._recorder().loops.end()
 
     def _switch_on(self, hook: Hook) -> None:
         if hook.kind in (Kind.PLUG, Kind.IMPORTED):

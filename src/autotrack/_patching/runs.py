@@ -61,7 +61,7 @@ class TrainingRuns:
     def go_on(self, run: ActiveRun) -> None:
         """See `integration.TrainingRuns`."""
         if not run.explicit:
-            self._recorder().loop_began(run)
+            self._recorder().loops.began(run)
 
     def is_recorded(self, run: ActiveRun) -> bool:
         """See `integration.TrainingRuns`."""
@@ -70,7 +70,7 @@ class TrainingRuns:
     def active(self) -> ActiveRun | None:
         """See `integration.TrainingRuns`."""
         recorder = self._recorder()
-        return recorder.active_run() or recorder.loop_run() or recorder.begun_implicit_run()
+        return recorder.active_run() or recorder.loops.here() or recorder.begun_implicit_run()
 
     def _new_run(self, name: str, experiment: str, stays_open: bool) -> ActiveRun:
         return self._recorder().new_run(name, experiment, explicit=False, ambient=not stays_open)

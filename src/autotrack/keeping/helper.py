@@ -25,10 +25,10 @@ from ..artifacts import Blob
 from ..flavor import Files, Flavor, NotKept, Section
 from ..mlmodel.composing import Recorded, composed
 from ..options import Options
-from ..recording.recorder import artifact_facts
 from ..recording.report import Report
 from ..recording.segments import Segment
 from ..recording.spans import SpanFactory
+from ..recording.stored_files import artifact_facts
 from .jobs import Context, Job, unpack
 
 if TYPE_CHECKING:

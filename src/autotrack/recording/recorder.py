@@ -21,18 +21,19 @@ from .current import begun_run, open_run
 from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
+from .loop_runs import LoopRuns
 from .origin import Origin
 from .ranks import Peers, Ranks
 from .report import Report
 from .run import ActiveRun
 from .segments import Fit, Segment
 from .spans import SpanFactory
+from .stored_files import StoredFiles, artifact_facts
 from .values import text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from ..artifacts import Blob
     from ..options import Options
     from .model_details import ModelDetails
     from .tables import Row
@@ -45,8 +46,6 @@ PAUSE_TIMEOUT = 1.0
 """Seconds that a fork waits for the flusher."""
 SETTLE_TIMEOUT = 1.0
 """Seconds that `flush()` waits for what its companions do in threads of their own."""
-REST = 5.0
-"""Seconds after which the run of a loop whose optimizers are gone is over: another may follow at once."""
 IDLE_AFTER = 600.0
 """Seconds without activity after which a notebook's runs are idle."""
 
@@ -73,6 +72,7 @@ class Recorder:
         self.report = report
         self.pid = os.getpid()
         self.joined = JoinedRuns(self._join, self._leave)
+        self.loops = LoopRuns()
         self.on_first_record: Callable[[], None] = lambda: None
         self.ranks = Ranks(self, peers)
         self.companions: Sequence[Companion] = (self.ranks,)
@@ -80,13 +80,11 @@ class Recorder:
         """Of the run that the environment says the first one of this process goes on with."""
         self.keep_model: Callable[[Segment, Any, str, ModelDetails], None] = lambda *_: None
         self._make_exporters = exporters
-        self._artifact_folders = artifact_folders
+        self._files = StoredFiles(artifact_folders, report)
         self._resource = resource
         self._version = version
         self._open: dict[ActiveRun, Segment] = {}  # two may go on with the same run
         self._implicit: ActiveRun | None = None
-        self._loops: list[ActiveRun] = []
-        self._loop_here = threading.local()
         self._closed = False
         self._start_afresh()
         self._process = os.getpid()  # all that is here is this process's
@@ -261,30 +259,6 @@ class Recorder:
         run = self._implicit
         return run if run is not None and run.segment is not None and not run.ended else None
 
-    def loop_began(self, run: ActiveRun) -> None:
-        """From now on this is the run of the loop that this thread is in, until another begins."""
-        self._loop_here.run = run
-        self._loops = [*(known for known in self._loops if not known.ended and known is not run), run]
-
-    def loop_run(self) -> ActiveRun | None:
-        """The run of this thread's loop, ended or not; where it has had none, the only one that is open."""
-        here: ActiveRun | None = getattr(self._loop_here, "run", None)
-        if here is not None:
-            return here
-        open_ones = [run for run in self._loops if not run.ended]
-        return open_ones[0] if len(open_ones) == 1 else None
-
-    def end_loops(self) -> None:
-        """Nobody tells of their steps any more."""
-        for run in self._loops:
-            run.finish(State.FINISHED)
-        self._loops, self._loop_here = [], threading.local()
-
-    def _end_rested_loops(self) -> None:
-        for run in self._loops:
-            if run.activity.rests_for > REST:
-                run.finish(State.FINISHED)
-
     def run_began(self, segment: Segment, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> None:
         self._open[segment.run] = segment
         self.push(functools.partial(self.spans.run_start, segment, params, tags))
@@ -305,8 +279,7 @@ class Recorder:
     def run_ended(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
         self.ranks.look()  # a short training's group may not have been seen yet
         self._open.pop(segment.run, None)
-        for loop in [run for run in self._loops if run.parent_id == segment.run.id]:
-            loop.finish(State.FINISHED)  # nobody else would end it
+        self.loops.end_below(segment.run)
         self._tell(lambda companion: companion.ended(segment))
         if segment.run.is_muted:
             self.ranks.ends(state, error)
@@ -328,28 +301,17 @@ class Recorder:
 
         media_type: default is what the names tell.
         """
-        if not self._artifact_folders or segment.run.is_muted:
+        if not self._files or segment.run.is_muted:
             return None
-        from .. import artifacts  # hashlib takes 3 ms to import
-
         try:
-            blob = artifacts.put(source, self._artifact_folders)
+            blob = self._files.put(source)
         except OSError as error:
             what = name if isinstance(source, bytes) else str(source)
             self.report.skip(f"artifact {what!r}: {error.strerror or error}")
             return error.strerror or str(error)
-        self._tell_where(blob)
         named = source.name if isinstance(source, Path) else name
         self.told(segment, sc.SpanType.ARTIFACT, artifact_facts(blob, name, media_type, named))
         return None
-
-    def _tell_where(self, blob: Blob) -> None:
-        """Say that files lie elsewhere than with the store, unless the spool has said so of itself."""
-        first, *others = self._artifact_folders
-        for folder in others:
-            if folder in blob.path.parents:
-                told = f"{first} takes no files; until it has room they are in {folder}"
-                self.report.warn_of_place(told, first.parent)
 
     def keep(self, span: ReadableSpan) -> None:
         """Export a span of the user's. It tells nothing of this writer, so it is no sign of its life."""
@@ -467,7 +429,7 @@ class Recorder:
         if self.ranks.is_holding:
             self.ranks.tick(())
             return
-        self._end_rested_loops()
+        self.loops.end_rested()
         runs = tuple(self._open.values())
         own = [segment for segment in runs if not (segment.run.inherited or segment.run.is_muted)]
         self._beat(silence, own)
@@ -485,17 +447,3 @@ class Recorder:
             now = max((segment.now() for segment in own), default=0)  # one for all: idle is the latest word
             for segment in own:
                 self.spans.beat(segment, now, State.IDLE if self._is_idle else None)
-
-
-def artifact_facts(blob: Blob, path: str, media_type: str = "", named: str = "") -> dict[str, Scalar]:
-    """What a span tells of a stored file; its type is what `named`, by default the path, ends in."""
-    import mimetypes  # 2 ms
-
-    guessed = mimetypes.guess_type(named or path)[0]
-    return {
-        sc.ARTIFACT_PATH: path,
-        sc.ARTIFACT_URI: blob.path.as_uri(),
-        sc.ARTIFACT_SHA256: blob.sha256,
-        sc.ARTIFACT_SIZE: blob.size,
-        sc.ARTIFACT_MEDIA_TYPE: media_type or guessed or "application/octet-stream",
-    }
