@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from autotrack import semconv as sc
+from autotrack.conventions import problems
 from autotrack.otlp.decode import decode_resource_spans
 from autotrack.otlp.requests import halves, merged
 from autotrack.records import SpanRecord
@@ -178,6 +179,7 @@ def test_runs_go_through_a_collector(
     assert (ended.returncode, len(ended.said)) == (0, 1), ended.err
     receiver.wait_for(lambda: receiver.of_type(sc.SpanType.RUN) and receiver.points("loss") == POINTS)
     assert_arrived(receiver)
+    assert [problem for span in receiver.spans for problem in problems(span)] == []
 
 
 # --- requests -------------------------------------------------------------------------------------
