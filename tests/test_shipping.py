@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from autotrack import semconv as sc
 from autotrack.spool import SpoolReader
 
-from .receiver import Handler, Receiver, break_off, hang, status
+from .receiver import Arrived, Handler, Receiver, break_off, hang, status
 from .scripts import TIMEOUT, Ended, Place
 
 TRAIN = """
@@ -55,7 +55,7 @@ def spooled(store: Place) -> list[Path]:
     return [*store.folder.glob("data/autotrack/stores/*/spool/*.otlp")]
 
 
-def assert_arrived(receiver: Receiver) -> None:
+def assert_arrived(receiver: Arrived) -> None:
     assert receiver.points("loss") == POINTS
     [start] = {span.attributes[sc.RUN_ID] for span in receiver.of_type(sc.SpanType.RUN_START)}
     assert receiver.of_type(sc.SpanType.RUN)[-1].attributes[sc.RUN_ID] == start
