@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from autotrack.states import State
 
-from .scripts import TIMEOUT, Place, curve, free_port
+from .scripts import TIMEOUT, Place, curve, end_of, free_port, wait_for, wait_until
 from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
 
 
@@ -74,6 +75,48 @@ def test_server_that_was_stopped_for_the_whole_training(store: Place, server: Se
     assert sync(store).returncode == 0
     server.stop()
     assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
+    assert spooled(store) == []
+
+
+@pytest.mark.slow
+def test_server_that_falls_silent_in_the_middle(store: Place, server: Server) -> None:
+    """Its connections stand, and nothing answers: for longer than a request waits, then it goes on."""
+    source = """
+        import sys, time, autotrack
+        autotrack.enable()
+        longest = 0.0
+        with autotrack.run("train"):
+            for part in range(3):
+                for i in range(100 * part, 100 * part + 100):
+                    time.sleep(0.01)
+                    before = time.perf_counter()
+                    autotrack.log({"loss": float(i)}, i)
+                    longest = max(longest, time.perf_counter() - before)
+                print("part", flush=True)
+                sys.stdin.readline()
+        print("longest", longest)
+    """
+    process = store.start(source, env={"AUTOTRACK_STORE": server.start()})
+    assert process.stdin is not None
+    assert process.stderr is not None
+    assert server.process is not None
+    wait_for(process, "part")
+    wait_until(lambda: bool(store.runs()))
+    server.process.send_signal(signal.SIGSTOP)
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    wait_for(process, "part")
+    assert "no answer in time; what is recorded waits on this disk" in process.stderr.readline()
+    server.process.send_signal(signal.SIGCONT)
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    wait_for(process, "part")
+    ended = end_of(process, "go on\n")
+    assert ended.returncode == 0
+    assert float(ended.out.split()[1]) < 1.0
+    assert sync(store).returncode == 0
+    server.stop()
+    assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(300)]
     assert spooled(store) == []
 
 
