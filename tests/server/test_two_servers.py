@@ -14,7 +14,7 @@ import pytest
 
 from autotrack.backends.http import HttpBackend
 from autotrack.store import Store
-from autotrack.testing.histories import said
+from autotrack.testing.histories import RUNS, said, table
 
 from ..scripts import TIMEOUT, Place, end_of, wait_until
 from ..test_shipping import SILENT, kept, spooled, sync
@@ -67,6 +67,17 @@ def test_two_servers_of_one_store_tell_the_same(store: Place, servers: list[Proc
     assert_whole(store, set(targets))
     assert (spooled(store), kept(store)) == ([], [])
     for backend in backends:
+        backend.close()
+
+
+def test_what_one_server_of_a_store_has_taken_in_the_other_one_drops(servers: list[Process]) -> None:
+    """Neither may go by what it remembers of a writer."""
+    backends = [HttpBackend(server.url) for server in servers]
+    for seq in range(10):
+        for backend in backends[:: 1 if seq % 2 else -1]:
+            backend.write([table(seq + 1, [seq], loss=[float(seq)])])
+    for backend in backends:
+        assert backend.points(RUNS[0], "loss").value.tolist() == [float(seq) for seq in range(10)]
         backend.close()
 
 
