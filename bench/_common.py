@@ -37,12 +37,19 @@ def temporary_home() -> Iterator[tuple[Path, Environment]]:
 @contextmanager
 def server(env: Environment) -> Iterator[str]:
     """A server of the environment's store that needs no token; its URL."""
+    with server_process(env) as (_, url):
+        yield url
+
+
+@contextmanager
+def server_process(env: Environment) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The same, with its process."""
     command = [sys.executable, "-m", "autotrack", "server", "--port", "0", "--no-token"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            yield process.stdout.readline().partition("=")[2].strip()
+            yield process, process.stdout.readline().partition("=")[2].strip()
         finally:
             process.terminate()
 

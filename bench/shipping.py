@@ -105,8 +105,8 @@ def wire(precision: str) -> None:
     print(json.dumps({"raw": raw / points, "zstd": packed / points}))
 
 
-def serve(keep: bool = True) -> None:
-    """Counts the points of every request; says the port first, and, if it kept them, the count at last."""
+def serve() -> None:
+    """Counts the points of every request; says the port first, and the count at last."""
     import signal
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -123,8 +123,7 @@ def serve(keep: bool = True) -> None:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if keep:
-                bodies.append((self.headers.get("Content-Encoding", ""), body))
+            bodies.append((self.headers.get("Content-Encoding", ""), body))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -148,5 +147,5 @@ def serve(keep: bool = True) -> None:
 
 
 if __name__ == "__main__":
-    modes = {"measure": measure, "wire": wire, "serve": serve, "drop": lambda: serve(keep=False)}
+    modes = {"measure": measure, "wire": wire, "serve": serve}
     modes[sys.argv[1]](*sys.argv[2:]) if len(sys.argv) > 1 else main()

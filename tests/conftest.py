@@ -34,6 +34,7 @@ LONGEST = [
         "server/test_page_models.py",
         "serving/test_workers.py",
         "integrations/test_torch_processes.py",
+        "test_replay_memory.py",
         "test_copying.py",
         "models/test_torch.py",
         "server/test_http_backend.py",

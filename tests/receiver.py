@@ -1,4 +1,4 @@
-"""A real HTTP server that takes OTLP and blobs, and can be told to fail in every way that servers do."""
+"""Real servers that take OTLP, over HTTP blobs too, and can be told to fail in every way that servers do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 from backports import zstd
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 
 from autotrack import semconv as sc
 from autotrack.otlp.decode import decode_resource_spans
@@ -26,48 +35,13 @@ Behaviour = Callable[["Handler"], bool]
 """Answers a request in a way of its own, True if it did."""
 
 
-class Receiver:
-    """Keeps every span and file that it has acknowledged."""
+class Arrived:
+    """Every span that a receiver has acknowledged."""
 
-    def __init__(self, port: int = 0, tls: tuple[Path, Path] | None = None, token: str = "") -> None:
+    def __init__(self) -> None:
         self.spans: list[SpanRecord] = []
-        self.bodies: list[tuple[int, dict[str, str]]] = []  # size on the wire, headers
-        self.blobs: dict[str, bytearray] = {}
-        self.whole: dict[str, bytes] = {}
-        self.parts: list[tuple[str, int, int]] = []  # digest, offset, size
-        self.token = token
-        self.behave: Behaviour = lambda handler: False
-        self.most_bytes = 1 << 30
         self.asked = 0
         self._lock = threading.Lock()
-        receiver = self
-
-        class Bound(Handler):
-            pass
-
-        Bound.receiver = receiver
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Bound)
-        self.server.daemon_threads = True
-        self.scheme = "http"
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-            self.scheme = "https"
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return self.server.server_address[1]
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
     def take(self, request: ExportTraceServiceRequest) -> None:
         with self._lock:
@@ -88,8 +62,112 @@ class Receiver:
     def wait_for(self, done: Callable[[], Any], timeout: float = TIMEOUT) -> None:
         end = time.monotonic() + timeout
         while not done():
-            assert time.monotonic() < end, f"{len(self.spans)} spans, {len(self.whole)} files arrived"
+            assert time.monotonic() < end, f"{len(self.spans)} spans arrived"
             time.sleep(0.02)
+
+
+class Receiver(Arrived):
+    """Takes spans and files over HTTP.
+
+    tls: its certificate and key. clients: the authorities of whoever may connect; None for everybody.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        tls: tuple[Path, Path] | None = None,
+        token: str = "",
+        clients: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.bodies: list[tuple[int, dict[str, str]]] = []  # size on the wire, headers
+        self.blobs: dict[str, bytearray] = {}
+        self.whole: dict[str, bytes] = {}
+        self.parts: list[tuple[str, int, int]] = []  # digest, offset, size
+        self.token = token
+        self.behave: Behaviour = lambda handler: False
+        self.most_bytes = 1 << 30
+        receiver = self
+
+        class Bound(Handler):
+            pass
+
+        Bound.receiver = receiver
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Bound)
+        self.server.daemon_threads = True
+        self.scheme = "http"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            if clients:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(clients)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.scheme = "https"
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self.server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """Of each request with spans."""
+        return [headers for _, headers in self.bodies]
+
+
+class GrpcReceiver(Arrived):
+    """Takes spans over gRPC, by gRPC's own server; `tls` and `clients` as those of `Receiver`.
+
+    gzip: whether it takes what is packed.
+    """
+
+    def __init__(
+        self, tls: tuple[Path, Path] | None = None, clients: Path | None = None, gzip: bool = True
+    ) -> None:
+        super().__init__()
+        self.headers: list[dict[str, str]] = []
+        self.behave: Callable[[grpc.ServicerContext], Any] = lambda context: None
+        options = [] if gzip else [("grpc.compression_enabled_algorithms_bitset", 1)]
+        self._server = grpc.server(ThreadPoolExecutor(4), options=options)
+        add_TraceServiceServicer_to_server(_Servicer(self), self._server)
+        if tls:
+            certificate, key = (file.read_bytes() for file in tls)
+            trusted = clients.read_bytes() if clients else None
+            credentials = grpc.ssl_server_credentials(
+                [(key, certificate)], trusted, require_client_auth=bool(clients)
+            )
+            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+        else:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        self._server.start()
+
+    def close(self) -> None:
+        self._server.stop(0).wait()
+
+
+class _Servicer(TraceServiceServicer):
+    def __init__(self, receiver: GrpcReceiver) -> None:
+        self._receiver = receiver
+
+    def Export(
+        self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> ExportTraceServiceResponse:
+        self._receiver.asked += 1
+        self._receiver.behave(context)
+        self._receiver.headers.append(dict(context.invocation_metadata()))
+        self._receiver.take(request)
+        return ExportTraceServiceResponse()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -175,6 +253,19 @@ def status(
         handler.body()
         handler.answer(code, headers, body)
         return True
+
+    return behave
+
+
+def late(seconds: float, times: int = 1 << 30) -> Callable[[object], bool]:
+    """Answers the first requests as ever, but not soon."""
+    left = [times]
+
+    def behave(request: object) -> bool:
+        left[0] -= 1
+        if left[0] >= 0:
+            time.sleep(seconds)
+        return False
 
     return behave
 

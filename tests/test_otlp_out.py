@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 
 from autotrack import semconv as sc
+from autotrack.conventions import problems
 from autotrack.otlp.decode import decode_resource_spans
+from autotrack.otlp.endpoint import GRPC, HTTP
 from autotrack.otlp.requests import halves, merged
 from autotrack.records import SpanRecord
 
-from .receiver import Receiver
-from .scripts import TIMEOUT, Place, free_port
-from .test_shipping import POINTS, assert_arrived, spooled, sync
+from .receiver import GrpcReceiver, Receiver, late
+from .scripts import TIMEOUT, Place, end_of, free_port
+from .test_shipping import POINTS, WAITS, assert_arrived, spooled, sync
 
 TRAIN = """
     import autotrack
@@ -93,23 +95,53 @@ def test_endpoint_alone_that_is_down_is_told_at_the_end(store: Place, receiver: 
 
 def test_missing_grpc_is_one_line(store: Place) -> None:
     source = "import sys; sys.modules['grpc'] = None\n" + "\n".join(line[4:] for line in TRAIN.splitlines())
-    ended = store.run(source, env={"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    ended = store.run(source, env={"OTEL_EXPORTER_OTLP_PROTOCOL": GRPC})
     assert (ended.returncode, ended.out) == (0, "result\n")
     assert "gRPC is not installed: pip install 'autotrack[grpc]'" in ended.said[0]
     assert "bytes wait for http://localhost:4317: autotrack sync" in ended.said[-1]
 
 
-# --- TLS ------------------------------------------------------------------------------------------
+# --- what the variables say, to receivers of both protocols ----------------------------------------
+
+Certificate = tuple[Path, Path]
+"""The files of a certificate and its key."""
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    files = folder / "cert.pem", folder / "key.pem"
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Trusted by nobody who is not told to."""
+    return certified(tmp_path_factory.mktemp("tls"), "authority")
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Certificate) -> Certificate:
+    """A receiver's."""
+    return certified(authority[0].parent, "server", authority)
+
+
+@pytest.fixture(scope="module")
+def own(authority: Certificate) -> Certificate:
+    """A client's."""
+    return certified(authority[0].parent, "client", authority)
+
+
+def certified(folder: Path, name: str, by: Certificate | None = None) -> Certificate:
+    """By itself, if not `by` another."""
+    files = folder / f"{name}.pem", folder / f"{name}.key"
+    signing = ["-CA", str(by[0]), "-CAkey", str(by[1])] if by else []
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                *signing,
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+            ),
+            *("-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
             *("-out", str(files[0]), "-keyout", str(files[1])),
         ],
         check=True,
@@ -118,18 +150,110 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return files
 
 
-def test_tls_is_checked_against_the_named_certificate(store: Place, certificate: tuple[Path, Path]) -> None:
-    secure = Receiver(tls=certificate)
+RECEIVERS = {HTTP: Receiver, GRPC: GrpcReceiver}
+TO_NOTHING = {
+    "OTEL_TRACES_SAMPLER": "always_off",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": "1",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "1",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "1",
+}
+"""What would leave nothing of a run, if it were for runs."""
+
+
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
+def test_tls_is_checked_against_the_named_certificate(
+    store: Place, authority: Certificate, certificate: Certificate, protocol: str
+) -> None:
+    secure = RECEIVERS[protocol](tls=certificate)
     try:
-        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": secure.url}
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": secure.url, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
         ended = store.run(TRAIN, env=env)
         assert (ended.returncode, ended.out, secure.spans) == (0, "result\n", [])
-        assert "TLS: " in ended.said[0]
-        ended = store.run(TRAIN, env=env | {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(certificate[0])})
+        assert {HTTP: "TLS: ", GRPC: "UNAVAILABLE: "}[protocol] in ended.said[0]
+        told = (
+            env
+            | TO_NOTHING
+            | {
+                "OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority[0]),
+                "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+                "OTEL_EXPORTER_OTLP_HEADERS": "api-key=top%20secret",
+            }
+        )
+        ended = store.run(TRAIN, env=told)
         assert (ended.returncode, len(ended.said)) == (0, 1), ended.err
         assert secure.points("loss") == sorted(POINTS * 2)  # the first one's too
+        assert {headers["api-key"] for headers in secure.headers} == {"top secret"}
+        if protocol == HTTP:
+            assert {headers["content-encoding"] for headers in secure.headers} == {"gzip"}
+        starts = secure.of_type(sc.SpanType.RUN_START)
+        assert [start.attributes[sc.PARAM_PREFIX + "lr"] for start in starts] == [0.1, 0.1]
     finally:
         secure.close()
+
+
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
+def test_a_receiver_may_want_a_certificate_of_ours(
+    store: Place, authority: Certificate, certificate: Certificate, own: Certificate, protocol: str
+) -> None:
+    secure = RECEIVERS[protocol](tls=certificate, clients=authority[0])
+    try:
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": secure.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(authority[0]),
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=its%20own",
+        }
+        ended = store.run(TRAIN, env=env)
+        assert (ended.returncode, ended.out, secure.spans) == (0, "result\n", [])
+        assert "bytes wait for" in ended.said[-1]
+        told = {
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(own[0]),
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(own[1]),
+        }
+        ended = store.run(TRAIN, env=env | told)
+        assert (ended.returncode, len(ended.said)) == (0, 1), ended.err
+        assert secure.points("loss") == sorted(POINTS * 2)
+        assert {headers["api-key"] for headers in secure.headers} == {"its own"}
+    finally:
+        secure.close()
+
+
+def test_grpc_is_packed_only_where_it_is_said(store: Place) -> None:
+    """A receiver that takes no gzip tells whether there was any."""
+    plain = GrpcReceiver(gzip=False)
+    try:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": plain.url, "OTEL_EXPORTER_OTLP_PROTOCOL": GRPC}
+        ended = store.run(TRAIN, env=env | {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "gzip"})
+        assert "UNIMPLEMENTED: Compression algorithm 'gzip' is disabled" in ended.said[0]
+        assert plain.spans == []
+        assert store.run(TRAIN, env=env).returncode == 0
+        assert plain.points("loss") == sorted(POINTS * 2)
+    finally:
+        plain.close()
+
+
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
+def test_who_does_not_answer_in_the_time_that_is_said_is_asked_again(store: Place, protocol: str) -> None:
+    slow = RECEIVERS[protocol]()
+    slow.behave = late(3.0, times=1)
+    try:
+        env = {
+            "AUTOTRACK_EXPORTERS": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": slow.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        process = store.start(WAITS, env=env)
+        slow.wait_for(lambda: slow.asked > 1 and slow.points("loss") == POINTS)
+        ended = end_of(process, "\n")
+        assert {HTTP: "no answer in time", GRPC: "DEADLINE_EXCEEDED"}[protocol] in ended.said[0]
+        assert_arrived(slow)
+        assert sync(store).out == "✓ Nothing waits.\n"
+    finally:
+        slow.close()
 
 
 # --- a collector between --------------------------------------------------------------------------
@@ -175,17 +299,18 @@ def collector(receiver: Receiver, tmp_path: Path) -> Iterator[tuple[str, str]]:
         yield f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}"
 
 
-@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("protocol", [HTTP, GRPC])
 def test_runs_go_through_a_collector(
     store: Place, receiver: Receiver, collector: tuple[str, str], protocol: str
 ) -> None:
-    url = collector[protocol == "grpc"]
+    url = collector[protocol == GRPC]
     ended = store.run(
         TRAIN, env={"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
     )
     assert (ended.returncode, len(ended.said)) == (0, 1), ended.err
     receiver.wait_for(lambda: receiver.of_type(sc.SpanType.RUN) and receiver.points("loss") == POINTS)
     assert_arrived(receiver)
+    assert [problem for span in receiver.spans for problem in problems(span)] == []
 
 
 def test_what_waits_for_a_grpc_endpoint_is_sent_as_the_advice_says(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from autotrack import artifacts
 from autotrack.states import State
 
-from .scripts import TIMEOUT, Place, curve, free_port, wait_until
+from .scripts import TIMEOUT, Place, curve, end_of, free_port, wait_for, wait_until
 from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
 
 
@@ -38,9 +41,9 @@ class Server:
                 return found[1]
         raise AssertionError("the server did not start")
 
-    def stop(self) -> None:
+    def stop(self, how: int = signal.SIGTERM) -> None:
         assert self.process is not None
-        self.process.terminate()
+        self.process.send_signal(how)
         self.process.wait(TIMEOUT)
 
 
@@ -102,6 +105,48 @@ def test_server_that_was_stopped_for_the_whole_training(store: Place, server: Se
     assert spooled(store) == []
 
 
+@pytest.mark.slow
+def test_server_that_falls_silent_in_the_middle(store: Place, server: Server) -> None:
+    """Its connections stand, and nothing answers: for longer than a request waits, then it goes on."""
+    source = """
+        import sys, time, autotrack
+        autotrack.enable()
+        longest = 0.0
+        with autotrack.run("train"):
+            for part in range(3):
+                for i in range(100 * part, 100 * part + 100):
+                    time.sleep(0.01)
+                    before = time.perf_counter()
+                    autotrack.log({"loss": float(i)}, i)
+                    longest = max(longest, time.perf_counter() - before)
+                print("part", flush=True)
+                sys.stdin.readline()
+        print("longest", longest)
+    """
+    process = store.start(source, env={"AUTOTRACK_STORE": server.start()})
+    assert process.stdin is not None
+    assert process.stderr is not None
+    assert server.process is not None
+    wait_for(process, "part")
+    wait_until(lambda: bool(store.runs()))
+    server.process.send_signal(signal.SIGSTOP)
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    wait_for(process, "part")
+    assert "no answer in time; what is recorded waits on this disk" in process.stderr.readline()
+    server.process.send_signal(signal.SIGCONT)
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    wait_for(process, "part")
+    ended = end_of(process, "go on\n")
+    assert ended.returncode == 0
+    assert float(ended.out.split()[1]) < 1.0
+    assert sync(store).returncode == 0
+    server.stop()
+    assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(300)]
+    assert spooled(store) == []
+
+
 def test_server_that_restarts_with_another_token(store: Place, server: Server) -> None:
     source = """
         import autotrack
@@ -137,3 +182,43 @@ def test_a_spool_that_comes_twice_counts_once(store: Place, server: Server, tmp_
     assert sync(store, tmp_path / "b", "--store", url).returncode == 0  # again: the ledger drops it
     server.stop()
     assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
+
+
+@pytest.mark.slow
+def test_upload_goes_on_after_its_server_was_killed_between_two_parts(store: Place, server: Server) -> None:
+    source = """
+        import sys, time, autotrack
+        from autotrack.exporters import uploading
+        part, offsets = uploading._part, []
+        def slowly(folder, blob, offset):  # so that there is a moment between two parts
+            offsets.append(offset)
+            time.sleep(0.3)
+            return part(folder, blob, offset)
+        uploading._part = slowly
+        autotrack.enable(environment=False)
+        with open("weights.bin", "wb") as file:
+            file.write(bytes(range(256)) * 4096 * 24)
+        with autotrack.run("train") as run:
+            run.log_artifact("weights.bin")
+        sys.stdin.readline()
+        print(*offsets)
+    """
+    weights = bytes(range(256)) * 4096 * 24
+    digest = hashlib.sha256(weights).hexdigest()
+    folder = store.folder / "runs.db-artifacts"
+    process = store.start(source, env={"AUTOTRACK_STORE": server.start()})
+    half = folder / "uploads" / digest
+    wait_until(lambda: half.exists() and half.stat().st_size >= 8 << 20)
+    server.stop(signal.SIGKILL)
+    kept_bytes = half.stat().st_size
+    assert 8 << 20 <= kept_bytes < len(weights)
+    server.start()
+    wait_until(lambda: artifacts.find(digest, [folder]) is not None)
+    offsets = [int(offset) for offset in end_of(process, "\n").out.split()]
+    server.stop()
+    assert store.only_run().artifact("weights.bin").read_bytes() == weights
+    resumed = offsets.index(kept_bytes)
+    assert offsets[0] == 0
+    assert 0 not in offsets[1:]
+    assert min(offsets[resumed:]) == kept_bytes  # what was there is not sent again
+    assert (spooled(store), kept(store)) == ([], [])

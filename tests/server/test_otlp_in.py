@@ -13,6 +13,7 @@ import zlib
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from backports import zstd
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -26,7 +27,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from autotrack import semconv as sc
 from autotrack.backends.sqlite import SqliteBackend
-from autotrack.errors import StoreError
 from autotrack.otlp.decode import decode_request
 from autotrack.otlp.decode_json import decode_json_request
 from autotrack.otlp.records import encode_records
@@ -35,6 +35,7 @@ from autotrack.records import SpanRecord
 from autotrack.server import bodies, intake
 from autotrack.testing.histories import histories, ours
 
+from ..disks import Disk
 from ..scripts import TIMEOUT
 from .live import Threaded
 
@@ -231,23 +232,27 @@ def test_one_bad_body_in_a_group_costs_the_others_nothing(
     assert curve(server, run, "x") == [1.0]
 
 
-def test_a_store_that_cannot_be_written_asks_for_patience(
-    server: Threaded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, span = points("x", [1.0])
-
-    def full(*arguments: Any) -> set[str]:
-        raise StoreError("cannot use the store: disk full")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SqliteBackend, "write", full)
-        answer = server.ask("POST", "/v1/traces", body_of(span), PROTOBUF)
-        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+def test_a_disk_that_is_full_asks_for_patience(disk: Disk) -> None:
+    """Of what was refused there is nothing; with room again the same requests are taken."""
+    numbers = np.random.default_rng(0)
+    tables = dict(points("x", numbers.normal(size=5_000).tolist()) for _ in range(20))
+    bodies = {run: body_of(span) for run, span in tables.items()}
+    with Threaded(f"sqlite:///{disk('size=1m')}/runs.db") as server:
+        answers = {run: server.ask("POST", "/v1/traces", body, PROTOBUF) for run, body in bodies.items()}
+        refused = {run for run, answer in answers.items() if answer.status != 200}
+        assert 0 < len(refused) < len(tables)
+        assert {(answers[run].status, answers[run].headers["retry-after"]) for run in refused} == {(503, "5")}
+        assert "full" in answers[min(refused)].data.decode(errors="replace")
         assert server.ask("GET", "/ready").status == 503
         assert server.ask("GET", "/health").status == 200
-    assert server.ask("POST", "/v1/traces", body_of(span), PROTOBUF).status == 200
-    assert server.ask("GET", "/ready").status == 200
-    assert curve(server, run, "x") == [1.0]
+        for run in answers:
+            assert server.ask("GET", f"/api/v1/runs/{run}").status == (404 if run in refused else 200)
+        disk("size=64m")
+        for run in refused:
+            assert server.ask("POST", "/v1/traces", bodies[run], PROTOBUF).status == 200
+        assert server.ask("GET", "/ready").status == 200
+        for run, span in tables.items():
+            assert curve(server, run, "x") == list(span.attributes[f"{sc.METRICS_VALUE_PREFIX}x"])
 
 
 def test_when_more_waits_than_can_be_kept(server: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
