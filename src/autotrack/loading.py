@@ -17,6 +17,7 @@ from .flavor import PYTHON_FUNCTION, Flavor, Permissions
 from .flavors import flavor_in
 from .keeping.jobs import is_helpers
 from .keeping.load import LONGEST_WAIT
+from .locations import is_server
 from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .mlmodel.importing import NEEDS_PERMISSION, Copied
@@ -30,6 +31,8 @@ log = logging.getLogger("autotrack")
 
 HELPER_STARTS = LONGEST_WAIT + 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
+FILES_FOLLOW = 10.0
+"""Seconds in which a server gets a model's files, once it is told of them."""
 HELPER_WORKS = 600.0
 """Seconds that a conversion may take before a reader waits no longer: it yields to all that trains."""
 
@@ -102,10 +105,12 @@ def _folder(store: Store, files: Iterable[Artifact], path: str, told: str) -> Mo
     """Those below `path`, where they lie. Raises `ModelError`."""
     prefix = f"{path}/"
     found = {}
+    until = time.monotonic() + (FILES_FOLLOW if is_server(store.url) else 0.0)
     for file in files:
         if file.path.startswith(prefix):
             try:
-                blob = store.blob(file.sha256)
+                while (blob := store.blob(file.sha256)) is None and time.monotonic() < until:
+                    time.sleep(0.1)
             except OSError as error:
                 raise ModelError(f"{file.path} of {told} is not to be had: {error}") from error
             if blob is None:
@@ -132,6 +137,8 @@ def kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:
             raise ModelError(f"model {path!r} of run {run.id} was not kept: {model.facts.get('reason')}")
         waited = time.monotonic() - began
         is_alive = any(is_helpers(writer, model.facts["converter"]) for writer in live)
+        if waited > HELPER_STARTS and is_server(store.url):  # whose machine does not tell who lives there
+            raise ModelError(f"model {path!r} of run {run.id} has not come yet; try again later")
         if waited > HELPER_STARTS and not is_alive:
             raise ModelError(f"model {path!r} of run {run.id} was not kept: its helper process is gone")
         if waited > HELPER_WORKS:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +18,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autotrack import artifacts
+from autotrack import artifacts, loading
 from autotrack import semconv as sc
 from autotrack.backend import Liveness, state_of
 from autotrack.backends.http import HttpBackend
 from autotrack.backends.sqlite import SqliteBackend
-from autotrack.errors import StoreError
+from autotrack.errors import ModelError, StoreError
 from autotrack.locations import homes, make_private
 from autotrack.states import State
+from autotrack.store import Store
 from autotrack.testing import BackendConformance
 from autotrack.testing.histories import RUNS, WRITERS, ours
+from autotrack.testing.registries import model_spans
 from autotrack.testing.registry_model import ACTIONS
 
 from .live import Many, Threaded, many
@@ -126,3 +132,36 @@ def test_a_file_that_many_want_at_once_is_fetched_once(
     assert found[0] is not None
     assert found[0].read_bytes() == data
     assert [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()] == [sha256]
+
+
+def test_a_model_that_has_not_come_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who converts it lives on another machine, perhaps: nobody says that it is gone."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(loading, "HELPER_STARTS", 0.2)
+    pending = '{"state": "pending", "converter": "0123456789abcdef"}'
+    facts = {sc.MODEL_PATH: "late", sc.MODEL_FLAVOR: "f", sc.MODEL_CLASS: "m.C", sc.MODEL_FACTS: pending}
+    with Threaded(f"sqlite:///{tmp_path}/runs.db", token=None) as server, closing(Store(server.url)) as store:
+        store.backend.write([*model_spans(), ours("model", RUNS[0], 1, WRITERS[0], (99,), facts, 99)])
+        with pytest.raises(ModelError, match="has not come yet; try again later"):
+            loading.kept(store, RUNS[0], "late")
+
+
+def test_a_models_files_come_after_what_tells_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    url = f"sqlite:///{tmp_path}/runs.db"
+    folder = homes(url)[0].artifacts
+    make_private(folder)
+    digest = hashlib.sha256(b"abc").hexdigest()
+    with Threaded(url, token=None) as server, closing(Store(server.url)) as store:
+        for span in model_spans(digest=digest):
+            told = {**span.attributes}
+            if sc.ARTIFACT_SHA256 in told:
+                told[sc.ARTIFACT_SHA256] = digest
+            store.backend.write([replace(span, attributes=told)])
+        later = threading.Timer(1.0, artifacts.put, (b"abc", [folder]))
+        later.start()
+        found = loading.model_folder(lambda: store, f"runs:/{RUNS[0]}/model")
+        later.join()
+    assert found.read("model.bin") == b"abc"
