@@ -51,6 +51,7 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
         problem = f"{folder.told} does not load ({type(error).__name__}: {error})"
         advice = f"it {NEEDS_PERMISSION}" if lacks_code else _made_with(versions)
         raise ModelError(f"{problem}; {advice}") from error
+    folder.check_unread()
     _warn_of_another_python(folder)
     _warn_of_other_versions(folder.told, versions)
     return Predictor(loaded, chosen, folder)

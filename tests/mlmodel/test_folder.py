@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,20 +46,60 @@ def change(path: Path, **told: Any) -> None:
     file.write_text(yaml.safe_dump(document))
 
 
-def test_each_byte_counts(folder: Path) -> None:
-    """Of the file that is loaded, and of one that only lies beside it as soon as it is read."""
-    file = folder / "model.skops"
-    data = bytearray(file.read_bytes())
-    for place in (0, len(data) // 2, len(data) - 1):
-        changed = data.copy()
-        changed[place] ^= 1
-        file.write_bytes(changed)
-        with pytest.raises(ModelError, match=r"model\.skops of .* is not what was recorded: its sha256"):
-            autotrack.load_model(str(folder))
-    file.write_bytes(data)
-    (folder / "requirements.txt").write_text("evil==1\n")
-    with pytest.raises(ModelError, match=r"requirements\.txt of .* is not what was recorded"):
-        autotrack.load_model(str(folder))
+FILES = (
+    "MLmodel",
+    "code/helpers.py",
+    "conda.yaml",
+    "input_example.json",
+    "model.skops",
+    "pyproject.toml",
+    "python_env.yaml",
+    "requirements.txt",
+    "serving_input_example.json",
+    "uv.lock",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a file of every kind."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("helpers.py", "pyproject.toml", "uv.lock"):
+        (root / name).write_text("# a = 1\n")
+    with contextlib.chdir(root):
+        model = LogisticRegression(max_iter=500).fit(X, Y)
+        autotrack.save_model(model, "model", inputs=X, input_example=X, code_paths=["helpers.py"])
+    return root / "model"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "MLmodel"])
+def test_each_byte_of_each_file_counts(whole: Path, name: str) -> None:
+    """Also of what lies beside the model, and is read by nothing here."""
+    assert sorted(str(file.relative_to(whole)) for file in whole.rglob("*") if file.is_file()) == [*FILES]
+    data = (whole / name).read_bytes()
+    try:
+        for place in (0, len(data) // 2, len(data) - 1):
+            changed = bytearray(data)
+            changed[place] ^= 1
+            (whole / name).write_bytes(changed)
+            with pytest.raises(ModelError, match=rf"{re.escape(name)} of .* is not what was recorded: its"):
+                autotrack.load_model(str(whole))
+    finally:
+        (whole / name).write_bytes(data)
+    assert autotrack.load_model(str(whole)).classes_.tolist() == [0, 1, 2]
+
+
+def test_no_file_is_read_twice_to_be_checked(folder: Path) -> None:
+    """The model's own bytes may be many: they are held against their digest as they are read."""
+    opened: list[str] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(f"{folder}/"):
+            opened.append(Path(str(arguments[0])).name)
+
+    sys.addaudithook(watch)  # which nothing takes away again
+    autotrack.load_model(str(folder))
+    assert sorted(opened) == sorted(file.name for file in folder.iterdir())
 
 
 def test_a_file_that_is_missing(folder: Path) -> None:
