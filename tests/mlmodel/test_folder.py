@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import signal
@@ -208,31 +209,41 @@ def test_a_copy_of_a_download_is_the_model(folder: Path, tmp_path: Path) -> None
     assert all((folder / n).read_bytes() == (tmp_path / "copy" / n).read_bytes() for n in names)
 
 
-@pytest.mark.parametrize("moment", range(0, 12, 2))
-def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path, moment: int) -> None:
-    """By SIGKILL at each of the writes: the folder is there whole, or not at all."""
-    script = f"""
-        import os, signal, sys
+def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path) -> None:
+    """By SIGKILL before each file is opened, and before the last step: the folder is there whole, or not."""
+    script = """
+        import json, os, signal, sys
         import autotrack
         from sklearn.linear_model import LogisticRegression
         model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
-        left = {moment}
+        events, moment = [], None
         def watch(event, arguments):
-            global left
-            if event == "open" and "model-or-not" in str(arguments[0]) or event == "os.rename":
-                left -= 1
-                if left < 0:
+            if event in ("open", "os.rename") and "model-or-not" in str(arguments[0]):
+                if len(events) == moment:
                     os.kill(os.getpid(), signal.SIGKILL)
+                events.append(event)
+        def killed(at):
+            global moment
+            if process := os.fork():
+                return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            moment = at
+            autotrack.save_model(model, "model-or-not")
+            os._exit(0)
         sys.addaudithook(watch)
-        autotrack.save_model(model, {str(tmp_path / "model-or-not")!r})
+        autotrack.save_model(model, "whole-model-or-not")
+        told, events = events, []
+        print(json.dumps([told, [killed(at) for at in range(len(told))]]))
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, env=dict(os.environ))
-    path = tmp_path / "model-or-not"
-    assert ended.returncode in (0, -signal.SIGKILL)
-    if ended.returncode == 0:
-        assert autotrack.load_model(str(path)).predict([[1.0]]) == [1]
-    else:
-        assert not path.exists()
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert ended.returncode == 0
+    events, ends = json.loads(ended.stdout)
+    files = list((tmp_path / "whole-model-or-not").iterdir())
+    assert events == ["open"] * len(files) + ["os.rename"]
+    assert ends == [-signal.SIGKILL] * len(events)
+    assert not (tmp_path / "model-or-not").exists()
+    assert autotrack.load_model(tmp_path / "whole-model-or-not").predict([[1.0]]) == [1]
 
 
 @pytest.mark.parametrize(
