@@ -108,6 +108,18 @@ def test_versions_are_compared(churn: Cli) -> None:
     assert "at least two" in churn.mistake("models", "compare", "churn/1", status=2)
 
 
+def test_versions_that_take_other_data_are_told_apart(cli: Cli, store: Place) -> None:
+    signatures = ["(age: long) → long", "(sex: string) → long"]
+    for run, signature in zip(RUNS[:2], signatures, strict=True):
+        trained(store.open(), run, signature=signature)
+        cli.lines("models", "register", f"runs:/{run}/model", "churn")
+    page = sections(cli.lines("models", "compare", "churn/1", "churn/2"))
+    [row] = [line for line in page["Model 1 of 6 differ"] if line.startswith("signature")]
+    assert re.split(r"\s{2,}", row)[1:] == signatures
+    told = strict_json(cli("models", "compare", "churn/1", "churn/2", "--json").stdout)
+    assert {"name": "signature", "values": signatures, "equal": False} in told["model"]
+
+
 def test_an_alias_moves_and_goes(churn: Cli) -> None:
     assert churn.lines("models", "alias", "churn", "champion", "2", "--expected", "1") == [
         "✓ churn@champion is version 2 now"
