@@ -246,6 +246,32 @@ def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path) -> None:
     assert autotrack.load_model(tmp_path / "whole-model-or-not").predict([[1.0]]) == [1]
 
 
+def test_whoever_saves_a_model_starts_no_process(tmp_path: Path) -> None:
+    """Only models of runs are converted elsewhere; Python itself is asked, of two libraries."""
+    script = """
+        import subprocess, sys
+        import autotrack, xgboost
+        from sklearn.linear_model import LogisticRegression
+        rows, truth = [[0.0], [1.0]], [0, 1]
+        models = [one.fit(rows, truth) for one in (LogisticRegression(), xgboost.XGBClassifier())]
+        heard = []
+        def hear(event, arguments):
+            if event in ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"):
+                heard.append(event)
+        sys.addaudithook(hear)
+        for model in models:
+            autotrack.save_model(model, type(model).__name__, inputs=rows, input_example=rows)
+        print(heard)
+        subprocess.run(["true"])
+        print(heard)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[]\n['subprocess.Popen']\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"LogisticRegression", "XGBClassifier"}
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
