@@ -57,7 +57,7 @@ def main() -> None:
             peers=peers,
             ratios=ratios,
             n=ROUNDS,
-            ok=all(ratio <= TARGET for ratio in ratios.values()),
+            ok=bool(ratios) and all(ratio <= TARGET for ratio in ratios.values()),
         )
 
 

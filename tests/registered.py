@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 from autotrack import artifacts
 from autotrack import semconv as sc
@@ -26,23 +27,27 @@ def trained(
     files: dict[str, bytes] = BYTES,
     first_seq: int = 1,
     names: list[str] | None = None,
+    **told: Any,
 ) -> str:
-    """A run that ended well with `files`, those below model/ its model, or those of `names`; its id."""
+    """A run that ended well with `files`, those below model/ its model, or those of `names`; its id.
+
+    told: facts of the model that are others than usual.
+    """
     folders = [home.artifacts for home in store.homes]
     for data in files.values():
         artifacts.put(data, folders)
-    store.backend.write(spans(run, files, first_seq, names))
+    store.backend.write(spans(run, files, first_seq, names, **told))
     return run
 
 
 def spans(
-    run: str, files: dict[str, bytes], first_seq: int = 1, names: list[str] | None = None
+    run: str, files: dict[str, bytes], first_seq: int = 1, names: list[str] | None = None, **told: Any
 ) -> list[SpanRecord]:
     """What tells of it."""
     start = {sc.RUN_NAME: "fit", sc.EXPERIMENT_NAME: "churn", sc.RUN_BEAT_INTERVAL: 10.0}
     start[f"{sc.PARAM_PREFIX}depth"] = 3
     facts = {"state": "kept", "size": 7, "versions": {"lib": "1.2"}, "signature": {"inputs": ["age"]}}
-    facts |= {} if names is None else {"files": names}
+    facts |= ({} if names is None else {"files": names}) | told
     data = {sc.DATASET_NAME: "train", sc.DATASET_ROLE: "train", sc.DATASET_DIGEST: "xxh3:ab"}
     points = {sc.METRICS_STEP: (1, 2), sc.METRICS_TIME: (1, 2), sc.METRICS_ROWS: (2,)}
     points[f"{sc.METRICS_VALUE_PREFIX}acc"] = (0.5, 0.75)

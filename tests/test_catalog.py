@@ -258,6 +258,15 @@ def test_versions_side_by_side(kept: Store) -> None:
     assert [row.name for row in found.sections["params"]] == ["depth"]
 
 
+def test_versions_that_take_other_data_differ_by_their_signatures(kept: Store) -> None:
+    trained(kept, RUNS[1], signature="(age: long, sex: string) → double")
+    one = registered(kept)
+    two = catalog.register(kept, f"runs:/{RUNS[1]}/model", "churn", alias=None, description="", tags={})
+    rows = {row.name: row for row in one.compare(two).sections["model"]}
+    assert rows["signature"].values == ('{"inputs": ["age"]}', "(age: long, sex: string) → double")
+    assert [name for name, row in rows.items() if row.differs] == ["signature"]
+
+
 def test_the_same_model_of_two_runs_has_one_digest(kept: Store) -> None:
     """`MLmodel` tells which run it is of."""
     digests = []

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from sklearn.datasets import load_iris
+from sklearn.tree import DecisionTreeClassifier
 
+import autotrack
+from autotrack.display import text
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS
 
 from .registered import BYTES, trained
 from .scripts import Place
 from .test_cli import Cli, assert_harmless, cli, sections, strict_json
+from .tracking import Tracking, tracking
 
-__all__ = ["cli"]
+__all__ = ["cli", "tracking"]
 
 ODD = "x[red]\x1b[31m‮y"
 
@@ -102,6 +108,18 @@ def test_versions_are_compared(churn: Cli) -> None:
     assert "at least two" in churn.mistake("models", "compare", "churn/1", status=2)
 
 
+def test_versions_that_take_other_data_are_told_apart(cli: Cli, store: Place) -> None:
+    signatures = ["(age: long) → long", "(sex: string) → long"]
+    for run, signature in zip(RUNS[:2], signatures, strict=True):
+        trained(store.open(), run, signature=signature)
+        cli.lines("models", "register", f"runs:/{run}/model", "churn")
+    page = sections(cli.lines("models", "compare", "churn/1", "churn/2"))
+    [row] = [line for line in page["Model 1 of 6 differ"] if line.startswith("signature")]
+    assert re.split(r"\s{2,}", row)[1:] == signatures
+    told = strict_json(cli("models", "compare", "churn/1", "churn/2", "--json").stdout)
+    assert {"name": "signature", "values": signatures, "equal": False} in told["model"]
+
+
 def test_an_alias_moves_and_goes(churn: Cli) -> None:
     assert churn.lines("models", "alias", "churn", "champion", "2", "--expected", "1") == [
         "✓ churn@champion is version 2 now"
@@ -140,6 +158,99 @@ def test_a_version_is_promoted(churn: Cli, store: Place) -> None:
         "✓ churn/1 is models:/leavers/1"
     ]
     assert "name another store" in churn.mistake("models", "promote", "churn/1")
+
+
+# --- evaluations ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def iris(cli: Cli, tracking: Tracking) -> Cli:
+    """The version iris/1 of a model that predicts."""
+    tracking.enable("torch")
+    with autotrack.run("fit") as run:
+        run.log_model(DecisionTreeClassifier(max_depth=2, random_state=0).fit(*load_iris(return_X_y=True)))
+    autotrack.register_model(f"runs:/{run.id}/model", "iris", alias="candidate")
+    return cli
+
+
+def evaluated(**thresholds: float) -> str:
+    """The run of a new evaluation, in the store."""
+    found = autotrack.evaluate("models:/iris/1", *load_iris(return_X_y=True), thresholds=thresholds)
+    autotrack.flush()
+    return found.run_id
+
+
+def test_only_a_version_that_passes_is_let_through(iris: Cli, store: Place) -> None:
+    """By an alias, a stage or into another store; whoever is refused has changed nothing."""
+    production = f"sqlite:///{store.folder}/production.db"
+    verbs = (
+        ("alias", "iris", "champion", "1"),
+        ("stage", "iris/1", "Production"),
+        ("promote", "iris/1", "--to", production, "--alias", "champion"),
+    )
+    wanted = "metrics.accuracy_score > 0.9"
+
+    def known() -> list[Any]:
+        """All that the registries of both stores tell."""
+        urls = [store.url, *([production] if (store.folder / "production.db").exists() else [])]
+        asked = [("show", "iris"), ("show", "iris/1"), ("audit",)]
+        return [
+            strict_json(iris("models", *one, "--store", url, "--json").stdout)
+            for url in urls
+            for one in asked
+        ]
+
+    def assert_refused(require: str, said: str) -> None:
+        before = known()
+        for verb in verbs:
+            assert said in iris.mistake("models", *verb, "--require", require)
+        assert known() == before
+
+    assert_refused(wanted, "models:/iris/1 was never evaluated")
+    assert_refused("", "models:/iris/1 was never evaluated")
+    fell_short = evaluated(accuracy_score=1.0)
+    for require in (wanted, ""):
+        assert_refused(require, f"models:/iris/1 did not reach the thresholds of its evaluation {fell_short}")
+    passes = evaluated(accuracy_score=0.9)
+    assert_refused(
+        "metrics.accuracy_score > 0.99", f"the evaluation {passes} of models:/iris/1 does not pass:"
+    )
+    assert not (store.folder / "production.db").exists()
+    for verb in verbs:
+        iris.lines("models", *verb, "--require", wanted)
+        iris.lines("models", *verb, "--require", "")
+    here, _, _, there, _, _ = known()
+    assert (here["aliases"], here["stages"]) == ({"candidate": 1, "champion": 1}, {"Production": 1})
+    assert there["aliases"] == {"champion": 1}
+    evaluated(accuracy_score=1.0)
+    assert_refused(wanted, "did not reach the thresholds")
+
+
+@pytest.mark.parametrize("require", ["metrics.a > 9) or (metrics.accuracy_score > 0", "metrics.a urate"])
+def test_what_is_required_is_a_filter_by_itself(iris: Cli, require: str) -> None:
+    """A bracket of it closes none of ours, and an error counts its own columns."""
+    evaluated()
+    refused = iris("models", "alias", "iris", "champion", "1", "--require", require)
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[1].strip() == require
+    assert strict_json(iris("models", "show", "iris", "--json").stdout)["aliases"] == {"candidate": 1}
+
+
+def test_the_page_of_a_version_tells_how_it_was_evaluated(iris: Cli) -> None:
+    assert "Evaluations" not in " ".join(sections(iris.lines("models", "show", "iris/1")))
+    fell_short, passed, bare = evaluated(accuracy_score=1.0), evaluated(accuracy_score=0.9), evaluated()
+    page = sections(iris.lines("models", "show", "iris/1", width=200))
+    rows = page["Evaluations 3"]
+    assert [row.split()[0] for row in rows] == [run[-8:] for run in (bare, passed, fell_short)]
+    verdicts = [re.search("✓ passed|✗ fell short", row) for row in rows]
+    assert [found and found[0] for found in verdicts] == [None, "✓ passed", "✗ fell short"]
+    accuracy = iris.place.open().run(bare).metrics["accuracy_score"]
+    assert all(f"accuracy_score {text.number(accuracy)}" in row for row in rows)
+    told = strict_json(iris("models", "show", "iris/1", "--json").stdout)
+    assert [one["id"] for one in told["evaluations"]] == [bare, passed, fell_short]
+
+
+# --- what is wrong ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

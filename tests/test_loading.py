@@ -59,6 +59,24 @@ def test_the_same_version_is_only_told(folder: Path, monkeypatch: pytest.MonkeyP
         autotrack.load_model(folder)
 
 
+def test_other_versions_are_told_and_of_a_major_one_what_to_install(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = {name: metadata.version(name) for name in ("numpy", "packaging", "xgboost-cpu", "scipy")}
+    major, minor = here["numpy"].split(".")[:2]
+    pins = (
+        f"numpy=={major}.{int(minor) + 1}.0\npackaging==0.1\nxgboost-cpu=={here['xgboost-cpu']}\nscipy==0.2\n"
+    )
+    (folder / "requirements.txt").write_text(pins)
+    assert autotrack.load_model(folder) is not None
+    told = f"autotrack: {folder} was made with"
+    assert caplog.messages == [
+        f"{told} numpy {major}.{int(minor) + 1}.0, this is {here['numpy']}",
+        f"{told} packaging 0.1, this is {here['packaging']}: pip install packaging==0.1",
+        f"{told} scipy 0.2, this is {here['scipy']}: pip install scipy==0.2",
+    ]
+
+
 def test_a_model_of_another_python_is_told_and_loads(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -22,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import autotrack
+from autotrack import catalog
 from autotrack.errors import ModelError
 from autotrack.flavor import Permissions
 from autotrack.keeping import load as load_of_cores
@@ -619,12 +621,21 @@ def test_what_is_no_model(kept: tuple[Tracking, Run], uri: str, problem: str) ->
 
 
 def test_bytes_that_are_not_what_was_recorded_are_not_loaded(kept: tuple[Tracking, Run]) -> None:
-    file = kept[1].artifact("model/model.ubj")
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    with pytest.raises(ModelError, match=r"model\.ubj of runs:/\w+/model is not what was recorded"):
-        load_model(kept[0].store, f"runs:/{kept[1].id}/model")
+    """Of a run's model and of a registered one: `MLmodel`, which tells how it is loaded, and each other."""
+    store, run = kept[0].store, kept[1]
+    made = catalog.register(store, f"runs:/{run.id}/model", "churn", alias=None, description="", tags={})
+    names = [one.path for one in run.artifacts if one.path.startswith("model/")]
+    assert {"model/MLmodel", "model/model.ubj", "model/requirements.txt", "model/conda.yaml"} <= {*names}
+    for name in names:
+        file = run.artifact(name)
+        data = file.read_bytes()
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        for uri in (f"runs:/{run.id}/model", made.uri):
+            told = rf"{re.escape(name.removeprefix('model/'))} of {uri} is not what was recorded"
+            with pytest.raises(ModelError, match=told):
+                load_model(store, uri)
+        file.write_bytes(data)
+    file = run.artifact("model/model.ubj")
     file.unlink()
     with pytest.raises(ModelError, match=r"model/model\.ubj of runs:/\w+/model is not to be had"):
         load_model(kept[0].store, f"runs:/{kept[1].id}/model")

@@ -174,6 +174,10 @@ class Backend(ABC):
     def datasets(self, run_id: str) -> list[Dataset]:
         """The data the run used, by name."""
 
+    def datasets_of(self, run_ids: Sequence[str]) -> dict[str, list[Dataset]]:
+        """The data of some runs, by name, that of each run under its id."""
+        return {run_id: self.datasets(run_id) for run_id in run_ids}
+
     @abstractmethod
     def models(self, run_id: str) -> list[Model]:
         """The run's models, by path."""

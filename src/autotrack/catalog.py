@@ -31,7 +31,7 @@ from .registry import (
 )
 from .semconv import Scalar
 from .states import Stage, State
-from .store import Run, Store, open_store
+from .store import Run, Store, open_store, search_of
 
 PAGE = 500
 """Models that are asked for at once."""
@@ -234,6 +234,7 @@ class Version:
         Thresholds that the evaluation had must have been reached, too. Raises `EvaluationFailed`,
         `QueryError`.
         """
+        search_of(filter)  # by itself: a bracket of it closes none of ours
         known = self.evaluations
         if not known:
             raise EvaluationFailed(f"{self.uri} was never evaluated; see autotrack.evaluate")

@@ -54,6 +54,7 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
         problem = f"{folder.told} does not load ({type(error).__name__}: {error})"
         advice = f"it {NEEDS_PERMISSION}" if lacks_code else _made_with(versions)
         raise ModelError(f"{problem}; {advice}") from error
+    folder.check_unread()
     _warn_of_another_python(folder)
     _warn_of_other_versions(folder.told, versions)
     return Predictor(loaded, chosen, folder)
@@ -185,11 +186,15 @@ def _major(version: str) -> str:
 
 
 def _warn_of_other_versions(uri: str, versions: Mapping[str, str]) -> None:
-    """One line where a library has another minor version now: it may compute something else."""
+    """One line where a library has another minor version now: it may compute something else.
+
+    Of another major one also what to install.
+    """
     for package, then in versions.items():
         try:
             now = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
         if now.split(".")[:2] != then.split(".")[:2]:
-            log.warning("autotrack: %s was made with %s %s, this is %s", uri, package, then, now)
+            advice = f": pip install {package}=={then}" if _major(now) != _major(then) else ""
+            log.warning("autotrack: %s was made with %s %s, this is %s%s", uri, package, then, now, advice)

@@ -415,9 +415,11 @@ def test_ranges_hold_what_was_added(numbers: list[int]) -> None:
     assert (gaps[1::2] > 1).all()
 
 
-def test_the_models_of_many_runs_are_one_query(empty_store: Path) -> None:
+def test_the_models_and_the_data_of_many_runs_are_one_query_each(empty_store: Path) -> None:
     asked: list[str] = []
     with closing(SqliteBackend(f"sqlite:///{empty_store}")) as backend:
         event.listen(backend._engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
         assert backend.models_of(RUNS) == {run: [] for run in RUNS}
-    assert len([statement for statement in asked if " model" in statement]) == 1
+        assert backend.datasets_of(RUNS) == {run: [] for run in RUNS}
+    for name in (" model", " dataset"):
+        assert len([statement for statement in asked if name in statement]) == 1

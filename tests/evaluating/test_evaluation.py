@@ -141,6 +141,23 @@ def test_a_classifier(tracking: Tracking, strong: Any) -> None:
     assert {"classes.json", "confusion_matrix.json", "roc_curve.json"} <= paths
 
 
+@pytest.mark.parametrize("is_column", [False, True], ids=["targets", "column"])
+@pytest.mark.parametrize("dtype", ["int64", "str", "category"])
+def test_the_data_of_the_training_is_known_again(tracking: Tracking, dtype: str, is_column: bool) -> None:
+    """Its digest is of the targets as they were given, not of what was made of them to be measured."""
+    truth = CANCER.astype(dtype)
+    tracking.enable("sklearn")
+    model = DecisionTreeClassifier(max_depth=1).fit(FRAME, truth)
+    with autotrack.run("logged") as logged:
+        logged.log_dataset(FRAME, y=truth)
+    given = (FRAME.assign(target=truth), "target") if is_column else (FRAME, truth)
+    found = autotrack.evaluate(model, *given)
+    digests = {run.id: run.datasets[0].digest for run in tracking.runs()}
+    assert len(digests) == 3
+    assert digests[found.run_id] == digests[logged.id]
+    assert len(set(digests.values())) == 1
+
+
 def test_targets_in_a_table_of_one_column_are_targets(tracking: Tracking, strong: Any) -> None:
     expected = autotrack.evaluate(strong, FRAME, CANCER).metrics
     assert "roc_auc" in expected

@@ -29,6 +29,10 @@ from sklearn.preprocessing import StandardScaler
 import autotrack
 from autotrack.errors import ModelError
 
+from ..tracking import Tracking, tracking
+
+__all__ = ["tracking"]
+
 pytestmark = pytest.mark.interop
 
 MLFLOW = "mlflow==3.17.2"
@@ -335,3 +339,52 @@ def test_a_module_that_mlflow_pickled_is_loaded_only_by_who_allows_it(graphs: tu
     loaded = autotrack.load_predictor(root / "their pickle", allow_pickle=True)
     found = loaded.predict(np.load(root / "data.npy"))
     np.testing.assert_allclose(found, told["theirs"]["torch"], rtol=1e-5, atol=1e-6)
+
+
+# --- of runs, and with params -------------------------------------------------------------------------
+
+OF_RUNS = """
+    import json, sys
+    import mlflow, numpy as np, pandas as pd
+
+    root = sys.argv[1]
+    frame = pd.read_json(f"{root}/data.json", orient="split", precise_float=True)
+    told = {}
+    for name in ("fit", "logged"):
+        model = mlflow.pyfunc.load_model(f"{root}/{name}")
+        predictions = np.asarray(model.predict(frame)).tolist()
+        told[name] = {"run": model.metadata.run_id, "predictions": predictions}
+    for params in (None, {"times": 3.0}):
+        told[str(params)] = np.asarray(model.predict(frame, params=params)).tolist()
+    told["flavor"] = type(mlflow.sklearn.load_model(f"{root}/fit")).__name__
+    print(json.dumps(told))
+"""
+
+
+def test_mlflow_reads_what_runs_have_kept(
+    mlflow: Path,
+    tracking: Tracking,
+    tmp_path: Path,
+) -> None:
+    """By itself and by `log_model`, a function with params; each says of which run it is."""
+
+    def times(data: Any, params: Any) -> Any:
+        return data.iloc[:, 0].to_numpy() * params["times"]
+
+    tracking.enable("sklearn")
+    model = LogisticRegression(max_iter=500).fit(FRAME, CLASSES)
+    [fit] = tracking.runs()
+    with autotrack.run("logs") as logged:
+        logged.log_model(times, inputs=FRAME, params={"times": 2.0})
+    autotrack.flush()
+    autotrack.download_model(f"runs:/{fit.id}/model", tmp_path / "fit")
+    autotrack.download_model(f"runs:/{logged.id}/model", tmp_path / "logged")
+    FRAME.to_json(tmp_path / "data.json", orient="split", double_precision=15)
+    told = run(mlflow, OF_RUNS, tmp_path)
+    first = FRAME.iloc[:, 0].to_numpy()
+    assert (told["fit"]["run"], told["logged"]["run"]) == (fit.id, logged.id)
+    assert told["flavor"] == "LogisticRegression"
+    np.testing.assert_array_equal(told["fit"]["predictions"], model.predict(FRAME))
+    np.testing.assert_array_equal(told["logged"]["predictions"], 2 * first)
+    np.testing.assert_array_equal(told["None"], 2 * first)
+    np.testing.assert_array_equal(told[str({"times": 3.0})], 3 * first)

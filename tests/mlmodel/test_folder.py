@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,20 +47,60 @@ def change(path: Path, **told: Any) -> None:
     file.write_text(yaml.safe_dump(document))
 
 
-def test_each_byte_counts(folder: Path) -> None:
-    """Of the file that is loaded, and of one that only lies beside it as soon as it is read."""
-    file = folder / "model.skops"
-    data = bytearray(file.read_bytes())
-    for place in (0, len(data) // 2, len(data) - 1):
-        changed = data.copy()
-        changed[place] ^= 1
-        file.write_bytes(changed)
-        with pytest.raises(ModelError, match=r"model\.skops of .* is not what was recorded: its sha256"):
-            autotrack.load_model(str(folder))
-    file.write_bytes(data)
-    (folder / "requirements.txt").write_text("evil==1\n")
-    with pytest.raises(ModelError, match=r"requirements\.txt of .* is not what was recorded"):
-        autotrack.load_model(str(folder))
+FILES = (
+    "MLmodel",
+    "code/helpers.py",
+    "conda.yaml",
+    "input_example.json",
+    "model.skops",
+    "pyproject.toml",
+    "python_env.yaml",
+    "requirements.txt",
+    "serving_input_example.json",
+    "uv.lock",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a file of every kind."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("helpers.py", "pyproject.toml", "uv.lock"):
+        (root / name).write_text("# a = 1\n")
+    with contextlib.chdir(root):
+        model = LogisticRegression(max_iter=500).fit(X, Y)
+        autotrack.save_model(model, "model", inputs=X, input_example=X, code_paths=["helpers.py"])
+    return root / "model"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "MLmodel"])
+def test_each_byte_of_each_file_counts(whole: Path, name: str) -> None:
+    """Also of what lies beside the model, and is read by nothing here."""
+    assert sorted(str(file.relative_to(whole)) for file in whole.rglob("*") if file.is_file()) == [*FILES]
+    data = (whole / name).read_bytes()
+    try:
+        for place in (0, len(data) // 2, len(data) - 1):
+            changed = bytearray(data)
+            changed[place] ^= 1
+            (whole / name).write_bytes(changed)
+            with pytest.raises(ModelError, match=rf"{re.escape(name)} of .* is not what was recorded: its"):
+                autotrack.load_model(str(whole))
+    finally:
+        (whole / name).write_bytes(data)
+    assert autotrack.load_model(str(whole)).classes_.tolist() == [0, 1, 2]
+
+
+def test_no_file_is_read_twice_to_be_checked(folder: Path) -> None:
+    """The model's own bytes may be many: they are held against their digest as they are read."""
+    opened: list[str] = []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(f"{folder}/"):
+            opened.append(Path(str(arguments[0])).name)
+
+    sys.addaudithook(watch)  # which nothing takes away again
+    autotrack.load_model(str(folder))
+    assert sorted(opened) == sorted(file.name for file in folder.iterdir())
 
 
 def test_a_file_that_is_missing(folder: Path) -> None:
@@ -166,31 +209,67 @@ def test_a_copy_of_a_download_is_the_model(folder: Path, tmp_path: Path) -> None
     assert all((folder / n).read_bytes() == (tmp_path / "copy" / n).read_bytes() for n in names)
 
 
-@pytest.mark.parametrize("moment", range(0, 12, 2))
-def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path, moment: int) -> None:
-    """By SIGKILL at each of the writes: the folder is there whole, or not at all."""
-    script = f"""
-        import os, signal, sys
+def test_killed_while_saving_no_half_model_is_seen(tmp_path: Path) -> None:
+    """By SIGKILL before each file is opened, and before the last step: the folder is there whole, or not."""
+    script = """
+        import json, os, signal, sys
         import autotrack
         from sklearn.linear_model import LogisticRegression
         model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
-        left = {moment}
+        events, moment = [], None
         def watch(event, arguments):
-            global left
-            if event == "open" and "model-or-not" in str(arguments[0]) or event == "os.rename":
-                left -= 1
-                if left < 0:
+            if event in ("open", "os.rename") and "model-or-not" in str(arguments[0]):
+                if len(events) == moment:
                     os.kill(os.getpid(), signal.SIGKILL)
+                events.append(event)
+        def killed(at):
+            global moment
+            if process := os.fork():
+                return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            moment = at
+            autotrack.save_model(model, "model-or-not")
+            os._exit(0)
         sys.addaudithook(watch)
-        autotrack.save_model(model, {str(tmp_path / "model-or-not")!r})
+        autotrack.save_model(model, "whole-model-or-not")
+        told, events = events, []
+        print(json.dumps([told, [killed(at) for at in range(len(told))]]))
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, env=dict(os.environ))
-    path = tmp_path / "model-or-not"
-    assert ended.returncode in (0, -signal.SIGKILL)
-    if ended.returncode == 0:
-        assert autotrack.load_model(str(path)).predict([[1.0]]) == [1]
-    else:
-        assert not path.exists()
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert ended.returncode == 0
+    events, ends = json.loads(ended.stdout)
+    files = list((tmp_path / "whole-model-or-not").iterdir())
+    assert events == ["open"] * len(files) + ["os.rename"]
+    assert ends == [-signal.SIGKILL] * len(events)
+    assert not (tmp_path / "model-or-not").exists()
+    assert autotrack.load_model(tmp_path / "whole-model-or-not").predict([[1.0]]) == [1]
+
+
+def test_whoever_saves_a_model_starts_no_process(tmp_path: Path) -> None:
+    """Only models of runs are converted elsewhere; Python itself is asked, of two libraries."""
+    script = """
+        import subprocess, sys
+        import autotrack, xgboost
+        from sklearn.linear_model import LogisticRegression
+        rows, truth = [[0.0], [1.0]], [0, 1]
+        models = [one.fit(rows, truth) for one in (LogisticRegression(), xgboost.XGBClassifier())]
+        heard = []
+        def hear(event, arguments):
+            if event in ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"):
+                heard.append(event)
+        sys.addaudithook(hear)
+        for model in models:
+            autotrack.save_model(model, type(model).__name__, inputs=rows, input_example=rows)
+        print(heard)
+        subprocess.run(["true"])
+        print(heard)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[]\n['subprocess.Popen']\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"LogisticRegression", "XGBClassifier"}
 
 
 @pytest.mark.parametrize(

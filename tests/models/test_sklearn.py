@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -255,8 +256,6 @@ def test_the_helper_finds_no_name_outside_the_known_libraries() -> None:
 
 # --- loading ------------------------------------------------------------------------------------------
 
-FORGED: list[str] = []
-
 
 def forged(change: Callable[[dict[str, Any]], object]) -> dict[str, bytes]:
     """A model's file whose schema was changed."""
@@ -306,10 +305,26 @@ def test_a_type_that_is_not_known_is_not_made(forge: Any, module_and_name: str) 
     assert not Path("pwned").exists()
 
 
-def test_a_type_that_the_caller_trusts_is_made() -> None:
-    files = forged(lambda schema: None)
-    loaded = load(files, ("somebody.Else",))
-    assert (loaded.predict(X) == LR().fit(X, Y).predict(X)).all()
+class Trusted:
+    """Of the user's own, and tells what it was made with."""
+
+    def __init__(self, told: str) -> None:
+        self.told = told
+
+
+@pytest.mark.parametrize("forge", [names, calls])
+def test_a_type_that_the_caller_trusts_is_made(forge: Any) -> None:
+    """And is refused to whoever trusts another."""
+    files, kind = forged(forge(__name__, "Trusted")), f"{__name__}.Trusted"
+    with pytest.raises(ModelError, match=re.escape(kind)):
+        load(files, (f"{kind}s", f"{__name__}.Own"))
+    made = load(files, (kind,))
+    if forge is names:
+        assert isinstance(made, Trusted)
+        assert (made.coef_ == LR().fit(X, Y).coef_).all()  # type: ignore[attr-defined]
+    else:
+        assert isinstance(made, LR)
+        assert (type(made.C), made.C.told) == (Trusted, "touch pwned")
 
 
 @pytest.mark.parametrize("entry", ["../../../etc/passwd", "/etc/passwd"])

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.tree import DecisionTreeClassifier
 
+import autotrack
 from autotrack.registry import Registry
 from autotrack.states import Stage
 from autotrack.testing.histories import RUNS
 
 from ..registered import trained
 from ..scripts import Place
+from ..tracking import Tracking, tracking  # noqa: F401
 from .browsing import Locator, Page, expect
 from .live import Threaded
 
@@ -258,6 +262,37 @@ def test_a_version_says_what_it_is_and_leads_to_its_run_and_back(page: Page, ser
     expect(page.locator("#models")).to_contain_text("registered as")
     page.locator("#models").get_by_role("link", name="churn 1").click()
     expect(page).to_have_url(re.compile(r"\?model=churn&version=1$"))
+
+
+def test_a_version_tells_how_it_was_evaluated_as_it_happens(
+    page: Page,
+    served: Served,
+    tracking: Tracking,  # noqa: F811
+) -> None:
+    data = load_iris(return_X_y=True)
+    tracking.enable("torch")
+    with autotrack.run("fit") as run:
+        run.log_model(DecisionTreeClassifier(max_depth=2, random_state=0).fit(*data))
+    autotrack.register_model(f"runs:/{run.id}/model", "iris")
+    page.goto(f"{served.address}?model=iris&version=1")
+    expect(page.locator("article")).to_contain_text("DecisionTreeClassifier")
+    evaluations = page.get_by_role("region", name="Evaluations").locator("tbody tr")
+    expect(evaluations).to_have_count(0)
+    column = 3  # beside the name, the state, and whether thresholds were reached
+    for number, (bound, said) in enumerate(((0.9, "passed"), (1.0, "fell short"), (None, "none")), 1):
+        found = autotrack.evaluate(
+            "models:/iris/1", *data, thresholds={} if bound is None else {"accuracy_score": bound}
+        )
+        autotrack.flush()
+        expect(evaluations).to_have_count(number)
+        expect(evaluations.first).to_contain_text("finished")
+        expect(evaluations.first).to_contain_text(said)
+        expect(evaluations.first.locator("td").nth(column)).to_have_text("0.96")
+    assert found.metrics["accuracy_score"] == 0.96
+    heads = page.get_by_role("region", name="Evaluations").locator("thead th")
+    expect(heads.nth(column)).to_have_text("accuracy_score")
+    evaluations.first.get_by_role("link").click()
+    expect(page).to_have_url(re.compile(rf"\?run={found.run_id}$"))
 
 
 def test_a_run_shows_what_is_registered_of_it_while_it_is_open(page: Page, served: Served) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from autotrack import semconv as sc
 from autotrack.backends.http import HttpBackend
 from autotrack.errors import ModelNotFound, RegistryConflict, RegistryValueError, StoreError
-from autotrack.testing.histories import RUNS
+from autotrack.testing.histories import RUNS, WRITERS, ours
 from autotrack.testing.registries import model_spans
 
 from ..backends.test_registry import assert_consecutive, registered_at_once
@@ -18,11 +19,15 @@ from ..scripts import Place
 from .live import Process, Threaded
 from .test_otlp_in import PROTOBUF, body_of
 
+DATA = {"name": "train", "role": "train", "digest": "xxh3:ab"}
+
 
 @pytest.fixture(scope="module")
 def churn(server: Threaded) -> Threaded:
     """A server with a model of two versions."""
-    assert server.ask("POST", "/v1/traces", body_of(*model_spans()), PROTOBUF).status == 200
+    told = {sc.DATASET_NAME: "train", sc.DATASET_ROLE: "train", sc.DATASET_DIGEST: "xxh3:ab"}
+    data = ours("dataset", RUNS[0], 1, WRITERS[0], (50,), {**told, sc.DATASET_SHAPE: (10, 3)}, 50)
+    assert server.ask("POST", "/v1/traces", body_of(*model_spans(), data), PROTOBUF).status == 200
     for path in ("model", "other"):
         told = {"run_id": RUNS[0], "path": path, "alias": "champion", "author": "ann"}
         answer = server.ask("POST", "/api/v1/models/churn/versions", json.dumps(told))
@@ -133,12 +138,13 @@ def test_sixteen_processes_at_a_server_get_consecutive_versions(
         server.end()
 
 
-def test_the_lineage_of_versions_is_their_runs_and_models(churn: Threaded) -> None:
+def test_the_lineage_of_versions_is_their_runs_models_and_data(churn: Threaded) -> None:
     lineage = churn.ask("GET", "/api/v1/models/churn/lineage").json()["lineage"]
     assert [one["version"] for one in lineage] == [2, 1]
     assert [one["model"]["path"] for one in lineage] == ["other", "model"]
     assert {one["run"]["name"] for one in lineage} == {"a run"}
     run = churn.ask("GET", f"/api/v1/runs/{RUNS[0]}").json()
+    assert [one["datasets"] for one in lineage] == [[DATA], [DATA]]
     assert lineage[0]["run"] == run | {"silence": lineage[0]["run"]["silence"]}, "time goes on"
     [first] = churn.ask("GET", "/api/v1/models/churn/lineage?before=2").json()["lineage"]
     assert first["version"] == 1

@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas
 import pytest
 import urllib3
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 
+import autotrack
 from autotrack.errors import ModelError
 from autotrack.serving.following import Following
+from autotrack.serving.inputs import with_missing
 from autotrack.serving.loading import StoreAddresses
 from autotrack.serving.options import Options
 from autotrack.serving.worker import application, service_of
@@ -139,6 +145,48 @@ def test_a_models_traceback_is_only_in_the_log_and_once(
 def test_numbers_that_are_none(signed: Threaded) -> None:
     assert signed.invoke(b'{"inputs": [[NaN, 1], [-4, 0]]}') == (200, ["NaN", "Infinity"])
     assert signed.invoke(b'{"inputs": [[null, 1], [-4, 0]]}') == (200, ["NaN", "Infinity"])
+
+
+NAMED = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 3.0]] * 20)
+WELL = {"instances": [[0.0, 1.0, 5.0]]}
+LACKING = [
+    {"instances": [[None, 1.0, 5.0], [0.0, 1.0, None]]},
+    {"dataframe_split": {"columns": ["a", "b", "c"], "data": [[0.0, 1.0, None], [float("nan"), 1.0, 1.0]]}},
+    {"inputs": {"a": [float("nan")], "b": [1.0], "c": [None]}},
+]
+
+
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_a_model_that_takes_no_missing_values_says_which_columns_have_some(tmp_path: Path, kind: str) -> None:
+    """It is the data of whoever asks that is wrong, not the model."""
+    inputs: Any = pandas.DataFrame(NAMED, columns=["a", "b", "c"]) if kind == "table" else NAMED
+    autotrack.save_model(LogisticRegression().fit(inputs, [0, 1] * 20), tmp_path / "m", inputs=inputs)
+    columns = "'a', 'c'" if kind == "table" else "0, 2"
+    with Threaded(tmp_path / "m") as service:
+        for body in LACKING if kind == "table" else LACKING[:1]:
+            status, told = service.invoke(body)
+            assert status == 422, told
+            assert f"values are missing in the columns {columns}: ValueError: Input X contains NaN" in told
+        assert service.invoke(WELL) == (200, [0])
+
+
+def test_a_model_that_takes_missing_values_is_asked(tmp_path: Path) -> None:
+    inputs = pandas.DataFrame(NAMED, columns=["a", "b", "c"])
+    model = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=1).fit(inputs, [0, 1] * 20)
+    autotrack.save_model(model, tmp_path / "m", inputs=inputs)
+    with Threaded(tmp_path / "m") as service:
+        for body in LACKING:
+            status, told = service.invoke(body)
+            assert (status, {*told} <= {0, 1}) == (200, True), told
+
+
+def test_of_several_parts_those_are_named_that_lack_values() -> None:
+    parts = {"a": np.array([1.0, np.nan]), "b": np.array([[1, 2]]), "c": np.array(["x", None], object)}
+    assert with_missing(parts) == ["'a'", "'c'"]
+    assert with_missing({"a": [1.0, None], "b": [[1.0], [1.0, 2.0]]}) == ["'a'"]
+    assert with_missing([[1.0, [1.0]], [None, [1.0, 2.0]]]) == ["0"]
+    assert with_missing(np.array([1.0, 2.0])) == with_missing(pandas.DataFrame({"a": [1]})) == []
+    assert with_missing(np.full((2, 3, 2), np.nan)) == ["0", "1", "2"]
 
 
 def test_missing_columns_without_a_signature_are_the_models_own_error(bare: Threaded) -> None:

@@ -67,6 +67,19 @@ def test_a_killed_worker_is_replaced_and_the_others_answer_on(store: Place, toy:
         assert "SIGKILL" in served.end()
 
 
+def test_the_parent_loads_nothing_of_a_model(store: Place, toy: Path) -> None:
+    """Where even numpy is none of it, whatever can be done by a model's bytes is done to a worker."""
+
+    def loaded(process: int) -> set[str]:
+        mapped = Path(f"/proc/{process}/maps").read_text()
+        return {name for name in ("numpy", "scipy", "sklearn") if f"site-packages/{name}/" in mapped}
+
+    with Served(toy, store.env) as served:
+        assert served.predict([[1, 2]]) == [3]
+        assert [loaded(worker) for worker in served.workers] == [{"numpy", "scipy", "sklearn"}]
+        assert loaded(served.process.pid) == set()
+
+
 def test_with_one_worker_whoever_comes_meanwhile_waits(store: Place, toy: Path) -> None:
     with Served(toy, store.env) as served:
         [worker] = served.workers

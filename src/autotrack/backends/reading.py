@@ -177,10 +177,11 @@ def attributes(db: Connection, run_id: str) -> dict[str, Scalar]:
     return {row.name: json.loads(row.value) for row in _of_run(db, schema.attribute, run_id)}
 
 
-def datasets(db: Connection, run_id: str) -> list[Dataset]:
-    """The run's data."""
-    return [
-        Dataset(
+def datasets(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Dataset]]:
+    """The data of some runs."""
+    found: dict[str, list[Dataset]] = {run_id: [] for run_id in run_ids}
+    for run_id, row in _of_runs(db, schema.dataset, run_ids):
+        told = Dataset(
             name=row.name,
             role=row.role,
             digest=row.digest,
@@ -189,19 +190,16 @@ def datasets(db: Connection, run_id: str) -> list[Dataset]:
             size=row.size,
             schema=json.loads(row.schema),
         )
-        for row in _of_run(db, schema.dataset, run_id)
-    ]
+        found[run_id].append(told)
+    return found
 
 
 def models(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Model]]:
     """The models of some runs."""
     found: dict[str, list[Model]] = {run_id: [] for run_id in run_ids}
-    table, run = schema.model, schema.run
-    query = select(run.c.id, table).join(run).order_by(table.c.name)
-    rows = (row for some in in_parts(run_ids) for row in db.execute(query.where(run.c.id.in_(some))))
-    for row in rows:
+    for run_id, row in _of_runs(db, schema.model, run_ids):
         facts = json.loads(row.facts)
-        found[row.id].append(Model(row.name, row.flavor, row._mapping["class"], facts))
+        found[run_id].append(Model(row.name, row.flavor, row._mapping["class"], facts))
     return found
 
 
@@ -308,6 +306,15 @@ def _of_run(db: Connection, table: Table, run_id: str) -> list[Row[Any]]:
     """The run's rows of a table that has its names."""
     query = select(table).join(schema.run).where(schema.run.c.id == run_id).order_by(table.c.name)
     return list(db.execute(query))
+
+
+def _of_runs(db: Connection, table: Table, run_ids: Sequence[str]) -> Iterator[tuple[str, Row[Any]]]:
+    """The same of some runs, each row with the id of its run."""
+    run = schema.run
+    query = select(run.c.id.label("of_run"), table).join(run).order_by(table.c.name)
+    for some in in_parts(run_ids):
+        for row in db.execute(query.where(run.c.id.in_(some))):
+            yield row.of_run, row
 
 
 def _spans(db: Connection, run_id: str, span_type: str) -> list[Row[Any]]:

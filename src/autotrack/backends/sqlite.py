@@ -149,7 +149,11 @@ class SqliteBackend(Backend):
 
     def datasets(self, run_id: str) -> list[Dataset]:
         with self._reading() as db:
-            return reading.datasets(db, run_id)
+            return reading.datasets(db, [run_id])[run_id]
+
+    def datasets_of(self, run_ids: Sequence[str]) -> dict[str, list[Dataset]]:
+        with self._reading() as db:
+            return reading.datasets(db, run_ids)
 
     def models(self, run_id: str) -> list[Model]:
         with self._reading() as db:

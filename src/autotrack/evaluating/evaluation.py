@@ -58,11 +58,16 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What is measured: a model, by its address or what it is, on rows whose truth is known."""
+    """What is measured: a model, by its address or what it is, on rows whose truth is known.
+
+    `truth` is what the predictions are held against, `targets` the same as it was given: a training has
+    told of them as such, and a dataset is known again by that.
+    """
 
     model: Asked
     name: str
     data: Any
+    targets: Any
     truth: NDArray[Any]
     task: Task
 
@@ -76,7 +81,7 @@ class Evaluated:
         chosen = task or task_of(truth, asked)
         if chosen not in ("classification", "regression"):
             raise OptionError(f"task {task!r} is not known; it is classification or regression")
-        return cls(model, name, data, truth, chosen)
+        return cls(model, name, data, targets, truth, chosen)
 
     def predictions(self) -> Predictions:
         """The model's."""
@@ -113,7 +118,7 @@ def evaluate(
     if wanted:
         run.log_params({f"threshold/{one.metric}": f"{one.compare} {one.bound:g}" for one in wanted})
         run.set_tags({tags.PASSED: "false"})
-    run.log_dataset(it.data, dataset, y=it.truth, role="test")
+    run.log_dataset(it.data, dataset, y=it.targets, role="test")
     found = it.predictions()
     values = metrics(found)
     if not values:

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
 from . import document
 from .document import OURS, Section
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class ModelFolder:
         self._files = files
         self.told = told
         self._place = place
+        self._checked: set[Path] = set()
 
     @classmethod
     def at(cls, path: Path, told: str = "", place: Any = None) -> ModelFolder:
@@ -83,13 +87,31 @@ class ModelFolder:
     def read(self, name: str) -> bytes:
         """A file's bytes, as they were recorded. Raises `ModelError`."""
         file = self._file(name)
+        with self._opened(name) as opened:
+            data = opened.read()
+        if file.sha256:
+            self._check(name, hashlib.sha256(data).hexdigest())
+        return data
+
+    def check_unread(self) -> None:
+        """That each file that nobody has read yet is what was recorded, too. Raises `ModelError`."""
+        for name, file in self._files.items():
+            if file.sha256 and file.path not in self._checked:
+                with self._opened(name) as opened:
+                    self._check(name, hashlib.file_digest(opened, "sha256").hexdigest())
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[BufferedReader]:
         try:
-            data = file.path.read_bytes()
+            with self._file(name).path.open("rb") as opened:
+                yield opened
         except OSError as error:
             raise ModelError(f"{name} of {self.told} is not to be had: {error}") from error
-        if file.sha256 and hashlib.sha256(data).hexdigest() != file.sha256:
+
+    def _check(self, name: str, sha256: str) -> None:
+        if sha256 != self._file(name).sha256:
             raise ModelError(f"{name} of {self.told} is not what was recorded: its sha256 differs")
-        return data
+        self._checked.add(self._file(name).path)
 
     def below(self, name: str) -> list[str]:
         """The names of a file, or of all files in a folder of that name."""
@@ -99,7 +121,9 @@ class ModelFolder:
         """The folder of that name, a model's own."""
         prefix = f"{name}/"
         files = {known.removeprefix(prefix): self._files[known] for known in self.below(prefix)}
-        return ModelFolder(files, f"{self.told}/{name}")
+        inner = ModelFolder(files, f"{self.told}/{name}")
+        inner._checked = self._checked
+        return inner
 
     @contextmanager
     def on_disk(self, *names: str) -> Iterator[Path]:

@@ -125,11 +125,9 @@ class TorchFlavor(Flavor):
 
     def load(self, folder: ModelFolder, section: Section, permissions: Permissions) -> Any:
         """The module, or a dict of weights by their names."""
-        _check(folder, FOLDER)
         root = str(section.get("model_data", DATA))
         names = {name.rpartition("/")[2]: name for name in folder.below(root)}
         if "model.safetensors" in names:
-            _check(folder, PICKLED, PICKLE_MODULE)
             state = weights.loaded(folder.read(names["model.safetensors"]), folder.told)
             return _module_or_weights(folder, section, state, permissions)
         if "model.pt2" in names:
@@ -167,13 +165,6 @@ def _loader() -> tuple[str, Files]:
     sources = {f"{name}.py": (resources.files(forms) / f"{name}.py").read_bytes() for name in _LOADER}
     package = f"torch_module_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:16]}"
     return package, {f"{FOLDER}/{package}/{name}": data for name, data in sources.items()}
-
-
-def _check(folder: ModelFolder, *names: str) -> None:
-    """That what is not read here, but is by MLflow, is no other than was recorded. Raises `ModelError`."""
-    for name in names:
-        for known in folder.below(name):
-            folder.read(known)
 
 
 def _for_mlflow() -> Files:

@@ -120,11 +120,11 @@ class Models:
         return {"versions": list(map(wire.record_to_json, found))}
 
     def lineage(self, name: str, *, limit: _Page = 100, before: _Place | None = None) -> dict[str, Any]:
-        """What versions are made of, the latest first: the run, and its model; null where that is gone."""
+        """What versions are made of, the latest first: the run, its model, its data; null is what is gone."""
         found = self._registry.versions(name, limit=limit, before=before)
         ids = sorted({version.run_id for version in found})
         runs = {run["id"]: run for run in self._told(ids)}
-        kept = self._backend.models_of(ids)
+        kept, data = self._backend.models_of(ids), self._backend.datasets_of(ids)
         models = {(id, model.path): model for id in ids for model in kept[id]}
         return {
             "lineage": [
@@ -132,6 +132,10 @@ class Models:
                     "version": version.version,
                     "run": runs.get(version.run_id),
                     "model": _or_null(models.get((version.run_id, version.path))),
+                    "datasets": [
+                        {"name": one.name, "role": one.role, "digest": one.digest}
+                        for one in data[version.run_id]
+                    ],
                 }
                 for version in found
             ]

@@ -115,7 +115,14 @@ MODEL_VERSION = _object(
 )
 MODEL_VERSIONS = _object(versions=_array(MODEL_VERSION))
 LINEAGE = _object(
-    lineage=_array(_object(version=_INTEGER, run=_or_null(RUN), model=_or_null({"type": "object"})))
+    lineage=_array(
+        _object(
+            version=_INTEGER,
+            run=_or_null(RUN),
+            model=_or_null({"type": "object"}),
+            datasets=_array(_object(name=_STRING, role=_STRING, digest=_STRING)),
+        )
+    )
 )
 AUDIT = _object(
     entries=_array(

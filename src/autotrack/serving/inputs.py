@@ -22,7 +22,7 @@ from ..errors import SchemaError
 from ..scoring.tables import has_pandas, kinds_of, typed
 from ..server.answers import Refused
 from ..signatures import Schema, Signature
-from ..signatures.values import is_half
+from ..signatures.values import is_half, is_missing
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _INT64 = 1 << 63
@@ -119,6 +119,30 @@ class Whole:
 
     def joined(self, others: Sequence[Whole]) -> Any:
         return self.data
+
+
+def with_missing(data: Any) -> list[str]:
+    """The columns, or parts, of a model's input in which values are missing: names in quotes, or numbers."""
+    if hasattr(data, "isna"):
+        return [repr(name) for name, lacks in data.isna().any().items() if lacks]
+    if isinstance(data, list):  # of rows
+        data = dict(enumerate(zip(*data, strict=True)))
+    if isinstance(data, Mapping):
+        return [repr(name) for name, values in data.items() if _missing(values).any()]
+    lacks = _missing(data)
+    others = tuple(axis for axis in range(lacks.ndim) if axis != 1)
+    columns = lacks.any(axis=others) if lacks.ndim > 1 else lacks.any(keepdims=True)
+    return [str(column) for column in np.flatnonzero(columns)]
+
+
+def _missing(values: Any) -> NDArray[np.bool_]:
+    """Where in an array, or a list of values of any kind."""
+    if isinstance(values, (list, tuple)):
+        return np.array([is_missing(value) for value in values], bool)
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        return np.array([is_missing(value) for value in array.flat], bool).reshape(array.shape)
+    return np.isnan(array) if array.dtype.kind in "fcmM" else np.zeros(array.shape, bool)
 
 
 def parsed(body: bytes, content_type: str, signature: Signature | None) -> Asked:

@@ -21,7 +21,7 @@ from ..server.bodies import read_body
 from .batching import Batcher, Version
 from .description import description
 from .following import Following
-from .inputs import parsed
+from .inputs import Asked, parsed, with_missing
 from .predictions import rendered
 from .telemetry import ASKED
 
@@ -102,6 +102,11 @@ class Service:
             raise Refused(422, str(error)) from None
         except Exception as error:  # noqa: BLE001
             self._log(version, error)
+            if isinstance(error, ValueError) and (
+                columns := await run_in_threadpool(_lacking, version, asked)
+            ):
+                told = f"values are missing in the columns {columns}: {_line(error)}"
+                raise Refused(422, f"the model failed, and {told}") from None
             raise Refused(500, f"the model failed: {_line(error)}") from None
         request.scope[ASKED] = (version.identity, len(asked.input), together)
         return await self._predictions(result, len(body) >= LARGE)
@@ -152,6 +157,11 @@ class Service:
 
 async def _nothing(request: Request) -> Response:
     return failure(404, "there is nothing here: ask /invocations")
+
+
+def _lacking(version: Version, asked: Asked) -> str:
+    """The columns with missing values, which few models take: it is them that a `ValueError` is about."""
+    return ", ".join(with_missing(version.predictor.fitting(asked.input.joined([]))))
 
 
 def _kind(error: Exception) -> tuple[str, str, int]:

@@ -192,6 +192,7 @@ class BackendConformance(RegistryConformance):
         assert backend.attributes(RUNS[0]) == {"vcs.ref.head.revision": "abc"}
         assert [artifact.path for artifact in backend.artifacts(RUNS[0])] == ["plot.png"]
         assert [dataset.name for dataset in backend.datasets(RUNS[0])] == ["train"]
+        assert backend.datasets_of([RUNS[0], RUNS[1]]) == {RUNS[0]: backend.datasets(RUNS[0]), RUNS[1]: []}
         assert [model.path for model in backend.models(RUNS[0])] == ["model"]
         assert backend.models_of([RUNS[0], RUNS[1]]) == {RUNS[0]: backend.models(RUNS[0]), RUNS[1]: []}
         assert [line.text for line in backend.logs(RUNS[0])] == ["hello", "world"]

@@ -58,7 +58,7 @@
  * @property {number} created
  * @property {number} updated
  *
- * @typedef {{version: number, run: Run | null, model: Model | null}} Lineage what a version is made of
+ * @typedef {{version: number, run: Run | null, model: Model | null, datasets: {name: string, role: string, digest: string}[]}} Lineage what a version is made of
  * @typedef {{number: number, time: number, author: string, verb: string, model: string, version: number | null, detail: Record<string, any>}} AuditEntry
  * @typedef {{step: Float64Array, time: Float64Array, value: Float64Array}} Points times in ns
  */

@@ -12,9 +12,11 @@ setInterval(() => (clock.value = Date.now()), 1000);
 
 /**
  * @typedef {(ids: Set<string> | null) => void} Watcher told of what changed; null: anything may have. A run is
- * told of by its id, a registered model by its address, beside `ANY_MODEL`.
+ * told of by its id, a registered model by its address, beside `ANY_RUN` and `ANY_MODEL`.
  */
 
+/** What changes with any run. */
+export const ANY_RUN = "runs:/";
 /** What changes with any registered model. */
 export const ANY_MODEL = "models:/";
 /** What changes with one. @param {string} name */
@@ -54,7 +56,8 @@ function open() {
   });
   opened.addEventListener("commit", (event) => {
     const { runs, models } = JSON.parse(event.data);
-    tell(runs && models && new Set([...runs, ...models.map(modelId), ...(models.length ? [ANY_MODEL] : [])]));
+    const any = [...(runs?.length ? [ANY_RUN] : []), ...(models?.length ? [ANY_MODEL] : [])];
+    tell(runs && models && new Set([...runs, ...models.map(modelId), ...any]));
   });
   opened.addEventListener("error", () => {
     connection.value = "cut off";

@@ -2,8 +2,8 @@
 import { get, modelPath, partOf } from "./api.js";
 import { Aliases, Author, Description, StageLine, Tags } from "./editing.js";
 import { html } from "./html.js";
-import { modelId, useLoaded } from "./live.js";
-import { Ago, Problem } from "./parts.js";
+import { ANY_RUN, modelId, useLoaded } from "./live.js";
+import { Ago, Problem, StateMark } from "./parts.js";
 import { signatureOf, sizeOf } from "./registered.js";
 import { Pairs, Plain, unsetLast } from "./run.js";
 import { direction, isOfMachine } from "./telling.js";
@@ -12,7 +12,8 @@ import { follow, link } from "./view.js";
 
 /** @typedef {import("./api.js").ModelVersion} ModelVersion */
 /** @typedef {import("./api.js").Model} Model */
-/** @typedef {{run: import("./api.js").Run, models: Model[], datasets: import("./api.js").Dataset[]}} Source */
+/** @typedef {import("./api.js").Run} Run */
+/** @typedef {{run: Run, models: Model[], datasets: import("./api.js").Dataset[]}} Source */
 
 /** @param {{model: string, which: string}} props `which`: its number, or what else points at it */
 export function VersionPage({ model: name, which }) {
@@ -60,6 +61,7 @@ function Version({ model, version, error }) {
     <${Tags} path=${path} tags=${version.tags} />
     <${Description} path=${path} text=${version.description} />
     <${Problem} error=${ofRun} />
+    ${made?.facts.id && html`<${Evaluations} of=${String(made.facts.id)} />`}
     <div class="halves">
       <div>
         <section class="single"><h2>Model</h2>
@@ -81,12 +83,46 @@ export function factsOf(version, made) {
   return /** @type {[string, string][]} */ (facts).filter(([, value]) => value);
 }
 
+const EVALUATIONS = 10; // shown at first
+const MEASURES = 5; // a column each
+
+/** Where it was held against the truth, the latest first. @param {{of: string}} props `of`: the model's own id, whatever it is called */
+function Evaluations({ of }) {
+  const filter = `tags.evaluated_model_id = '${of.replaceAll("'", "''")}'`;
+  const { value, error } = useLoaded(`evaluations ${of}`, (signal) => get("runs", { filter, limit: EVALUATIONS }, signal), { id: ANY_RUN });
+  if (error) return html`<${Problem} error=${error} />`;
+  if (!value?.runs.length) return null;
+  /** @type {Map<string, string>[]} */
+  const told = value.runs.map((/** @type {Run} */ run) => new Map(measures(run.metrics)));
+  const names = [...new Set(told.flatMap((one) => [...one.keys()]))].filter((name) => !name.includes("/")).slice(0, MEASURES);
+  const rows = value.runs.map((/** @type {Run} */ run, /** @type {number} */ i) => [
+    html`<a href=${link({ run: run.id })} onClick=${follow}>${plain(run.name) || shortId(run.id)}</a>`,
+    html`<${StateMark} state=${run.state} />`, html`<${Verdict} run=${run} />`,
+    ...names.map((name) => told[i].get(name) ?? ""), html`<${Ago} ns=${run.started} />`,
+  ]);
+  return html`<section><h2>Evaluations ${value.next ? html`<a href=${link({ filter })} onClick=${follow}>all of them</a>` : html`<span class="dim">${rows.length}</span>`}</h2>
+    <${Plain} label="Evaluations" titles=${["run", "state", "thresholds", ...names.map(plain), "started"]} rows=${rows} /></section>`;
+}
+
+/** Whether it reached its thresholds, once it is over. @param {{run: Run}} props */
+function Verdict({ run }) {
+  const told = run.tags.evaluation_passed;
+  if (!told || run.state === "running") return html`<span class="dim">${told ? "…" : "none"}</span>`;
+  return told === "true"
+    ? html`<span class="state finished"><span class="sign" aria-hidden="true">✓</span> passed</span>`
+    : html`<span class="state failed"><span class="sign" aria-hidden="true">✗</span> fell short</span>`;
+}
+
+/** A run's metrics, those first whose names say what is better. @param {Record<string, import("./api.js").Summary>} metrics @returns {[string, string][]} */
+function measures(metrics) {
+  const names = Object.keys(metrics).filter((name) => !isOfMachine(name)).sort((a, b) => Number(!direction(a)) - Number(!direction(b)) || (a < b ? -1 : 1));
+  return names.map((name) => [name, number(float(metrics[name].last))]);
+}
+
 /** @param {{metrics: Record<string, import("./api.js").Summary>}} props */
 function Metrics({ metrics }) {
-  const names = Object.keys(metrics).filter((name) => !isOfMachine(name)).sort((a, b) => Number(!direction(a)) - Number(!direction(b)) || (a < b ? -1 : 1));
-  if (!names.length) return null;
-  /** @type {[string, string][]} */
-  const pairs = names.map((name) => [name, number(float(metrics[name].last))]);
+  const pairs = measures(metrics);
+  if (!pairs.length) return null;
   return html`<section><h2>Metrics <span class="dim">of its run</span></h2><${Pairs} pairs=${pairs} kind="metric" /></section>`;
 }
 
