@@ -8,8 +8,10 @@ each step what was gathered becomes one row of that run. Nothing here imports to
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
 
 from ...integration import Integration, Seen, imported, plug, watch
 from .amp import note_scaled
@@ -20,6 +22,9 @@ from .loaders import Loaders
 from .loops import Loops
 from .losses import Losses
 from .tensorboard import log_hparams, log_scalar
+
+if TYPE_CHECKING:
+    from .loaders import Pass
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,19 @@ class Torch(Integration):
     def iterated(self, seen: Seen) -> None:
         """A pass over the data begins."""
         if seen.error is None:
-            self._loaders.begin(seen.args[0], seen.value)
+            self._begin_pass(seen.args[0], seen.value)
+
+    def _begin_pass(self, loader: Any, iterator: Any) -> None:
+        gathering, thread = self._threads.gathering, get_ident()
+
+        def gone(passage: Pass) -> None:
+            with suppress(Exception):  # where it comes from, nobody would know what to do
+                if get_ident() == thread:
+                    self._loops.left(passage, gathering)
+
+        before = self._loaders.begin(loader, iterator, gone)
+        if before is not None:
+            self._loops.left(before, gathering, max(before.fetched, gathering.since or 0))
 
     @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__", unless=COMPILING)
     def fetched(self, seen: Seen) -> None:
@@ -127,6 +144,12 @@ class Torch(Integration):
             self._threads.gathering.fetched(passage, seen)
         elif isinstance(seen.error, StopIteration):
             self._loops.passed(passage, self._threads.gathering)
+
+    @watch("torch.nn.modules.module:Module.eval", unless=COMPILING)
+    def evaluates(self, seen: Seen) -> None:
+        """What is done with a model until its next step is no training."""
+        if seen.error is None:
+            self._loops.evaluates(seen.args[0], self._threads.gathering)
 
     @imported("torch._dynamo.eval_frame")
     def compiles(self, eval_frame: Any) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ...states import State
+from .modules import unwrapped
 from .optimizers import Stepper, parameters
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Loop:
         self.is_ours = is_ours
         self.began = began
         self.home = home
-        self.data: int | None = None  # the id of the dataset that it trains on
+        self.data: ref[Any] | None = None  # the dataset that it trains on
+        self.models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
         self._users_names = run.told_by_loop()
         self._epochs = 0  # passes it was trained on
         self.first: Stepper | None = None
@@ -60,17 +62,23 @@ class Loop:
         known = self._parameters
         return any((r := known.get(id(p))) is not None and r() is p for p in parameters(optimizer))
 
+    def trains(self, model: Any) -> bool:
+        """Whether it is one of its models, or what torch has wrapped around one."""
+        bare = unwrapped(model)[0]
+        return any(known() is bare for known in self.models)
+
     def record(self, stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
         """What was gathered for a step, as one row of the run; `now` is perf_counter_ns."""
         row = self.losses(stepper, gathering, now)
         stepper.add_rates(row, optimizer)
         if stepper is self.first:
             passage = gathering.training_pass()
+            began = gathering.step_began(passage)
             if passage is not None:
                 row["epoch"] = float(self._epoch_of(passage))
-                row["data_seconds"] = gathering.waited / 1e9
-            if gathering.since is not None:
-                row["step_seconds"] = (now - gathering.since) / 1e9
+                row["data_seconds"] = passage.waited / 1e9 if passage.gave(gathering.steps) else 0.0
+            if began is not None:
+                row["step_seconds"] = (now - began) / 1e9
         self.log(row, stepper.steps, now)
 
     def log(self, row: dict[str, float], step: int, now: int) -> None:
@@ -96,7 +104,7 @@ class Loop:
     def _epoch_of(self, passage: Pass) -> int:
         """The number of a pass that it is trained on."""
         if passage.epoch is None:
-            passage.epoch = self._epochs
+            passage.epoch, passage.loop = self._epochs, self
             self._epochs += 1
             self.data = passage.data
         return passage.epoch

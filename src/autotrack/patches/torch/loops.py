@@ -109,13 +109,13 @@ class Loops:
             stepper.loop.log(row, stepper.steps, now)
             gathering.clear()
 
-    def passed(self, passage: Pass, gathering: Gathering) -> None:
-        """A pass over the data is over: an epoch, or an evaluation."""
+    def passed(self, passage: Pass, gathering: Gathering, at: int | None = None) -> None:
+        """A pass over the data is over: an epoch, or an evaluation. at: perf_counter_ns, default now."""
         is_evaluation = gathering.passed(passage)
-        loop = gathering.loop
+        loop = passage.loop or gathering.loop
         if loop is None or loop.first is None or loop.run.ended:
             return
-        seconds = passage.seconds()
+        seconds = ((perf_counter_ns() if at is None else at) - passage.began) / 1e9
         row = {}
         if is_evaluation:
             row["eval_seconds"] = seconds
@@ -125,17 +125,33 @@ class Loops:
                 row["samples_per_second"] = passage.samples / max(seconds, 1e-9)
         loop.log(row, max(loop.first.steps - 1, 0), perf_counter_ns())
 
+    def left(self, passage: Pass, gathering: Gathering, at: int | None = None) -> None:
+        """Nobody can ask a pass for more batches; after a single one it was but a look at the data."""
+        if not passage.is_over and (passage.epoch is not None or passage.batches > 1):
+            self.passed(passage, gathering, at)
+        passage.is_over = True
+
+    def evaluates(self, model: Any, gathering: Gathering) -> None:
+        """A module was set to evaluate: if it is the loop's, what goes on till the next step is none."""
+        loop = gathering.loop
+        if loop is not None and loop.trains(model):
+            gathering.lose_time()
+
     # --- which loop ------------------------------------------------------------------------------
 
     def _stepper(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
         """The optimizer in the loop that it makes its step in; None where that is not recorded."""
         stepper = self._steppers.get(optimizer)
         if stepper is None or stepper.loop.home is not runs.home() or not stepper.loop.is_open(runs):
-            stepper = self._begin(optimizer, gathering, runs)
-        if stepper is not None and gathering.loop is not stepper.loop:
-            gathering.loop = stepper.loop
-            runs.go_on(stepper.loop.run)
+            return self._begin(optimizer, gathering, runs)
+        if gathering.loop is not stepper.loop:
+            self._enter(stepper.loop, gathering, runs)
         return stepper
+
+    def _enter(self, loop: Loop, gathering: Gathering, runs: TrainingRuns) -> None:
+        """The thread is in this loop from now on."""
+        gathering.enter(loop)
+        runs.go_on(loop.run)
 
     def _begin(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
         """The first step of an optimizer: it joins a loop, or begins one."""
@@ -159,6 +175,7 @@ class Loops:
             stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
         stepper.statistics = Statistics(model)
         self._steppers.set(optimizer, stepper)
+        self._enter(loop, gathering, runs)
         self._describe(stepper, optimizer, model, gathering)
         return stepper
 
@@ -180,10 +197,12 @@ class Loops:
         found = settings(optimizer)
         found |= self._schedulers.get(optimizer) or {}
         if model is not None:
+            stepper.loop.models.append(ref(modules.unwrapped(model)[0]))
             found |= modules.facts(model)
             run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
-        if gathering.passage is not None and not prefix:
-            found |= gathering.passage.settings
+        passage = gathering.training_pass() if not prefix else None
+        if passage is not None:
+            found |= passage.settings
         run.log_params(_prefixed(found, prefix))
 
 
