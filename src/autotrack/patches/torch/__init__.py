@@ -111,6 +111,8 @@ class Torch(Integration):
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
+        if self.passed_over:
+            self._step_compiled()
         if seen.error is None:
             self._loops.skipped(seen, self._threads.gathering, self.runs)
 

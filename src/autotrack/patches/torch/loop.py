@@ -7,7 +7,7 @@ from weakref import ref
 
 from ...states import State
 from .modules import unwrapped
-from .optimizers import Stepper, parameters
+from .optimizers import SKIPPED, Stepper, parameters
 
 if TYPE_CHECKING:
     from ...integration import TrainingRuns
@@ -71,6 +71,9 @@ class Loop:
         """What was gathered for a step, as one row of the run; `now` is perf_counter_ns."""
         row = self.losses(stepper, gathering, now)
         stepper.add_rates(row, optimizer)
+        found_inf = getattr(optimizer, "found_inf", None)  # a fused one's, which skips on its device
+        if found_inf is not None and (skipped := gathering.value(found_inf)) is not None:
+            row[f"{stepper.prefix}{SKIPPED}"] = skipped
         if stepper is self.first:
             passage = gathering.training_pass()
             began = gathering.step_began(passage)

@@ -18,7 +18,7 @@ from ...recording.weak import Table
 from . import modules
 from .callers import users_frame
 from .loop import Loop
-from .optimizers import Stepper, parameters, scheduler_settings, settings
+from .optimizers import SKIPPED, Stepper, parameters, scheduler_settings, settings
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Loops:
         finally:
             if stepper is not None:
                 stepper.steps += 1
+                stepper.at = now
             gathering.steps += 1
             gathering.clear()
 
@@ -99,15 +100,22 @@ class Loops:
             self.step(built[max(built)], gathering, runs, options)
 
     def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:
-        """A GradScaler was asked for a step; if what was gathered for it is still there, it made none."""
+        """A GradScaler was asked for a step; if the optimizer has made none since, it was skipped."""
         optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
-        stepper = self._stepper(optimizer, gathering, runs) if gathering.losses else None
-        if stepper is not None:
-            now = perf_counter_ns()
-            row = stepper.loop.losses(stepper, gathering, now)
-            row[f"{stepper.prefix}skipped_step"] = 1.0
-            stepper.loop.log(row, stepper.steps, now)
-            gathering.clear()
+        known = self._steppers.get(optimizer)
+        if known is not None and known.at >= seen.started:
+            return
+        stepper = self._stepper(optimizer, gathering, runs)
+        if stepper is None:
+            return
+        now = perf_counter_ns()
+        row = stepper.loop.losses(stepper, gathering, now)
+        row[f"{stepper.prefix}{SKIPPED}"] = 1.0
+        stepper.loop.log(row, stepper.steps, now)
+        if stepper is stepper.loop.first:
+            gathering.since = now
+        gathering.steps += 1
+        gathering.clear()
 
     def passed(self, passage: Pass, gathering: Gathering, at: int | None = None) -> None:
         """A pass over the data is over: an epoch, or an evaluation. at: perf_counter_ns, default now."""

@@ -19,21 +19,25 @@ NOT_SETTINGS = {
 NOT_SCHEDULED = {"optimizer", "last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs"}
 """Attributes of a scheduler that say how far it is; all others that are plain are its settings."""
 
+SKIPPED = "skipped_step"
+"""The metric that is 1 where a GradScaler had a step left out, as gradients were not finite."""
+
 
 class Stepper:
     """One optimizer of a loop.
 
-    prefix: stands before its names, "" for the loop's first. steps: those it has made.
+    prefix: stands before its names, "" for the loop's first. steps: those it has made. at: perf_counter_ns
+    of the last one.
     """
 
-    __slots__ = ("loop", "prefix", "rates", "statistics", "steps")
+    __slots__ = ("at", "loop", "prefix", "rates", "statistics", "steps")
 
     statistics: Statistics
 
     def __init__(self, loop: Loop, prefix: str) -> None:
         self.loop = loop
         self.prefix = prefix
-        self.steps = 0
+        self.steps = self.at = 0
         self.rates: list[str] = []
 
     def add_rates(self, row: dict[str, float], optimizer: Any) -> None:
