@@ -54,17 +54,19 @@ class Torch(Integration):
         self._threads = Threads()
         self._loaders = Loaders()
         self._losses = Losses()
-        self._loops = Loops()
+        self._loops = Loops(self.passed_over)
 
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
         self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
 
-    def _step_compiled(self) -> None:
-        """A step has been made in compiled code, where no hook is told; it is noticed at what comes next."""
-        self.passed_over = False
-        self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
+    def settle(self) -> None:
+        """Steps have been made in compiled code, where no hook is told: noticed at what comes next."""
+        if self.passed_over and self._threads.gathering.is_trained_in:
+            made = self.passed_over.copy()
+            del self.passed_over[: len(made)]
+            self._loops.step_unseen(made, self._threads.gathering, self.runs, self.options)
 
     @watch(
         "torch.optim.optimizer:Optimizer.__init__",
@@ -75,7 +77,7 @@ class Torch(Integration):
         """Optimizers that are built, or copied, before a run's first step belong to it."""
         if seen.error is None:
             if self.passed_over:
-                self._step_compiled()
+                self.settle()
             self._loops.built(seen.args[0], self._threads.gathering)
 
     @watch(
@@ -88,12 +90,24 @@ class Torch(Integration):
         if seen.error is None:
             self._loops.scheduled(seen.args[0])
 
+    @watch(
+        "torch.optim.lr_scheduler:LRScheduler.step",
+        "torch.optim.lr_scheduler:CosineAnnealingWarmRestarts.step",
+        "torch.optim.lr_scheduler:ReduceLROnPlateau.step",
+        unless=COMPILING,
+        before=True,
+    )
+    def schedules(self, _: Seen) -> None:
+        """Learning rates are about to change: a step before had the ones that are there."""
+        if self.passed_over:
+            self.settle()
+
     @watch("torch.autograd:backward", unless=COMPILING)
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
         if seen.error is None:
             if self.passed_over:
-                self._step_compiled()
+                self.settle()
             self._losses.note(seen, self._threads.gathering)
 
     @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
@@ -112,7 +126,7 @@ class Torch(Integration):
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
         if self.passed_over:
-            self._step_compiled()
+            self.settle()
         if seen.error is None:
             self._loops.skipped(seen, self._threads.gathering, self.runs)
 
@@ -141,7 +155,7 @@ class Torch(Integration):
         if passage is None:
             return
         if self.passed_over:
-            self._step_compiled()
+            self.settle()
         if seen.error is None:
             self._threads.gathering.fetched(passage, seen)
         elif isinstance(seen.error, StopIteration):

@@ -47,6 +47,11 @@ class Gathering:
         self.losses.clear()
         self.noted.clear()
 
+    @property
+    def is_trained_in(self) -> bool:
+        """Whether it is of a thread that makes steps, or has a loss to make one for."""
+        return self.loop is not None or bool(self.losses)
+
     def lost(self, name: str, value: float) -> None:
         """`backward()` was called on this loss."""
         if len(self.losses) < MOST_LOSSES:
@@ -111,7 +116,7 @@ class Gathering:
         return self.passage
 
     def step_began(self, passage: Pass | None) -> int | None:
-        """When the step began that is over now, perf_counter_ns: with its batch, if that is a pass's first."""
+        """When the step began that is over now, perf_counter_ns: a pass's first begins with its batch."""
         if passage is not None and (self.since is None or passage.epoch is None):
             return passage.asked if passage.gave(self.steps) else None
         return self.since

@@ -27,6 +27,7 @@ class Loop:
         self.is_ours = is_ours
         self.began = began
         self.home = home
+        self.gathering: Gathering | None = None  # of the thread that made its last step
         self.data: ref[Any] | None = None  # the dataset that it trains on
         self.models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
         self._users_names = run.told_by_loop()
@@ -68,9 +69,13 @@ class Loop:
         return any(known() is bare for known in self.models)
 
     def record(self, stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
-        """What was gathered for a step, as one row of the run; `now` is perf_counter_ns."""
+        """What was gathered for a step, as one row of the run; `now` is perf_counter_ns.
+
+        optimizer: None for one that is gone, whose learning rates nobody knows.
+        """
         row = self.losses(stepper, gathering, now)
-        stepper.add_rates(row, optimizer)
+        if optimizer is not None:
+            stepper.add_rates(row, optimizer)
         found_inf = getattr(optimizer, "found_inf", None)  # a fused one's, which skips on its device
         if found_inf is not None and (skipped := gathering.value(found_inf)) is not None:
             row[f"{stepper.prefix}{SKIPPED}"] = skipped

@@ -38,11 +38,12 @@ class Built(NamedTuple):
 class Loops:
     """All loops of the process; the one that a thread is in stands in its `Gathering`."""
 
-    def __init__(self) -> None:
+    def __init__(self, unseen: list[int]) -> None:
+        self._unseen = unseen  # ids of optimizers whose steps no hook was told of
         self._events = count()
         self._built: Table[Built] = Table()
         self._schedulers: Table[dict[str, Any]] = Table()
-        self._steppers: Table[Stepper] = Table(gone=lambda stepper: stepper.loop.lost_an_optimizer())
+        self._steppers: Table[Stepper] = Table(gone=self._gone)
 
     # --- told by the hooks -----------------------------------------------------------------------
 
@@ -93,11 +94,23 @@ class Loops:
             gathering.steps += 1
             gathering.clear()
 
-    def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
-        """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
-        built = {known.order: optimizer for optimizer, known in self._built.items()}
-        if built and gathering.losses:
-            self.step(built[max(built)], gathering, runs, options)
+    def step_unseen(
+        self, made: list[int], gathering: Gathering, runs: TrainingRuns, options: TorchOptions
+    ) -> None:
+        """Optimizers of these ids have each made a step in compiled code, in this order."""
+        known = [optimizer for table in (self._built, self._steppers) for optimizer, _ in table.items()]
+        by_id = {id(optimizer): optimizer for optimizer in known}
+        for key in made:
+            if key in by_id:
+                self.step(by_id[key], gathering, runs, options)
+
+    def _gone(self, stepper: Stepper) -> None:
+        """An optimizer was collected; a last step that it made in compiled code is told now."""
+        loop = stepper.loop
+        if stepper.key in self._unseen and loop.gathering is not None and loop.gathering.loop is loop:
+            self._unseen.remove(stepper.key)
+            loop.record(stepper, None, loop.gathering, perf_counter_ns())
+        loop.lost_an_optimizer()
 
     def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:
         """A GradScaler was asked for a step; if the optimizer has made none since, it was skipped."""
@@ -159,6 +172,7 @@ class Loops:
     def _enter(self, loop: Loop, gathering: Gathering, runs: TrainingRuns) -> None:
         """The thread is in this loop from now on."""
         gathering.enter(loop)
+        loop.gathering = gathering
         runs.go_on(loop.run)
 
     def _begin(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
@@ -181,6 +195,7 @@ class Loops:
             stepper = loop.succeed(optimizer)
         else:
             stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
+        stepper.key = id(optimizer)
         stepper.statistics = Statistics(model)
         self._steppers.set(optimizer, stepper)
         self._enter(loop, gathering, runs)

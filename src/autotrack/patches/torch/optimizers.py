@@ -27,11 +27,12 @@ class Stepper:
     """One optimizer of a loop.
 
     prefix: stands before its names, "" for the loop's first. steps: those it has made. at: perf_counter_ns
-    of the last one.
+    of the last one. key: the optimizer's id.
     """
 
-    __slots__ = ("at", "loop", "prefix", "rates", "statistics", "steps")
+    __slots__ = ("at", "key", "loop", "prefix", "rates", "statistics", "steps")
 
+    key: int
     statistics: Statistics
 
     def __init__(self, loop: Loop, prefix: str) -> None:
