@@ -26,13 +26,14 @@ class Pass:
     """
 
     __slots__ = (
-        *("asked", "batches", "began", "data", "epoch", "fetched", "is_over", "iterator", "loop"),
+        *("asked", "batches", "began", "data", "epoch", "fetched", "is_over", "iterator", "loader", "loop"),
         *("samples", "settings", "steps", "steps_before", "waited"),
     )
 
     def __init__(self, loader: Any, iterator: Any, gone: Callable[[Pass], None]) -> None:
         self.iterator = ref(iterator, lambda _: gone(self))
-        self.settings = _settings(loader)  # of the loader nobody may hold more than this, later
+        self.settings = _settings(loader)  # nobody may hold the loader, later
+        self.loader = ref(loader)
         self.data = _data_of(loader)
         self.steps_before: int | None = None  # its first batch
         self.steps = -1  # before its last batch

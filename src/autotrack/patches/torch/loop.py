@@ -32,6 +32,7 @@ class Loop:
         self.models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
         self._users_names = run.told_by_loop()
         self._epochs = 0  # passes it was trained on
+        self.resumed_at = 0  # the step
         self.first: Stepper | None = None
         self.steppers = 0  # optimizers that live
         self._goes_on_beside = False  # another began meanwhile, and it went on
@@ -48,6 +49,14 @@ class Loop:
         self.steppers += 1
         self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
         return stepper
+
+    def go_on(self, before: Loop | None, steps: int, epochs: int) -> None:
+        """Its run is resumed, so many steps and epochs after its beginning, or where the loop before was."""
+        if before is not None and before.first is not None and before.run.id == self.run.id:
+            steps, epochs = steps or before.first.steps, before._epochs
+        self.resumed_at, self._epochs = steps, epochs
+        if self.first is not None:
+            self.first.steps = steps
 
     def succeed(self, optimizer: Any) -> Stepper:
         """A later optimizer over the same parameters goes on where the first was, as in fine-tuning."""

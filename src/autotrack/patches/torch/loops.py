@@ -19,6 +19,7 @@ from . import modules
 from .callers import users_frame
 from .loop import Loop
 from .optimizers import SKIPPED, Stepper, parameters, scheduler_settings, settings
+from .resuming import epochs_before, steps_before
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class Built(NamedTuple):
     model: Any
 
 
+class Scheduled(NamedTuple):
+    """What a scheduler was made with, and itself, weakly."""
+
+    settings: dict[str, Any]
+    scheduler: ref[Any]
+
+
 class Loops:
     """All loops of the process; the one that a thread is in stands in its `Gathering`."""
 
@@ -42,7 +50,7 @@ class Loops:
         self._unseen = unseen  # ids of optimizers whose steps no hook was told of
         self._events = count()
         self._built: Table[Built] = Table()
-        self._schedulers: Table[dict[str, Any]] = Table()
+        self._schedulers: Table[Scheduled] = Table()
         self._steppers: Table[Stepper] = Table(gone=self._gone)
 
     # --- told by the hooks -----------------------------------------------------------------------
@@ -61,7 +69,7 @@ class Loops:
         """A scheduler was built."""
         optimizer = scheduler.optimizer
         found = scheduler_settings(scheduler)
-        self._schedulers.set(optimizer, found)
+        self._schedulers.set(optimizer, Scheduled(found, ref(scheduler)))
         stepper = self._steppers.get(optimizer)
         if stepper is not None:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
@@ -182,10 +190,11 @@ class Loops:
         model = known.model() if known is not None and known.model is not None else None
         if model is None:
             model = modules.model_of({id(p) for p in parameters(optimizer)}, frame)
+        before = gathering.loop
         loop = self._loop_of(optimizer, known, gathering, runs)
         if loop is None:
-            if gathering.loop is not None:
-                gathering.loop.end()
+            if before is not None:
+                before.end()
             found = runs.run_of_loop(modules.name_of_its_own(model))
             if found is None:
                 return None
@@ -199,6 +208,8 @@ class Loops:
         stepper.statistics = Statistics(model)
         self._steppers.set(optimizer, stepper)
         self._enter(loop, gathering, runs)
+        if loop.run.keeps and not stepper.steps:
+            self._go_on(stepper, optimizer, before, gathering.training_pass())
         self._describe(stepper, optimizer, model, gathering)
         return stepper
 
@@ -215,10 +226,23 @@ class Loops:
             return None
         return here if built is None or built.order < here.began else None
 
+    def _go_on(self, stepper: Stepper, optimizer: Any, before: Loop | None, passage: Pass | None) -> None:
+        """An optimizer makes its first step in a run that is resumed: it goes on where it was."""
+        scheduled = self._schedulers.get(optimizer)
+        scheduler = scheduled.scheduler() if scheduled is not None else None
+        steps = steps_before(optimizer, scheduler)
+        loop = stepper.loop
+        if stepper is loop.first:
+            loop.go_on(before, steps, epochs_before(steps, scheduler, passage))
+        else:
+            stepper.steps = steps or loop.resumed_at
+
     def _describe(self, stepper: Stepper, optimizer: Any, model: Any, gathering: Gathering) -> None:
         run, prefix = stepper.loop.run, stepper.prefix
         found = settings(optimizer)
-        found |= self._schedulers.get(optimizer) or {}
+        scheduled = self._schedulers.get(optimizer)
+        if scheduled is not None:
+            found |= scheduled.settings
         if model is not None:
             stepper.loop.models.append(ref(modules.unwrapped(model)[0]))
             found |= modules.facts(model)
