@@ -83,6 +83,8 @@ class Torch(Integration):
     @watch(
         "torch.optim.lr_scheduler:LRScheduler.__init__",
         "torch.optim.lr_scheduler:ReduceLROnPlateau.__init__",
+        "torch.optim.lr_scheduler:SequentialLR.__init__",
+        "torch.optim.lr_scheduler:ChainedScheduler.__init__",
         unless=COMPILING,
     )
     def scheduled(self, seen: Seen) -> None:

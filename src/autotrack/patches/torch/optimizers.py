@@ -67,12 +67,17 @@ def settings(optimizer: Any) -> dict[str, Any]:
     return found
 
 
-def scheduler_settings(scheduler: Any) -> dict[str, Any]:
-    """Its class and what it was made with, as far as its plain attributes tell."""
-    found: dict[str, Any] = {"scheduler": type(scheduler).__name__}
-    for name, value in vars(scheduler).items():
-        if not name.startswith("_") and name not in NOT_SCHEDULED and _is_plain(value):
-            found[f"scheduler.{name}"] = value
+def scheduler_settings(scheduler: Any, name: str = "scheduler") -> dict[str, Any]:
+    """Its class and what it was made with, as far as its plain attributes tell; the same of its parts."""
+    found: dict[str, Any] = {name: type(scheduler).__name__}
+    for attribute, value in vars(scheduler).items():
+        if attribute == "_milestones":
+            found[f"{name}.milestones"] = value
+        elif attribute == "_schedulers":
+            for number, part in enumerate(value):
+                found |= scheduler_settings(part, f"{name}.{number}")
+        elif not attribute.startswith("_") and attribute not in NOT_SCHEDULED and _is_plain(value):
+            found[f"{name}.{attribute}"] = value
     return found
 
 
