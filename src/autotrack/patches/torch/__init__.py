@@ -21,7 +21,7 @@ from .gathering import Threads
 from .loaders import Loaders
 from .loops import Loops
 from .losses import Losses
-from .tensorboard import log_hparams, log_scalar
+from .tensorboard import Writers, told_hparams, told_scalar, told_scalars
 
 if TYPE_CHECKING:
     from .loaders import Pass
@@ -54,12 +54,15 @@ class Torch(Integration):
         self._threads = Threads()
         self._loaders = Loaders()
         self._losses = Losses()
+        self._writers = Writers()
         self._loops = Loops(self.passed_over)
 
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
         self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
+        if self._writers.waiting:
+            self._writers.tell_waiting(self.runs.active())
 
     def settle(self) -> None:
         """Steps have been made in compiled code, where no hook is told: noticed at what comes next."""
@@ -79,6 +82,12 @@ class Torch(Integration):
             if self.passed_over:
                 self.settle()
             self._loops.built(seen.args[0], self._threads.gathering)
+
+    @watch("torch.optim.optimizer:Optimizer.add_param_group", unless=COMPILING)
+    def grew(self, seen: Seen) -> None:
+        """A group that is added amid a run has settings of its own."""
+        if seen.error is None:
+            self._loops.grew(seen.args[0])
 
     @watch(
         "torch.optim.lr_scheduler:LRScheduler.__init__",
@@ -112,7 +121,7 @@ class Torch(Integration):
                 self.settle()
             self._losses.note(seen, self._threads.gathering)
 
-    @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
+    @watch("torch.nn.utils:clip_grad_norm_", "torch.nn.utils.clip_grad:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:
         """The norm of all gradients, where the user has it computed."""
         if seen.error is None:
@@ -184,13 +193,17 @@ class Torch(Integration):
     @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalar", unless=COMPILING)
     def scalar_added(self, seen: Seen) -> None:
         """What TensorBoard is told is told to the run."""
-        run = self.runs.active()
-        if seen.error is None and run is not None:
-            log_scalar(run, seen)
+        if seen.error is None:
+            self._writers.tell(self.runs.active(), told_scalar(seen))
+
+    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalars", unless=COMPILING)
+    def scalars_added(self, seen: Seen) -> None:
+        """Several of a kind."""
+        if seen.error is None:
+            self._writers.tell(self.runs.active(), told_scalars(seen))
 
     @watch("torch.utils.tensorboard.writer:SummaryWriter.add_hparams", unless=COMPILING)
     def hparams_added(self, seen: Seen) -> None:
         """The same for settings and their results."""
-        run = self.runs.active()
-        if seen.error is None and run is not None:
-            log_hparams(run, seen)
+        if seen.error is None:
+            self._writers.tell(self.runs.active(), told_hparams(seen))

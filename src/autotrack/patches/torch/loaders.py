@@ -109,12 +109,18 @@ def rows_of(batch: Any, is_part: bool = False) -> int:
 def _settings(loader: Any) -> dict[str, Any]:
     dataset = getattr(loader, "dataset", None)
     settings = {
-        "batch_size": loader.batch_size,
+        "batch_size": loader.batch_size or _size_of_batches(loader.batch_sampler),
         "num_workers": loader.num_workers or None,
         "dataset": type(dataset).__name__,
         "dataset_length": length(dataset),
     }
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _size_of_batches(sampler: Any) -> int | None:
+    """What a sampler of batches says; one may well make them of several sizes, and say none."""
+    size = getattr(sampler, "batch_size", None)
+    return size if isinstance(size, int) else None
 
 
 def _data_of(loader: Any) -> ref[Any]:

@@ -47,8 +47,12 @@ class Loop:
         stepper = Stepper(self, prefix)
         self.first = self.first or stepper
         self.steppers += 1
-        self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
+        self.add_parameters(optimizer)
         return stepper
+
+    def add_parameters(self, optimizer: Any) -> None:
+        """It trains what the optimizer has now."""
+        self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
 
     def go_on(self, before: Loop | None, steps: int, epochs: int) -> None:
         """Its run is resumed, so many steps and epochs after its beginning, or where the loop before was."""

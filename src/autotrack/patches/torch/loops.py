@@ -18,7 +18,7 @@ from ...recording.weak import Table
 from . import modules
 from .callers import users_frame
 from .loop import Loop
-from .optimizers import SKIPPED, Stepper, parameters, scheduler_settings, settings
+from .optimizers import SKIPPED, Stepper, group_settings, parameters, scheduler_settings, settings
 from .resuming import epochs_before, steps_before
 from .statistics import Statistics
 
@@ -73,6 +73,14 @@ class Loops:
         stepper = self._steppers.get(optimizer)
         if stepper is not None:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
+
+    def grew(self, optimizer: Any) -> None:
+        """A group of parameters was added to an optimizer; one that is being built is not known yet."""
+        stepper = self._steppers.get(optimizer)
+        if stepper is not None:
+            stepper.loop.add_parameters(optimizer)
+            added = group_settings(optimizer, len(optimizer.param_groups) - 1)
+            stepper.loop.run.log_params(_prefixed(added, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """An optimizer has made a step; none if a CUDA graph is captured, which only notes it."""

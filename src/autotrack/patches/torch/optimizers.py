@@ -58,13 +58,23 @@ class Stepper:
 
 def settings(optimizer: Any) -> dict[str, Any]:
     """Its class and the hyper-parameters of each group; those of later groups where they differ."""
-    first, *others = [dict(_hyper_parameters(group)) for group in optimizer.param_groups] or [{}]
+    groups = optimizer.param_groups
+    first = dict(_hyper_parameters(groups[0])) if groups else {}
     found: dict[str, Any] = {"optimizer": type(optimizer).__name__, **first}
-    for number, group in enumerate(others, 1):
-        for name, value in group.items():
-            if name not in first or str(first[name]) != str(value):
-                found[f"group{number}.{name}"] = value
+    for number in range(1, len(groups)):
+        found |= group_settings(optimizer, number)
     return found
+
+
+def group_settings(optimizer: Any, number: int) -> dict[str, Any]:
+    """The hyper-parameters of a group where they differ from the first's."""
+    own = differing(dict(_hyper_parameters(optimizer.param_groups[number])), optimizer.param_groups[0])
+    return {f"group{number}.{name}": value for name, value in own.items()}
+
+
+def differing(found: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """The settings that are not the same in others, by their text: a tensor is equal to nothing."""
+    return {k: v for k, v in found.items() if k not in known or str(known[k]) != str(v)}
 
 
 def scheduler_settings(scheduler: Any, name: str = "scheduler") -> dict[str, Any]:
