@@ -29,7 +29,8 @@ class Loop:
         self.home = home
         self.gathering: Gathering | None = None  # of the thread that made its last step
         self.data: ref[Any] | None = None  # the dataset that it trains on
-        self.models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
+        self.settings: dict[str, Any] = {}  # of its first optimizer
+        self._models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
         self._users_names = run.told_by_loop()
         self._epochs = 0  # passes it was trained on
         self.resumed_at = 0  # the step
@@ -79,7 +80,12 @@ class Loop:
     def trains(self, model: Any) -> bool:
         """Whether it is one of its models, or what torch has wrapped around one."""
         bare = unwrapped(model)[0]
-        return any(known() is bare for known in self.models)
+        return bare is not None and any(known() is bare for known in self._models)
+
+    def knows(self, model: Any) -> None:
+        """It is told of."""
+        if not self.trains(model):
+            self._models.append(ref(unwrapped(model)[0]))
 
     def record(self, stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
         """What was gathered for a step, as one row of the run; `now` is perf_counter_ns.

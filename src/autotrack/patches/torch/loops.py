@@ -18,7 +18,15 @@ from ...recording.weak import Table
 from . import modules
 from .callers import users_frame
 from .loop import Loop
-from .optimizers import SKIPPED, Stepper, group_settings, parameters, scheduler_settings, settings
+from .optimizers import (
+    SKIPPED,
+    Stepper,
+    differing,
+    group_settings,
+    parameters,
+    scheduler_settings,
+    settings,
+)
 from .resuming import epochs_before, steps_before
 from .statistics import Statistics
 
@@ -48,6 +56,8 @@ class Loops:
 
     def __init__(self, unseen: list[int]) -> None:
         self._unseen = unseen  # ids of optimizers whose steps no hook was told of
+        self.without_loss: Stepper | None = None
+        """What has made its last step without a loss: amid a `backward()`, perhaps."""
         self._events = count()
         self._built: Table[Built] = Table()
         self._schedulers: Table[Scheduled] = Table()
@@ -96,6 +106,8 @@ class Loops:
                 return
             loop = stepper.loop
             if stepper.steps % options.every == 0:
+                if not gathering.losses and stepper is loop.first:
+                    self.without_loss = stepper
                 loop.record(stepper, optimizer, gathering, now)
             if options.statistics_every and stepper.steps % options.statistics_every == 0:
                 stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
@@ -127,6 +139,15 @@ class Loops:
             self._unseen.remove(stepper.key)
             loop.record(stepper, None, loop.gathering, perf_counter_ns())
         loop.lost_an_optimizer()
+
+    def attach(self, gathering: Gathering, since: int) -> None:
+        """A `backward()` that began then is over: its loss is of the step that was made in it, if one was."""
+        stepper, self.without_loss = self.without_loss, None
+        if stepper is None or stepper.at < since or not gathering.losses:
+            return
+        loop = stepper.loop
+        loop.log(loop.losses(stepper, gathering, stepper.at), stepper.steps - 1, stepper.at)
+        gathering.clear()
 
     def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:
         """A GradScaler was asked for a step; if the optimizer has made none since, it was skipped."""
@@ -246,13 +267,19 @@ class Loops:
             stepper.steps = steps or loop.resumed_at
 
     def _describe(self, stepper: Stepper, optimizer: Any, model: Any, gathering: Gathering) -> None:
-        run, prefix = stepper.loop.run, stepper.prefix
+        """A further optimizer over a known model, as one for each parameter, tells only what differs."""
+        loop, run, prefix = stepper.loop, stepper.loop.run, stepper.prefix
         found = settings(optimizer)
+        is_known = loop.trains(model)
+        if prefix and is_known:
+            found = differing(found, loop.settings)
+        elif not prefix:
+            loop.settings = found.copy()
         scheduled = self._schedulers.get(optimizer)
         if scheduled is not None:
             found |= scheduled.settings
-        if model is not None:
-            stepper.loop.models.append(ref(modules.unwrapped(model)[0]))
+        if model is not None and not (prefix and is_known):
+            loop.knows(model)
             found |= modules.facts(model)
             run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
         passage = gathering.training_pass() if not prefix else None
