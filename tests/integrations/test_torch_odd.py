@@ -145,6 +145,14 @@ def test_what_a_writer_is_told_before_the_first_step(tracking: Tracking, tmp_pat
     assert "depth" not in tracking.runs()[0].params
 
 
+def test_what_is_no_number_waits_for_no_run(tracking: Tracking) -> None:
+    """Nor does it keep from its run what is told later."""
+    from autotrack.patches.torch.tensorboard import Told
+
+    odd = {"text": "a", "none": None, "both": torch.ones(2), "one": 1}
+    assert Told(odd, 0, {}).final().metrics == {"one": 1.0}
+
+
 def test_scalars_that_a_writer_is_told_together(tracking: Tracking, tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -203,6 +211,19 @@ def test_steps_in_the_backward_pass(tracking: Tracking) -> None:
     ]
     assert run.params["optimizer"] == "Adam"
     assert [name for name in run.params if "/" in name] == []
+
+
+def test_every_nth_step_in_the_backward_pass(tracking: Tracking) -> None:
+    tracking.enable(torch={"every": 2})
+    model, losses = Net(), []
+    in_backward(model)
+    for _ in range(5):
+        loss = nn.functional.mse_loss(model(data()[0]), data()[1])
+        loss.backward()
+        losses.append(loss.item())
+    run = tracking.run()
+    assert steps(run, "loss") == [0, 2, 4]
+    assert values(run, "loss") == losses[::2]
 
 
 def test_a_further_optimizer_of_the_same_model_tells_what_is_its_own(tracking: Tracking) -> None:

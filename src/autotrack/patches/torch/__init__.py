@@ -121,7 +121,7 @@ class Torch(Integration):
                 self.settle()
             self._losses.note(seen, self._threads.gathering)
             if self._loops.without_loss is not None:
-                self._loops.attach(self._threads.gathering, seen.started)
+                self._loops.attach(self._threads.gathering, seen.started, self.options.every)
 
     @watch("torch.nn.utils:clip_grad_norm_", "torch.nn.utils.clip_grad:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:

@@ -106,13 +106,13 @@ class Loops:
                 return
             loop = stepper.loop
             if stepper.steps % options.every == 0:
-                if not gathering.losses and stepper is loop.first:
-                    self.without_loss = stepper
                 loop.record(stepper, optimizer, gathering, now)
             if options.statistics_every and stepper.steps % options.statistics_every == 0:
                 stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
             if stepper is loop.first:
                 gathering.since = now
+                if not gathering.losses:
+                    self.without_loss = stepper
             if loop.is_ours:
                 loop.run.activity.until = now
         finally:
@@ -140,13 +140,14 @@ class Loops:
             loop.record(stepper, None, loop.gathering, perf_counter_ns())
         loop.lost_an_optimizer()
 
-    def attach(self, gathering: Gathering, since: int) -> None:
+    def attach(self, gathering: Gathering, since: int, every: int) -> None:
         """A `backward()` that began then is over: its loss is of the step that was made in it, if one was."""
         stepper, self.without_loss = self.without_loss, None
         if stepper is None or stepper.at < since or not gathering.losses:
             return
-        loop = stepper.loop
-        loop.log(loop.losses(stepper, gathering, stepper.at), stepper.steps - 1, stepper.at)
+        loop, step = stepper.loop, stepper.steps - 1
+        if step % every == 0:
+            loop.log(loop.losses(stepper, gathering, stepper.at), step, stepper.at)
         gathering.clear()
 
     def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:

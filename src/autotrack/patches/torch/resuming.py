@@ -33,7 +33,10 @@ def epochs_before(steps: int, scheduler: Any, passage: Pass | None) -> int:
     loader = passage.loader() if passage is not None else None
     if loader is None or passage is None or "dataset_length" not in passage.settings:
         return 0  # of a stream the length may be found by reading it
-    return steps // max(len(loader), 1)
+    try:
+        return steps // max(len(loader), 1)
+    except Exception:  # noqa: BLE001  a sampler of the user's may not know
+        return 0
 
 
 def _is_of_batches(scheduler: Any) -> bool:

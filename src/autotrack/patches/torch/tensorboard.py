@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...recording import values
@@ -24,7 +25,10 @@ class Told(NamedTuple):
 
     def final(self) -> Told:
         """The same where nothing changes any more: a tensor may, before there is a run."""
-        metrics = {name: values.number(name, value) for name, value in self.metrics.items()}
+        metrics = {}
+        for name, value in self.metrics.items():
+            with suppress(values.Refused):
+                metrics[name] = values.number(name, value)
         return Told(metrics, self.step, values.scalars(self.params))
 
     def tell(self, run: ActiveRun) -> None:
