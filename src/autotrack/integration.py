@@ -152,6 +152,7 @@ class Hook:
     seals: bool = False
     evaluates: bool = False
     unless: str | None = None
+    before: bool = False
 
     @property
     def libraries(self) -> set[str]:
@@ -214,7 +215,9 @@ def follow(*targets: str) -> Callable[[HookFunction], HookFunction]:
     return _marker(targets, kind=Kind.FOLLOW)
 
 
-def watch(*targets: str, unless: str | None = None) -> Callable[[HookFunction], HookFunction]:
+def watch(
+    *targets: str, unless: str | None = None, before: bool = False
+) -> Callable[[HookFunction], HookFunction]:
     """Mark a method, `method(self, seen)`, as told of every call of the targets, whoever makes it.
 
     It is for trainings that no call encloses: what goes on is put together from the calls that a loop
@@ -222,15 +225,17 @@ def watch(*targets: str, unless: str | None = None) -> Callable[[HookFunction], 
     plain Python function, which compilers can trace.
     unless: "module:function", asked before each call: where it answers True, the library's function is
     called alone.
+    before: it is told when the call begins, of which there is no value yet.
     """
-    return _marker(targets, kind=Kind.WATCH, unless=unless)
+    return _marker(targets, kind=Kind.WATCH, unless=unless, before=before)
 
 
 def plug(target: str, unless: str | None = None) -> Callable[[HookFunction], HookFunction]:
     """Mark a method as one for the library's own hooks: `target` is its function that registers one.
 
     The method gets what the library gives its hooks. What `target` returns has a `remove()`.
-    unless: as for `watch`; where it answers True, `Integration.passed_over` becomes True instead.
+    unless: as for `watch`; where it answers True, the id of what the hook is told of first is added to
+    `Integration.passed_over` instead.
     """
     return _marker((target,), kind=Kind.PLUG, unless=unless)
 
@@ -287,14 +292,16 @@ class Integration:
 
     Options: ClassVar[type] = NoOptions
 
-    passed_over = False
-    """Whether a library's hook was not told, by its `unless`: what a compiler traces sets it at each call."""
-
     runs: TrainingRuns
     """Opens the runs of trainings that no call encloses; there once the integration is switched on."""
 
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()
+        self.passed_over: list[int] = []
+        """Ids of what a library's hook was not told of, by its `unless`: compiled code adds them."""
+
+    def settle(self) -> None:
+        """Record what has gone on untold so far: a run may be about to end, or to be read."""
 
     def subject(self, call: Call) -> Any:
         """What the call trains or evaluates: its class names the run. None: what a function returns."""

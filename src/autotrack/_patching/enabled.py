@@ -54,6 +54,14 @@ class EnabledIntegration:
         """Only these options; they are known to be right."""
         self._integration.options = replace(self._integration.options, **given)
 
+    def settle(self) -> None:
+        """See `Integration.settle`; a failure is one line in the log."""
+        try:
+            self._integration.settle()
+        except Exception as error:  # noqa: BLE001
+            name = self._integration.name
+            log.warning("autotrack: %s: what was untold is not recorded: %r", name, error)
+
     def switch_off(self) -> None:
         """Take its patches off, and wait for no more modules."""
         for cancel in self._cancel:

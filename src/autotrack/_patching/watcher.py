@@ -24,13 +24,15 @@ class Watcher:
     def __init__(self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder]) -> None:
         self._hook = GuardedHook(integration, hook, recorder)
         self._unless = hook.unless
+        self._before = hook.before
 
     def plain(self, patch: Patch, wrapped: Callable[..., Any]) -> FunctionType:
         """A function of Python's own kind in the place of another.
 
         torch.compile traces through it as through the library's, which it cannot with wrapt's.
         """
-        return _watched(wrapped, self._hook.tell, _question(self._unless), patch)
+        make = _watched_before if self._before else _watched
+        return make(wrapped, self._hook.tell, _question(self._unless), patch)
 
     def __call__(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -38,6 +40,9 @@ class Watcher:
         """The same in wrapt's form."""
         given = args if instance is None else (instance, *args)
         started = perf_counter_ns()
+        if self._before:
+            self._hook.tell(Seen(given, kwargs, None, None, started))
+            return wrapped(*args, **kwargs)
         try:
             value = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -54,7 +59,8 @@ def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> 
 
 def our_codes() -> list[CodeType]:
     """Of the functions that stand between a library and its user, for compilers that are to skip them."""
-    return [c for f in (_watched, _plugged) for c in f.__code__.co_consts if isinstance(c, CodeType)]
+    made_in = (_watched, _watched_before, _plugged)
+    return [code for f in made_in for code in f.__code__.co_consts if isinstance(code, CodeType)]
 
 
 def _watched(
@@ -73,9 +79,25 @@ def _watched(
         tell(Seen(args, kwargs, value, None, started))
         return value
 
-    if isinstance(patch.owner, ModuleType):  # a pickle looks for it here: where it is defined the original is
-        watched.__module__ = patch.owner.__name__
-    return watched  # type: ignore[return-value]
+    return _found_in(patch.owner, watched)
+
+
+def _watched_before(
+    wrapped: Callable[..., Any], tell: Callable[[Seen], None], passes: Callable[[], bool], patch: Patch
+) -> FunctionType:
+    @functools.wraps(wrapped)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if not passes() and patch.on and not is_off():
+            tell(Seen(args, kwargs, None, None, perf_counter_ns()))
+        return wrapped(*args, **kwargs)
+
+    return _found_in(patch.owner, watched)
+
+
+def _found_in(owner: Any, function: Any) -> FunctionType:
+    if isinstance(owner, ModuleType):  # a pickle looks for it here: where it is defined the original is
+        function.__module__ = owner.__name__
+    return function  # type: ignore[no-any-return]
 
 
 def _plugged(
@@ -83,7 +105,7 @@ def _plugged(
 ) -> Callable[..., None]:
     def hook(*args: Any) -> None:
         if passes():
-            integration.passed_over = True
+            integration.passed_over.append(id(args[0]))
         elif not is_off():
             tell(*args)
 

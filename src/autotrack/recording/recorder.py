@@ -74,6 +74,8 @@ class Recorder:
         self.joined = JoinedRuns(self._join, self._leave)
         self.loops = LoopRuns()
         self.on_first_record: Callable[[], None] = lambda: None
+        self.settle: Callable[[], None] = lambda: None
+        """Has integrations record what has gone on untold: before a run ends, and before it is read."""
         self.ranks = Ranks(self, peers)
         self.companions: Sequence[Companion] = (self.ranks,)
         self.resumed_id: str | None = None
@@ -342,6 +344,7 @@ class Recorder:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Everything logged before this call is exported when it returns True."""
+        self.settle()
         self.ranks.decide()
         if not self._flusher.flush(timeout):
             return False

@@ -334,6 +334,7 @@ class ActiveRun:
     @never_raises
     def finish(self, state: State, error: RunError | None = None, at: int | None = None) -> None:
         """End the segment in this state, at unix ns or now; in a forked child only its context is left."""
+        self._recorder.settle()
         with self._lock:
             segment = self._segment
             if self.ended or segment is None:

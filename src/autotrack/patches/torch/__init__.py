@@ -8,8 +8,10 @@ each step what was gathered becomes one row of that run. Nothing here imports to
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
 
 from ...integration import Integration, Seen, imported, plug, watch
 from .amp import note_scaled
@@ -19,7 +21,10 @@ from .gathering import Threads
 from .loaders import Loaders
 from .loops import Loops
 from .losses import Losses
-from .tensorboard import log_hparams, log_scalar
+from .tensorboard import Writers, told_hparams, told_scalar, told_scalars
+
+if TYPE_CHECKING:
+    from .loaders import Pass
 
 
 @dataclass(frozen=True)
@@ -49,17 +54,22 @@ class Torch(Integration):
         self._threads = Threads()
         self._loaders = Loaders()
         self._losses = Losses()
-        self._loops = Loops()
+        self._writers = Writers()
+        self._loops = Loops(self.passed_over)
 
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
         self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
+        if self._writers.waiting:
+            self._writers.tell_waiting(self.runs.active())
 
-    def _step_compiled(self) -> None:
-        """A step has been made in compiled code, where no hook is told; it is noticed at what comes next."""
-        self.passed_over = False
-        self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
+    def settle(self) -> None:
+        """Steps have been made in compiled code, where no hook is told: noticed at what comes next."""
+        if self.passed_over and self._threads.gathering.is_trained_in:
+            made = self.passed_over.copy()
+            del self.passed_over[: len(made)]
+            self._loops.step_unseen(made, self._threads.gathering, self.runs, self.options)
 
     @watch(
         "torch.optim.optimizer:Optimizer.__init__",
@@ -70,12 +80,20 @@ class Torch(Integration):
         """Optimizers that are built, or copied, before a run's first step belong to it."""
         if seen.error is None:
             if self.passed_over:
-                self._step_compiled()
+                self.settle()
             self._loops.built(seen.args[0], self._threads.gathering)
+
+    @watch("torch.optim.optimizer:Optimizer.add_param_group", unless=COMPILING)
+    def grew(self, seen: Seen) -> None:
+        """A group that is added amid a run has settings of its own."""
+        if seen.error is None:
+            self._loops.grew(seen.args[0])
 
     @watch(
         "torch.optim.lr_scheduler:LRScheduler.__init__",
         "torch.optim.lr_scheduler:ReduceLROnPlateau.__init__",
+        "torch.optim.lr_scheduler:SequentialLR.__init__",
+        "torch.optim.lr_scheduler:ChainedScheduler.__init__",
         unless=COMPILING,
     )
     def scheduled(self, seen: Seen) -> None:
@@ -83,15 +101,29 @@ class Torch(Integration):
         if seen.error is None:
             self._loops.scheduled(seen.args[0])
 
+    @watch(
+        "torch.optim.lr_scheduler:LRScheduler.step",
+        "torch.optim.lr_scheduler:CosineAnnealingWarmRestarts.step",
+        "torch.optim.lr_scheduler:ReduceLROnPlateau.step",
+        unless=COMPILING,
+        before=True,
+    )
+    def schedules(self, _: Seen) -> None:
+        """Learning rates are about to change: a step before had the ones that are there."""
+        if self.passed_over:
+            self.settle()
+
     @watch("torch.autograd:backward", unless=COMPILING)
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
         if seen.error is None:
             if self.passed_over:
-                self._step_compiled()
+                self.settle()
             self._losses.note(seen, self._threads.gathering)
+            if self._loops.without_loss is not None:
+                self._loops.attach(self._threads.gathering, seen.started, self.options.every)
 
-    @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
+    @watch("torch.nn.utils:clip_grad_norm_", "torch.nn.utils.clip_grad:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:
         """The norm of all gradients, where the user has it computed."""
         if seen.error is None:
@@ -106,6 +138,8 @@ class Torch(Integration):
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
+        if self.passed_over:
+            self.settle()
         if seen.error is None:
             self._loops.skipped(seen, self._threads.gathering, self.runs)
 
@@ -113,7 +147,19 @@ class Torch(Integration):
     def iterated(self, seen: Seen) -> None:
         """A pass over the data begins."""
         if seen.error is None:
-            self._loaders.begin(seen.args[0], seen.value)
+            self._begin_pass(seen.args[0], seen.value)
+
+    def _begin_pass(self, loader: Any, iterator: Any) -> None:
+        gathering, thread = self._threads.gathering, get_ident()
+
+        def gone(passage: Pass) -> None:
+            with suppress(Exception):  # where it comes from, nobody would know what to do
+                if get_ident() == thread:
+                    self._loops.left(passage, gathering)
+
+        before = self._loaders.begin(loader, iterator, gone)
+        if before is not None:
+            self._loops.left(before, gathering, max(before.fetched, gathering.since or 0))
 
     @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__", unless=COMPILING)
     def fetched(self, seen: Seen) -> None:
@@ -122,11 +168,17 @@ class Torch(Integration):
         if passage is None:
             return
         if self.passed_over:
-            self._step_compiled()
+            self.settle()
         if seen.error is None:
             self._threads.gathering.fetched(passage, seen)
         elif isinstance(seen.error, StopIteration):
             self._loops.passed(passage, self._threads.gathering)
+
+    @watch("torch.nn.modules.module:Module.eval", unless=COMPILING)
+    def evaluates(self, seen: Seen) -> None:
+        """What is done with a model until its next step is no training."""
+        if seen.error is None:
+            self._loops.evaluates(seen.args[0], self._threads.gathering)
 
     @imported("torch._dynamo.eval_frame")
     def compiles(self, eval_frame: Any) -> None:
@@ -143,13 +195,17 @@ class Torch(Integration):
     @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalar", unless=COMPILING)
     def scalar_added(self, seen: Seen) -> None:
         """What TensorBoard is told is told to the run."""
-        run = self.runs.active()
-        if seen.error is None and run is not None:
-            log_scalar(run, seen)
+        if seen.error is None:
+            self._writers.tell(self.runs.active(), told_scalar(seen))
+
+    @watch("torch.utils.tensorboard.writer:SummaryWriter.add_scalars", unless=COMPILING)
+    def scalars_added(self, seen: Seen) -> None:
+        """Several of a kind."""
+        if seen.error is None:
+            self._writers.tell(self.runs.active(), told_scalars(seen))
 
     @watch("torch.utils.tensorboard.writer:SummaryWriter.add_hparams", unless=COMPILING)
     def hparams_added(self, seen: Seen) -> None:
         """The same for settings and their results."""
-        run = self.runs.active()
-        if seen.error is None and run is not None:
-            log_hparams(run, seen)
+        if seen.error is None:
+            self._writers.tell(self.runs.active(), told_hparams(seen))

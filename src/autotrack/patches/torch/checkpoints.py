@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
@@ -28,9 +29,9 @@ def keep_checkpoint(run: ActiveRun, seen: Seen) -> None:
     """
     what: Any = seen.args[0] if seen.args else seen.kwargs["obj"]
     target: Any = seen.args[1] if len(seen.args) > 1 else seen.kwargs.get("f")
-    if not _is_checkpoint(what) or not isinstance(target, (str, os.PathLike)) or _is_worker():
+    path = _path_of(target)
+    if path is None or not _is_checkpoint(what) or _is_worker():
         return
-    path = Path(os.path.abspath(os.fspath(target)))
     name = f"{FOLDER}/{_named(path)}"
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
@@ -41,6 +42,18 @@ def keep_checkpoint(run: ActiveRun, seen: Seen) -> None:
         return
     _kept[run] = _kept.get(run, 0) + size
     run.keep_file(path.open("rb"), name)
+
+
+def _path_of(target: Any) -> Path | None:
+    """Of a path, or of an open file that is still what its name says; None of anything else."""
+    if isinstance(target, (str, os.PathLike)):
+        return Path(os.path.abspath(os.fspath(target)))
+    if type(target) not in (io.BufferedWriter, io.BufferedRandom, io.FileIO):
+        return None  # nor of what makes something else of what is written to it
+    if not isinstance(target.name, (str, bytes)):
+        return None  # a file descriptor
+    path = Path(os.path.abspath(os.fsdecode(target.name)))
+    return path if path.exists() and path.samefile(f"/dev/fd/{target.fileno()}") else None
 
 
 def _is_checkpoint(what: Any) -> bool:

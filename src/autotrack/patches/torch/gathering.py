@@ -22,14 +22,14 @@ class Gathering:
 
     loop: the one that it made its last step in. losses: name and value of each `backward()`. noted:
     values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
-    over data that the last batch came from; other: the one over data that is not trained on. waited: ns
-    in which data was waited for. since: perf_counter_ns from which on time is the step's, None where that
-    is unknown. steps: all that the thread has made.
+    over data that is trained on, as far as is known before a step; other: one that is not. since:
+    perf_counter_ns from which on time is the step's, None where that is unknown. steps: all that the
+    thread has made.
     """
 
     __slots__ = (
         *("loop", "losses", "noted", "other", "passage"),
-        *("scaled", "since", "steps", "waited"),
+        *("scaled", "since", "steps"),
     )
 
     def __init__(self) -> None:
@@ -40,13 +40,17 @@ class Gathering:
         self.losses: list[tuple[str, float]] = []
         self.noted: dict[str, float] = {}
         self.scaled: list[tuple[ref[Any], ref[Any], float]] = []
-        self.waited = self.steps = 0
+        self.steps = 0
 
     def clear(self) -> None:
         """Begin anew: the step is over, or was not to be recorded."""
         self.losses.clear()
         self.noted.clear()
-        self.waited = 0
+
+    @property
+    def is_trained_in(self) -> bool:
+        """Whether it is of a thread that makes steps, or has a loss to make one for."""
+        return self.loop is not None or bool(self.losses)
 
     def lost(self, name: str, value: float) -> None:
         """`backward()` was called on this loss."""
@@ -71,37 +75,68 @@ class Gathering:
         except Exception:  # noqa: BLE001  kinds of tensors are many
             return None
 
-    def fetched(self, passage: Pass, seen: Seen) -> None:
-        """A batch has come; the first one of another pass over what is trained on begins the step's time."""
-        now = passage.took(seen.value, self.steps)
-        if self._is_other(passage):
-            self.other = passage
-        elif passage is not self.passage or self.since is None:
-            self.passage, self.since, self.waited = passage, seen.started, 0
-        self.waited += now - seen.started
+    def enter(self, loop: Loop) -> None:
+        """A step is made in another loop than the last one: its pass is one that has given it data."""
+        self.loop = loop
+        if self.other is not None and self.other.gave(self.steps) and not self._has_data():
+            self.passage, self.other = self.other, None
 
-    def _is_other(self, passage: Pass) -> bool:
-        """Whether its data is not trained on; before the first step, whether another began before it."""
-        if self.loop is not None and self.loop.data is not None:
-            return passage.data != self.loop.data
-        return self.passage is not None and passage is not self.passage and self.passage.lives
+    def _has_data(self) -> bool:
+        return self.passage is not None and self.passage.gave(self.steps)
+
+    def fetched(self, passage: Pass, seen: Seen) -> None:
+        """A batch has come."""
+        passage.took(seen.value, seen.started, self.steps)
+        if passage is self.passage:
+            return
+        if self._is_trained_on(passage):
+            if self.passage is not None and self.passage.lives:
+                self.other = self.passage
+            self.passage = passage
+        elif self.other is None or passage.follows(self.other):
+            self.other = passage
+
+    def _is_trained_on(self, passage: Pass) -> bool:
+        """Whether its data is the loop's; before the first step, whether it begins where the last one rests.
+
+        An iterator that has shown a batch is followed by the loop's; one that is asked beside it is not.
+        """
+        data = self.loop.data() if self.loop is not None and self.loop.data is not None else None
+        if data is not None:
+            return passage.data() is data
+        return self.passage is None or passage.follows(self.passage)
 
     def training_pass(self) -> Pass | None:
         """The pass that a step belongs to: over other data than before, if those are over."""
-        is_over = self.passage is None or not self.passage.lives
-        if is_over and self.other is not None and self.other.lives:
-            self.passage, self.other = self.other, None
+        other = self.other
+        if other is None or (self.passage is not None and self.passage.lives):
+            return self.passage
+        if other.lives and other.gave(self.steps):
+            self.passage, self.other = other, None
         return self.passage
 
+    def step_began(self, passage: Pass | None) -> int | None:
+        """When the step began that is over now, perf_counter_ns: a pass's first begins with its batch."""
+        if passage is not None and (self.since is None or passage.epoch is None):
+            return passage.asked if passage.gave(self.steps) else None
+        return self.since
+
+    def lose_time(self) -> None:
+        """What has gone on was no part of the step."""
+        self.since = None
+        if self.passage is not None:
+            self.passage.asked = None
+
     def passed(self, passage: Pass) -> bool:
-        """A pass is over. Whether it was an evaluation: no step was made in it."""
+        """A pass is over. Whether it was an evaluation: no gradient was asked for in it, and no step made."""
+        passage.is_over = True
+        is_evaluation = passage.epoch is None and passage.steps_before == self.steps and not self.losses
         if passage is self.other:
             self.other = None
-        else:
+        elif passage is self.passage:
             self.passage = None
-        is_evaluation = passage.epoch is None and passage.steps_before == self.steps
         if is_evaluation or self.passage is None:
-            self.since, self.waited = None, 0
+            self.lose_time()
         return is_evaluation
 
 

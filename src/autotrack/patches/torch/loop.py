@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ...states import State
-from .optimizers import Stepper, parameters
+from .modules import unwrapped
+from .optimizers import SKIPPED, Stepper, parameters
 
 if TYPE_CHECKING:
     from ...integration import TrainingRuns
@@ -30,10 +31,14 @@ class Loop:
         self.is_ours = is_ours
         self.began = began
         self.home = home
-        self.data: int | None = None  # the id of the dataset that it trains on
+        self.gathering: Gathering | None = None  # of the thread that made its last step
+        self.data: ref[Any] | None = None  # the dataset that it trains on
+        self.settings: dict[str, Any] = {}  # of its first optimizer
+        self._models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
         self._users_names = run.told_by_loop()
         self._users_names |= users_names
         self._epochs = 0  # passes it was trained on
+        self.resumed_at = 0  # the step
         self.first: Stepper | None = None
         self.steppers = 0  # optimizers that live
         self._goes_on_beside = False  # another began meanwhile, and it went on
@@ -48,8 +53,20 @@ class Loop:
         stepper = Stepper(self, prefix)
         self.first = self.first or stepper
         self.steppers += 1
-        self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
+        self.add_parameters(optimizer)
         return stepper
+
+    def add_parameters(self, optimizer: Any) -> None:
+        """It trains what the optimizer has now."""
+        self._parameters |= {id(p): ref(p) for p in parameters(optimizer)}
+
+    def go_on(self, before: Loop | None, steps: int, epochs: int) -> None:
+        """Its run is resumed, so many steps and epochs after its beginning, or where the loop before was."""
+        if before is not None and before.first is not None and before.run.id == self.run.id:
+            steps, epochs = steps or before.first.steps, before._epochs
+        self.resumed_at, self._epochs = steps, epochs
+        if self.first is not None:
+            self.first.steps = steps
 
     def succeed(self, optimizer: Any) -> Stepper:
         """A later optimizer over the same parameters goes on where the first was, as in fine-tuning."""
@@ -65,17 +82,35 @@ class Loop:
         known = self._parameters
         return any((r := known.get(id(p))) is not None and r() is p for p in parameters(optimizer))
 
+    def trains(self, model: Any) -> bool:
+        """Whether it is one of its models, or what torch has wrapped around one."""
+        bare = unwrapped(model)[0]
+        return bare is not None and any(known() is bare for known in self._models)
+
+    def knows(self, model: Any) -> None:
+        """It is told of."""
+        if not self.trains(model):
+            self._models.append(ref(unwrapped(model)[0]))
+
     def record(self, stepper: Stepper, optimizer: Any, gathering: Gathering, now: int) -> None:
-        """What was gathered for a step, as one row of the run; `now` is perf_counter_ns."""
+        """What was gathered for a step, as one row of the run; `now` is perf_counter_ns.
+
+        optimizer: None for one that is gone, whose learning rates nobody knows.
+        """
         row = self.losses(stepper, gathering, now)
-        stepper.add_rates(row, optimizer)
+        if optimizer is not None:
+            stepper.add_rates(row, optimizer)
+        found_inf = getattr(optimizer, "found_inf", None)  # a fused one's, which skips on its device
+        if found_inf is not None and (skipped := gathering.value(found_inf)) is not None:
+            row[f"{stepper.prefix}{SKIPPED}"] = skipped
         if stepper is self.first:
             passage = gathering.training_pass()
+            began = gathering.step_began(passage)
             if passage is not None:
                 row["epoch"] = float(self._epoch_of(passage))
-                row["data_seconds"] = gathering.waited / 1e9
-            if gathering.since is not None:
-                row["step_seconds"] = (now - gathering.since) / 1e9
+                row["data_seconds"] = passage.waited / 1e9 if passage.gave(gathering.steps) else 0.0
+            if began is not None:
+                row["step_seconds"] = (now - began) / 1e9
         self.log(row, stepper.steps, now)
 
     def log(self, row: dict[str, float], step: int, now: int) -> None:
@@ -101,7 +136,7 @@ class Loop:
     def _epoch_of(self, passage: Pass) -> int:
         """The number of a pass that it is trained on."""
         if passage.epoch is None:
-            passage.epoch = self._epochs
+            passage.epoch, passage.loop = self._epochs, self
             self._epochs += 1
             self.data = passage.data
         return passage.epoch

@@ -19,7 +19,16 @@ from ...recording.weak import Table
 from . import modules
 from .callers import users_frame
 from .loop import Loop
-from .optimizers import Stepper, parameters, scheduler_settings, settings
+from .optimizers import (
+    SKIPPED,
+    Stepper,
+    differing,
+    group_settings,
+    parameters,
+    scheduler_settings,
+    settings,
+)
+from .resuming import epochs_before, steps_before
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -36,14 +45,24 @@ class Built(NamedTuple):
     model: Any
 
 
+class Scheduled(NamedTuple):
+    """What a scheduler was made with, and itself, weakly."""
+
+    settings: dict[str, Any]
+    scheduler: ref[Any]
+
+
 class Loops:
     """All loops of the process; the one that a thread is in stands in its `Gathering`."""
 
-    def __init__(self) -> None:
+    def __init__(self, unseen: list[int]) -> None:
+        self._unseen = unseen  # ids of optimizers whose steps no hook was told of
+        self.without_loss: Stepper | None = None
+        """What has made its last step without a loss: amid a `backward()`, perhaps."""
         self._events = count()
         self._built: Table[Built] = Table()
-        self._schedulers: Table[dict[str, Any]] = Table()
-        self._steppers: Table[Stepper] = Table(gone=lambda stepper: stepper.loop.lost_an_optimizer())
+        self._schedulers: Table[Scheduled] = Table()
+        self._steppers: Table[Stepper] = Table(gone=self._gone)
 
     # --- told by the hooks -----------------------------------------------------------------------
 
@@ -61,10 +80,18 @@ class Loops:
         """A scheduler was built."""
         optimizer = scheduler.optimizer
         found = scheduler_settings(scheduler)
-        self._schedulers.set(optimizer, found)
+        self._schedulers.set(optimizer, Scheduled(found, ref(scheduler)))
         stepper = self._steppers.get(optimizer)
         if stepper is not None:
             stepper.loop.run.log_params(_prefixed(found, stepper.prefix))
+
+    def grew(self, optimizer: Any) -> None:
+        """A group of parameters was added to an optimizer; one that is being built is not known yet."""
+        stepper = self._steppers.get(optimizer)
+        if stepper is not None:
+            stepper.loop.add_parameters(optimizer)
+            added = group_settings(optimizer, len(optimizer.param_groups) - 1)
+            stepper.loop.run.log_params(_prefixed(added, stepper.prefix))
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """An optimizer has made a step; none if a CUDA graph is captured, which only notes it."""
@@ -85,38 +112,70 @@ class Loops:
                 stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
             if stepper is loop.first:
                 gathering.since = now
+                if not gathering.losses:
+                    self.without_loss = stepper
             if loop.is_ours:
                 loop.run.activity.until = now
         finally:
             if stepper is not None:
                 stepper.steps += 1
+                stepper.at = now
             gathering.steps += 1
             gathering.clear()
 
-    def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
-        """Some optimizer has made a step in compiled code: the one that was built last, as far as we know."""
-        built = {known.order: optimizer for optimizer, known in self._built.items()}
-        if built and gathering.losses:
-            self.step(built[max(built)], gathering, runs, options)
+    def step_unseen(
+        self, made: list[int], gathering: Gathering, runs: TrainingRuns, options: TorchOptions
+    ) -> None:
+        """Optimizers of these ids have each made a step in compiled code, in this order."""
+        known = [optimizer for table in (self._built, self._steppers) for optimizer, _ in table.items()]
+        by_id = {id(optimizer): optimizer for optimizer in known}
+        for key in made:
+            if key in by_id:
+                self.step(by_id[key], gathering, runs, options)
+
+    def _gone(self, stepper: Stepper) -> None:
+        """An optimizer was collected; a last step that it made in compiled code is told now."""
+        loop = stepper.loop
+        if stepper.key in self._unseen and loop.gathering is not None and loop.gathering.loop is loop:
+            self._unseen.remove(stepper.key)
+            loop.record(stepper, None, loop.gathering, perf_counter_ns())
+        loop.lost_an_optimizer()
+
+    def attach(self, gathering: Gathering, since: int, every: int) -> None:
+        """A `backward()` that began then is over: its loss is of the step that was made in it, if one was."""
+        stepper, self.without_loss = self.without_loss, None
+        if stepper is None or stepper.at < since or not gathering.losses:
+            return
+        loop, step = stepper.loop, stepper.steps - 1
+        if step % every == 0:
+            loop.log(loop.losses(stepper, gathering, stepper.at), step, stepper.at)
+        gathering.clear()
 
     def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:
-        """A GradScaler was asked for a step; if what was gathered for it is still there, it made none."""
+        """A GradScaler was asked for a step; if the optimizer has made none since, it was skipped."""
         optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
-        stepper = self._stepper(optimizer, gathering, runs) if gathering.losses else None
-        if stepper is not None:
-            now = perf_counter_ns()
-            row = stepper.loop.losses(stepper, gathering, now)
-            row[f"{stepper.prefix}skipped_step"] = 1.0
-            stepper.loop.log(row, stepper.steps, now)
-            gathering.clear()
+        known = self._steppers.get(optimizer)
+        if known is not None and known.at >= seen.started:
+            return
+        stepper = self._stepper(optimizer, gathering, runs)
+        if stepper is None:
+            return
+        now = perf_counter_ns()
+        row = stepper.loop.losses(stepper, gathering, now)
+        row[f"{stepper.prefix}{SKIPPED}"] = 1.0
+        stepper.loop.log(row, stepper.steps, now)
+        if stepper is stepper.loop.first:
+            gathering.since = now
+        gathering.steps += 1
+        gathering.clear()
 
-    def passed(self, passage: Pass, gathering: Gathering) -> None:
-        """A pass over the data is over: an epoch, or an evaluation."""
+    def passed(self, passage: Pass, gathering: Gathering, at: int | None = None) -> None:
+        """A pass over the data is over: an epoch, or an evaluation. at: perf_counter_ns, default now."""
         is_evaluation = gathering.passed(passage)
-        loop = gathering.loop
+        loop = passage.loop or gathering.loop
         if loop is None or loop.first is None or loop.run.ended:
             return
-        seconds = passage.seconds()
+        seconds = ((perf_counter_ns() if at is None else at) - passage.began) / 1e9
         row = {}
         if is_evaluation:
             row["eval_seconds"] = seconds
@@ -126,17 +185,34 @@ class Loops:
                 row["samples_per_second"] = passage.samples / max(seconds, 1e-9)
         loop.log(row, max(loop.first.steps - 1, 0), perf_counter_ns())
 
+    def left(self, passage: Pass, gathering: Gathering, at: int | None = None) -> None:
+        """Nobody can ask a pass for more batches; after a single one it was but a look at the data."""
+        if not passage.is_over and (passage.epoch is not None or passage.batches > 1):
+            self.passed(passage, gathering, at)
+        passage.is_over = True
+
+    def evaluates(self, model: Any, gathering: Gathering) -> None:
+        """A module was set to evaluate: if it is the loop's, what goes on till the next step is none."""
+        loop = gathering.loop
+        if loop is not None and loop.trains(model):
+            gathering.lose_time()
+
     # --- which loop ------------------------------------------------------------------------------
 
     def _stepper(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
         """The optimizer in the loop that it makes its step in; None where that is not recorded."""
         stepper = self._steppers.get(optimizer)
         if stepper is None or stepper.loop.home is not runs.home() or not stepper.loop.is_open(runs):
-            stepper = self._begin(optimizer, gathering, runs)
-        if stepper is not None and gathering.loop is not stepper.loop:
-            gathering.loop = stepper.loop
-            runs.go_on(stepper.loop.run)
+            return self._begin(optimizer, gathering, runs)
+        if gathering.loop is not stepper.loop:
+            self._enter(stepper.loop, gathering, runs)
         return stepper
+
+    def _enter(self, loop: Loop, gathering: Gathering, runs: TrainingRuns) -> None:
+        """The thread is in this loop from now on."""
+        gathering.enter(loop)
+        loop.gathering = gathering
+        runs.go_on(loop.run)
 
     def _begin(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns) -> Stepper | None:
         """The first step of an optimizer: it joins a loop, or begins one."""
@@ -145,10 +221,11 @@ class Loops:
         model = known.model() if known is not None and known.model is not None else None
         if model is None:
             model = modules.model_of({id(p) for p in parameters(optimizer)}, frame)
+        before = gathering.loop
         loop = self._loop_of(optimizer, known, gathering, runs)
         if loop is None:
-            if gathering.loop is not None:
-                gathering.loop.end()
+            if before is not None:
+                before.end()
             found = runs.run_of_loop(modules.name_of_its_own(model))
             if found is None:
                 return None
@@ -158,8 +235,12 @@ class Loops:
             stepper = loop.succeed(optimizer)
         else:
             stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
+        stepper.key = id(optimizer)
         stepper.statistics = Statistics(model)
         self._steppers.set(optimizer, stepper)
+        self._enter(loop, gathering, runs)
+        if loop.run.keeps and not stepper.steps:
+            self._go_on(stepper, optimizer, before, gathering.training_pass())
         self._describe(stepper, optimizer, model, gathering)
         return stepper
 
@@ -176,15 +257,36 @@ class Loops:
             return None
         return here if built is None or built.order < here.began else None
 
+    def _go_on(self, stepper: Stepper, optimizer: Any, before: Loop | None, passage: Pass | None) -> None:
+        """An optimizer makes its first step in a run that is resumed: it goes on where it was."""
+        scheduled = self._schedulers.get(optimizer)
+        scheduler = scheduled.scheduler() if scheduled is not None else None
+        steps = steps_before(optimizer, scheduler)
+        loop = stepper.loop
+        if stepper is loop.first:
+            loop.go_on(before, steps, epochs_before(steps, scheduler, passage))
+        else:
+            stepper.steps = steps or loop.resumed_at
+
     def _describe(self, stepper: Stepper, optimizer: Any, model: Any, gathering: Gathering) -> None:
-        run, prefix = stepper.loop.run, stepper.prefix
+        """A further optimizer over a known model, as one for each parameter, tells only what differs."""
+        loop, run, prefix = stepper.loop, stepper.loop.run, stepper.prefix
         found = settings(optimizer)
-        found |= self._schedulers.get(optimizer) or {}
-        if model is not None:
+        is_known = loop.trains(model)
+        if prefix and is_known:
+            found = differing(found, loop.settings)
+        elif not prefix:
+            loop.settings = found.copy()
+        scheduled = self._schedulers.get(optimizer)
+        if scheduled is not None:
+            found |= scheduled.settings
+        if model is not None and not (prefix and is_known):
+            loop.knows(model)
             found |= modules.facts(model)
             run.log_text(modules.tree(model), f"{prefix}{modules.SUMMARY}")
-        if gathering.passage is not None and not prefix:
-            found |= gathering.passage.settings
+        passage = gathering.training_pass() if not prefix else None
+        if passage is not None:
+            found |= passage.settings
         run.log_params(_prefixed(found, prefix))
 
 

@@ -50,7 +50,7 @@ def facts(model: Any) -> dict[str, Any]:
             "device": str(own[0].device),
             "dtype": str(own[0].dtype).partition(".")[2],
         }
-    if "OptimizedModule" in wrappers:
+    if "OptimizedModule" in wrappers or getattr(bare, "_compiled_call_impl", None) is not None:
         found["compiled"] = True
     return found
 

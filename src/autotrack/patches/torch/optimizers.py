@@ -19,21 +19,26 @@ NOT_SETTINGS = {
 NOT_SCHEDULED = {"optimizer", "last_epoch", "base_lrs", "verbose", "best", "num_bad_epochs"}
 """Attributes of a scheduler that say how far it is; all others that are plain are its settings."""
 
+SKIPPED = "skipped_step"
+"""The metric that is 1 where a GradScaler had a step left out, as gradients were not finite."""
+
 
 class Stepper:
     """One optimizer of a loop.
 
-    prefix: stands before its names, "" for the loop's first. steps: those it has made.
+    prefix: stands before its names, "" for the loop's first. steps: those it has made. at: perf_counter_ns
+    of the last one. key: the optimizer's id.
     """
 
-    __slots__ = ("loop", "prefix", "rates", "statistics", "steps")
+    __slots__ = ("at", "key", "loop", "prefix", "rates", "statistics", "steps")
 
+    key: int
     statistics: Statistics
 
     def __init__(self, loop: Loop, prefix: str) -> None:
         self.loop = loop
         self.prefix = prefix
-        self.steps = 0
+        self.steps = self.at = 0
         self.rates: list[str] = []
 
     def add_rates(self, row: dict[str, float], optimizer: Any) -> None:
@@ -53,21 +58,36 @@ class Stepper:
 
 def settings(optimizer: Any) -> dict[str, Any]:
     """Its class and the hyper-parameters of each group; those of later groups where they differ."""
-    first, *others = [dict(_hyper_parameters(group)) for group in optimizer.param_groups] or [{}]
+    groups = optimizer.param_groups
+    first = dict(_hyper_parameters(groups[0])) if groups else {}
     found: dict[str, Any] = {"optimizer": type(optimizer).__name__, **first}
-    for number, group in enumerate(others, 1):
-        for name, value in group.items():
-            if name not in first or str(first[name]) != str(value):
-                found[f"group{number}.{name}"] = value
+    for number in range(1, len(groups)):
+        found |= group_settings(optimizer, number)
     return found
 
 
-def scheduler_settings(scheduler: Any) -> dict[str, Any]:
-    """Its class and what it was made with, as far as its plain attributes tell."""
-    found: dict[str, Any] = {"scheduler": type(scheduler).__name__}
-    for name, value in vars(scheduler).items():
-        if not name.startswith("_") and name not in NOT_SCHEDULED and _is_plain(value):
-            found[f"scheduler.{name}"] = value
+def group_settings(optimizer: Any, number: int) -> dict[str, Any]:
+    """The hyper-parameters of a group where they differ from the first's."""
+    own = differing(dict(_hyper_parameters(optimizer.param_groups[number])), optimizer.param_groups[0])
+    return {f"group{number}.{name}": value for name, value in own.items()}
+
+
+def differing(found: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """The settings that are not the same in others, by their text: a tensor is equal to nothing."""
+    return {k: v for k, v in found.items() if k not in known or str(known[k]) != str(v)}
+
+
+def scheduler_settings(scheduler: Any, name: str = "scheduler") -> dict[str, Any]:
+    """Its class and what it was made with, as far as its plain attributes tell; the same of its parts."""
+    found: dict[str, Any] = {name: type(scheduler).__name__}
+    for attribute, value in vars(scheduler).items():
+        if attribute == "_milestones":
+            found[f"{name}.milestones"] = value
+        elif attribute == "_schedulers":
+            for number, part in enumerate(value):
+                found |= scheduler_settings(part, f"{name}.{number}")
+        elif not attribute.startswith("_") and attribute not in NOT_SCHEDULED and _is_plain(value):
+            found[f"{name}.{attribute}"] = value
     return found
 
 
