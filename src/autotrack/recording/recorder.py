@@ -21,7 +21,7 @@ from .current import begun_run, open_run
 from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
-from .origin import Origin
+from .origin import Origin, run_id_in
 from .ranks import Peers, Ranks
 from .report import Report
 from .run import ActiveRun
@@ -192,6 +192,18 @@ class Recorder:
                 return None
             found, self.resumed_id = self.resumed_id, None
         return found
+
+    def to_resume(self, mark: Callable[[], str | None]) -> str | None:
+        """The id of the run that a training goes on with here; None for a new one, or what is told elsewhere.
+
+        mark: asked only where it counts: not where the environment names the run, nor where rank 0 does. A
+        run of another store is none, nor is one that is being recorded by this process already.
+        """
+        if self.resumed_id is not None or self.ranks.rank > 0:
+            return None
+        told = mark()
+        found = None if told is None else run_id_in(told, self.options)
+        return None if any(run.id == found for run in tuple(self._open)) else found
 
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""

@@ -19,7 +19,7 @@ from . import files, given, tabular, values
 from .activity import Activity
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
-from .origin import Origin
+from .origin import Origin, marked
 from .outcomes import message_of, outcome_of, qualified_name
 from .placement import Placement
 from .segments import Fit, Segment
@@ -404,6 +404,10 @@ class ActiveRun:
             return None
         span = self._segment.span.get_span_context()
         return Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
+
+    def mark(self) -> str:
+        """Which run it is, in which store, for what outlives the process: see `Integration.resumes`."""
+        return marked(self.id, self._recorder.options)
 
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""
