@@ -175,7 +175,8 @@ class _Session:
             self._fit = self._run.open_fit(name, kind, self._enclosing_span_id())
         is_sealed = self._held_by is not None or self._resting is not None or self._driver.seals
         frames.set((*self._outer, Frame(self.call, self._run, self._fit, is_sealed)))
-        if not self._run.inherited and self._driver.hooks_into(self._outer):
+        is_ours = not self._run.inherited or self._run.is_muted  # of a muted one a rank's times are kept
+        if is_ours and self._driver.hooks_into(self._outer):
             self._steps = self._driver.hook.start(self._run, self.call)
 
     def _open_step(self, name: str) -> None:

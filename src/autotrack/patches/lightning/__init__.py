@@ -125,6 +125,7 @@ class Lightning(Integration):
     def evaluation_ends(self, fit: Following, connector: Any, metrics: Mapping[str, Any]) -> None:
         if connector.trainer is fit.trainer and not connector.trainer.sanity_checking:
             fit.points.log_epoch(metrics)
+            fit.points.evaluation_ends()
 
     @follow("{package}.trainer.call:_call_callbacks_on_save_checkpoint")
     def checkpoint_is_made(self, _: Following, trainer: Any, checkpoint: dict[str, Any]) -> None:
