@@ -136,6 +136,49 @@ def test_workers_of_a_loader(store: Place, context: str) -> None:
     assert len(run.points("epoch_seconds")) == 3
 
 
+TALKING = f"""
+    import autotrack; autotrack.enable()
+    {LOOP}
+    class Talking(torch.utils.data.Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            autotrack.log({{"seen": float(index)}}, index)
+            autotrack.log_params({{"of": "a worker"}})
+            autotrack.active_run()
+            weight = nn.Parameter(torch.ones(()))  # a training of its own, say of an embedding
+            weight.square().backward()
+            torch.optim.SGD([weight], lr=0.1).step()
+            return torch.ones(4), torch.ones(1)
+
+    data = Talking()
+    workers = {{"num_workers": 2, "multiprocessing_context": sys.argv[1]}}
+    if __name__ == "__main__":
+"""
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_what_a_dataset_logs_in_a_worker_begins_no_run(store: Place, context: str) -> None:
+    ended = store.run(f"{TALKING}        train(1, **workers)", context)
+    assert ended.returncode == 0, ended.err
+    assert len(ended.said) == 1, ended.err
+    run = store.only_run()
+    assert len(run.points("loss")) == 2
+    assert "seen" not in run.metrics
+    assert "of" not in run.params
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_what_a_dataset_logs_in_a_worker_is_the_open_runs(store: Place, context: str) -> None:
+    ended = store.run(f"{TALKING}        with autotrack.run('mine'): train(2, **workers)", context)
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert (run.name, run.params["of"]) == ("mine", "a worker")
+    assert sorted(run.points("seen").value.tolist()) == [float(n // 2) for n in range(16)]
+    assert len(run.points("loss")) == 4
+
+
 def test_what_a_dataset_saves_is_no_checkpoint(store: Place) -> None:
     ended = store.run(
         f"""{LOOP}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..recording.current import current
+from ..recording.process import is_loader_worker
 from .frames import frames
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ class TrainingRuns:
         self.home: Callable[[], ActiveRun | None] = current.get  # at each step: a function in C
 
     def is_no_concern(self) -> bool:
-        """Whether this process records for the runs of another one, of which none goes on here."""
+        """Whether this process records for the runs of another one, of which none goes on here.
+
+        Or only loads data for a training: in a worker of a DataLoader there may be one for each sample.
+        """
+        if is_loader_worker():
+            return True
         recorder = self._recorder()
         return recorder.joined.only and recorder.active_run() is None
 

@@ -22,6 +22,7 @@ from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
 from .origin import Origin, run_id_in
+from .process import is_loader_worker
 from .ranks import Peers, Ranks
 from .report import Report
 from .run import ActiveRun
@@ -262,10 +263,14 @@ class Recorder:
         return tuple(self._open.values())
 
     def implicit_run(self, name: Callable[[], str], experiment: Callable[[], str]) -> ActiveRun:
-        """The process's run for what is logged outside any run, its last one for an exit handler."""
+        """The process's run for what is logged outside any run, its last one for an exit handler.
+
+        In a worker of a DataLoader it never begins: there may be many, in each epoch anew.
+        """
         with self._lock:
             if self._implicit is None or (self._implicit.ended and not self._closed):
                 self._implicit = ActiveRun(self, name(), experiment(), explicit=False, ambient=False)
+                self._implicit.is_unheard = is_loader_worker()
             return self._implicit
 
     def begun_implicit_run(self) -> ActiveRun | None:

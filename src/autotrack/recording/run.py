@@ -83,6 +83,8 @@ class ActiveRun:
         self.ended = False
         self.is_muted = False
         """Whether nothing of it is recorded: another rank of the training does that."""
+        self.is_unheard = False
+        """Whether it never begins, and so takes nothing."""
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}
@@ -314,7 +316,7 @@ class ActiveRun:
     def begin(self, at: int | None = None) -> None:
         """Start the run, or a new segment of it, unless it is running. at: unix ns, default now."""
         with self._lock:
-            if self._segment is not None and not self.ended:
+            if self.is_unheard or (self._segment is not None and not self.ended):
                 return
             self._recorder.ranks.look()
             self.is_muted = self._recorder.ranks.rank > 0
