@@ -90,6 +90,8 @@ class Torch(Integration):
             if self.passed_over:
                 self._step_compiled()
             self._losses.note(seen, self._threads.gathering)
+            if self.options.statistics_every:
+                self._loops.lost(self._threads.gathering)
 
     @watch("torch.nn.utils:clip_grad_norm_", unless=COMPILING)
     def clipped(self, seen: Seen) -> None:
