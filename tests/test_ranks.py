@@ -246,43 +246,53 @@ def test_spawned_without_a_process_group(store: Place) -> None:
 
 
 def test_lightning(store: Place) -> None:
-    """It starts the script again for rank 1, which so is inside the run of rank 0."""
-    source = (
-        TRAIN
-        + """
-    import logging, warnings
+    """It starts the script again for rank 1, which so is inside the run of rank 0; and goes on with that."""
+    source = """
+    import logging, os, time, warnings
     warnings.simplefilter("ignore")
     logging.getLogger("lightning").setLevel(logging.ERROR)
+    import autotrack
+    autotrack.enable()
     import torch
     import lightning
     from torch.utils.data import DataLoader, TensorDataset
 
     class Model(lightning.LightningModule):
-        def __init__(self):
+        def __init__(self, width):
             super().__init__()
-            self.layer = torch.nn.Linear(2, 1)
+            self.save_hyperparameters()
+            self.layer = torch.nn.Linear(width, 1)
+
         def training_step(self, batch, index):
-            row = {"loss": 1.0 / (index + 1), "step_seconds": float(self.global_rank + 1)}
-            autotrack.log(row, step=index)
-            time.sleep(0.05)
+            time.sleep(0.02)
+            self.log("loss", 1.0 / (self.global_step + 1))
             return self.layer(batch[0]).mean()
+
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
     if __name__ == "__main__":
-        autotrack.enable("sklearn", quiet=True)
-        with autotrack.run("train"):
-            data = DataLoader(TensorDataset(torch.zeros(20, 2)), num_workers=1)
+        for epochs in (1, 2):
+            data = DataLoader(TensorDataset(torch.zeros(10, 2)), num_workers=1)
             trainer = lightning.Trainer(
-                accelerator="cpu", devices=2, strategy="ddp", max_epochs=1, logger=False,
+                accelerator="cpu", devices=2, strategy="ddp", max_epochs=epochs, logger=False,
                 enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             )
-            trainer.fit(Model(), data)
+            trainer.fit(Model(2), data, ckpt_path="first.ckpt" if epochs == 2 else None)
+            trainer.save_checkpoint("first.ckpt")
     """
-    )
     ended = store.run(source, env=QUICK)
     assert ended.returncode == 0, ended.err
-    assert_two_ranks(store.only_run())
+    run = store.only_run()
+    assert (run.state, run.name, run.params["optimizer"]) == (State.FINISHED, "Model", "SGD")
+    assert (run.params["width"], run.params["ckpt_path"]) == (2, "first.ckpt")
+    assert states(run) == {0: State.FINISHED, 1: State.FINISHED}
+    assert curve(run, "loss") == [(step, pytest.approx(1 / (step + 1))) for step in range(10)]
+    for name in ("step_seconds", "rank_1/step_seconds"):
+        assert run.points(name).step.tolist() == [*range(10)], name
+        assert min(values(run, name)) >= 0.02, name
+    of_one = {name for name in run.metrics if name.startswith("rank_1/") and "/system/" not in name}
+    assert of_one == {"rank_1/step_seconds"}
 
 
 def test_a_plain_loop(store: Place) -> None:

@@ -311,6 +311,10 @@ class Integration:
         """What the call is set to, cheap to get: the params of its `fit` span when it is nested."""
         return {}
 
+    def resumes(self, call: Call) -> str | None:
+        """The mark, as a checkpoint has it, of the run that a call goes on with; None for a new one."""
+        return None
+
     @classmethod
     def hooks(cls) -> list[Hook]:
         """The hooks of this class and of those it is put together from, in the order they are written."""

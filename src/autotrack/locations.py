@@ -92,8 +92,7 @@ def homes(url: str) -> list[Home]:
     (read-only, full), the user's data folder and then the temporary folder, under a hash of the
     URL. Readers look in all of them. What a server, or an OTLP endpoint, is to get waits in these two.
     """
-    name = url.encode("utf-8", "surrogateescape")
-    digest = f"{zlib.crc32(name):08x}{zlib.crc32(name[::-1]):08x}"  # hashlib takes 3 ms to import
+    digest = target_digest(url)
     fallbacks = (
         platformdirs.user_data_path("autotrack") / "stores" / digest,
         _private_temporary_folder() / digest,
@@ -106,6 +105,12 @@ def homes(url: str) -> list[Home]:
         database.with_name(f"{database.name}-spool"), database.with_name(f"{database.name}-artifacts")
     )
     return [beside, *places]
+
+
+def target_digest(url: str) -> str:
+    """What a store, or another target, is known by where its URL is too much to tell."""
+    name = url.encode("utf-8", "surrogateescape")
+    return f"{zlib.crc32(name):08x}{zlib.crc32(name[::-1]):08x}"  # hashlib takes 3 ms to import
 
 
 def name_home(home: Home, target: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,36 @@ def test_every_step_and_every_epoch(tracking: Tracking, tmp_path: Path) -> None:
     assert values(run, "loss_epoch") == pytest.approx(means)
     assert values(run, "epoch") == [0.0] * 4 + [1.0] * 4
     assert values(run, "lr") == [0.1] * 8
+
+
+def test_nothing_else_is_told_of_a_fit(tracking: Tracking, tmp_path: Path) -> None:
+    """What records plain loops of PyTorch is on too, and finds optimizer, loader and loss in there."""
+    tracking.enable()
+    trainer(tmp_path).fit(line(), loader(), loader())
+    run = tracking.run()
+    of_steps = {"loss_step", "lr", "epoch", "step_seconds"}
+    assert set(run.metrics) == of_steps | {"loss_epoch", "val_loss"}
+    assert {name: steps(run, name) for name in of_steps} == {name: [*range(8)] for name in of_steps}
+
+
+def test_the_time_of_a_step(tracking: Tracking, tmp_path: Path) -> None:
+    class Slow(Line):
+        def training_step(self, batch: Any, number: int) -> Any:
+            time.sleep(0.02 * (number + 1))
+            return super().training_step(batch, number)
+
+        def on_validation_end(self) -> None:
+            time.sleep(0.2)
+
+    tracking.enable(lightning={"every": 2})
+    started = time.perf_counter()
+    trainer(tmp_path, val_check_interval=2, accumulate_grad_batches=2).fit(line(Slow), loader(), loader())
+    whole = time.perf_counter() - started
+    run = tracking.run()
+    assert steps(run, "step_seconds") == [0, 2, 3]
+    seconds = values(run, "step_seconds")
+    assert all(found >= least for found, least in zip(seconds, (0.06, 0.06, 0.14), strict=True))
+    assert sum(seconds) <= whole - 4 * 0.2, "an evaluation is of no step"
 
 
 def test_the_curves_are_those_of_a_logger_at_every_step(tracking: Tracking, tmp_path: Path) -> None:

@@ -370,15 +370,60 @@ def test_statistics_of_layers(tracking: Tracking) -> None:
         model.second.weight[0, 1] = float("nan")
     fit(model, optimizer, 1)
     run = tracking.run()
+    assert run.params["first_non_finite"] == "weight/second.weight at step 4"
     assert steps(run, "gradient/first.weight/mean") == [0, 2, 4]
     assert values(run, "weight/second.weight/non_finite") == [0, 0, 3]
-    assert run.params["first_non_finite"] == "gradient/first.weight at step 4"
     table = json.loads(run.artifact("statistics/00000002.json").read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert [row["of"] for row in rows if row["layer"] == "first.bias"] == ["gradient", "weight"]
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     assert all(sum(row[f"bin{i}"] for i in range(30)) == sizes[row["layer"]] for row in rows)
     assert all(row["low"] <= row["high"] for row in rows)
+
+
+@pytest.mark.parametrize("spoilt", ["first.weight", "first.bias", "second.weight", "second.bias"])
+def test_the_first_weight_that_is_not_finite(tracking: Tracking, spoilt: str) -> None:
+    """It is found where the loss first is none, between two steps that are looked at anyway."""
+    tracking.enable(torch={"statistics_every": 100})
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    fit(model, optimizer, 2)
+    with torch.no_grad():
+        dict(model.named_parameters())[spoilt].fill_(float("nan"))
+    fit(model, optimizer, 3)
+    run = tracking.run()
+    assert [*np.isnan(values(run, "loss"))] == [False, False, True, True, True]
+    assert run.params["first_non_finite"] == f"weight/{spoilt} at step 2"
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_the_first_gradient_that_is_not_finite(tracking: Tracking, every: int) -> None:
+    """Of the layers that it spoils, all before, it is the nearest to the output."""
+
+    class Rooted(Net):
+        def forward(self, x: Any) -> Any:
+            hidden = self.first(x)
+            if self.is_bad:
+                hidden = (hidden * 0.0).sqrt()  # which is 0, and has no finite slope
+            return self.second(hidden)
+
+    tracking.enable(torch={"statistics_every": every})
+    model = Rooted()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for is_bad in (False, False, True, False):
+        model.is_bad = is_bad
+        fit(model, optimizer, 1)
+    run = tracking.run()
+    assert [*np.isnan(values(run, "loss"))] == [False, False, False, True]
+    # A loss that is finite tells nothing: it is noticed at the next one, by then in the weights.
+    expected = {1: "gradient/first.bias at step 2", 100: "weight/first.bias at step 3"}
+    assert run.params["first_non_finite"] == expected[every]
+
+
+def test_all_that_is_finite(tracking: Tracking) -> None:
+    tracking.enable(torch={"statistics_every": 1})
+    train(3)
+    assert "first_non_finite" not in tracking.run().params
 
 
 def test_statistics_change_nothing(tracking: Tracking) -> None:

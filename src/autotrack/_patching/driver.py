@@ -96,7 +96,9 @@ class Driver:
         if self.evaluates and (run := self.recorder().active_run()) is not None:
             run.begin_if_new()
             return run, False
-        return self._runs.run_of(name, _is_predictor(call), self.stays_open)
+        return self._runs.run_of(
+            name, _is_predictor(call), self.stays_open, resumed=lambda: self._resumed(call)
+        )
 
     def hooks_into(self, outer: tuple[Frame, ...]) -> bool:
         """Whether the hook runs for a call at this depth, or the call is only a `fit` span.
@@ -117,6 +119,15 @@ class Driver:
             return self._integration.subject(call)
         except Exception:  # noqa: BLE001  of a call with wrong arguments the library complains
             return call.instance
+
+    def _resumed(self, call: Call) -> str | None:
+        try:
+            return None if self.evaluates else self._integration.resumes(call)
+        except TypeError:  # of a call with wrong arguments the library complains
+            return None
+        except Exception as error:  # noqa: BLE001
+            self.hook.warn("the run that a call goes on with was not found", error)
+            return None
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """The params of a `fit` span; none if the integration fails to tell."""
@@ -164,7 +175,8 @@ class _Session:
             self._fit = self._run.open_fit(name, kind, self._enclosing_span_id())
         is_sealed = self._held_by is not None or self._resting is not None or self._driver.seals
         frames.set((*self._outer, Frame(self.call, self._run, self._fit, is_sealed)))
-        if not self._run.inherited and self._driver.hooks_into(self._outer):
+        is_ours = not self._run.inherited or self._run.is_muted  # of a muted one a rank's times are kept
+        if is_ours and self._driver.hooks_into(self._outer):
             self._steps = self._driver.hook.start(self._run, self.call)
 
     def _open_step(self, name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..recording.current import current
+from ..recording.process import is_loader_worker
 from .frames import frames
 
 if TYPE_CHECKING:
@@ -25,15 +26,31 @@ class TrainingRuns:
         self.home: Callable[[], ActiveRun | None] = current.get  # at each step: a function in C
 
     def is_no_concern(self) -> bool:
-        """Whether this process records for the runs of another one, of which none goes on here."""
+        """Whether this process records for the runs of another one, of which none goes on here.
+
+        Or only loads data for a training: in a worker of a DataLoader there may be one for each sample.
+        """
+        if is_loader_worker():
+            return True
         recorder = self._recorder()
         return recorder.joined.only and recorder.active_run() is None
 
-    def run_of(self, name: str, is_predictor: bool, stays_open: bool = False) -> tuple[ActiveRun, bool]:
-        """The run an outermost training belongs to, and whether it is the integration's own to end."""
-        run = self._recorder().active_run()
+    def run_of(
+        self,
+        name: str,
+        is_predictor: bool,
+        stays_open: bool = False,
+        resumed: Callable[[], str | None] = lambda: None,
+    ) -> tuple[ActiveRun, bool]:
+        """The run an outermost training belongs to, and whether it is the integration's own to end.
+
+        resumed: tells the mark of the run that it goes on with where no other is open.
+        """
+        recorder = self._recorder()
+        run = recorder.active_run()
         if run is None:
-            return self._new_run(name, self._experiment(), stays_open), True
+            resume = recorder.to_resume(resumed)
+            return self._new_run(name, self._experiment(), stays_open, resume), True
         run.begin_if_new()
         if run.inherited and not stays_open:
             return run, False  # a worker of many, perhaps: their params and models would be mixed
@@ -72,5 +89,7 @@ class TrainingRuns:
         recorder = self._recorder()
         return recorder.active_run() or recorder.loops.here() or recorder.begun_implicit_run()
 
-    def _new_run(self, name: str, experiment: str, stays_open: bool) -> ActiveRun:
-        return self._recorder().new_run(name, experiment, explicit=False, ambient=not stays_open)
+    def _new_run(self, name: str, experiment: str, stays_open: bool, resume: str | None = None) -> ActiveRun:
+        return self._recorder().new_run(
+            name, experiment, explicit=False, ambient=not stays_open, resume=resume
+        )

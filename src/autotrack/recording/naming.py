@@ -43,11 +43,14 @@ def name_before(frame: FrameType, method: str) -> tuple[str, bool] | None:
         if step.opname in ("LOAD_METHOD", "LOAD_ATTR") and step.argval == method:
             found = before
         before = step
-    if found is None or not found.opname.startswith("LOAD_") or not isinstance(found.argval, str):
+    if found is None or "LOAD_" not in found.opname:
         return None
+    # Python 3.13 has instructions that load, or store and load, two variables: the method is the last one's.
+    name = found.argval[-1] if "FAST" in found.opname and isinstance(found.argval, tuple) else found.argval
     code = frame.f_code
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return found.argval, found.opname == "LOAD_FAST" and found.argval in parameters
+    is_variable = "FAST" in found.opname or "DEREF" in found.opname  # and no attribute
+    return (name, is_variable and name in parameters) if isinstance(name, str) else None
 
 
 def variables_near(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:

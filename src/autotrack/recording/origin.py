@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
+from ..locations import target_digest
 from ..options import NONE, Options, env_name, working_folder
 
 RUN_ID = "AUTOTRACK_RUN_ID"
@@ -94,6 +95,17 @@ def resumed_in(environment: Mapping[str, str]) -> str | None:
     none.
     """
     return None if _goes_on_elsewhere(environment) else _run_id_in(environment)
+
+
+def marked(run_id: str, options: Options) -> str:
+    """A run and its store in a line that names no place."""
+    return f"{run_id}@{target_digest(options.store or NONE)}"
+
+
+def run_id_in(mark: str, options: Options) -> str | None:
+    """The run of a mark; None for one of another store. Raises ValueError for what is no mark."""
+    run_id = run_id_of(mark.partition("@")[0])
+    return run_id if mark == marked(run_id, options) else None
 
 
 def run_id_of(text: str) -> str:

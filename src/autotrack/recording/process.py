@@ -176,6 +176,12 @@ def is_multiprocessing_child() -> bool:
     return parent_process() is not None or current_process().name != "MainProcess"
 
 
+def is_loader_worker() -> bool:
+    """Whether this process only loads data, for a DataLoader of torch."""
+    worker = sys.modules.get("torch.utils.data._utils.worker")
+    return worker is not None and worker.get_worker_info() is not None
+
+
 def _uncaught_exception() -> BaseException | None:
     """What ended the main thread; an interactive session goes on after its errors."""
     if hasattr(sys, "ps1") or "ipykernel" in sys.modules:

@@ -22,7 +22,8 @@ from .exporter import EXIT_TIMEOUT, Exporter
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
 from .loop_runs import LoopRuns
-from .origin import Origin
+from .origin import Origin, run_id_in
+from .process import is_loader_worker
 from .ranks import Peers, Ranks
 from .report import Report
 from .run import ActiveRun
@@ -193,6 +194,18 @@ class Recorder:
             found, self.resumed_id = self.resumed_id, None
         return found
 
+    def to_resume(self, mark: Callable[[], str | None]) -> str | None:
+        """The id of the run that a training goes on with here; None for a new one, or what is told elsewhere.
+
+        mark: asked only where it counts: not where the environment names the run, nor where rank 0 does. A
+        run of another store is none, nor is one that is being recorded by this process already.
+        """
+        if self.resumed_id is not None or self.ranks.rank > 0:
+            return None
+        told = mark()
+        found = None if told is None else run_id_in(told, self.options)
+        return None if any(run.id == found for run in tuple(self._open)) else found
+
     def active_run(self) -> ActiveRun | None:
         """The context's run; where there is none, the process's explicit run if exactly one is open."""
         run = open_run()
@@ -250,10 +263,14 @@ class Recorder:
         return tuple(self._open.values())
 
     def implicit_run(self, name: Callable[[], str], experiment: Callable[[], str]) -> ActiveRun:
-        """The process's run for what is logged outside any run, its last one for an exit handler."""
+        """The process's run for what is logged outside any run, its last one for an exit handler.
+
+        In a worker of a DataLoader it never begins: there may be many, in each epoch anew.
+        """
         with self._lock:
             if self._implicit is None or (self._implicit.ended and not self._closed):
                 self._implicit = ActiveRun(self, name(), experiment(), explicit=False, ambient=False)
+                self._implicit.is_unheard = is_loader_worker()
             return self._implicit
 
     def begun_implicit_run(self) -> ActiveRun | None:

@@ -19,7 +19,7 @@ from . import files, given, tabular, values
 from .activity import Activity
 from .decorating import FunctionT, decorated
 from .ids import uuid7_hex
-from .origin import Origin
+from .origin import Origin, marked
 from .outcomes import message_of, outcome_of, qualified_name
 from .placement import Placement
 from .segments import Fit, Segment
@@ -83,6 +83,8 @@ class ActiveRun:
         self.ended = False
         self.is_muted = False
         """Whether nothing of it is recorded: another rank of the training does that."""
+        self.is_unheard = False
+        """Whether it never begins, and so takes nothing."""
         # The flusher's own:
         self.counts: dict[Any, int] = {}
         self.last_values: dict[str, float] = {}
@@ -314,7 +316,7 @@ class ActiveRun:
     def begin(self, at: int | None = None) -> None:
         """Start the run, or a new segment of it, unless it is running. at: unix ns, default now."""
         with self._lock:
-            if self._segment is not None and not self.ended:
+            if self.is_unheard or (self._segment is not None and not self.ended):
                 return
             self._recorder.ranks.look()
             self.is_muted = self._recorder.ranks.rank > 0
@@ -405,6 +407,10 @@ class ActiveRun:
             return None
         span = self._segment.span.get_span_context()
         return Origin(self.id, self._segment.number, span.trace_id, span.span_id, self.experiment)
+
+    def mark(self) -> str:
+        """Which run it is, in which store, for what outlives the process: see `Integration.resumes`."""
+        return marked(self.id, self._recorder.options)
 
     def claim(self) -> bool:
         """True for the first training call that wants to be this run, once."""

@@ -1,8 +1,9 @@
 """Lightning: `Trainer.fit`, `validate` and `test`, of `lightning` and of `pytorch_lightning` alike.
 
 A fit is followed where Lightning itself feeds its loggers, so nothing is added to the user's callbacks
-or loggers, and nothing to what is pickled into checkpoints. `points.py` takes the metrics, `settings.py`
-and `summary.py` read what is trained and how, `data.py` on what, `results.py` what came of it.
+or loggers. A checkpoint has one entry more, which run it is of: a fit goes on with that (`resuming.py`).
+`points.py` takes the metrics, `settings.py` and `summary.py` read what is trained and how, `data.py` on what,
+`results.py` what came of it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...integration import Call, Hook, Integration, Outcome, follow, hook
+from ...integration import Call, Hook, Integration, Outcome, Seen, follow, hook, watch
+from ...recording.weak import Table
+from .resuming import mark_in, put_mark
 from .settings import hyper_parameters, trainer_settings
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
     from .following import Following
 
+CHECKPOINTS = "{package}.trainer.connectors.checkpoint_connector:_CheckpointConnector"
 CONNECTOR = "{package}.trainer.connectors.logger_connector.logger_connector:_LoggerConnector"
 LOOPS = "{package}.loops"
 
@@ -47,11 +51,16 @@ class Lightning(Integration):
     package: ClassVar[str] = "lightning.pytorch"
     """Where the targets are: `{package}` in their text."""
 
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._fits: Table[ActiveRun] = Table()  # by trainer, the run of its latest fit
+
     @hook("{package}:Trainer.fit", nested=True, seals=True)
     def fit(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
         """One training."""
         from .following import Following
 
+        self._fits.set(call.instance, run)
         run.log_params(self.settings(call))
         fit = call.follower = Following(run, call.instance, self.options)
         outcome = yield
@@ -116,6 +125,19 @@ class Lightning(Integration):
     def evaluation_ends(self, fit: Following, connector: Any, metrics: Mapping[str, Any]) -> None:
         if connector.trainer is fit.trainer and not connector.trainer.sanity_checking:
             fit.points.log_epoch(metrics)
+            fit.points.evaluation_ends()
+
+    @follow("{package}.trainer.call:_call_callbacks_on_save_checkpoint")
+    def checkpoint_is_made(self, _: Following, trainer: Any, checkpoint: dict[str, Any]) -> None:
+        put_mark(checkpoint, self._fits.get(trainer))
+
+    # --- outside ----------------------------------------------------------------------------------
+
+    @watch(CHECKPOINTS + ".dump_checkpoint")
+    def checkpoint_was_made(self, seen: Seen) -> None:
+        """By `trainer.save_checkpoint`, once the fit is over."""
+        if seen.error is None:
+            put_mark(seen.value, self._fits.get(seen.args[0].trainer))
 
     # --- what the driver asks ---------------------------------------------------------------------
 
@@ -134,6 +156,10 @@ class Lightning(Integration):
         path = call.arguments["ckpt_path"]
         resumed = {"ckpt_path": path} if path is not None else {}
         return {**trainer_settings(call.instance), **resumed, **hyper_parameters(self.subject(call), data)}
+
+    def resumes(self, call: Call) -> str | None:
+        """The run of the checkpoint that training goes on from."""
+        return mark_in(call.instance, call.arguments["ckpt_path"])
 
     @classmethod
     def hooks(cls) -> list[Hook]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Points:
         self._epoch_loop = trainer.fit_loop.epoch_loop
         self._every = every
         self._epoch = 0.0
+        self._since: float | None = None  # when the step began, in which its batch is waited for
         self._optimizers: Sequence[Any] = ()
         self._rate_names: list[str] = []
         self._rates: list[Any] = []
@@ -32,6 +34,8 @@ class Points:
 
     def take_rates(self) -> None:
         """The learning rates that the coming step is made with: a scheduler changes them after it."""
+        if self._since is None:
+            self._since = perf_counter()
         self._rates = rates = []
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
@@ -51,6 +55,10 @@ class Points:
             self._rate_names = list(_rate_names(self._optimizers))
         row = dict(zip(self._rate_names, self._rates, strict=False))
         row["epoch"] = self._epoch
+        now = perf_counter()
+        if self._since is not None:
+            row["step_seconds"] = now - self._since
+        self._since = now
         self._add_fresh(loop._results, row)
         step = row.pop("step", loop._batches_that_stepped)
         if self._every == 1 or step % self._every == 0:
@@ -61,8 +69,13 @@ class Points:
 
     def epoch_begins(self) -> None:
         """What stays the same for an epoch."""
+        self._since = perf_counter()
         self._epoch = float(self._trainer.current_epoch)
         self._optimizers = self._trainer.optimizers
+
+    def evaluation_ends(self) -> None:
+        """What comes before the next batch, as where a checkpoint is written, is of no step."""
+        self._since = None
 
     def log_epoch(self, metrics: Mapping[str, Any]) -> None:
         """What was reduced over an epoch of training or over an evaluation."""

@@ -120,6 +120,8 @@ class Torch(Integration):
             if self.passed_over:
                 self.settle()
             self._losses.note(seen, self._threads.gathering)
+            if self.options.statistics_every:
+                self._loops.lost(self._threads.gathering)
             if self._loops.without_loss is not None:
                 self._loops.attach(self._threads.gathering, seen.started, self.options.every)
 

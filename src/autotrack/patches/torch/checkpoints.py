@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
+
+from ...recording.process import is_loader_worker
 
 if TYPE_CHECKING:
     from ...integration import Seen
@@ -30,7 +31,7 @@ def keep_checkpoint(run: ActiveRun, seen: Seen) -> None:
     what: Any = seen.args[0] if seen.args else seen.kwargs["obj"]
     target: Any = seen.args[1] if len(seen.args) > 1 else seen.kwargs.get("f")
     path = _path_of(target)
-    if path is None or not _is_checkpoint(what) or _is_worker():
+    if path is None or not _is_checkpoint(what) or is_loader_worker():
         return
     name = f"{FOLDER}/{_named(path)}"
     found = path.stat()
@@ -59,12 +60,6 @@ def _path_of(target: Any) -> Path | None:
 def _is_checkpoint(what: Any) -> bool:
     """A state dict, or what may hold one; and a whole module. Not the samples that a dataset keeps."""
     return isinstance(what, Mapping) or hasattr(type(what), "state_dict")
-
-
-def _is_worker() -> bool:
-    """Whether this is a process of a DataLoader."""
-    worker = sys.modules.get("torch.utils.data._utils.worker")
-    return worker is not None and worker.get_worker_info() is not None
 
 
 def _named(path: Path) -> str:

@@ -8,6 +8,7 @@ it. Nothing is set on the user's objects; all tables here hold them weakly.
 from __future__ import annotations
 
 from itertools import count
+from math import isfinite
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
@@ -92,6 +93,24 @@ class Loops:
             stepper.loop.add_parameters(optimizer)
             added = group_settings(optimizer, len(optimizer.param_groups) - 1)
             stepper.loop.run.log_params(_prefixed(added, stepper.prefix))
+
+    def lost(self, gathering: Gathering) -> None:
+        """`backward()` was called, the step is not made: if the loss is not finite, the cause is looked for.
+
+        Of a loss on an accelerator the last value that has come is known: it is about an earlier step.
+        """
+        loop = gathering.loop
+        if loop is None or not gathering.losses:
+            return
+        name, value = gathering.losses[-1]
+        if type(value) is not float:
+            value = loop.run.last_values.get(name, 0.0)
+        if isfinite(value):
+            return
+        for optimizer, stepper in self._steppers.items():
+            parameter = next(parameters(optimizer), None)
+            if stepper.loop is loop and parameter is not None and not is_capturing(parameter):
+                stepper.statistics.look(loop.run, optimizer, stepper.prefix, stepper.steps)
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """An optimizer has made a step; none if a CUDA graph is captured, which only notes it."""

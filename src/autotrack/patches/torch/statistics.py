@@ -22,6 +22,8 @@ FOLDER = "statistics"
 FIRST_NON_FINITE = "first_non_finite"
 """The param that says what was the first to have NaN or infinity in it, and at which step."""
 
+NON_FINITE = "/non_finite"
+"""Ends the name of how many of a tensor's values are not finite."""
 FLOATS = ("mean", "std", "low", "high")
 """Of each tensor; the last two are the ends of its histogram."""
 COUNTS = 1 + BINS
@@ -50,7 +52,7 @@ class OfDevice(NamedTuple):
             name = f"{kind}/{layer}"
             for what in ("mean", "std"):
                 yield f"{name}/{what}", self.floats[number * len(FLOATS) + FLOATS.index(what)]
-            yield f"{name}/non_finite", self.counts[number * COUNTS]
+            yield f"{name}{NON_FINITE}", self.counts[number * COUNTS]
 
     def found(self) -> Iterator[Found]:
         """Waits for it."""
@@ -67,6 +69,7 @@ class Statistics:
         named = model.named_parameters() if model is not None else ()
         self._names = {id(parameter): name for name, parameter in named}
         self._is_finite = True
+        self._has_looked = False
 
     def record(self, run: ActiveRun, optimizer: Any, prefix: str, step: int, now: int) -> None:
         """A step is over; its gradients are still there. now: perf_counter_ns."""
@@ -76,8 +79,15 @@ class Statistics:
         if not sent:
             return
         run.later(lambda _: run.log_table(_table(sent), f"{FOLDER}/{prefix}{step:08}.json"))
-        if self._is_finite:
-            run.later(lambda _: self._look_for_non_finite(run, row, step))
+        if self._is_finite:  # the weights are those after the step: bad gradients have spoilt them
+            run.later(lambda _: self._tell_first(run, sent, prefix, step, ("gradient", "weight")))
+
+    def look(self, run: ActiveRun, optimizer: Any, prefix: str, step: int) -> None:
+        """The loss is not finite, once: here is what it was made of, before the step spoils the rest."""
+        if self._is_finite and not self._has_looked:
+            self._has_looked = True
+            sent = self._sent(optimizer)
+            run.later(lambda _: self._tell_first(run, sent, prefix, step, ("weight", "gradient")))
 
     def _sent(self, optimizer: Any) -> list[OfDevice]:
         by_device: dict[Any, list[tuple[tuple[str, str], Any, Any]]] = {}
@@ -96,12 +106,19 @@ class Statistics:
                 if tensor is not None and _is_usable(tensor):
                     yield layer, kind, tensor.detach().float()
 
-    def _look_for_non_finite(self, run: ActiveRun, row: dict[str, float], step: int) -> None:
-        for name, value in row.items():
-            what, _, statistic = name.rpartition("/")
-            if statistic == "non_finite" and float(value) > 0 and self._is_finite:
-                self._is_finite = False
-                run.log_params({FIRST_NON_FINITE: f"{what} at step {step}"})
+    def _tell_first(
+        self, run: ActiveRun, sent: list[OfDevice], prefix: str, step: int, kinds: tuple[str, ...]
+    ) -> None:
+        """In the flusher. Of a kind it is the last: what is not finite spoils the gradients of all before."""
+        if not self._is_finite:
+            return
+        points = [point for each in sent for point in each.points()]
+        bad = [name for name, value in points if name.endswith(NON_FINITE) and float(value) > 0]
+        ordered = [name for kind in kinds for name in reversed(bad) if name.startswith(f"{kind}/")]
+        if ordered:
+            self._is_finite = False
+            what = ordered[0].removesuffix(NON_FINITE)
+            run.log_params({FIRST_NON_FINITE: f"{prefix}{what} at step {step}"})
 
 
 def _is_usable(tensor: Any) -> bool:
