@@ -8,11 +8,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autotrack.grammar import parse_filter
 from autotrack.server import ui
+from autotrack.store import Run
 
 from ..scripts import TIMEOUT, Place, free_port, wait_for
 from .browsing import Locator, Page, expect, serving
@@ -21,6 +23,11 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 MANY = f"""
     import math
     import autotrack
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
     autotrack.enable()
     for i in range(1000):
         params = {{"lr": 0.1 / (i + 1), "depth": i % 7}}
@@ -48,6 +55,8 @@ MANY = f"""
             raise ValueError({HOSTILE!r})
     except ValueError:
         pass
+    steps = make_pipeline(StandardScaler(), LogisticRegression())
+    GridSearchCV(steps, {{"logisticregression__C": [0.1, 1.0]}}, cv=2).fit(*load_iris(return_X_y=True))
 """
 
 
@@ -245,6 +254,54 @@ def test_who_looks_closer_sees_every_point(page: Page, served: str) -> None:
     expect(notes).not_to_contain_text("points shown")
     page.mouse.dblclick(plot["x"] + 100, plot["y"] + 50)
     expect(notes).to_contain_text("points shown")
+
+
+def test_training_calls_are_a_tree_of_bars_over_the_runs_time(page: Page, many: Place, served: str) -> None:
+    [search] = many.open().runs("name = 'GridSearchCV'")
+    page.goto(f"{served}?run={search.id}")
+    assert waterfall(page, search) == [
+        ("Pipeline", None),
+        ("StandardScaler", "Pipeline"),
+        ("LogisticRegression", "Pipeline"),
+        ("LabelEncoder", "LogisticRegression"),
+    ]
+    for candidate in many.open().children(search.id):
+        page.goto(f"{served}?run={candidate.id}")
+        assert waterfall(page, candidate) == [("Pipeline", None), ("Pipeline", None)]  # its two folds
+
+
+def waterfall(page: Page, run: Run) -> list[tuple[str, str | None]]:
+    """Each training call with the one that it is shown below; the bars are where and as long as they were."""
+    lines = page.locator("#training-calls tbody tr")
+    expect(lines).to_have_count(len(run.fits))
+    drawn = lines.evaluate_all(
+        """lines => lines.map(line => {
+            const [name, track, bar] = ["th", ".track", ".bar"].map(part => line.querySelector(part));
+            const { left, width } = track.getBoundingClientRect(), at = bar.getBoundingClientRect();
+            return { name: name.innerText.trim(), indent: parseFloat(getComputedStyle(name).paddingLeft),
+                from: (at.left - left) / width, to: (at.right - left) / width, pixel: 1 / width };
+        })"""
+    )
+    left = list(run.fits)
+    shown: list[tuple[str, str | None]] = []
+    above: list[dict[str, Any]] = []
+    for call in drawn:
+        while above and above[-1]["indent"] >= call["indent"]:
+            above.pop()
+        slack = 2 * call["pixel"]  # the least that a bar is wide
+        if above:
+            assert above[-1]["from"] - slack <= call["from"] < call["to"] <= above[-1]["to"] + slack
+        [fit] = [
+            fit
+            for fit in left
+            if fit.name == call["name"]
+            and abs((fit.started - run.started).total_seconds() / run.duration - call["from"]) < slack
+            and abs(fit.duration / run.duration - (call["to"] - call["from"])) < slack
+        ]
+        left.remove(fit)
+        shown.append((call["name"], above[-1]["name"] if above else None))
+        above.append(call)
+    return shown
 
 
 def test_what_users_wrote_is_text(page: Page, served: str) -> None:
