@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -214,12 +213,11 @@ def test_events_tell_which_runs_changed(server: Threaded) -> None:
     again.close()
 
 
-def test_a_run_shows_within_a_second_of_its_commit(server: Threaded) -> None:
-    run, span = points("x", [1.0])
-    began = time.monotonic()
-    server.ask("POST", "/v1/traces", body_of(span), PROTOBUF)
-    assert get(server, f"/runs/{run}")["id"] == run
-    assert time.monotonic() - began < 30, "it is there as soon as it is acknowledged"
+def test_a_run_is_there_as_soon_as_its_commit_is_acknowledged(server: Threaded) -> None:
+    for _ in range(20):
+        run, span = points("x", [1.0])
+        assert server.ask("POST", "/v1/traces", body_of(span), PROTOBUF).status == 200
+        assert get(server, f"/runs/{run}")["metrics"]["x"]["count"] == 1
 
 
 def test_the_description_is_published(server: Threaded) -> None:

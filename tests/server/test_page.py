@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 
 from autotrack.grammar import parse_filter
 from autotrack.server import ui
-from autotrack.store import Run
+from autotrack.states import State
+from autotrack.store import Run, Store
 
-from ..scripts import TIMEOUT, Place, free_port, wait_for
+from ..scripts import TIMEOUT, Place, free_port, wait_for, wait_until
 from .browsing import Locator, Page, expect, serving
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -364,6 +366,44 @@ def test_a_run_grows_while_the_page_is_open(page: Page, store: Place) -> None:
         expect(page.locator("#logs")).to_contain_text("step 5")
         process.communicate("end\n", timeout=TIMEOUT)
         expect(page.locator("h1 .state")).to_contain_text("finished")
+
+
+BEAT = 1.0
+DIES = """
+    import time
+    import autotrack
+    autotrack.enable()
+    with autotrack.run("dies"):
+        autotrack.flush()
+        time.sleep(3600)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_shown_lost_within_a_beat_of_when_the_server_says_it(
+    page: Page, store: Place
+) -> None:
+    with serving(store) as address:
+        training = store.start(
+            DIES, env={"AUTOTRACK_STORE": address, "AUTOTRACK_BEAT_INTERVAL": str(BEAT)}, name="dies"
+        )
+        reader = Store(address)
+        wait_until(lambda: len(reader.runs()) == 1)
+        [run] = reader.runs()
+        clock = page.context.clock
+        clock.install()
+        pages = [page, page.context.new_page(), page.context.new_page()]
+        for shown, query in zip(pages, ("", f"?run={run.id}", f"?compare={run.id}"), strict=True):
+            shown.goto(address + query)
+            expect(shown.locator(".state")).to_contain_text("running")
+
+        clock.pause_at(datetime.now() + timedelta(seconds=1))
+        training.kill()
+        wait_until(lambda: reader.run(run.id).state is State.LOST)
+        clock.run_for(2 * BEAT * 1000)  # what it may just be busy with takes one
+        for shown in pages:
+            expect(shown.locator(".state")).to_contain_text("lost")
+        reader.close()
 
 
 def test_what_comes_in_leaves_alone_what_is_being_typed(page: Page, store: Place) -> None:
