@@ -313,7 +313,7 @@ _keys = st.sampled_from(
         *("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue", "arrayValue", "kvlistValue"),
     ]
 )
-_junk = st.recursive(
+junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4),
     max_leaves=12,
@@ -321,7 +321,7 @@ _junk = st.recursive(
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.dictionaries(_keys, _junk, max_size=3))
+@given(st.dictionaries(_keys, junk, max_size=3))
 def test_no_json_makes_the_decoder_fail_in_another_way(told: dict[str, Any]) -> None:
     for body in (told, {"resourceSpans": [{"scopeSpans": [{"spans": [told]}]}]}):
         with contextlib.suppress(ValueError):
@@ -330,9 +330,9 @@ def test_no_json_makes_the_decoder_fail_in_another_way(told: dict[str, Any]) -> 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=200), st.data())
-def test_no_bytes_make_the_decoder_fail_in_another_way(junk: bytes, data: st.DataObject) -> None:
+def test_no_bytes_make_the_decoder_fail_in_another_way(noise: bytes, data: st.DataObject) -> None:
     whole = body_of(*data.draw(histories()))
     cut = data.draw(st.integers(0, len(whole)))
-    for body in (junk, whole[:cut] + junk + whole[cut:], zlib.compress(whole)):
+    for body in (noise, whole[:cut] + noise + whole[cut:], zlib.compress(whole)):
         with contextlib.suppress(ValueError):
             decode_request(body)
