@@ -16,6 +16,14 @@ from backports import zstd
 from google.protobuf.json_format import MessageToDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -292,6 +300,58 @@ def test_logs_and_metrics_are_translated(server: Threaded) -> None:
     record = {"timeUnixNano": "5", "body": {"stringValue": "hello"}, "severityText": "WARN"}
     logs = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]}
     assert server.ask("POST", "/v1/logs", json.dumps(logs), JSON).json() == {}
+
+
+def metrics_of() -> tuple[str, ExportMetricsServiceRequest]:
+    """A run, and a sum and a histogram of it, as an SDK sends them."""
+    run = f"{next(_numbers):032x}"
+    request = ExportMetricsServiceRequest()
+    group = request.resource_metrics.add()
+    group.resource.attributes.add(key=sc.RUN_ID).value.string_value = run
+    scope = group.scope_metrics.add()
+    total = scope.metrics.add(name="requests").sum
+    total.data_points.add(time_unix_nano=7, as_int=3)
+    total.is_monotonic = True
+    histogram = scope.metrics.add(name="latency").histogram
+    histogram.data_points.add(
+        time_unix_nano=7, count=3, sum=1.5, bucket_counts=[1, 2], explicit_bounds=[0.25], min=0.125, max=1.0
+    )
+    return run, request
+
+
+def test_sums_and_histograms_in_protobuf(server: Threaded) -> None:
+    run, request = metrics_of()
+    answer = server.ask("POST", "/v1/metrics", request.SerializeToString(), PROTOBUF)
+    assert (answer.status, ExportMetricsServiceResponse.FromString(answer.data)) == (
+        200,
+        ExportMetricsServiceResponse(),
+    )
+    assert curve(server, run, "requests") == [3.0]
+    assert curve(server, run, "latency/count") == [3.0]
+    assert curve(server, run, "latency/sum") == [1.5]
+
+
+def logs_of() -> ExportLogsServiceRequest:
+    """A log record, as an SDK sends it."""
+    number = next(_numbers)
+    request = ExportLogsServiceRequest()
+    record = (
+        request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=5, severity_text="WARN")
+    )
+    record.body.string_value = "hello"
+    record.trace_id, record.span_id = number.to_bytes(16), number.to_bytes(8)
+    return request
+
+
+def test_log_records_in_protobuf(server: Threaded) -> None:
+    body, before = logs_of().SerializeToString(), server.facts()
+    kept: set[str] = set()
+    for _ in range(2):  # one that comes again is known
+        answer = server.ask("POST", "/v1/logs", body, PROTOBUF)
+        assert answer.status == 200
+        assert ExportLogsServiceResponse.FromString(answer.data) == ExportLogsServiceResponse()
+        kept.add(server.facts())
+    assert len(kept - {before}) == len(kept) == 1
 
 
 # --- properties -------------------------------------------------------------------------------------
