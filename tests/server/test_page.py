@@ -223,6 +223,30 @@ def test_keys_move_mark_open_and_compare(page: Page, served: str) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+# --- with a token ----------------------------------------------------------------------------------
+
+
+def test_the_address_that_works_once_lets_a_browser_in_for_good(page: Page, store: Place) -> None:
+    with serving(store, command=("ui", "--no-browser")) as address:
+        bare, _, key = address.partition("?key=")
+        assert key
+        page.goto(bare)
+        expect(page.locator("body")).to_contain_text("This page needs a key")
+        page.goto(address)
+        expect(page.locator(".empty pre")).to_have_text("import autotrack\nautotrack.enable()")
+        expect(page).to_have_url(bare)
+        expect(page.locator(".connection")).to_contain_text("live")
+        store.run("import autotrack\nwith autotrack.run('first'): pass")
+        expect(rows(page)).to_have_count(1)  # told of by an event
+        page.reload()
+        expect(rows(page)).to_contain_text("first")
+        [cookie] = page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        page.context.clear_cookies()
+        page.goto(address)
+        expect(page.locator("body")).to_contain_text("This page needs a key")  # it worked once
+
+
 # --- a run -----------------------------------------------------------------------------------------
 
 
