@@ -29,12 +29,12 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
-def serving(place: Place, port: int = 0) -> Iterator[str]:
+def serving(
+    place: Place, port: int = 0, command: tuple[str, ...] = ("server", "--no-token")
+) -> Iterator[str]:
     """The address of the page of a server of its own, in a process of its own."""
-    command = [sys.executable, "-m", "autotrack", "server", "--port", str(port), "--store", place.url]
-    process = subprocess.Popen(
-        [*command, "--no-token"], cwd=place.folder, env=place.env, text=True, stdout=subprocess.PIPE
-    )
+    own = [sys.executable, "-m", "autotrack", *command, "--port", str(port), "--store", place.url]
+    process = subprocess.Popen(own, cwd=place.folder, env=place.env, text=True, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import sqlite3
 import subprocess
 import sys
 from collections import OrderedDict
@@ -63,6 +65,7 @@ class Threaded(Listening):
         **access: Any,
     ) -> None:
         self.token = token
+        self._file = store.removeprefix("sqlite:///")
         self.access = Access(token, **access)
         self.server = Server(store, self.access, grpc_at)
         super().__init__(self.server.app, http=http, lifespan="on", ws="none")
@@ -82,6 +85,15 @@ class Threaded(Listening):
             "timeout": TIMEOUT,  # of itself 3 s
         } | more
         return urllib3.request(method, self.url + path, body=body, headers=own | (headers or {}), **asked)
+
+    def facts(self) -> str:
+        """A digest of what the store has; not of `axis` and `chunk`, which merging changes."""
+        with contextlib.closing(sqlite3.connect(self._file, timeout=TIMEOUT)) as db, db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            told = {name: db.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables}
+        for merged in ("axis", "chunk"):
+            told.pop(merged, None)
+        return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 class Many(Listening):

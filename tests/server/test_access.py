@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +12,7 @@ from starlette.routing import Mount, Route
 
 from autotrack.server.access import OPEN_PATHS
 
+from ..scripts import TIMEOUT, Place
 from .live import Threaded
 
 
@@ -100,3 +103,27 @@ def test_a_person_without_a_key_is_told_where_to_find_it(server: Threaded) -> No
     assert answer.status == 401
     assert b"autotrack ui" in answer.data
     assert answer.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("command", ["server", "ui"])
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (["--host", "0.0.0.0"], "--no-token is for this machine alone, not for 0.0.0.0: leave it out"),
+        (
+            ["--allow-host", "*"],
+            "--no-token and --allow-host '*' together let every web page in: leave one out",
+        ),
+    ],
+)
+def test_without_a_token_nobody_elsewhere_is_let_in(
+    store: Place, command: str, told: list[str], said: str
+) -> None:
+    arguments = [command, "--no-token", "--port", "0", *told]
+    if command == "ui":
+        arguments.append("--no-browser")
+    ended = subprocess.run(
+        [sys.executable, "-m", "autotrack", *arguments],
+        env=store.env, capture_output=True, text=True, timeout=TIMEOUT,
+    )  # fmt: skip
+    assert (ended.returncode != 0, ended.stdout, ended.stderr) == (True, "", f"autotrack: {said}\n")

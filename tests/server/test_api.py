@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -214,12 +213,11 @@ def test_events_tell_which_runs_changed(server: Threaded) -> None:
     again.close()
 
 
-def test_a_run_shows_within_a_second_of_its_commit(server: Threaded) -> None:
-    run, span = points("x", [1.0])
-    began = time.monotonic()
-    server.ask("POST", "/v1/traces", body_of(span), PROTOBUF)
-    assert get(server, f"/runs/{run}")["id"] == run
-    assert time.monotonic() - began < 30, "it is there as soon as it is acknowledged"
+def test_a_run_is_there_as_soon_as_its_commit_is_acknowledged(server: Threaded) -> None:
+    for _ in range(20):
+        run, span = points("x", [1.0])
+        assert server.ask("POST", "/v1/traces", body_of(span), PROTOBUF).status == 200
+        assert get(server, f"/runs/{run}")["metrics"]["x"]["count"] == 1
 
 
 def test_the_description_is_published(server: Threaded) -> None:
@@ -231,22 +229,32 @@ def test_the_description_is_published(server: Threaded) -> None:
 
 
 class TestSchema:
-    """Whatever fits the description, and much that does not: never a 500, always as described."""
+    """Whatever fits the description, and much that does not: never a 500, always as described.
+
+    What is refused leaves nothing behind.
+    """
 
     def test_requests_made_from_the_description(self, server: Threaded, runs: list[str]) -> None:
         document = get(server, "/openapi.json")
         del document["paths"]["/api/v1/events"]
         schema = schemathesis.openapi.from_dict(document)
+        refused = 0
         for operation in schema.get_all_operations():
             case_strategy = operation.ok().as_strategy()
 
             @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
             @given(case=case_strategy)
             def ask(case: Any) -> None:
-                case.call_and_validate(
+                nonlocal refused
+                before = server.facts()
+                answer = case.call_and_validate(
                     base_url=server.url,
                     headers={"authorization": "Bearer secret"},
                     checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
                 )
+                if answer.status_code >= 400:
+                    assert server.facts() == before
+                    refused += 1
 
             ask()
+        assert refused > 50, "else it proves little"

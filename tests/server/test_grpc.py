@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
+import urllib3
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+from autotrack import semconv as sc
 from autotrack.errors import OptionError
 from autotrack.server.access import Access
 from autotrack.server.app import Server
 from autotrack.server.serving import Serving, serve
 
-from ..scripts import TIMEOUT, free_port
+from ..scripts import TIMEOUT, Place, free_port
 from .live import Threaded
-from .test_otlp_in import body_of, curve, points
+from .test_otlp_in import a_log, as_protobuf, body_of, curve, lines_of, logs_of, metrics_of, points
 
 TOKEN = [("authorization", "Bearer secret")]
 
@@ -62,6 +75,25 @@ def test_spans_that_are_none_are_told_of(server: Threaded, stub: TraceServiceStu
     assert curve(server, run, "loss") == [3.0]
 
 
+def test_metrics_are_translated(server: Threaded, port: int) -> None:
+    run, request = metrics_of()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = MetricsServiceStub(channel).Export(request, metadata=TOKEN, timeout=TIMEOUT)
+    assert answer == ExportMetricsServiceResponse()
+    assert curve(server, run, "requests") == [3.0]
+    assert curve(server, run, "latency/sum") == [1.5]
+
+
+def test_logs_are_translated(server: Threaded, port: int) -> None:
+    run, _ = points("x", [1.0])
+    resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
+    request = ExportLogsServiceRequest.FromString(as_protobuf(logs_of(resource, a_log(5, "hello"))))
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = LogsServiceStub(channel).Export(request, metadata=TOKEN, timeout=TIMEOUT)
+    assert answer == ExportLogsServiceResponse()
+    assert [text for text, *_ in lines_of(server, run)] == ["hello"]
+
+
 @pytest.mark.parametrize("metadata", [[], [("authorization", "Bearer wrong")], [("authorization", "secret")]])
 def test_nobody_without_the_token(stub: TraceServiceStub, metadata: list[tuple[str, str]]) -> None:
     with pytest.raises(grpc.RpcError) as raised:
@@ -87,3 +119,89 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "grpc", None)
     with pytest.raises(OptionError, match=r"pip install 'autotrack\[grpc\]'"):
         Server(f"sqlite:///{tmp_path}/runs.db", Access(None), ("127.0.0.1", 0))
+
+
+# --- where it listens unless told otherwise ---------------------------------------------------------
+
+COMMAND = """
+import sys
+from autotrack.cli import main
+from autotrack.server import serving
+serving.PORT, serving.GRPC_PORT = int(sys.argv[1]), int(sys.argv[2])  # the real ones may be in use here
+sys.argv[1:3] = ["server"]
+main()
+"""
+
+
+@contextmanager
+def started(place: Place, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A server that has other ports for the usual ones; the two lines that it says in any case are read."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        env=place.env | {"AUTOTRACK_TOKEN": "secret"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert "http://" in process.stdout.readline()
+        assert "AUTOTRACK_STORE=" in process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=TIMEOUT)
+
+
+def said(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What else it says until it is told to end, on stdout and stderr."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.terminate()
+    return (
+        process.stdout.read(),
+        process.stderr.read(),
+    )  # `communicate` would not see what a line's reading took
+
+
+def test_it_listens_at_otlps_own_port(store: Place) -> None:
+    port = free_port()
+    run, span = points("loss", [1.0])
+    request = ExportTraceServiceRequest.FromString(body_of(span))
+    with started(store, free_port(), port) as process:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = TraceServiceStub(channel)
+            assert stub.Export(request, metadata=TOKEN, timeout=TIMEOUT) == ExportTraceServiceResponse()
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.Export(request, timeout=TIMEOUT)
+            assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert said(process) == (f"  OTLP over gRPC:  http://127.0.0.1:{port}\n", "")
+    assert store.only_run().id == run
+
+
+def test_where_its_own_port_is_taken_the_server_says_so_and_goes_on(store: Place) -> None:
+    http = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with started(store, http, port) as process:
+            assert urllib3.request("GET", f"http://127.0.0.1:{http}/ready", timeout=TIMEOUT).status == 200
+            taken = f"port {port} of 127.0.0.1 is taken: choose another by --grpc-port"
+            assert said(process) == ("", f"autotrack: no OTLP over gRPC: {taken}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--no-grpc"], ["--port", "0"]], ids=" ".join)
+def test_where_it_is_not_wanted_or_http_is_elsewhere_it_is_off(store: Place, arguments: list[str]) -> None:
+    port = free_port()
+    with started(store, free_port(), port, *arguments) as process:
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+        assert said(process) == ("", "")
+
+
+def test_any_free_port_is_told(store: Place) -> None:
+    arguments = ["--port", "0", "--grpc-port", "0"]
+    with started(store, free_port(), free_port(), *arguments) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().removeprefix("OTLP over gRPC:  http://")
+        with grpc.insecure_channel(address) as channel:
+            TraceServiceStub(channel).Export(ExportTraceServiceRequest(), metadata=TOKEN, timeout=TIMEOUT)

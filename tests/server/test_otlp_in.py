@@ -19,7 +19,13 @@ from backports import zstd
 from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -354,6 +360,35 @@ def test_log_records_of_no_run_are_refused(server: Threaded) -> None:
     assert "set ml.run.id on their resource" in answer["partialSuccess"]["errorMessage"]
 
 
+def metrics_of() -> tuple[str, ExportMetricsServiceRequest]:
+    """A run, and a sum and a histogram of it, as an SDK sends them."""
+    run = f"{next(_numbers):032x}"
+    request = ExportMetricsServiceRequest()
+    group = request.resource_metrics.add()
+    group.resource.attributes.add(key=sc.RUN_ID).value.string_value = run
+    scope = group.scope_metrics.add()
+    total = scope.metrics.add(name="requests").sum
+    total.data_points.add(time_unix_nano=7, as_int=3)
+    total.is_monotonic = True
+    histogram = scope.metrics.add(name="latency").histogram
+    histogram.data_points.add(
+        time_unix_nano=7, count=3, sum=1.5, bucket_counts=[1, 2], explicit_bounds=[0.25], min=0.125, max=1.0
+    )
+    return run, request
+
+
+def test_sums_and_histograms_in_protobuf(server: Threaded) -> None:
+    run, request = metrics_of()
+    answer = server.ask("POST", "/v1/metrics", request.SerializeToString(), PROTOBUF)
+    assert (answer.status, ExportMetricsServiceResponse.FromString(answer.data)) == (
+        200,
+        ExportMetricsServiceResponse(),
+    )
+    assert curve(server, run, "requests") == [3.0]
+    assert curve(server, run, "latency/count") == [3.0]
+    assert curve(server, run, "latency/sum") == [1.5]
+
+
 # --- properties -------------------------------------------------------------------------------------
 
 
@@ -373,7 +408,7 @@ _keys = st.sampled_from(
         *("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue", "arrayValue", "kvlistValue"),
     ]
 )
-_junk = st.recursive(
+junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4),
     max_leaves=12,
@@ -381,7 +416,7 @@ _junk = st.recursive(
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.dictionaries(_keys, _junk, max_size=3))
+@given(st.dictionaries(_keys, junk, max_size=3))
 def test_no_json_makes_the_decoder_fail_in_another_way(told: dict[str, Any]) -> None:
     for body in (told, {"resourceSpans": [{"scopeSpans": [{"spans": [told]}]}]}):
         with contextlib.suppress(ValueError):
@@ -390,9 +425,9 @@ def test_no_json_makes_the_decoder_fail_in_another_way(told: dict[str, Any]) -> 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=200), st.data())
-def test_no_bytes_make_the_decoder_fail_in_another_way(junk: bytes, data: st.DataObject) -> None:
+def test_no_bytes_make_the_decoder_fail_in_another_way(noise: bytes, data: st.DataObject) -> None:
     whole = body_of(*data.draw(histories()))
     cut = data.draw(st.integers(0, len(whole)))
-    for body in (junk, whole[:cut] + junk + whole[cut:], zlib.compress(whole)):
+    for body in (noise, whole[:cut] + noise + whole[cut:], zlib.compress(whole)):
         with contextlib.suppress(ValueError):
             decode_request(body)

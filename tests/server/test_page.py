@@ -7,20 +7,29 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autotrack.grammar import parse_filter
 from autotrack.server import ui
+from autotrack.states import State
+from autotrack.store import Run, Store
 
-from ..scripts import TIMEOUT, Place, free_port, wait_for
+from ..scripts import TIMEOUT, Place, free_port, wait_for, wait_until
 from .browsing import Locator, Page, expect, serving
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 MANY = f"""
     import math
     import autotrack
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
     autotrack.enable()
     for i in range(1000):
         params = {{"lr": 0.1 / (i + 1), "depth": i % 7}}
@@ -48,6 +57,8 @@ MANY = f"""
             raise ValueError({HOSTILE!r})
     except ValueError:
         pass
+    steps = make_pipeline(StandardScaler(), LogisticRegression())
+    GridSearchCV(steps, {{"logisticregression__C": [0.1, 1.0]}}, cv=2).fit(*load_iris(return_X_y=True))
 """
 
 
@@ -212,6 +223,30 @@ def test_keys_move_mark_open_and_compare(page: Page, served: str) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+# --- with a token ----------------------------------------------------------------------------------
+
+
+def test_the_address_that_works_once_lets_a_browser_in_for_good(page: Page, store: Place) -> None:
+    with serving(store, command=("ui", "--no-browser")) as address:
+        bare, _, key = address.partition("?key=")
+        assert key
+        page.goto(bare)
+        expect(page.locator("body")).to_contain_text("This page needs a key")
+        page.goto(address)
+        expect(page.locator(".empty pre")).to_have_text("import autotrack\nautotrack.enable()")
+        expect(page).to_have_url(bare)
+        expect(page.locator(".connection")).to_contain_text("live")
+        store.run("import autotrack\nwith autotrack.run('first'): pass")
+        expect(rows(page)).to_have_count(1)  # told of by an event
+        page.reload()
+        expect(rows(page)).to_contain_text("first")
+        [cookie] = page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        page.context.clear_cookies()
+        page.goto(address)
+        expect(page.locator("body")).to_contain_text("This page needs a key")  # it worked once
+
+
 # --- a run -----------------------------------------------------------------------------------------
 
 
@@ -245,6 +280,54 @@ def test_who_looks_closer_sees_every_point(page: Page, served: str) -> None:
     expect(notes).not_to_contain_text("points shown")
     page.mouse.dblclick(plot["x"] + 100, plot["y"] + 50)
     expect(notes).to_contain_text("points shown")
+
+
+def test_training_calls_are_a_tree_of_bars_over_the_runs_time(page: Page, many: Place, served: str) -> None:
+    [search] = many.open().runs("name = 'GridSearchCV'")
+    page.goto(f"{served}?run={search.id}")
+    assert waterfall(page, search) == [
+        ("Pipeline", None),
+        ("StandardScaler", "Pipeline"),
+        ("LogisticRegression", "Pipeline"),
+        ("LabelEncoder", "LogisticRegression"),
+    ]
+    for candidate in many.open().children(search.id):
+        page.goto(f"{served}?run={candidate.id}")
+        assert waterfall(page, candidate) == [("Pipeline", None), ("Pipeline", None)]  # its two folds
+
+
+def waterfall(page: Page, run: Run) -> list[tuple[str, str | None]]:
+    """Each training call with the one that it is shown below; the bars are where and as long as they were."""
+    lines = page.locator("#training-calls tbody tr")
+    expect(lines).to_have_count(len(run.fits))
+    drawn = lines.evaluate_all(
+        """lines => lines.map(line => {
+            const [name, track, bar] = ["th", ".track", ".bar"].map(part => line.querySelector(part));
+            const { left, width } = track.getBoundingClientRect(), at = bar.getBoundingClientRect();
+            return { name: name.innerText.trim(), indent: parseFloat(getComputedStyle(name).paddingLeft),
+                from: (at.left - left) / width, to: (at.right - left) / width, pixel: 1 / width };
+        })"""
+    )
+    left = list(run.fits)
+    shown: list[tuple[str, str | None]] = []
+    above: list[dict[str, Any]] = []
+    for call in drawn:
+        while above and above[-1]["indent"] >= call["indent"]:
+            above.pop()
+        slack = 2 * call["pixel"]  # the least that a bar is wide
+        if above:
+            assert above[-1]["from"] - slack <= call["from"] < call["to"] <= above[-1]["to"] + slack
+        [fit] = [
+            fit
+            for fit in left
+            if fit.name == call["name"]
+            and abs((fit.started - run.started).total_seconds() / run.duration - call["from"]) < slack
+            and abs(fit.duration / run.duration - (call["to"] - call["from"])) < slack
+        ]
+        left.remove(fit)
+        shown.append((call["name"], above[-1]["name"] if above else None))
+        above.append(call)
+    return shown
 
 
 def test_what_users_wrote_is_text(page: Page, served: str) -> None:
@@ -307,6 +390,44 @@ def test_a_run_grows_while_the_page_is_open(page: Page, store: Place) -> None:
         expect(page.locator("#logs")).to_contain_text("step 5")
         process.communicate("end\n", timeout=TIMEOUT)
         expect(page.locator("h1 .state")).to_contain_text("finished")
+
+
+BEAT = 1.0
+DIES = """
+    import time
+    import autotrack
+    autotrack.enable()
+    with autotrack.run("dies"):
+        autotrack.flush()
+        time.sleep(3600)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_shown_lost_within_a_beat_of_when_the_server_says_it(
+    page: Page, store: Place
+) -> None:
+    with serving(store) as address:
+        training = store.start(
+            DIES, env={"AUTOTRACK_STORE": address, "AUTOTRACK_BEAT_INTERVAL": str(BEAT)}, name="dies"
+        )
+        reader = Store(address)
+        wait_until(lambda: len(reader.runs()) == 1)
+        [run] = reader.runs()
+        clock = page.context.clock
+        clock.install()
+        pages = [page, page.context.new_page(), page.context.new_page()]
+        for shown, query in zip(pages, ("", f"?run={run.id}", f"?compare={run.id}"), strict=True):
+            shown.goto(address + query)
+            expect(shown.locator(".state")).to_contain_text("running")
+
+        clock.pause_at(datetime.now() + timedelta(seconds=1))
+        training.kill()
+        wait_until(lambda: reader.run(run.id).state is State.LOST)
+        clock.run_for(2 * BEAT * 1000)  # what it may just be busy with takes one
+        for shown in pages:
+            expect(shown.locator(".state")).to_contain_text("lost")
+        reader.close()
 
 
 def test_what_comes_in_leaves_alone_what_is_being_typed(page: Page, store: Place) -> None:

@@ -44,8 +44,13 @@ def _shared(command: Command) -> Command:
     "--port", metavar="N", type=click.IntRange(0, 65535), help="Default: 4318, OTLP's own; 0: any free one."
 )
 @click.option(
-    "--grpc-port", metavar="N", type=click.IntRange(0, 65535), help="Take OTLP over gRPC too, e.g. at 4317."
+    "--grpc-port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    help="Where OTLP over gRPC is taken too, by the extra 'grpc'; 0: any free one. "
+    "Default: 4317, OTLP's own, if HTTP is at 4318 and nobody has it.",
 )
+@click.option("--no-grpc", is_flag=True, help="Take OTLP over HTTP alone.")
 def server(
     store: str | None,
     host: str,
@@ -53,6 +58,7 @@ def server(
     no_token: bool,
     port: int | None,
     grpc_port: int | None,
+    no_grpc: bool,
 ) -> None:
     """Take runs in over OTLP and serve them: to the page, to `autotrack.runs()` elsewhere, to any program.
 
@@ -63,7 +69,11 @@ def server(
     """
     from ..server import serving
 
+    if no_grpc and grpc_port is not None:
+        raise click.UsageError("--no-grpc and --grpc-port contradict each other: leave one out")
     at = serving.PORT if port is None else port
+    if grpc_port is None and not no_grpc:
+        grpc_port = serving.usual_grpc_port(host, at)
     serving.serve(_serving(store, host, allowed_hosts, no_token, at, grpc_port), _tell)
 
 
@@ -114,3 +124,5 @@ def _tell(started: Started) -> None:
     """Where it is, on stdout; the token only as part of the address that works once."""
     click.echo(f"autotrack: {started.page}  (Ctrl-C ends it)")
     click.echo(f"  record to it:  AUTOTRACK_STORE={started.url}")
+    if started.grpc:
+        click.echo(f"  OTLP over gRPC:  {started.grpc}")

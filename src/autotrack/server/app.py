@@ -53,6 +53,11 @@ class Server:
             lifespan=self._lifespan,
         )
 
+    @property
+    def grpc_port(self) -> int | None:
+        """Where OTLP over gRPC is taken, once the server listens; None: it is not."""
+        return self._grpc.port if self._grpc else None
+
     def _routes(self) -> list[BaseRoute]:
         document = openapi.description(self.operations)
         return [

@@ -35,9 +35,10 @@ class GrpcDoor:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._token = token
         self._server: Any = None
+        self.port = port
 
-    async def start(self) -> int:
-        """Listen; the port. Raises `OptionError`."""
+    async def start(self) -> None:
+        """Listen; from then on `port` is where, also where any was asked for. Raises `OptionError`."""
         options = [("grpc.max_receive_message_length", MOST_BYTES), ("grpc.so_reuseport", 0)]
         self._server = self._grpc.aio.server(
             interceptors=[self._interceptor()], options=options, maximum_concurrent_rpcs=_MOST_CALLS
@@ -52,13 +53,12 @@ class GrpcDoor:
             ]
         )
         try:
-            port: int = self._server.add_insecure_port(self._address)
+            self.port = self._server.add_insecure_port(self._address)
         except RuntimeError:
-            port = 0
-        if not port:
+            self.port = 0
+        if not self.port:
             raise OptionError(f"cannot listen at {self._address}: choose another port by --grpc-port")
         await self._server.start()
-        return port
 
     async def stop(self, grace: float) -> None:
         """Answer what is open, for `grace` seconds."""

@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from ..errors import OptionError
 from ..tokens import VARIABLE, checked, remove_token, write_token
 from .access import Access
 from .app import GRACE, Server
@@ -31,6 +32,8 @@ log = logging.getLogger("autotrack")
 
 PORT = 4318
 """OTLP's own over HTTP: what any OpenTelemetry SDK sends to unless told otherwise."""
+GRPC_PORT = 4317
+"""The same over gRPC."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,34 @@ class Serving:
 
 @dataclass(frozen=True)
 class Started:
-    """A server that listens: its `url`, the `page`'s address (which works once), and its `token`."""
+    """A server that listens: its `url`, the `page`'s address (which works once), and its `token`.
+
+    grpc: where OTLP over gRPC is taken; None: it is not.
+    """
 
     url: str
     page: str
     token: str | None
+    grpc: str | None
+
+
+def usual_grpc_port(host: str, port: int) -> int | None:
+    """OTLP's own port for gRPC, for a server that has its own for HTTP; None: it is not to be had.
+
+    Where gRPC is not installed, or somebody has the port, which is told in the log.
+    """
+    if port != PORT:
+        return None
+    try:
+        import grpc  # noqa: F401
+    except ImportError:
+        return None
+    try:
+        with listening(host, GRPC_PORT, "--grpc-port"):
+            return GRPC_PORT
+    except OptionError as error:
+        log.warning("autotrack: no OTLP over gRPC: %s", error)
+        return None
 
 
 def serve(serving: Serving, started: Callable[[Started], None]) -> None:
@@ -88,7 +114,11 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
         running = _Uvicorn(
             config,
             server,
-            started=lambda: started(Started(url, page, token)),
+            started=lambda: started(
+                Started(
+                    url, page, token, url_of(serving.host, server.grpc_port) if server.grpc_port else None
+                )
+            ),
             ended=lambda: remove_token(name, port, token or ""),
         )
         allow_many_connections()

@@ -21,6 +21,7 @@
  * @property {Record<string, Summary>} metrics
  * @property {{type: string, message: string, traceback: string} | null} error
  * @property {string} host
+ * @property {number} beat_interval between two signs of life
  * @property {number | null} silence since its last sign of life, where it has not ended
  *
  * @typedef {{name: string, runs: number, latest: number}} Experiment

@@ -25,7 +25,8 @@ export const modelId = (name) => ANY_MODEL + name;
 /** @type {Set<Watcher>} */
 const watchers = new Set();
 const RETRY_MS = 3000;
-const LONGEST_SILENCE_MS = 10_000; // a run that is lost says nothing: its state is asked for
+const BEATS_MISSED = 3; // as in backend.py
+const SHORTEST_SILENCE_MS = 1000, LONGEST_SILENCE_MS = 10_000;
 
 /** Tell of changes until the function that is returned is called. @param {Watcher} watcher */
 export function watch(watcher) {
@@ -73,6 +74,22 @@ function hang() {
   source = null;
 }
 
+/** Whether a run may be lost without a word. @param {import("./api.js").Run} run */
+export const isOpen = ({ state }) => state === "running" || state === "idle";
+
+/**
+ * ms until these runs are asked for again though nobody tells of them: a lost one says nothing. What ran elsewhere is
+ * lost three beats after the server heard of it last, what ran on the server's machine as soon as it is gone.
+ * @param {import("./api.js").Run[]} runs
+ */
+export function nextLook(runs) {
+  const waits = runs.filter(isOpen).map(({ silence, beat_interval: beat }) => {
+    const left = BEATS_MISSED * beat - (silence ?? 0);
+    return 1000 * (left > 0 ? Math.min(left, beat) : beat);
+  });
+  return Math.max(Math.min(...waits, LONGEST_SILENCE_MS), SHORTEST_SILENCE_MS);
+}
+
 /**
  * `work`, at most once in `ms`: what is asked for meanwhile is done once, afterwards.
  * @param {() => Promise<void> | void} work @param {number} ms
@@ -93,7 +110,7 @@ export function paced(work, ms) {
 
 /**
  * What `load` fetches; again when `key` changes, and when the run or model `id` does, at most once in `ms`.
- * The value of before is kept until the next one is there.
+ * The value of before is kept until the next one is there. `isLive`: it is a run or several, which may be lost.
  * @template T
  * @param {string} key @param {(signal: AbortSignal) => Promise<T>} load
  * @param {{id?: string, isLive?: boolean, ms?: number, skip?: boolean}} [when]
@@ -106,22 +123,28 @@ export function useLoaded(key, load, { id, isLive = false, ms = 1000, skip = fal
   useEffect(() => {
     if (skip) return;
     const abort = new AbortController();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
     const refresh = paced(async () => {
+      /** @type {any} */
+      let runs = [];
       try {
         const value = await latest.current(abort.signal);
         if (!abort.signal.aborted) setState({ key, value });
+        runs = value;
       } catch (caught) {
         const error = /** @type {Error} */ (caught);
         if (!abort.signal.aborted) setState((before) => ({ ...(before.key === key ? before : { key }), error }));
       }
+      clearTimeout(timer);
+      if (isLive && !abort.signal.aborted) timer = setTimeout(refresh, nextLook([runs].flat()));
     }, ms);
     refresh();
     const unwatch = watch((changed) => (!changed || (id && changed.has(id))) && refresh());
-    const timer = isLive ? setInterval(refresh, LONGEST_SILENCE_MS) : undefined;
     return () => {
       abort.abort();
       unwatch();
-      clearInterval(timer);
+      clearTimeout(timer);
     };
   }, [key, id, isLive, skip]);
   return state.key === key ? state : {};

@@ -1,10 +1,10 @@
 // The table of runs.
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { signal, useSignal } from "@preact/signals";
+import { effect, signal, useSignal } from "@preact/signals";
 import { ApiError } from "./api.js";
 import { NAME, cell, chosen } from "./columns.js";
 import { html } from "./html.js";
-import { paced, useLoaded, watch } from "./live.js";
+import { isOpen, nextLook, paced, useLoaded, watch } from "./live.js";
 import { Ago, Problem, StateMark, reveal, useKeys, useWidth, useWindow } from "./parts.js";
 import * as rows from "./rows.js";
 import { count, plain } from "./text.js";
@@ -18,7 +18,7 @@ const ROW = 24; // px, as in page.css
 const CHECK = 28, SPARE = 18; // px: the box that marks a run; a scrollbar
 const ROWS_AHEAD = 60;
 const FITS = 80; // characters of a filter
-const REFRESH_MS = 1000, LOOK_AGAIN_MS = 10_000;
+const REFRESH_MS = 1000;
 
 /** How many columns there is no room for. */
 const hidden = signal(0);
@@ -57,12 +57,20 @@ function useRenewal() {
       for (const id of ids ?? []) changed.add(id);
       refresh();
     });
-    const timer = setInterval(() => {
-      if (rows.failure.value || rows.runs.value.some((run) => run.state === "running")) refresh();
-    }, LOOK_AGAIN_MS);
+    const forget = effect(() => {
+      const unfolded = [...rows.children.value.values()].flat();
+      const open = rows.runs.value.filter(isOpen), openBelow = unfolded.filter(isOpen);
+      if (!open.length && !openBelow.length && !rows.failure.value) return;
+      const timer = setTimeout(() => {
+        for (const { id } of open) changed.add(id);
+        for (const { parent } of openBelow) if (parent) changed.add(parent);
+        refresh();
+      }, nextLook([...rows.head.value, ...unfolded])); // what is beyond may have been silent for less than it says
+      return () => clearTimeout(timer);
+    });
     return () => {
       unwatch();
-      clearInterval(timer);
+      forget();
     };
   }, []);
 }
