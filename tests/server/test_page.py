@@ -58,7 +58,8 @@ MANY = f"""
     except ValueError:
         pass
     steps = make_pipeline(StandardScaler(), LogisticRegression())
-    GridSearchCV(steps, {{"logisticregression__C": [0.1, 1.0]}}, cv=2).fit(*load_iris(return_X_y=True))
+    X, y = load_iris(return_X_y=True, as_frame=True)  # its columns' names make a long signature
+    GridSearchCV(steps, {{"logisticregression__C": [0.1, 1.0]}}, cv=2).fit(X, y)
 """
 
 
@@ -344,6 +345,17 @@ def test_what_users_wrote_is_text(page: Page, served: str) -> None:
     with page.expect_download() as download:
         page.get_by_role("link", name="note.txt").click()
     assert Path(download.value.path()).read_text() == "kept"
+
+
+@pytest.mark.parametrize("width", [1400, 800])
+def test_the_tables_of_a_run_fit_its_page(page: Page, many: Place, served: str, width: int) -> None:
+    [search] = many.open().runs("name = 'GridSearchCV'")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{served}?run={search.id}")
+    for part in ("#models", "#datasets", "#training-calls", "#artifacts"):
+        frame = page.locator(f"{part} .scroll")
+        expect(frame).to_be_visible()
+        assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") <= 0, part
 
 
 def test_a_failed_run_shows_why(page: Page, served: str) -> None:

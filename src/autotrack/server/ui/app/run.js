@@ -85,9 +85,9 @@ function Parts({ run }) {
     section("Params", Object.keys(run.params).length, () => html`<${Pairs} pairs=${unsetLast(run.params)} kind="param" />`),
     section("Tags", Object.keys(run.tags).length, () => html`<${Pairs} pairs=${Object.entries(run.tags)} />`),
     section("Datasets", datasets.value?.length ?? 0, () => html`<${Datasets} datasets=${datasets.value} />`, datasets),
-    section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} versions=${versions.value ?? []} />`, models),
   ].filter(isShown);
   const others = [
+    section("Models", models.value?.length ?? 0, () => html`<${Models} models=${models.value} versions=${versions.value ?? []} />`, models),
     section("Children", run.children.length, () => html`<${Children} run=${run} />`),
     section("Training calls", fits.value?.length ?? 0, () => html`<${Waterfall} run=${run} fits=${fits.value} />`, fits),
     section("Ranks", ranks.value?.length ?? 0, () => html`<${Ranks} ranks=${ranks.value} />`, ranks),
@@ -223,11 +223,15 @@ function Children({ run }) {
   ${run.children.length > children.length && html`<p class="dim">${children.length} of ${count(run.children.length, "child run")}</p>`}`;
 }
 
+/** @type {Record<string, string>} */
+const CLASSES = { size: "number", signature: "signature" };
+
 /** @param {{titles: string[], label: string, rows: any[][]}} props */
 export function Plain({ titles, label, rows }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class="plain">
-    <thead><tr>${titles.map((title) => html`<th key=${title} scope="col" class=${title === "size" ? "number" : ""}>${title}</th>`)}</tr></thead>
-    <tbody>${rows.map((cells, i) => html`<tr key=${i}>${cells.map((cell, j) => html`<td key=${j} class=${titles[j] === "size" ? "number" : ""}>${cell}</td>`)}</tr>`)}</tbody>
+    <thead><tr>${titles.map((title) => html`<th key=${title} scope="col" class=${CLASSES[title]}>${title}</th>`)}</tr></thead>
+    <tbody>${rows.map((cells, i) => html`<tr key=${i}>${cells.map((cell, j) => html`<td key=${j} class=${CLASSES[titles[j]]}
+      title=${typeof cell === "string" && cell.length > LONG / 3 ? cell : undefined}>${cell}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }
 
