@@ -1,5 +1,5 @@
 // Changes of registered models and versions, made in the page. What the server refuses is said where it was asked for.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { signal, useSignal } from "@preact/signals";
 import { get, modelPath, send } from "./api.js";
 import { html } from "./html.js";
@@ -143,7 +143,7 @@ export function Aliases({ model, aliases, versions, here }) {
   const open = useSignal(false);
   const seen = useSignal(aliases);
   const verb = useVerb();
-  useEffect(() => void (seen.value = aliases), [open.value]);
+  useLayoutEffect(() => void (seen.value = aliases), [open.value]);
   const known = open.value ? seen.value : aliases;
   const shown = Object.keys(known).filter((alias) => here === undefined || known[alias] === here).sort();
 
@@ -224,7 +224,7 @@ export function StageLine({ version }) {
   const open = useSignal(false);
   const to = useSignal(/** @type {Stage} */ (version.stage)), archive = useSignal(false);
   const verb = useVerb();
-  useEffect(() => void (to.value = version.stage), [open.value, version.stage]);
+  useLayoutEffect(() => void (to.value = version.stage), [open.value, version.stage]);
   const makesRoom = to.value === "Staging" || to.value === "Production";
   const move = async (/** @type {Event} */ event) => {
     event.preventDefault();
