@@ -295,6 +295,56 @@ def test_lightning(store: Place) -> None:
     assert of_one == {"rank_1/step_seconds"}
 
 
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_lightning_that_starts_processes_of_its_own(store: Place, strategy: str) -> None:
+    """They train, and tell of it, inside the run of the process that asked for it."""
+    source = f"""
+    import logging, time, warnings
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    import autotrack
+    autotrack.enable()
+    import torch
+    import lightning
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from torch.utils.data import DataLoader, TensorDataset
+
+    class Model(lightning.LightningModule):
+        def __init__(self, width):
+            super().__init__()
+            self.save_hyperparameters()
+            self.layer = torch.nn.Linear(width, 1)
+
+        def training_step(self, batch, index):
+            time.sleep(0.02)
+            self.log("loss", 1.0 / (self.global_step + 1))
+            return self.layer(batch[0]).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    if __name__ == "__main__":
+        trainer = lightning.Trainer(
+            accelerator="cpu", devices=2, strategy="{strategy}", max_epochs=2, logger=False,
+            callbacks=[ModelCheckpoint("kept", "best")],
+            enable_progress_bar=False, enable_model_summary=False,
+        )
+        trainer.fit(Model(2), DataLoader(TensorDataset(torch.zeros(10, 2)), num_workers=0))
+    """
+    ended = store.run(source, env=QUICK)
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert (run.state, run.name, run.params["optimizer"]) == (State.FINISHED, "Model", "SGD")
+    assert (run.params["width"], run.params["train_batch_size"], run.params["optimizer/lr"]) == (2, 1, 0.1)
+    assert curve(run, "loss") == [(step, pytest.approx(1 / (step + 1))) for step in range(10)]
+    for name in ("step_seconds", "rank_1/step_seconds"):
+        assert run.points(name).step.tolist() == [*range(10)], name
+        assert min(values(run, name)) >= 0.02, name
+    of_one = {name for name in run.metrics if name.startswith("rank_1/") and "/system/" not in name}
+    assert of_one == {"rank_1/step_seconds"}
+    assert [artifact.path for artifact in run.artifacts if "best" in artifact.path]
+
+
 def test_a_plain_loop(store: Place) -> None:
     """Nothing in the script says what is recorded; each rank has data of its own."""
     source = """

@@ -67,14 +67,16 @@ class Call:
     goes on inside that call is not recorded; None is for one to be recorded as usual. `is_nested`: it
     goes on inside another training call itself. `number` counts the calls of a run that stays open.
     `caller` is the user's code that made an observed call. `follower`, if a hook sets it, is what the
-    integration's `@follow` methods get while the call goes on. `was_trained`: an evaluating call goes to
-    the run that trained its subject.
+    integration's `@follow` methods get while the call goes on. `hands_over`, if a hook sets it: processes
+    that the call starts are of its run, though nothing inside it is recorded. `was_trained`: an
+    evaluating call goes to the run that trained its subject.
     """
 
     number = 0
     is_nested = False
     caller: FrameType | None = None
     follower: Any = None
+    hands_over = False
     was_trained = False
     inner_fits: Callable[[Call], list[Fit] | None] | None = None
 
@@ -273,6 +275,12 @@ class TrainingRuns(Protocol):
 
     def active(self) -> ActiveRun | None:
         """The run that the user's `autotrack.log` goes to here, if one has begun."""
+
+    def launched(self, rank: int, size: int) -> ActiveRun | None:
+        """This process was started to train in, as one of so many; the run of that, where it has one."""
+
+    def goes_on_inside(self, call: Call, run: ActiveRun) -> None:
+        """What this context does from now on is inside a training call, which ends with the process."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..recording.current import current
 from ..recording.process import is_loader_worker
-from .frames import frames
+from ..recording.ranks import Peers
+from .frames import Frame, frames
 
 if TYPE_CHECKING:
+    from ..integration import Call
     from ..recording.recorder import Recorder
     from ..recording.run import ActiveRun
 
@@ -88,6 +90,19 @@ class TrainingRuns:
         """See `integration.TrainingRuns`."""
         recorder = self._recorder()
         return recorder.active_run() or recorder.loops.here() or recorder.begun_implicit_run()
+
+    def launched(self, rank: int, size: int) -> ActiveRun | None:
+        """See `integration.TrainingRuns`."""
+        recorder = self._recorder()
+        run = recorder.active_run()
+        if run is None or not run.inherited:
+            return None
+        recorder.ranks.launched(Peers(rank, size))
+        return run
+
+    def goes_on_inside(self, call: Call, run: ActiveRun) -> None:
+        """See `integration.TrainingRuns`."""
+        frames.set((*frames.get(), Frame(call, run, None, is_sealed=True)))
 
     def _new_run(self, name: str, experiment: str, stays_open: bool, resume: str | None = None) -> ActiveRun:
         return self._recorder().new_run(

@@ -57,7 +57,7 @@ def _unpacked(packed: bytes) -> Handover:
 def origin_here(recorder: Recorder) -> Origin | None:
     """What work that is handed over here belongs to; None if nothing of it is recorded."""
     calls = frames.get()
-    if silent.get() or (calls and calls[-1].is_sealed):
+    if silent.get() or (calls and calls[-1].is_sealed and not calls[-1].call.hands_over):
         return None
     run = calls[-1].run if calls else recorder.active_run()
     if run is None:

@@ -149,6 +149,14 @@ class Ranks(Companion):
         if records:  # not under the lock: who has the recorder's may wait for this one
             self._recorder.start()
 
+    def launched(self, peers: Peers) -> None:
+        """Whoever started this process to train in tells its rank, before it has found the others."""
+        with self._lock:
+            if self._peers is not None:
+                return
+            self._become(peers)
+        self._recorder.start()
+
     def _hold(self) -> bool:
         if self._peers is not None or self._is_decided or self.is_holding:
             return False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...integration import Call, Hook, Integration, Outcome, Seen, follow, hook, watch
 from ...recording.weak import Table
+from .launching import place, starts_processes
 from .resuming import mark_in, put_mark
 from .settings import hyper_parameters, trainer_settings
 
@@ -63,8 +64,9 @@ class Lightning(Integration):
         self._fits.set(call.instance, run)
         run.log_params(self.settings(call))
         fit = call.follower = Following(run, call.instance, self.options)
+        call.hands_over = starts_processes(call.instance)
         outcome = yield
-        fit.finish()
+        fit.finish(is_told_elsewhere=call.hands_over)
         if outcome.error is None:
             fit.keep_model()
 
@@ -76,15 +78,21 @@ class Lightning(Integration):
         if not call.was_trained:
             run.log_params(self.settings(call))
         evaluation = call.follower = Following(run, call.instance, self.options)
+        call.hands_over = starts_processes(call.instance)
         yield
-        evaluation.finish_evaluation()
+        evaluation.finish_evaluation(is_told_elsewhere=call.hands_over)
 
     # --- inside ---------------------------------------------------------------------------------
 
     @follow("{package}.trainer.connectors.signal_connector:_SignalConnector.register_signal_handlers")
     def signals_are_handled(self, call: Following, connector: Any, *_: Any) -> None:
-        """Lightning ends a step before it obeys a SIGTERM, and calls the handler that it finds."""
+        """Lightning ends a step before it obeys a SIGTERM, and calls the handler that it finds.
+
+        Here begins, too, what a process does that was forked amid the call.
+        """
         call.sigterm.leave()
+        if starts_processes(call.trainer):
+            self.runs.launched(*place(call.trainer))
 
     @follow(LOOPS + ".fit_loop:_FitLoop.run")
     def begin(self, fit: Following, loop: Any, *_: Any) -> None:
@@ -131,7 +139,28 @@ class Lightning(Integration):
     def checkpoint_is_made(self, _: Following, trainer: Any, checkpoint: dict[str, Any]) -> None:
         put_mark(checkpoint, self._fits.get(trainer))
 
+    @follow("{package}.trainer.call:_call_teardown_hook")
+    def process_is_done(self, call: Following, trainer: Any, *_: Any) -> None:
+        """In a process of the trainer's own, where the call itself does not end."""
+        if trainer is call.trainer and starts_processes(trainer):
+            if trainer.state.fn == "fit":
+                call.finish()
+            else:
+                call.finish_evaluation()
+
     # --- outside ----------------------------------------------------------------------------------
+
+    @watch("{package}:Trainer._run", before=True)
+    def runs_in_a_new_process(self, seen: Seen) -> None:
+        """In one that knows nothing of the call but the run."""
+        trainer = seen.args[0]
+        run = self.runs.launched(*place(trainer)) if starts_processes(trainer) else None
+        if run is not None:
+            from .following import Following
+
+            call = Call(type(trainer).fit, trainer, (), {})
+            call.follower = Following(run, trainer, self.options)
+            self.runs.goes_on_inside(call, run)
 
     @watch(CHECKPOINTS + ".dump_checkpoint")
     def checkpoint_was_made(self, seen: Seen) -> None:

@@ -53,9 +53,11 @@ class Following:
         if self._options.log_dataset:
             log_data(self._run, self.trainer, self._told)
 
-    def finish(self) -> None:
-        """What came of it, also where it failed."""
+    def finish(self, is_told_elsewhere: bool = False) -> None:
+        """What came of it, also where it failed; of what another process did, that one tells."""
         self.sigterm.take_back()
+        if is_told_elsewhere:
+            return
         self.points.finish()
         log_early_stopping(self._run, self.trainer)
         if self._options.log_model:
@@ -69,6 +71,7 @@ class Following:
         if self._options.log_model and not self.trainer.fast_dev_run:
             self._run.log_model(self.trainer.lightning_module, own_code=False)
 
-    def finish_evaluation(self) -> None:
+    def finish_evaluation(self, is_told_elsewhere: bool = False) -> None:
         self.sigterm.take_back()
-        self.log_data()
+        if not is_told_elsewhere:
+            self.log_data()
