@@ -273,3 +273,33 @@ def test_a_writer_is_alive_while_its_segments_roll(store: Place) -> None:
     assert run.state is State.FINISHED
     assert len(run.summaries) == 1500
     assert {summary.count for summary in run.summaries.values()} == {800}
+
+
+def test_threads_that_write_and_compact_at_once(store: Place) -> None:
+    """In a process of its own: two in one connection of SQLite end it."""
+    ended = store.run(
+        """
+        import sys, threading
+        from autotrack import semconv as sc
+        from autotrack.backends.sqlite import SqliteBackend
+        from autotrack.testing.histories import ours
+
+        backend = SqliteBackend(sys.argv[1])
+
+        def work(number):
+            run, writer = f"{number:032x}", f"{number:016x}"
+            for i in range(1, 101):
+                told = {sc.METRICS_STEP: (i,), sc.METRICS_TIME: (i,), sc.METRICS_VALUE_PREFIX + "x": (1.0,)}
+                backend.write([ours("metrics", run, 1, writer, (i,), told, 1)])
+                backend.compact()
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(sorted(len(backend.points(f"{number:032x}", "x").step) for number in range(1, 5)))
+        """,
+        store.url,
+    )
+    assert (ended.returncode, ended.out) == (0, "[100, 100, 100, 100]\n"), ended.err

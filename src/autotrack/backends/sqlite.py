@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class SqliteBackend(Backend):
         self._engine = _engine(self._path)
         self._to_compact: set[str] = set()  # runs written to since
         self._writer: _Writer | None = None
+        self._lock = threading.RLock()  # of the connection that writes: two threads in it end the process
         self._made = -1  # the inode of a file that was seen to hold something
         self._registry = SqlRegistry(self.exists, self._reading, self._writing_apart)
 
@@ -88,14 +90,13 @@ class SqliteBackend(Backend):
     def write(self, spans: Iterable[SpanRecord], received: int | None = None) -> set[str]:
         with self._writing() as writer:
             touched = write(writer.db, writer.known, spans, received)
-        self._to_compact |= touched
+            self._to_compact |= touched
         return touched
 
     def compact(self, within: float | None = None) -> bool:
         end = inf if within is None else time.monotonic() + within
         with self._writing() as writer:
-            done = compaction.compact(writer.db, self._to_compact, end)
-        self._to_compact -= done
+            self._to_compact -= compaction.compact(writer.db, self._to_compact, end)
         if self._to_compact:
             return False
         with self._connected() as db:
@@ -204,13 +205,14 @@ class SqliteBackend(Backend):
         return {"schema": HEAD, **counts, "points": points, "unknown spans": unknown, "bytes": size}
 
     def close(self) -> None:
-        self._drop_writer()
+        with self._lock:
+            self._drop_writer()
         self._engine.dispose()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[_Writer]:
         """The connection that writes is kept: to open one takes as long as a small write."""
-        with self._translated():
+        with self._lock, self._translated():
             writer = self._kept_writer()
             try:
                 with self._begun(writer.db, writer.known.version):
