@@ -139,6 +139,11 @@ def _settle() -> None:
         enabled.settle()
 
 
+def _forked() -> None:
+    for enabled in tuple(_enabled.values()):
+        enabled.forked()
+
+
 def end() -> None:
     """Switch off, end every open run and forget the recorder: the next `enable()` begins anew."""
     global _recorder
@@ -281,7 +286,7 @@ def _make_recorder(options: opts.Options, report: Report) -> Recorder:
     resource = process_resource(__version__, report)
     artifacts = [] if is_off else [home.artifacts for home in places]
     made = Recorder(options, exporters, artifacts, resource, __version__, report, TorchRanks())
-    made.settle = _settle
+    made.settle, made.forked = _settle, _forked
     if not is_off:
         keeper = Keeper(made, partial(_helper_context, options, places, resource))
         made.keep_model = keeper.keep

@@ -236,7 +236,7 @@ def plug(target: str, unless: str | None = None) -> Callable[[HookFunction], Hoo
     """Mark a method as one for the library's own hooks: `target` is its function that registers one.
 
     The method gets what the library gives its hooks. What `target` returns has a `remove()`.
-    unless: as for `watch`; where it answers True, the id of what the hook is told of first is added to
+    unless: as for `watch`; where it answers True, what the hook is told of first is marked in
     `Integration.passed_over` instead.
     """
     return _marker((target,), kind=Kind.PLUG, unless=unless)
@@ -288,6 +288,24 @@ class NoOptions:
     """An integration without options."""
 
 
+class PassedOver:
+    """What a library's hook was not told of, by its `unless`: its id, as an attribute.
+
+    Compiled code sets attributes without a look at what is there, as nothing else can be changed in it.
+    """
+
+    def __bool__(self) -> bool:
+        return bool(vars(self))
+
+    def ids(self) -> list[int]:
+        """In the order in which they were marked first."""
+        return [int(name[1:]) for name in tuple(vars(self))]
+
+    def take(self, key: int) -> bool:
+        """Whether it was marked; it is not any more."""
+        return vars(self).pop(f"_{key}", None) is not None
+
+
 class Integration:
     """Base of every integration; the class attributes describe it.
 
@@ -305,11 +323,13 @@ class Integration:
 
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options if options is not None else self.Options()
-        self.passed_over: list[int] = []
-        """Ids of what a library's hook was not told of, by its `unless`: compiled code adds them."""
+        self.passed_over = PassedOver()
 
     def settle(self) -> None:
         """Record what has gone on untold so far: a run may be about to end, or to be read."""
+
+    def forked(self) -> None:
+        """Forget, in a forked process, what the parent has yet to record."""
 
     def subject(self, call: Call) -> Any:
         """What the call trains or evaluates: its class names the run. None: what a function returns."""

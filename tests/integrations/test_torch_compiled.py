@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 import autotrack
+from autotrack._patching.frames import Frame, frames
+from autotrack.integration import Call
 
 from ..scripts import Place, values
 from ..tracking import Tracking
@@ -130,3 +133,82 @@ def test_the_last_step_of_a_script(store: Place, is_gone: bool) -> None:
     assert ended.returncode == 0, ended.err
     run = store.only_run()
     assert steps(run, "loss") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("way", ["by hand", "twice", "two optimizers", "in a sealed call"])
+def test_nothing_is_compiled_anew(tracking: Tracking, way: str) -> None:
+    """Whatever is told in between, or not at all, the code stays as it was compiled."""
+    tracking.enable()
+    model = Net()
+    first, second = (torch.optim.SGD(model.parameters(), lr=0.1) for _ in range(2))
+
+    def both() -> None:
+        first.step()
+        second.step()
+
+    step = torch.compile(both if way == "two optimizers" else first.step, backend="eager")
+    if way == "in a sealed call":
+        frames.set((Frame(Call(len, None, (), {}), None, None, is_sealed=True),))  # type: ignore[arg-type]
+    try:
+        for number in range(12):  # two optimizers are two versions of torch's own code
+            with torch._dynamo.config.patch(error_on_recompile=number > 1):
+                if way == "by hand":
+                    loss = nn.functional.mse_loss(model(data()[0]), data()[1])
+                    gradients = torch.autograd.grad(loss, [*model.parameters()])
+                    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                        parameter.grad = gradient
+                else:
+                    backward(model)
+                step()
+                if way == "twice":
+                    step()
+    finally:
+        frames.set(())
+    if way == "two optimizers":
+        assert steps(tracking.run(), "lr") == steps(tracking.run(), "second/lr") == [*range(12)]
+
+
+def test_threads_have_steps_of_their_own(tracking: Tracking) -> None:
+    tracking.enable()
+    turns = threading.Barrier(2)
+
+    def train(lr: float) -> None:
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+        step = compiled(optimizer)
+        with autotrack.run(f"{lr}"):
+            for _ in range(6):
+                turns.wait()
+                backward(model)
+                turns.wait()
+                step()
+
+    threads = [threading.Thread(target=train, args=(lr,)) for lr in (0.1, 0.2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for run in tracking.runs():
+        assert values(run, "lr") == [float(run.name)] * 6, run.name
+        assert not [name for name in run.metrics if "/" in name and "system" not in name]
+
+
+def test_an_eager_step_comes_after_a_compiled_one(tracking: Tracking) -> None:
+    tracking.enable()
+    model = Net()
+    first, second = (torch.optim.SGD(model.parameters(), lr=lr) for lr in (0.1, 0.2))
+    step = compiled(first)
+    for _ in range(3):
+        backward(model)
+        step()
+        second.step()
+    run = tracking.run()
+    assert values(run, "lr") == [0.1] * 3
+    assert values(run, "second/lr") == [0.2] * 3
+
+
+def test_a_forked_process_leaves_the_step_to_its_parent(store: Place) -> None:
+    fork = "import os; os.waitpid(os.fork() or sys.exit(0), 0)"
+    ended = store.run(SCRIPT.format(last=f"import sys; {fork}; return optimizer", call="kept = main()"))
+    assert ended.returncode == 0, ended.err
+    assert steps(store.only_run(), "loss") == [0, 1, 2]

@@ -55,12 +55,19 @@ class EnabledIntegration:
         self._integration.options = replace(self._integration.options, **given)
 
     def settle(self) -> None:
-        """See `Integration.settle`; a failure is one line in the log."""
+        """See `Integration.settle`."""
+        self._guarded(self._integration.settle)
+
+    def forked(self) -> None:
+        """See `Integration.forked`."""
+        self._guarded(self._integration.forked)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """A failure is one line in the log."""
         try:
-            self._integration.settle()
+            act()
         except Exception as error:  # noqa: BLE001
-            name = self._integration.name
-            log.warning("autotrack: %s: what was untold is not recorded: %r", name, error)
+            log.warning("autotrack: %s: %s failed: %r", self._integration.name, act.__name__, error)
 
     def switch_off(self) -> None:
         """Take its patches off, and wait for no more modules."""

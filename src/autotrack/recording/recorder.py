@@ -77,6 +77,8 @@ class Recorder:
         self.on_first_record: Callable[[], None] = lambda: None
         self.settle: Callable[[], None] = lambda: None
         """Has integrations record what has gone on untold: before a run ends, and before it is read."""
+        self.forked: Callable[[], None] = lambda: None
+        """Has integrations forget that, in a forked child."""
         self.ranks = Ranks(self, peers)
         self.companions: Sequence[Companion] = (self.ranks,)
         self.resumed_id: str | None = None
@@ -440,6 +442,7 @@ class Recorder:
         for run in (*(segment.run for segment in self._open.values()), *joined):
             run.inherit()
         self._tell(lambda companion: companion.forked())
+        self.forked()
         for run in joined:
             self._tell_joined(run)
         self._process = os.getpid()  # only now: see `close`

@@ -60,16 +60,23 @@ class Torch(Integration):
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
+        if self.passed_over:
+            self.settle()
         self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
         if self._writers.waiting:
             self._writers.tell_waiting(self.runs.active())
 
     def settle(self) -> None:
         """Steps have been made in compiled code, where no hook is told: noticed at what comes next."""
-        if self.passed_over and self._threads.gathering.is_trained_in:
-            made = self.passed_over.copy()
-            del self.passed_over[: len(made)]
-            self._loops.step_unseen(made, self._threads.gathering, self.runs, self.options)
+        if self.passed_over:
+            self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
+
+    def forked(self) -> None:
+        """What is untold yet is the parent's to tell."""
+        for key in self.passed_over.ids():
+            self.passed_over.take(key)
+        self._writers.waiting.clear()
+        self._threads.gathering.clear()
 
     @watch(
         "torch.optim.optimizer:Optimizer.__init__",

@@ -24,12 +24,12 @@ class Gathering:
     values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
     over data that is trained on, as far as is known before a step; other: one that is not. since:
     perf_counter_ns from which on time is the step's, None where that is unknown. steps: all that the
-    thread has made.
+    thread has made; stepped_at: perf_counter_ns of the last.
     """
 
     __slots__ = (
         *("loop", "losses", "noted", "other", "passage"),
-        *("scaled", "since", "steps"),
+        *("scaled", "since", "stepped_at", "steps", "thread"),
     )
 
     def __init__(self) -> None:
@@ -40,7 +40,12 @@ class Gathering:
         self.losses: list[tuple[str, float]] = []
         self.noted: dict[str, float] = {}
         self.scaled: list[tuple[ref[Any], ref[Any], float]] = []
-        self.steps = 0
+        self.steps = self.stepped_at = 0
+        self.thread = threading.get_ident()
+
+    def is_here(self) -> bool:
+        """Whether it is the thread's that asks."""
+        return self.thread == threading.get_ident()
 
     def clear(self) -> None:
         """Begin anew: the step is over, or was not to be recorded."""

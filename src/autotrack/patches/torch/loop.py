@@ -113,10 +113,14 @@ class Loop:
                 row["step_seconds"] = (now - began) / 1e9
         self.log(row, stepper.steps, now)
 
-    def log(self, row: dict[str, float], step: int, now: int) -> None:
+    def name_of(self, name: str) -> str:
         """Names that the user logs to this run are his: ours are told from them."""
+        return f"step/{name}" if name in self._users_names else name
+
+    def log(self, row: dict[str, float], step: int, now: int) -> None:
+        """Under names that are its own."""
         if self._users_names and not self._users_names.isdisjoint(row):
-            row = {f"step/{name}" if name in self._users_names else name: v for name, v in row.items()}
+            row = {self.name_of(name): value for name, value in row.items()}
         self.run.log_row(row, step, now)
 
     def losses(self, stepper: Stepper, gathering: Gathering, now: int) -> dict[str, float]:

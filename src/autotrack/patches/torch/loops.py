@@ -7,6 +7,7 @@ it. Nothing is set on the user's objects; all tables here hold them weakly.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from math import isfinite
 from time import perf_counter_ns
@@ -33,17 +34,18 @@ from .resuming import epochs_before, steps_before
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from ...integration import Seen, TrainingRuns
+    from ...integration import PassedOver, Seen, TrainingRuns
     from . import TorchOptions
     from .gathering import Gathering
     from .loaders import Pass
 
 
 class Built(NamedTuple):
-    """When an optimizer was built, in the order of all events, and its model, weakly."""
+    """When an optimizer was built, in the order of all events, its model, weakly, and in which thread."""
 
     order: int
     model: Any
+    gathering: Gathering
 
 
 class Scheduled(NamedTuple):
@@ -56,8 +58,8 @@ class Scheduled(NamedTuple):
 class Loops:
     """All loops of the process; the one that a thread is in stands in its `Gathering`."""
 
-    def __init__(self, unseen: list[int]) -> None:
-        self._unseen = unseen  # ids of optimizers whose steps no hook was told of
+    def __init__(self, unseen: PassedOver) -> None:
+        self._unseen = unseen  # optimizers whose steps no hook was told of
         self.without_loss: Stepper | None = None
         """What has made its last step without a loss: amid a `backward()`, perhaps."""
         self._events = count()
@@ -75,7 +77,7 @@ class Loops:
         ids = {id(parameter) for parameter in parameters(optimizer)}
         model = modules.model_of(ids, users_frame())
         known = ref(model) if model is not None else None  # it may be false
-        self._built.set(optimizer, Built(next(self._events), known))
+        self._built.set(optimizer, Built(next(self._events), known, gathering))
 
     def scheduled(self, scheduler: Any) -> None:
         """A scheduler was built."""
@@ -104,7 +106,7 @@ class Loops:
             return
         name, value = gathering.losses[-1]
         if type(value) is not float:
-            value = loop.run.last_values.get(name, 0.0)
+            value = loop.run.last_values.get(loop.name_of(name), 0.0)
         if isfinite(value):
             return
         for optimizer, stepper in self._steppers.items():
@@ -140,24 +142,40 @@ class Loops:
                 stepper.steps += 1
                 stepper.at = now
             gathering.steps += 1
+            gathering.stepped_at = now
             gathering.clear()
 
-    def step_unseen(
-        self, made: list[int], gathering: Gathering, runs: TrainingRuns, options: TorchOptions
-    ) -> None:
-        """Optimizers of these ids have each made a step in compiled code, in this order."""
+    def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
+        """Optimizers have each made a step in compiled code: this thread's are recorded, in their order."""
         known = [optimizer for table in (self._built, self._steppers) for optimizer, _ in table.items()]
         by_id = {id(optimizer): optimizer for optimizer in known}
-        for key in made:
-            if key in by_id:
-                self.step(by_id[key], gathering, runs, options)
+        for key in self._unseen.ids():
+            optimizer = by_id.get(key)
+            if optimizer is None:  # another integration's, which sees its steps by itself
+                self._unseen.take(key)
+            elif self._is_stepped_in(gathering, optimizer) and self._unseen.take(key):
+                self.step(optimizer, gathering, runs, options)
+
+    def _is_stepped_in(self, gathering: Gathering, optimizer: Any) -> bool:
+        """Whether it is this thread that steps an optimizer: the one that did, or built it and trains."""
+        stepper, built = self._steppers.get(optimizer), self._built.get(optimizer)
+        if stepper is not None:
+            return stepper.loop.gathering is gathering
+        if built is None or not gathering.is_trained_in:
+            return False
+        return built.gathering is gathering or not built.gathering.is_trained_in
 
     def _gone(self, stepper: Stepper) -> None:
-        """An optimizer was collected; a last step that it made in compiled code is told now."""
-        loop = stepper.loop
-        if stepper.key in self._unseen and loop.gathering is not None and loop.gathering.loop is loop:
-            self._unseen.remove(stepper.key)
-            loop.record(stepper, None, loop.gathering, perf_counter_ns())
+        """An optimizer was collected; a last step that it made in compiled code is told now.
+
+        Not where another thread's collector has found it: what the loop's gathers is that thread's.
+        """
+        loop, gathering = stepper.loop, stepper.loop.gathering
+        is_untold = self._unseen.take(stepper.key)
+        if is_untold and gathering is not None and gathering.loop is loop and gathering.is_here():
+            with suppress(Exception):  # where this comes from, nobody would know what to do
+                loop.record(stepper, None, gathering, perf_counter_ns())
+            gathering.clear()
         loop.lost_an_optimizer()
 
     def attach(self, gathering: Gathering, since: int, every: int) -> None:
@@ -165,17 +183,18 @@ class Loops:
         stepper, self.without_loss = self.without_loss, None
         if stepper is None or stepper.at < since or not gathering.losses:
             return
+        if gathering.loop not in (None, stepper.loop):  # another thread's; autograd's own is in none before
+            return
         loop, step = stepper.loop, stepper.steps - 1
         if step % every == 0:
             loop.log(loop.losses(stepper, gathering, stepper.at), step, stepper.at)
         gathering.clear()
 
     def skipped(self, seen: Seen, gathering: Gathering, runs: TrainingRuns) -> None:
-        """A GradScaler was asked for a step; if the optimizer has made none since, it was skipped."""
-        optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
-        known = self._steppers.get(optimizer)
-        if known is not None and known.at >= seen.started:
+        """A GradScaler was asked for a step; it made none if nothing has, as what the optimizer holds may."""
+        if gathering.stepped_at >= seen.started:
             return
+        optimizer = seen.args[1] if len(seen.args) > 1 else seen.kwargs["optimizer"]
         stepper = self._stepper(optimizer, gathering, runs)
         if stepper is None:
             return
@@ -269,7 +288,7 @@ class Loops:
         """The loop that an optimizer joins at its first step."""
         here = gathering.loop
         of_all = (stepper.loop for stepper in self._steppers.values())
-        for loop in {*filter(None, (here,)), *of_all}:
+        for loop in dict.fromkeys((*filter(None, (here,)), *of_all)):
             if loop.goes_on(runs) and loop.shares_parameters(optimizer):
                 return loop
         if here is None or not here.goes_on(runs):

@@ -28,7 +28,7 @@ def steps_before(optimizer: Any, scheduler: Any) -> int:
 def epochs_before(steps: int, scheduler: Any, passage: Pass | None) -> int:
     """The epochs in so many steps: what a scheduler counted, if it counts no steps, else by the loader."""
     counted = getattr(scheduler, "last_epoch", 0)
-    if 0 < counted < steps:
+    if 0 < 2 * counted <= steps:  # one that counts steps may be one behind
         return int(counted)
     loader = passage.loader() if passage is not None else None
     if loader is None or passage is None or "dataset_length" not in passage.settings:

@@ -22,6 +22,8 @@ FOLDER = "statistics"
 FIRST_NON_FINITE = "first_non_finite"
 """The param that says what was the first to have NaN or infinity in it, and at which step."""
 
+MOST_LOOKS = 5
+"""For the first of them, at losses that are not finite."""
 NON_FINITE = "/non_finite"
 """Ends the name of how many of a tensor's values are not finite."""
 FLOATS = ("mean", "std", "low", "high")
@@ -69,7 +71,7 @@ class Statistics:
         named = model.named_parameters() if model is not None else ()
         self._names = {id(parameter): name for name, parameter in named}
         self._is_finite = True
-        self._has_looked = False
+        self._looks = 0
 
     def record(self, run: ActiveRun, optimizer: Any, prefix: str, step: int, now: int) -> None:
         """A step is over; its gradients are still there. now: perf_counter_ns."""
@@ -83,9 +85,12 @@ class Statistics:
             run.later(lambda _: self._tell_first(run, sent, prefix, step, ("gradient", "weight")))
 
     def look(self, run: ActiveRun, optimizer: Any, prefix: str, step: int) -> None:
-        """The loss is not finite, once: here is what it was made of, before the step spoils the rest."""
-        if self._is_finite and not self._has_looked:
-            self._has_looked = True
+        """The loss is not finite: here is what it was made of, before the step spoils the rest.
+
+        All that may be finite yet, where the loss has overflown: so a few times.
+        """
+        if self._is_finite and self._looks < MOST_LOOKS:
+            self._looks += 1
             sent = self._sent(optimizer)
             run.later(lambda _: self._tell_first(run, sent, prefix, step, ("weight", "gradient")))
 
