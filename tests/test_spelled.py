@@ -41,6 +41,9 @@ LOOP = """
         ("from autotrack import log", 'log({"loss": 1.0, **{}, "acc": 2})'),
         ("from autotrack import log as tell", "tell(dict(loss=1.0, acc=2))"),
         ("import autotrack", 'told = {"loss": 1.0}; told["acc"] = 2; autotrack.log(told)'),
+        ("import autotrack", 'told: dict = {"loss": 1.0}; told |= {"acc": 2}; autotrack.log(told)'),
+        ("import autotrack", 'told = {}; told.update({"loss": 1, "acc": 2}); autotrack.log(metrics=told)'),
+        ("import autotrack\nif True:\n  def tell(): autotrack.log({'loss': 1, 'acc': 2})", "tell()"),
         ("import autotrack\nif 0: run = autotrack.run('r')", 'run.log({"loss": 1.0, "acc": 2})'),
         ("from autotrack import active_run as a\nif 0: r = a()", 'r.log({"loss": 1.0, "acc": 2})'),
     ],
@@ -92,6 +95,16 @@ def test_where_the_package_is_imported_in_the_function(tmp_path: Path) -> None:
 )
 def test_others_are_not_ours(tmp_path: Path, source: str) -> None:
     assert seen(tmp_path, source) == set()
+
+
+def test_what_is_odd_in_the_source_is_not_told_again(tmp_path: Path) -> None:
+    found: list[set[str]] = []
+    text = 'import autotrack\npattern = "\\d"\nhere()\nif 0: autotrack.log({"loss": 1})'
+    (tmp_path / "script.py").write_text(text, "utf-8")
+    with pytest.warns(match="invalid escape"):
+        code = compile(text, tmp_path / "script.py", "exec")
+    exec(code, {"here": lambda: found.append(names_logged(sys._getframe(1)))})  # warnings are errors here
+    assert found == [{"loss"}]
 
 
 def test_without_a_source() -> None:

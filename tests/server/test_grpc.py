@@ -85,7 +85,11 @@ def test_metrics_are_translated(server: Threaded, port: int) -> None:
 
 
 def test_logs_are_translated(server: Threaded, port: int) -> None:
-    run, _ = points("x", [1.0])
+    run, span = points("x", [1.0])
+    assert (
+        server.ask("POST", "/v1/traces", body_of(span), {"content-type": "application/x-protobuf"}).status
+        == 200
+    )
     resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
     request = ExportLogsServiceRequest.FromString(as_protobuf(logs_of(resource, a_log(5, "hello"))))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -354,6 +354,17 @@ def test_log_records_are_lines_of_the_run_that_they_name(server: Threaded, place
     assert lines_of(server, run) == [("hello", "otel", "WARN", "app"), ("world", "otel", "WARN", "app")]
 
 
+def test_a_span_of_the_users_is_no_line(server: Threaded) -> None:
+    number = next(_numbers)
+    run, trace = f"{number:032x}", f"{number + (1 << 40):032x}"
+    facts = {sc.RUN_NAME: "r", sc.EXPERIMENT_NAME: "e", sc.RUN_BEAT_INTERVAL: 10.0}
+    start = ours(sc.SpanType.RUN_START, run, 1, f"{number:016x}", (1,), facts, 1)
+    start = replace(start, trace_id=trace, parent_id="b" * 16)
+    own = SpanRecord(trace, "c" * 16, "b" * 16, "log", 1, 2, {})
+    assert server.ask("POST", "/v1/traces", body_of(start, own), PROTOBUF).status == 200
+    assert lines_of(server, run) == []
+
+
 def test_log_records_of_no_run_are_refused(server: Threaded) -> None:
     answer = server.ask("POST", "/v1/logs", json.dumps(logs_of({}, a_log(5000, "hello"))), JSON).json()
     assert answer["partialSuccess"]["rejectedLogRecords"] == "1"

@@ -260,16 +260,20 @@ def spans(db: Connection, run_id: str) -> list[SpanRecord]:
 
 
 def _foreign_logs(db: Connection, run_id: str) -> list[Row[Any]]:
-    """Log records that tell a span inside the run, as `translate` names them.
+    """Log records that name the run, or tell a span inside it, as `translate` makes them.
 
     Whether its traces have any is soon seen; where each hangs takes a walk through all of the run's spans.
     """
     span, run, segment = schema.span, schema.run, schema.segment
-    is_one = _is_unclaimed(span) & (span.c.name == sc.SpanType.LOG)
+    is_one = (span.c.name == sc.SpanType.LOG) & (
+        func.json_extract(span.c.attributes, f'$."{sc.SPAN_TYPE}"') == sc.SpanType.LOG
+    )
+    naming = [*db.execute(select(span).where(span.c.run_id == run_id, is_one))]
     traces = select(segment.c.trace_id).join(run).where(run.c.id == run_id)
-    if db.scalar(select(1).where(span.c.trace_id.in_(traces), is_one).limit(1)) is None:
-        return []
-    return [*_inside(db, run_id, is_one)]
+    is_below = _is_unclaimed(span) & is_one
+    if db.scalar(select(1).where(span.c.trace_id.in_(traces), is_below).limit(1)) is None:
+        return naming
+    return [*naming, *_inside(db, run_id, is_below)]
 
 
 def _is_unclaimed(span: FromClause) -> ColumnElement[bool]:

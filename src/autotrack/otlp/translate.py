@@ -126,7 +126,7 @@ def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
         end=time,
         attributes={
             **attributes,
-            **(_identity(origin, run, time, digest) if run else {}),
+            **({sc.RUN_ID: run} if run else {}),
             sc.SPAN_TYPE: sc.SpanType.LOG,
             sc.LOG_STREAM: STREAM,
             sc.LOG_TIMES: (time,),
@@ -160,14 +160,15 @@ def _points(
     if run is None:
         raise ValueError(f"points of {name[:100]!r} name no run: set {sc.RUN_ID} on their resource")
     attributes.pop(sc.RUN_ID, None)
-    step = attributes.pop(_STEP, 0)
+    step = attributes.pop(STEP, 0)
     named = _named(name, attributes)
     time = dj.nanoseconds(point, "timeUnixNano")
     for suffix, value in _values(kind, point):
         yield run, step if type(step) is int else 0, time, named + suffix, value
 
 
-_STEP = "ml.step"
+STEP = "ml.step"
+"""The attribute of a point that says its step."""
 
 
 def _values(kind: str, point: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -191,6 +192,8 @@ def _named(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mapping[str, float]) -> SpanRecord:
+    # Numbers that are digests never follow each other, so no writer should have many: there is one a minute.
+    writer = _digest(origin, run, time // _MINUTE)[:16]
     digest = _digest(origin, run, step, time, sorted(values))
     return SpanRecord(
         trace_id=digest[:32],
@@ -200,8 +203,11 @@ def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mappi
         start=time,
         end=time,
         attributes={
-            **_identity(origin, run, time, digest),
             sc.SPAN_TYPE: sc.SpanType.METRICS,
+            sc.SCHEMA: sc.SCHEMA_VERSION,
+            sc.RUN_ID: run,
+            sc.WRITER: writer,
+            sc.SEQ: (int(digest[:15], 16),),
             sc.METRICS_STEP: (step,),
             sc.METRICS_TIME: (time,),
             **{sc.METRICS_VALUE_PREFIX + name: (value,) for name, value in values.items()},
@@ -212,28 +218,14 @@ def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mappi
     )
 
 
-# --- whose it is ----------------------------------------------------------------------------------
-
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _MINUTE = 60 * 10**9
 
 
 def _run_of(attributes: Mapping[str, Any], origin: _Origin) -> str | None:
+    """The run that it names, or its resource."""
     run = attributes.get(sc.RUN_ID, origin.resource.get(sc.RUN_ID))
     return run if isinstance(run, str) and _RUN_ID.fullmatch(run) else None
-
-
-def _identity(origin: _Origin, run: str, time: int, digest: str) -> dict[str, Any]:
-    """What makes it a span of ours.
-
-    Numbers that are digests never follow each other, so no writer should have many: there is one a minute.
-    """
-    return {
-        sc.SCHEMA: sc.SCHEMA_VERSION,
-        sc.RUN_ID: run,
-        sc.WRITER: _digest(origin, run, time // _MINUTE)[:16],
-        sc.SEQ: (int(digest[:15], 16),),
-    }
 
 
 def _digest(*parts: Any) -> str:

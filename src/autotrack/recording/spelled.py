@@ -11,13 +11,17 @@ import ast
 import functools
 import linecache
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 
 from .naming import MAX_FRAMES
 
 PACKAGE = "autotrack"
+LONGEST = 200_000
+"""Characters of a file that is read; it takes some 30 µs a line."""
 _MAKES_RUN = ("run", "active_run")
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -30,7 +34,8 @@ def names_logged(frame: FrameType | None) -> set[str]:
         code = frame.f_code
         if _knows_us(frame):
             source = "".join(linecache.getlines(code.co_filename, frame.f_globals))
-            found |= _names_in(source, 0 if code.co_name == "<module>" else frame.f_lineno)
+            if "log" in source and len(source) <= LONGEST:
+                found |= _names_in(source, 0 if code.co_name == "<module>" else frame.f_lineno)
         frame = frame.f_back
     return found
 
@@ -49,10 +54,12 @@ def _knows_us(frame: FrameType) -> bool:
 def _names_in(source: str, line: int) -> frozenset[str]:
     """Of the definition that holds the line, 0 for the module's own statements, and those that it names."""
     try:
-        module = ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the user wrote Python has told him
+            module = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
-    definitions = {node.name: node for node in module.body if isinstance(node, _DEFINITION)}
+    definitions = {node.name: node for node in _definitions(module)}
     loose = [node for node in module.body if not isinstance(node, _DEFINITION)]
     holding = [node for node in definitions.values() if node.lineno <= line <= (node.end_lineno or 0)]
     waiting: list[ast.AST] = [*(holding if line else loose)]
@@ -63,6 +70,15 @@ def _names_in(source: str, line: int) -> frozenset[str]:
         waiting += [definitions.pop(name) for name in named if name in definitions]
     calls = _Calls(module)
     return frozenset(name for part in seen for name in calls.names(part))
+
+
+def _definitions(part: ast.AST) -> Iterator[_Definition]:
+    """Those of a module, also below an `if`; not those inside of others."""
+    for node in ast.iter_child_nodes(part):
+        if isinstance(node, _DEFINITION):
+            yield node
+        elif isinstance(node, ast.stmt):
+            yield from _definitions(node)
 
 
 class _Calls:
@@ -84,16 +100,12 @@ class _Calls:
         """Keys of the dicts that are logged, written there or put together under a name."""
         built: dict[str, list[str]] = {}
         for node in ast.walk(part):
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Name):
-                        built.setdefault(target.id, []).extend(_keys(node.value))
-                    elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-                        built.setdefault(target.value.id, []).extend(_texts([target.slice]))
+            for variable, keys in _put_together(node):
+                built.setdefault(variable, []).extend(keys)
         for node in ast.walk(part):
-            if isinstance(node, ast.Call) and node.args and self._called(node) == "log":
-                told = node.args[0]
-                yield from built.get(told.id, ()) if isinstance(told, ast.Name) else _keys(told)
+            if isinstance(node, ast.Call) and self._called(node) == "log":
+                for told in (*node.args[:1], *(k.value for k in node.keywords if k.arg == "metrics")):
+                    yield from built.get(told.id, ()) if isinstance(told, ast.Name) else _keys(told)
 
     def _called(self, call: ast.Call) -> str | None:
         """Which of our functions, or of a run's methods."""
@@ -118,6 +130,24 @@ class _Calls:
                 and isinstance(target, ast.Name)
             ):
                 yield target.id
+
+
+def _put_together(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
+    """Variables, and the keys that their dicts get here."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            for target in targets:
+                match target:
+                    case ast.Name(id=name):
+                        yield name, _keys(value)
+                    case ast.Subscript(value=ast.Name(id=name), slice=key):
+                        yield name, _texts([key])
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            yield name, _keys(value)
+        case ast.AugAssign(target=ast.Name(id=name), value=value):
+            yield name, _keys(value)
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="update"), args=[value]):
+            yield name, _keys(value)
 
 
 def _keys(value: ast.expr) -> list[str]:
