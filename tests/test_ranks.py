@@ -342,7 +342,8 @@ def test_lightning_that_starts_processes_of_its_own(store: Place, strategy: str)
         assert min(values(run, name)) >= 0.02, name
     of_one = {name for name in run.metrics if name.startswith("rank_1/") and "/system/" not in name}
     assert of_one == {"rank_1/step_seconds"}
-    assert [artifact.path for artifact in run.artifacts if "best" in artifact.path]
+    [kept] = [artifact.path for artifact in run.artifacts if "best" in artifact.path]
+    assert f"{run.id}@".encode() in run.artifact(kept).read_bytes()  # so that a fit goes on with it
 
 
 def test_a_plain_loop(store: Place) -> None:

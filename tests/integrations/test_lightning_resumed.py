@@ -234,6 +234,19 @@ def test_an_evaluation_of_a_checkpoint_is_a_run_of_its_own(tracking: Tracking, t
     assert sorted(run.name for run in tracking.runs()) == ["Line", "Line.test", "Line.validate"]
 
 
+def test_with_other_hyper_parameters_it_is_another_training(tracking: Tracking, tmp_path: Path) -> None:
+    """As of a sweep that begins at one checkpoint."""
+    tracking.enable()
+    fit = trainer(tmp_path, max_epochs=1)
+    fit.fit(line(rate=0.1), loader())
+    fit.save_checkpoint(tmp_path / "half.ckpt")
+    for rate in (0.2, 0.3):
+        trainer(tmp_path).fit(line(rate=rate), loader(), ckpt_path=str(tmp_path / "half.ckpt"))
+    assert sorted(run.params["rate"] for run in tracking.runs()) == [0.1, 0.2, 0.3]
+    trainer(tmp_path).fit(line(rate=0.1), loader(), ckpt_path=str(tmp_path / "half.ckpt"))
+    assert len(tracking.runs()) == 3
+
+
 def test_a_checkpoint_without_a_mark(
     tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

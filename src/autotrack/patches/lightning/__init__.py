@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...integration import Call, Hook, Integration, Outcome, Seen, follow, hook, watch
 from ...recording.weak import Table
 from .launching import place, starts_processes
-from .resuming import mark_in, put_mark
+from .resuming import Marked, mark_in, put_mark, settings_digest
 from .settings import hyper_parameters, trainer_settings
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class Lightning(Integration):
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
-        self._fits: Table[ActiveRun] = Table()  # by trainer, the run of its latest fit
+        self._fits: Table[Marked] = Table()  # by trainer, its latest
 
     @hook("{package}:Trainer.fit", nested=True, seals=True)
     def fit(self, run: ActiveRun, call: Call) -> Generator[None, Outcome, None]:
         """One training."""
         from .following import Following
 
-        self._fits.set(call.instance, run)
+        self._fits.set(call.instance, Marked(run, self._settings_digest(call)))
         run.log_params(self.settings(call))
         fit = call.follower = Following(run, call.instance, self.options)
         call.hands_over = starts_processes(call.instance)
@@ -159,6 +159,8 @@ class Lightning(Integration):
             from .following import Following
 
             call = Call(type(trainer).fit, trainer, (), {})
+            saved = hyper_parameters(trainer.lightning_module, trainer.datamodule)
+            self._fits.set(trainer, Marked(run, settings_digest(saved)))
             call.follower = Following(run, trainer, self.options)
             self.runs.goes_on_inside(call, run)
 
@@ -179,16 +181,22 @@ class Lightning(Integration):
 
     def settings(self, call: Call) -> Mapping[str, Any]:
         """The trainer's settings, and the hyper-parameters that module and data module saved."""
-        data = call.arguments["datamodule"]
-        if data is None:
-            data = call.arguments.get("train_dataloaders", call.arguments.get("dataloaders"))
         path = call.arguments["ckpt_path"]
         resumed = {"ckpt_path": path} if path is not None else {}
-        return {**trainer_settings(call.instance), **resumed, **hyper_parameters(self.subject(call), data)}
+        return {**trainer_settings(call.instance), **resumed, **self._hyper_parameters(call)}
 
     def resumes(self, call: Call) -> str | None:
         """The run of the checkpoint that training goes on from."""
-        return mark_in(call.instance, call.arguments["ckpt_path"])
+        return mark_in(call.instance, call.arguments["ckpt_path"], self._settings_digest(call))
+
+    def _hyper_parameters(self, call: Call) -> dict[str, Any]:
+        data = call.arguments["datamodule"]
+        if data is None:
+            data = call.arguments.get("train_dataloaders", call.arguments.get("dataloaders"))
+        return hyper_parameters(self.subject(call), data)
+
+    def _settings_digest(self, call: Call) -> str:
+        return settings_digest(self._hyper_parameters(call))
 
     @classmethod
     def hooks(cls) -> list[Hook]:

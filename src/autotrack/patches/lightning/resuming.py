@@ -1,5 +1,6 @@
 """A fit with `ckpt_path` goes on with the run that the checkpoint is of: which one stands in the checkpoint.
 
+With other hyper-parameters it is another training, which begins there, and so a run of its own.
 It is read before the fit begins, as its run does, and Lightning loads the checkpoint only later: when other
 ranks were started, which are told the run's id. So it is looked for as text, in the first member of the
 file alone: nothing is unpickled, no tensor is read.
@@ -7,13 +8,15 @@ file alone: nothing is unpickled, no tensor is read.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
@@ -23,24 +26,39 @@ KEY = "autotrack_run"
 METADATA = "meta.pt"
 """The file in the folder of a sharded checkpoint that has all but the tensors."""
 
-_MARK = re.compile(KEY.encode() + rb".{1,16}?([0-9a-f]{32}@[0-9a-f]+)", re.DOTALL)
+_MARK = re.compile(KEY.encode() + rb".{1,16}?([0-9a-f]{32}@[0-9a-f]+\+[0-9a-f]{8})", re.DOTALL)
 """Between key and value are opcodes of a pickle, which keep the one and tell the other's length."""
 
 
-def put_mark(checkpoint: dict[str, Any], run: ActiveRun | None) -> None:
+class Marked(NamedTuple):
+    """The run of a fit, and the digest of the hyper-parameters that it began with."""
+
+    run: ActiveRun
+    settings: str
+
+
+def settings_digest(found: Mapping[str, Any]) -> str:
+    """Of hyper-parameters, as far as they are plain: how others look may differ from process to process."""
+    plain = {name: value for name, value in found.items() if isinstance(value, (str, bool, int, float))}
+    return f"{zlib.crc32(json.dumps(plain, sort_keys=True).encode()):08x}"
+
+
+def put_mark(checkpoint: dict[str, Any], fit: Marked | None) -> None:
     """Say in a checkpoint that is about to be written which run it is of."""
-    if run is not None and not run.is_muted:
-        checkpoint[KEY] = run.mark()
+    if fit is not None and not fit.run.is_muted:
+        checkpoint[KEY] = f"{fit.run.mark()}+{fit.settings}"
 
 
-def mark_in(trainer: Any, asked: Any) -> str | None:
-    """The mark in the checkpoint that a fit goes on from; None where there is none, or none to be read.
+def mark_in(trainer: Any, asked: Any, settings: str) -> str | None:
+    """The run's mark in the checkpoint that a fit goes on from; None where there is none, or none to be read.
 
-    asked: `ckpt_path`. Of what is wrong with the file Lightning will tell.
+    asked: `ckpt_path`. Of what is wrong with the file Lightning will tell. settings: those of the fit, which
+    must be the checkpoint's.
     """
     try:
         path = _path(trainer, asked)
-        return None if path is None else _mark_at(path)
+        mark, _, then = ((path and _mark_at(path)) or "").partition("+")
+        return mark if mark and then == settings else None
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
 
