@@ -101,3 +101,29 @@ def test_a_skipped_step_is_none_in_an_epoch(tracking: Tracking) -> None:
     run = tracking.run()
     assert steps(run, "skipped_step") == [2, 2]
     assert "eval_seconds" not in run.metrics
+
+
+class Wrapped:
+    """As a Lookahead may be: it holds an optimizer, and is none by itself."""
+
+    def __init__(self, base: torch.optim.Optimizer) -> None:
+        self.base = base
+        self.param_groups, self.state, self.defaults = base.param_groups, base.state, base.defaults
+        self.zero_grad = base.zero_grad
+
+    def step(self, closure: Any = None) -> Any:
+        return self.base.step(closure)
+
+
+def test_an_optimizer_that_wraps_another_skips_nothing(tracking: Tracking) -> None:
+    scaler = amp(tracking)
+    model = Net()
+    optimizer = Wrapped(torch.optim.SGD(model.parameters(), lr=0.1))
+    for _ in range(3):
+        optimizer.zero_grad()
+        scaler.scale(model(data()[0]).mean()).backward()
+        scaler.step(optimizer)  # type: ignore[arg-type]
+        scaler.update()
+    run = tracking.run()
+    assert steps(run, "loss") == steps(run, "lr") == [0, 1, 2]
+    assert not [name for name in run.metrics if name.endswith("skipped_step")]

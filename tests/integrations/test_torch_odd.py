@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,57 @@ def test_models_of_two_optimizers(tracking: Tracking) -> None:
     trees = sorted(a.path for a in run.artifacts if a.path.endswith("model.txt"))
     assert trees == ["model.txt", "optimizer/model.txt"]
     assert run.params["optimizer/parameters"] == 19
+
+
+def test_a_loss_is_its_own_threads(tracking: Tracking) -> None:
+    """Though another thread has just made a step without one."""
+    tracking.enable()
+    turns = threading.Barrier(2)
+
+    def without_loss() -> None:
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with autotrack.run("without"):
+            for _ in range(5):
+                gradients = torch.autograd.grad(model(data()[0]).mean(), [*model.parameters()])
+                for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                    parameter.grad = gradient
+                turns.wait()
+                optimizer.step()
+                turns.wait()
+
+    def let_the_other(_: Any) -> None:
+        turns.wait()
+        turns.wait()
+
+    def with_loss() -> None:
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with autotrack.run("with"):
+            for _ in range(5):
+                loss = model(data()[0]).mean()
+                loss.register_hook(let_the_other)  # amid its backward pass
+                loss.backward()
+                optimizer.step()
+
+    threads = [threading.Thread(target=work) for work in (without_loss, with_loss)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    runs = {run.name: run for run in tracking.runs()}
+    assert "loss" not in runs["without"].metrics
+    assert steps(runs["with"], "loss") == [0, 1, 2, 3, 4]
+
+
+def test_the_first_non_finite_after_a_loss_that_overflows(tracking: Tracking) -> None:
+    """At the first look all is finite yet."""
+    tracking.enable(torch={"statistics_every": 1000})
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
+    for _ in range(6):
+        loss = model(torch.ones(4, 1)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert "at step" in tracking.run().params["first_non_finite"]

@@ -24,12 +24,12 @@ class Gathering:
     values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
     over data that is trained on, as far as is known before a step; other: one that is not. since:
     perf_counter_ns from which on time is the step's, None where that is unknown. steps: all that the
-    thread has made; stepped_at: perf_counter_ns of the last.
+    thread has made; stepped_at: perf_counter_ns of the last. is_autograds: the thread is none of Python's.
     """
 
     __slots__ = (
         *("loop", "losses", "noted", "other", "passage"),
-        *("scaled", "since", "stepped_at", "steps", "thread"),
+        *("scaled", "since", "stepped_at", "steps", "thread", "is_autograds"),
     )
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class Gathering:
         self.scaled: list[tuple[ref[Any], ref[Any], float]] = []
         self.steps = self.stepped_at = 0
         self.thread = threading.get_ident()
+        self.is_autograds = all(thread.ident != self.thread for thread in threading.enumerate())
 
     def is_here(self) -> bool:
         """Whether it is the thread's that asks."""

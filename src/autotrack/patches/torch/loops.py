@@ -183,8 +183,9 @@ class Loops:
         stepper, self.without_loss = self.without_loss, None
         if stepper is None or stepper.at < since or not gathering.losses:
             return
-        if gathering.loop not in (None, stepper.loop):  # another thread's; autograd's own is in none before
-            return
+        made_in = stepper.loop.gathering
+        if gathering.loop is not stepper.loop and not (made_in is not None and made_in.is_autograds):
+            return  # another thread's
         loop, step = stepper.loop, stepper.steps - 1
         if step % every == 0:
             loop.log(loop.losses(stepper, gathering, stepper.at), step, stepper.at)
