@@ -2,7 +2,7 @@
 import { get, modelPath, partOf } from "./api.js";
 import { Aliases, Author, Description, StageLine, Tags } from "./editing.js";
 import { html } from "./html.js";
-import { ANY_RUN, isOpen, modelId, useLoaded } from "./live.js";
+import { ANY_RUN, goesOn, modelId, useLoaded } from "./live.js";
 import { Ago, Problem, StateMark } from "./parts.js";
 import { signatureOf, sizeOf } from "./registered.js";
 import { Pairs, Plain, unsetLast } from "./run.js";
@@ -108,7 +108,7 @@ function Evaluations({ of }) {
 function Verdict({ run }) {
   const told = run.tags.evaluation_passed;
   if (!told) return html`<span class="dim">none</span>`;
-  if (run.state !== "finished") return html`<span class="dim">${isOpen(run) ? "…" : "not measured"}</span>`;
+  if (run.state !== "finished") return html`<span class="dim">${goesOn(run) ? "…" : "not measured"}</span>`;
   return told === "true"
     ? html`<span class="state finished"><span class="sign" aria-hidden="true">✓</span> passed</span>`
     : html`<span class="state failed"><span class="sign" aria-hidden="true">✗</span> fell short</span>`;
