@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
 from autotrack.display import text
+from autotrack.errors import OptionError
 from autotrack.store import Store
 from autotrack.testing.histories import RUNS
 
@@ -248,6 +249,17 @@ def test_the_page_of_a_version_tells_how_it_was_evaluated(iris: Cli) -> None:
     assert all(f"accuracy_score {text.number(accuracy)}" in row for row in rows)
     told = strict_json(iris("models", "show", "iris/1", "--json").stdout)
     assert [one["id"] for one in told["evaluations"]] == [bare, passed, fell_short]
+
+
+def test_an_evaluation_that_came_to_no_end_has_no_verdict(iris: Cli) -> None:
+    """The model is at fault for nothing that nobody measured."""
+    data, targets = load_iris(return_X_y=True)
+    with pytest.raises(OptionError, match="the targets have 5"):
+        autotrack.evaluate("models:/iris/1", data, targets[:5], thresholds={"accuracy_score": 0.5})
+    autotrack.flush()
+    [row] = sections(iris.lines("models", "show", "iris/1", width=200))["Evaluations 1"]
+    assert "✗ failed" in row
+    assert "fell short" not in row
 
 
 # --- what is wrong ----------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -23,12 +24,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import autotrack
-from autotrack import catalog
+from autotrack import catalog, exporting
 from autotrack.errors import ModelError
 from autotrack.flavor import Permissions
 from autotrack.keeping import load as load_of_cores
+from autotrack.keeping.helper import Helper
+from autotrack.keeping.jobs import Context
 from autotrack.keeping.waiting import HANDED_OVER, PERMITTED, _permitted
 from autotrack.loading import load, model_folder
+from autotrack.options import Options
+from autotrack.recording.exporter import Exporter
+from autotrack.recording.spans import new_writer
 from autotrack.store import Run, Store
 
 from .scripts import TIMEOUT, Place, alive, end_of, wait_for, wait_until
@@ -348,6 +354,42 @@ def test_a_helper_that_is_killed_is_replaced(place: Place, by: signal.Signals) -
     wait_for(script, "ready")
     assert (only_model(place).predict_proba(X) == expected()).all()
     assert end_of(script, "\n").returncode == 0
+
+
+class Unclosable(Exporter):
+    """Fails as a full disk makes one fail."""
+
+    def export(self, spans: Any) -> Any:
+        pass
+
+    def end(self, ends: float) -> None:
+        raise OSError("no space left")
+
+    def shutdown(self) -> None:
+        raise OSError("no space left")
+
+
+class Closable(Exporter):
+    """Remembers what it was told."""
+
+    told: ClassVar[list[str]] = []
+
+    def end(self, ends: float) -> None:
+        self.told.append("end")
+
+    def shutdown(self) -> None:
+        self.told.append("shutdown")
+
+
+def test_an_exporter_that_a_helper_cannot_close_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for one in (Unclosable, Closable):
+        monkeypatch.setitem(exporting.BUILT_IN, one.__name__, lambda *_, one=one: one())
+    options = asdict(Options(store=None, exporters=("Unclosable", "Closable")))
+    Helper(Context(options, [], {}, "1"), new_writer()).close()
+    assert Closable.told == ["end", "shutdown"]
+    assert caplog.messages == ["autotrack: an exporter could not be closed: OSError: no space left"]
 
 
 def test_a_second_helper_is_another_writer(place: Place) -> None:

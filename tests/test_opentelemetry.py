@@ -374,6 +374,24 @@ def test_what_waits_for_an_exporter_is_bounded_in_bytes() -> None:
     assert max(blocked.batches) * 8 < 2e6
 
 
+def test_a_helper_that_may_take_its_time_waits_no_longer_for_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What hangs would keep the process for as long as the network may be gone."""
+    monkeypatch.setattr("autotrack.exporters.threaded.EXIT_TIMEOUT", 0.5)
+    blocked = Blocked()
+    exporter = ThreadedExporter(lambda: lambda: blocked, "blocked", Report())
+    exporter.export([ReadableSpan("span", attributes={"values": np.zeros(1)})])
+    let_go = threading.Timer(15, blocked.go_on.set)
+    let_go.start()
+    exporter.end(time.monotonic() + 600)
+    exporter.shutdown()
+    assert not blocked.go_on.is_set()
+    assert caplog.messages == ["autotrack: exporter 'blocked' did not end within 0.5 s"]
+    let_go.cancel()
+    blocked.go_on.set()
+
+
 class Collector:
     """A real receiver of OTLP over HTTP."""
 

@@ -158,6 +158,21 @@ def test_the_data_of_the_training_is_known_again(tracking: Tracking, dtype: str,
     assert len(set(digests.values())) == 1
 
 
+@pytest.mark.parametrize(
+    "form", [torch.tensor, pd.Categorical, range], ids=["tensor", "Categorical", "range"]
+)
+def test_targets_that_nothing_reads_keep_no_data_from_being_known(tracking: Tracking, form: Any) -> None:
+    """Of them a digest would tell the shape alone, and then that of all the data."""
+    truth = list(range(50))
+    targets = range(50) if form is range else form(truth)
+    given = [(FRAME[:50], targets), (FRAME[:50], np.array(truth)), (FRAME[50:100], targets)]
+    found = [autotrack.evaluate(lambda data: np.ones(len(data)), *one, task="regression") for one in given]
+    digests = {run.id: run.datasets[0].digest for run in tracking.runs()}
+    same, known, other = (digests[one.run_id] for one in found)
+    assert same == known
+    assert same != other
+
+
 def test_targets_in_a_table_of_one_column_are_targets(tracking: Tracking, strong: Any) -> None:
     expected = autotrack.evaluate(strong, FRAME, CANCER).metrics
     assert "roc_auc" in expected

@@ -61,13 +61,14 @@ class Threaded(Listening):
         store: str,
         token: str | None = "secret",
         grpc_at: tuple[str, int] | None = None,
+        may_lack_grpc: bool = False,
         http: Any = "httptools",
         **access: Any,
     ) -> None:
         self.token = token
         self._file = store.removeprefix("sqlite:///")
         self.access = Access(token, **access)
-        self.server = Server(store, self.access, grpc_at)
+        self.server = Server(store, self.access, grpc_at, may_lack_grpc)
         super().__init__(self.server.app, http=http, lifespan="on", ws="none")
 
     def __exit__(self, *error: object) -> None:

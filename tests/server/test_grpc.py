@@ -143,6 +143,7 @@ def started(place: Place, *arguments: object) -> Iterator[subprocess.Popen[str]]
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *map(str, arguments)],
         env=place.env | {"AUTOTRACK_TOKEN": "secret"},
+        cwd=place.folder,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -191,6 +192,28 @@ def test_where_its_own_port_is_taken_the_server_says_so_and_goes_on(store: Place
             assert urllib3.request("GET", f"http://127.0.0.1:{http}/ready", timeout=TIMEOUT).status == 200
             taken = f"port {port} of 127.0.0.1 is taken: choose another by --grpc-port"
             assert said(process) == ("", f"autotrack: no OTLP over gRPC: {taken}\n")
+
+
+def test_where_its_own_port_is_taken_a_moment_later_it_goes_on_without(
+    tmp_path: Path, server: Threaded, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, at = f"sqlite:///{tmp_path}/runs.db", ("127.0.0.1", port)
+    with Threaded(store, grpc_at=at, may_lack_grpc=True) as other:
+        assert other.ask("GET", "/ready").status == 200
+        assert other.server.grpc_port is None
+    [said] = [line for line in caplog.messages if "gRPC" in line]
+    assert said == (
+        f"autotrack: no OTLP over gRPC: cannot listen at 127.0.0.1:{port}: choose another port by --grpc-port"
+    )
+
+
+def test_a_grpc_that_is_broken_costs_only_itself(store: Place) -> None:
+    store.folder.joinpath("grpc.py").write_text('raise RuntimeError("another version\\nof protobuf")')
+    http = free_port()
+    with started(store, http, free_port()) as process:
+        assert urllib3.request("GET", f"http://127.0.0.1:{http}/ready", timeout=TIMEOUT).status == 200
+        broken = "it cannot be imported: RuntimeError: another version of protobuf"
+        assert said(process) == ("", f"autotrack: no OTLP over gRPC: {broken}\n")
 
 
 @pytest.mark.parametrize("arguments", [["--no-grpc"], ["--port", "0"]], ids=" ".join)

@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
+from autotrack.errors import OptionError
 from autotrack.registry import Registry
 from autotrack.states import Stage
 from autotrack.testing.histories import RUNS
@@ -289,6 +290,12 @@ def test_a_version_tells_how_it_was_evaluated_as_it_happens(
         expect(evaluations.first).to_contain_text(said)
         expect(evaluations.first.locator("td").nth(column)).to_have_text("0.96")
     assert found.metrics["accuracy_score"] == 0.96
+    with pytest.raises(OptionError, match="the targets have 5"):
+        autotrack.evaluate("models:/iris/1", data[0], data[1][:5], thresholds={"accuracy_score": 0.5})
+    autotrack.flush()
+    expect(evaluations.first).to_contain_text("failed")
+    expect(evaluations.first).not_to_contain_text("fell short")
+    evaluations = evaluations.filter(has_text="finished")
     heads = page.get_by_role("region", name="Evaluations").locator("thead th")
     expect(heads.nth(column)).to_have_text("accuracy_score")
     evaluations.first.get_by_role("link").click()

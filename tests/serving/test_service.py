@@ -180,6 +180,26 @@ def test_a_model_that_takes_missing_values_is_asked(tmp_path: Path) -> None:
             assert (status, {*told} <= {0, 1}) == (200, True), told
 
 
+def test_what_a_model_fails_of_beside_missing_values_is_its_own_error(signed: Threaded) -> None:
+    """Only if it speaks of them are they what it did not take."""
+    own = (500, "the model failed: ValueError: row of doom and more of it")
+    assert signed.invoke(rows([toys.RAISES, None])) == own
+
+
+def test_where_nobody_can_tell_what_is_missing_the_models_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runs_out(data: Any) -> Any:
+        raise MemoryError
+
+    autotrack.save_model(LogisticRegression().fit(NAMED, [0, 1] * 20), tmp_path / "m", inputs=NAMED)
+    monkeypatch.setattr("autotrack.serving.service.with_missing", runs_out)
+    with Threaded(tmp_path / "m") as service:
+        status, told = service.invoke(LACKING[0])
+    assert status == 500
+    assert told.startswith("the model failed: ValueError: Input X contains NaN")
+
+
 def test_of_several_parts_those_are_named_that_lack_values() -> None:
     parts = {"a": np.array([1.0, np.nan]), "b": np.array([[1, 2]]), "c": np.array(["x", None], object)}
     assert with_missing(parts) == ["'a'", "'c'"]

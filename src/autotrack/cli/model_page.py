@@ -17,6 +17,7 @@ from ..display.telling import measured
 from ..errors import ModelError, RunNotFound
 from ..evaluating import tags
 from ..records import Dataset
+from ..states import State
 from ..store import Run, Store
 from . import model_tables
 from .pairs import params, side_by_side
@@ -128,10 +129,16 @@ def _evaluations(runs: Sequence[Run]) -> Iterator[RenderableType]:
     for run in runs[:MOST_EVALUATIONS]:
         own = [(name, summary) for name, summary in measured(run.summaries)[0] if "/" not in name]
         told = "  ".join(f"{text.plain(name)} {text.number(one.last)}" for name, one in own[:MOST_MEASURES])
-        passed = _PASSED.get(run.tags.get(tags.PASSED, ""), Text(""))
-        table.add_row(Text(text.short_id(run.id), "dim"), Text(text.ago(run.started), "dim"), passed, told)
+        table.add_row(Text(text.short_id(run.id), "dim"), Text(text.ago(run.started), "dim"), _end(run), told)
     yield table
     yield from _more(len(runs) - MOST_EVALUATIONS)
+
+
+def _end(evaluation: Run) -> Text:
+    """The verdict of one that came to its end, as its tag begins with "false"; of others the state."""
+    if evaluation.state is not State.FINISHED:
+        return state_text(evaluation.state)
+    return _PASSED.get(evaluation.tags.get(tags.PASSED, ""), Text(""))
 
 
 def _runs(store: Store, versions: Sequence[Version]) -> dict[str, Run]:

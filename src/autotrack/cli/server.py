@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -72,9 +73,9 @@ def server(
     if no_grpc and grpc_port is not None:
         raise click.UsageError("--no-grpc and --grpc-port contradict each other: leave one out")
     at = serving.PORT if port is None else port
-    if grpc_port is None and not no_grpc:
-        grpc_port = serving.usual_grpc_port(host, at)
-    serving.serve(_serving(store, host, allowed_hosts, no_token, at, grpc_port), _tell)
+    asked = _serving(store, host, allowed_hosts, no_token, at)
+    usual = grpc_port is None and not no_grpc
+    serving.serve(replace(asked, grpc_port=grpc_port, usual_grpc=usual), _tell)
 
 
 @click.command()
@@ -105,7 +106,6 @@ def _serving(
     allowed_hosts: tuple[str, ...],
     no_token: bool,
     port: int,
-    grpc_port: int | None = None,
 ) -> Serving:
     from .._settings import told_store
     from ..errors import OptionError
@@ -117,7 +117,7 @@ def _serving(
     if is_server(url):
         raise OptionError(f"the store {url} is another server's: name a store of this machine by --store")
     token = None if no_token else os.environ.get(VARIABLE, "").strip()
-    return Serving(url, host, port, token, allowed_hosts, grpc_port)
+    return Serving(url, host, port, token, allowed_hosts)
 
 
 def _tell(started: Started) -> None:

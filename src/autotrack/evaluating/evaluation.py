@@ -13,6 +13,7 @@ from ..measuring.curves import curves
 from ..measuring.metrics import class_metrics, metrics
 from ..measuring.predictions import Predictions
 from ..predictor import Predictor
+from ..recording.datasets import is_read
 from . import tags
 from . import thresholds as bounds
 from .columns import column, without
@@ -83,6 +84,10 @@ class Evaluated:
             raise OptionError(f"task {task!r} is not known; it is classification or regression")
         return cls(model, name, data, targets, truth, chosen)
 
+    def told_targets(self) -> Any:
+        """Those that belong to the data's digest: it would be of shapes alone, were they not read."""
+        return self.targets if is_read(self.targets) else self.truth
+
     def predictions(self) -> Predictions:
         """The model's."""
         return predicted(self.model, self.data, self.truth, self.task)
@@ -118,7 +123,7 @@ def evaluate(
     if wanted:
         run.log_params({f"threshold/{one.metric}": f"{one.compare} {one.bound:g}" for one in wanted})
         run.set_tags({tags.PASSED: "false"})
-    run.log_dataset(it.data, dataset, y=it.targets, role="test")
+    run.log_dataset(it.data, dataset, y=it.told_targets(), role="test")
     found = it.predictions()
     values = metrics(found)
     if not values:

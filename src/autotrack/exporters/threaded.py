@@ -54,9 +54,12 @@ class ThreadedExporter(Exporter):
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     def end(self, ends: float) -> None:
-        """Let what waits be exported, and the exporter be closed."""
+        """Let what waits be exported, and the exporter be closed.
+
+        In `EXIT_TIMEOUT` at most, whatever the others are given: what hangs would keep a helper for minutes.
+        """
         with self._changed:
-            self._ends = ends
+            self._ends = min(ends, time.monotonic() + EXIT_TIMEOUT)
             self._changed.notify()
 
     def shutdown(self) -> None:
@@ -64,7 +67,7 @@ class ThreadedExporter(Exporter):
         if self._thread is not None:
             self._thread.join(max(0.0, (self._ends or 0.0) - time.monotonic()))
             if self._thread.is_alive():
-                self._report.warn(f"exporter {self._name!r} did not end within {EXIT_TIMEOUT:.0f} s")
+                self._report.warn(f"exporter {self._name!r} did not end within {EXIT_TIMEOUT:g} s")
         elif self._waiting:  # no thread could be started
             self._loop()
         self._take_no_more()

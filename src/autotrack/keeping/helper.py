@@ -25,6 +25,7 @@ from ..artifacts import Blob
 from ..flavor import Files, Flavor, NotKept, Section
 from ..mlmodel.composing import Recorded, composed
 from ..options import Options
+from ..recording.exporter import close
 from ..recording.report import Report
 from ..recording.segments import Segment
 from ..recording.spans import SpanFactory
@@ -63,7 +64,8 @@ class Helper:
         resource = {**context.resource, sc.PROCESS_PID: os.getpid()}
         self._spans = SpanFactory(resource, context.version, self._ended.append, writer)
         options = Options(**{**context.options, "exporters": tuple(context.options["exporters"])})
-        self._exporters = exporting.exporters(options, writer, Report())
+        self._report = Report()
+        self._exporters = exporting.exporters(options, writer, self._report)
         self._known: dict[str, _Converted] = {}
 
     def convert(self, job: Job) -> str | None:
@@ -89,11 +91,7 @@ class Helper:
 
     def close(self) -> None:
         """Have all of it exported, as the end of a recorder does; nobody waits for this process."""
-        ends = time.monotonic() + PATIENCE
-        for exporter in self._exporters:
-            exporter.end(ends)
-        for exporter in self._exporters:
-            exporter.shutdown()
+        close(self._exporters, time.monotonic() + PATIENCE, self._report)
 
     def _files(self, job: Job) -> Mapping[str, Blob]:
         """The model's files, stored. Raises `NotKept`, OSError or whatever the library does."""

@@ -82,6 +82,11 @@ def described(data: Any, target: Any = None) -> Described:
     return Described(name, digest, parts[0].size, forms[0], forms[1] if target is not None else None)
 
 
+def is_read(data: Any) -> bool:
+    """Whether a digest tells of all that it holds; of what no library that we know has made it cannot."""
+    return not contents.of(data).only
+
+
 def role_of(name: str) -> str:
     """The role that a dataset's name tells; "train" if it tells none."""
     return name if name in ROLES else "train"

@@ -18,7 +18,7 @@ from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
 from .current import begun_run, open_run
-from .exporter import EXIT_TIMEOUT, Exporter
+from .exporter import EXIT_TIMEOUT, Exporter, close
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
 from .loop_runs import LoopRuns
@@ -400,15 +400,7 @@ class Recorder:
         self._flusher.stop()
 
     def _shut_down(self, exporters: Sequence[Exporter]) -> None:
-        """One deadline for all; one that fails costs the others nothing."""
-        ends = time.monotonic() + EXIT_TIMEOUT
-        steps: list[Action] = [functools.partial(exporter.end, ends) for exporter in exporters]
-        steps += [exporter.shutdown for exporter in exporters]
-        for step in steps:
-            try:
-                step()
-            except Exception as error:  # noqa: BLE001  it is anybody's
-                self.report.warn(f"an exporter could not be closed: {type(error).__name__}: {error}")
+        close(exporters, time.monotonic() + EXIT_TIMEOUT, self.report)
 
     def drop(self, exporters: Sequence[Exporter]) -> None:
         """Export what was logged before this call, and then no more, by some of `exporters`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from ..errors import OptionError
 from ..store import Store
 from . import openapi, otlp, ui
 from .access import Access, Guard
@@ -26,6 +28,8 @@ from .grpc import GrpcDoor
 from .intake import Intake
 from .registry import Models
 
+log = logging.getLogger("autotrack")
+
 GRACE = 3
 """Seconds that open requests get when the server is asked to end."""
 
@@ -33,12 +37,22 @@ GRACE = 3
 class Server:
     """Everything that serves one store; `app` is what an ASGI server runs."""
 
-    def __init__(self, url: str, access: Access, grpc_at: tuple[str, int] | None = None) -> None:
-        """grpc_at: host and port at which OTLP over gRPC is taken too."""
+    def __init__(
+        self,
+        url: str,
+        access: Access,
+        grpc_at: tuple[str, int] | None = None,
+        may_lack_grpc: bool = False,
+    ) -> None:
+        """grpc_at: host and port at which OTLP over gRPC is taken too.
+
+        may_lack_grpc: where they are not to be had that is a line in the log, not the end of the server.
+        """
         self.store = Store(url, liveness=lambda: self.intake.liveness())
         self.events = Events()
         self.intake = Intake(self.store, self.events.publish)
         self._grpc = GrpcDoor(self.intake, *grpc_at, access.token) if grpc_at else None
+        self._may_lack_grpc = may_lack_grpc
         api = Api(self.store, self.events)
         self.operations = [
             *api.operations(),
@@ -74,12 +88,21 @@ class Server:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self.intake.start()
         if self._grpc:
-            await self._grpc.start()
+            await self._start_grpc(self._grpc)
         yield
         if self._grpc:
             await self._grpc.stop(GRACE)
         self.intake.stop()
         self.store.close()
+
+    async def _start_grpc(self, door: GrpcDoor) -> None:
+        try:
+            await door.start()
+        except OptionError as error:
+            if not self._may_lack_grpc:
+                raise
+            self._grpc = None
+            log.warning("autotrack: no OTLP over gRPC: %s", error)
 
     def _ready(self, request: Request) -> Response:
         """Whether spans can be taken in."""

@@ -38,7 +38,10 @@ GRPC_PORT = 4317
 
 @dataclass(frozen=True)
 class Serving:
-    """What a server is started with. token: None needs none, "" makes a new one. grpc_port: None is off."""
+    """What a server is started with. token: None needs none, "" makes a new one. grpc_port: None is off.
+
+    usual_grpc: take OTLP over gRPC at its own port as well, if that and gRPC are to be had.
+    """
 
     store: str
     host: str = "127.0.0.1"
@@ -46,6 +49,7 @@ class Serving:
     token: str | None = ""
     allowed_hosts: Sequence[str] = ()
     grpc_port: int | None = None
+    usual_grpc: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,23 +65,26 @@ class Started:
     grpc: str | None
 
 
-def usual_grpc_port(host: str, port: int) -> int | None:
+def _usual_grpc_port(host: str, port: int) -> int | None:
     """OTLP's own port for gRPC, for a server that has its own for HTTP; None: it is not to be had.
 
-    Where gRPC is not installed, or somebody has the port, which is told in the log.
+    Where gRPC is not installed, or, which is told in the log, is broken or somebody has the port.
     """
     if port != PORT:
         return None
     try:
         import grpc  # noqa: F401
-    except ImportError:
-        return None
-    try:
+
         with listening(host, GRPC_PORT, "--grpc-port"):
             return GRPC_PORT
-    except OptionError as error:
-        log.warning("autotrack: no OTLP over gRPC: %s", error)
+    except ImportError:
         return None
+    except OptionError as error:
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001  gRPC's import fails in many ways
+        problem = f"it cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}"
+    log.warning("autotrack: no OTLP over gRPC: %s", problem)
+    return None
 
 
 def serve(serving: Serving, started: Callable[[Started], None]) -> None:
@@ -95,8 +102,9 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
         access = Access(
             token, names(serving.host, serving.allowed_hosts), serving.host in EVERYWHERE, f"autotrack-{port}"
         )
-        grpc_at = None if serving.grpc_port is None else (serving.host, serving.grpc_port)
-        server = Server(serving.store, access, grpc_at)
+        grpc_port = _usual_grpc_port(serving.host, serving.port) if serving.usual_grpc else serving.grpc_port
+        grpc_at = None if grpc_port is None else (serving.host, grpc_port)
+        server = Server(serving.store, access, grpc_at, serving.usual_grpc)
         url = url_of(serving.host, port)
         page = f"{url}/" if token is None else f"{url}/?key={access.one_time_key()}"
         config = uvicorn.Config(

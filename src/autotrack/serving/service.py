@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ LONGEST_LINE = 500
 """Characters of a model's own error that are told."""
 MOST_KINDS = 1_000
 """Of failures, whose tracebacks are logged."""
+
+_OF_MISSING = re.compile(r"\b(nans?|nas?|nat|nulls?|missing|non-?finite)\b", re.IGNORECASE)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -102,12 +106,7 @@ class Service:
             raise Refused(422, str(error)) from None
         except Exception as error:  # noqa: BLE001
             self._log(version, error)
-            if isinstance(error, ValueError) and (
-                columns := await run_in_threadpool(_lacking, version, asked)
-            ):
-                told = f"values are missing in the columns {columns}: {_line(error)}"
-                raise Refused(422, f"the model failed, and {told}") from None
-            raise Refused(500, f"the model failed: {_line(error)}") from None
+            raise await run_in_threadpool(_refusal, version, asked, error) from None
         request.scope[ASKED] = (version.identity, len(asked.input), together)
         return await self._predictions(result, len(body) >= LARGE)
 
@@ -159,9 +158,23 @@ async def _nothing(request: Request) -> Response:
     return failure(404, "there is nothing here: ask /invocations")
 
 
+def _refusal(version: Version, asked: Asked, error: Exception) -> Refused:
+    """What is told of a model that failed.
+
+    It is the data that is wrong where values are missing and a `ValueError` speaks of such, else the model.
+    """
+    told = _line(error)
+    speaks_of_missing = isinstance(error, ValueError) and _OF_MISSING.search(str(error))
+    if speaks_of_missing and (lack := _lacking(version, asked)):
+        return Refused(422, f"the model failed, and values are missing in the columns {lack}: {told}")
+    return Refused(500, f"the model failed: {told}")
+
+
 def _lacking(version: Version, asked: Asked) -> str:
-    """The columns with missing values, which few models take: it is them that a `ValueError` is about."""
-    return ", ".join(with_missing(version.predictor.fitting(asked.input.joined([]))))
+    """The columns with missing values, as far as they can be told: the model's error is told in any case."""
+    with contextlib.suppress(Exception):
+        return ", ".join(with_missing(version.predictor.fitting(asked.input.joined([]))))
+    return ""
 
 
 def _kind(error: Exception) -> tuple[str, str, int]:

@@ -74,8 +74,8 @@ function hang() {
   source = null;
 }
 
-/** Whether a run may be lost without a word. @param {import("./api.js").Run} run */
-export const isOpen = ({ state }) => state === "running" || state === "idle";
+/** Whether a run has not ended: it may be lost without a word. @param {import("./api.js").Run} run */
+export const goesOn = ({ state }) => state === "running" || state === "idle";
 
 /**
  * ms until these runs are asked for again though nobody tells of them: a lost one says nothing. What ran elsewhere is
@@ -83,7 +83,7 @@ export const isOpen = ({ state }) => state === "running" || state === "idle";
  * @param {import("./api.js").Run[]} runs
  */
 export function nextLook(runs) {
-  const waits = runs.filter(isOpen).map(({ silence, beat_interval: beat }) => {
+  const waits = runs.filter(goesOn).map(({ silence, beat_interval: beat }) => {
     const left = BEATS_MISSED * beat - (silence ?? 0);
     return 1000 * (left > 0 ? Math.min(left, beat) : beat);
   });

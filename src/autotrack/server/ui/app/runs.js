@@ -4,7 +4,7 @@ import { effect, signal, useSignal } from "@preact/signals";
 import { ApiError } from "./api.js";
 import { NAME, cell, chosen } from "./columns.js";
 import { html } from "./html.js";
-import { isOpen, nextLook, paced, useLoaded, watch } from "./live.js";
+import { goesOn, nextLook, paced, useLoaded, watch } from "./live.js";
 import { Ago, Problem, StateMark, reveal, useKeys, useWidth, useWindow } from "./parts.js";
 import * as rows from "./rows.js";
 import { count, plain } from "./text.js";
@@ -59,11 +59,11 @@ function useRenewal() {
     });
     const forget = effect(() => {
       const unfolded = [...rows.children.value.values()].flat();
-      const open = rows.runs.value.filter(isOpen), openBelow = unfolded.filter(isOpen);
-      if (!open.length && !openBelow.length && !rows.failure.value) return;
+      const going = rows.runs.value.filter(goesOn), goingBelow = unfolded.filter(goesOn);
+      if (!going.length && !goingBelow.length && !rows.failure.value) return;
       const timer = setTimeout(() => {
-        for (const { id } of open) changed.add(id);
-        for (const { parent } of openBelow) if (parent) changed.add(parent);
+        for (const { id } of going) changed.add(id);
+        for (const { parent } of goingBelow) if (parent) changed.add(parent);
         refresh();
       }, nextLook([...rows.head.value, ...unfolded])); // what is beyond may have been silent for less than it says
       return () => clearTimeout(timer);

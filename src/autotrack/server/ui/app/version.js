@@ -2,7 +2,7 @@
 import { get, modelPath, partOf } from "./api.js";
 import { Aliases, Author, Description, StageLine, Tags } from "./editing.js";
 import { html } from "./html.js";
-import { ANY_RUN, modelId, useLoaded } from "./live.js";
+import { ANY_RUN, goesOn, modelId, useLoaded } from "./live.js";
 import { Ago, Problem, StateMark } from "./parts.js";
 import { signatureOf, sizeOf } from "./registered.js";
 import { Pairs, Plain, unsetLast } from "./run.js";
@@ -104,10 +104,11 @@ function Evaluations({ of }) {
     <${Plain} label="Evaluations" titles=${["run", "state", "thresholds", ...names.map(plain), "started"]} rows=${rows} /></section>`;
 }
 
-/** Whether it reached its thresholds, once it is over. @param {{run: Run}} props */
+/** Whether it reached its thresholds: said of one that came to its end, as the tag is "false" from the beginning. @param {{run: Run}} props */
 function Verdict({ run }) {
   const told = run.tags.evaluation_passed;
-  if (!told || run.state === "running") return html`<span class="dim">${told ? "…" : "none"}</span>`;
+  if (!told) return html`<span class="dim">none</span>`;
+  if (run.state !== "finished") return html`<span class="dim">${goesOn(run) ? "…" : "not measured"}</span>`;
   return told === "true"
     ? html`<span class="state finished"><span class="sign" aria-hidden="true">✓</span> passed</span>`
     : html`<span class="state failed"><span class="sign" aria-hidden="true">✗</span> fell short</span>`;
