@@ -33,8 +33,13 @@ HELPER_STARTS = LONGEST_WAIT + 30.0
 """Seconds after which a helper that gives no sign of life has not come up."""
 FILES_FOLLOW = 10.0
 """Seconds in which a server gets a model's files, once it is told of them."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+"""Seconds between two questions for such a file."""
 HELPER_WORKS = 600.0
 """Seconds that a conversion may take before a reader waits no longer: it yields to all that trains."""
+
+_in_vain: set[tuple[str, str]] = set()
+"""Stores, and digests of files in them that did not come in that time: they may be gone for good."""
 
 
 def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
@@ -110,14 +115,27 @@ def _folder(store: Store, files: Iterable[Artifact], path: str, told: str) -> Mo
     for file in files:
         if file.path.startswith(prefix):
             try:
-                while (blob := store.blob(file.sha256)) is None and time.monotonic() < until:
-                    time.sleep(0.1)
+                blob = _blob(store, file.sha256, until)
             except OSError as error:
                 raise ModelError(f"{file.path} of {told} is not to be had: {error}") from error
             if blob is None:
                 raise ModelError(f"{file.path} of {told} is not to be had: its bytes are not on this machine")
             found[file.path.removeprefix(prefix)] = ModelFile(blob, file.sha256)
     return ModelFolder(found, told)
+
+
+def _blob(store: Store, sha256: str, until: float) -> Path | None:
+    """The file, waited for `until` then unless that was in vain before; None: it is not there."""
+    pause = SHORTEST_PAUSE
+    while (blob := store.blob(sha256)) is None:
+        left = until - time.monotonic()
+        if left <= 0:
+            _in_vain.add((store.url, sha256))
+        if (store.url, sha256) in _in_vain:
+            return None
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, LONGEST_PAUSE)
+    return blob
 
 
 def kept(store: Store, run_id: str, path: str) -> tuple[Run, Model]:

@@ -25,6 +25,7 @@ from autotrack.backends.http import HttpBackend
 from autotrack.backends.sqlite import SqliteBackend
 from autotrack.errors import ModelError, StoreError
 from autotrack.locations import homes, make_private
+from autotrack.mlmodel.folder import ModelFolder
 from autotrack.states import State
 from autotrack.store import Store
 from autotrack.testing import BackendConformance
@@ -32,6 +33,8 @@ from autotrack.testing.histories import RUNS, WRITERS, ours
 from autotrack.testing.registries import model_spans
 from autotrack.testing.registry_model import ACTIONS
 
+from ..registered import spans
+from ..scripts import TIMEOUT
 from .live import Many, Threaded, many
 
 START = {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
@@ -165,3 +168,29 @@ def test_a_models_files_come_after_what_tells_of_them(
         found = loading.model_folder(lambda: store, f"runs:/{RUNS[0]}/model")
         later.join()
     assert found.read("model.bin") == b"abc"
+
+
+def test_a_file_that_was_waited_for_in_vain_is_asked_for_once_at_each_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be gone for good, and a program that loads again would stand still each time."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    url = f"sqlite:///{tmp_path}/runs.db"
+    folder = homes(url)[0].artifacts
+    make_private(folder)
+    with Threaded(url, token=None) as server, closing(Store(server.url)) as store:
+
+        def load() -> ModelFolder:
+            return loading.model_folder(lambda: store, f"runs:/{RUNS[0]}/model")
+
+        store.backend.write(spans(RUNS[0], {"model/model.bin": b"late"}))
+        monkeypatch.setattr(loading, "FILES_FOLLOW", 0.2)
+        with pytest.raises(ModelError, match="is not to be had"):
+            load()
+        monkeypatch.setattr(loading, "FILES_FOLLOW", TIMEOUT)
+        later = threading.Timer(1.5, artifacts.put, (b"late", [folder]))
+        later.start()
+        with pytest.raises(ModelError, match="is not to be had"):  # or it would be there in the end
+            load()
+        later.join()
+        assert load().read("model.bin") == b"late"

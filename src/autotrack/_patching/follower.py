@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,3 @@ class Follower:
             return wrapped(*args, **kwargs)
 
         return followed  # type: ignore[return-value]
-
-    def __call__(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """The same in wrapt's form."""
-        outer = frames.get()
-        if outer and (follower := outer[-1].call.follower) is not None:
-            self._hook.tell(follower, *(args if instance is None else (instance, *args)))
-        return wrapped(*args, **kwargs)

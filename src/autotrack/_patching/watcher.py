@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import perf_counter_ns
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -33,23 +33,6 @@ class Watcher:
         """
         make = _watched_before if self._before else _watched
         return make(wrapped, self._hook.tell, _question(self._unless), patch)
-
-    def __call__(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """The same in wrapt's form."""
-        given = args if instance is None else (instance, *args)
-        started = perf_counter_ns()
-        if self._before:
-            self._hook.tell(Seen(given, kwargs, None, None, started))
-            return wrapped(*args, **kwargs)
-        try:
-            value = wrapped(*args, **kwargs)
-        except BaseException as error:
-            self._hook.tell(Seen(given, kwargs, None, error, started))
-            raise
-        self._hook.tell(Seen(given, kwargs, value, None, started))
-        return value
 
 
 def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> Callable[..., None]:

@@ -18,17 +18,19 @@ from weakref import WeakKeyDictionary
 
 import wrapt
 
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], Mapping[str, Any]], Any]
-"""`wrapper(wrapped, instance, args, kwargs)`, as wrapt calls it."""
+WraptForm = Callable[[Callable[..., Any], Any, tuple[Any, ...], Mapping[str, Any]], Any]
+"""A wrapper that wrapt calls: `wrapper(wrapped, instance, args, kwargs)`."""
 
 
 @runtime_checkable
 class PlainWrapper(Protocol):
-    """A wrapper that is a function of Python's own kind where it stands in a function's place."""
+    """A wrapper that makes a function of Python's own kind, and stands around no other than such."""
 
     def plain(self, patch: Patch, wrapped: Callable[..., Any]) -> FunctionType:
         """The function that stands in the place of `wrapped`, and passes for it by `__wrapped__`."""
 
+
+Wrapper = WraptForm | PlainWrapper
 
 ABSENT: Any = object()
 """The entry of an attribute that its owner did not have itself."""
@@ -79,7 +81,7 @@ class PatchedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
     __bound_function_wrapper__ = PatchedMethod
 
-    def __init__(self, patch: Patch, wrapped: Any, wrapper: Wrapper) -> None:
+    def __init__(self, patch: Patch, wrapped: Any, wrapper: WraptForm) -> None:
         super().__init__(wrapped, wrapper, patch)
         self._self_patch = patch
         self._self_unbound = self._self_from_class()
@@ -147,7 +149,7 @@ def patch_of(value: Any) -> Patch | None:
     return function._self_patch if isinstance(function, PatchedFunction) else None
 
 
-def put_in_place(patch: Patch, wrapped: Any, wrapper: Any) -> Any:
+def put_in_place(patch: Patch, wrapped: Any, wrapper: Wrapper) -> Any:
     """What is to stand in the place of `wrapped`. Raises TypeError where it must be plain and cannot."""
     if not isinstance(wrapper, PlainWrapper):
         return PatchedFunction(patch, wrapped, wrapper)

@@ -8,12 +8,12 @@ import importlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from .._patching.patcher import Patcher
 from .._patching.targets import patch_target
-from .._patching.wrappers import Patch, Wrapper, patch_of
+from .._patching.wrappers import Patch, PlainWrapper, Wrapper, patch_of
 from ..integration import Call, Hook, Integration, Kind
 from .fingerprint import fingerprint
 
@@ -125,19 +125,29 @@ class Spy:
             patcher.unpatch()
 
     def _around(self, wrapper: Wrapper) -> Wrapper:
+        if isinstance(wrapper, PlainWrapper):
+            return _SpiedPlain(self, wrapper)
+
         def spied(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-            depth = getattr(self._inside, "depth", 0)
-            if not depth and threading.get_ident() == self._thread:
-                self.seen.append(Seen(wrapped, instance, Call(wrapped, instance, args, kwargs).arguments))
-            self._inside.depth = depth + 1
-            try:
-                return wrapper(self._meeting(wrapped), instance, args, kwargs)
-            finally:
-                self._inside.depth = depth
+            with self.noting(wrapped, instance, args, kwargs):
+                return wrapper(self.meeting(wrapped), instance, args, kwargs)
 
         return spied
 
-    def _meeting(self, wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    @contextlib.contextmanager
+    def noting(self, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Iterator[None]:
+        """Around one call, as wrapt tells of it."""
+        depth = getattr(self._inside, "depth", 0)
+        if not depth and threading.get_ident() == self._thread:
+            self.seen.append(Seen(wrapped, instance, Call(wrapped, instance, args, kwargs).arguments))
+        self._inside.depth = depth + 1
+        try:
+            yield
+        finally:
+            self._inside.depth = depth
+
+    def meeting(self, wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        """It, waiting for the other threads' calls as long as some are still to come."""
         if self._inside.depth > 1 or next(self._still_to_meet, None) is None:
             return wrapped
 
@@ -148,3 +158,29 @@ class Spy:
             return wrapped(*args, **kwargs)
 
         return meeting
+
+
+class _SpiedPlain:
+    """A wrapper that makes plain functions, with the spy around each: what users run is what is tested."""
+
+    def __init__(self, spy: Spy, wrapper: PlainWrapper) -> None:
+        self._spy = spy
+        self._wrapper = wrapper
+
+    def plain(self, patch: Patch, wrapped: Callable[..., Any]) -> FunctionType:
+        @functools.wraps(wrapped)
+        def meeting(*args: Any, **kwargs: Any) -> Any:
+            return self._spy.meeting(wrapped)(*args, **kwargs)
+
+        function = self._wrapper.plain(patch, meeting)
+        is_method = isinstance(patch.owner, type)
+
+        @functools.wraps(function)
+        def spied(*args: Any, **kwargs: Any) -> Any:
+            instance, given = (args[0], args[1:]) if is_method else (None, args)
+            bound = wrapped.__get__(instance) if is_method else wrapped
+            with self._spy.noting(bound, instance, given, kwargs):
+                return function(*args, **kwargs)
+
+        spied.__wrapped__ = wrapped  # where a patch is taken off of a module this is put back
+        return spied  # type: ignore[return-value]
