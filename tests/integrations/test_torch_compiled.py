@@ -169,8 +169,9 @@ def test_nothing_is_compiled_anew(tracking: Tracking, way: str) -> None:
 
 
 def test_threads_have_steps_of_their_own(tracking: Tracking) -> None:
+    """One after the other: torch's compiler does not bear two at once, and may end the process."""
     tracking.enable()
-    turns = threading.Barrier(2)
+    turns, one_at_a_time = threading.Barrier(2), threading.Lock()
 
     def train(lr: float) -> None:
         model = Net()
@@ -179,9 +180,11 @@ def test_threads_have_steps_of_their_own(tracking: Tracking) -> None:
         with autotrack.run(f"{lr}"):
             for _ in range(6):
                 turns.wait()
-                backward(model)
+                with one_at_a_time:
+                    backward(model)
                 turns.wait()
-                step()
+                with one_at_a_time:
+                    step()
 
     threads = [threading.Thread(target=train, args=(lr,)) for lr in (0.1, 0.2)]
     for thread in threads:
