@@ -37,7 +37,7 @@ from ..query import Search
 from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
 from ..registry import Registry
 from ..semconv import Scalar
-from . import compaction, reading, schema, searching
+from . import compaction, reading, schema, searching, span_reading
 from .known import Known
 from .migrations import HEAD, REVISIONS, VERSION_TABLE, upgrade
 from .registry import SqlRegistry
@@ -166,7 +166,7 @@ class SqliteBackend(Backend):
 
     def logs(self, run_id: str) -> list[LogLine]:
         with self._reading() as db:
-            return reading.logs(db, run_id)
+            return span_reading.logs(db, run_id)
 
     @property
     def registry(self) -> Registry:
@@ -178,15 +178,15 @@ class SqliteBackend(Backend):
 
     def fits(self, run_id: str) -> list[Fit]:
         with self._reading() as db:
-            return reading.fits(db, run_id)
+            return span_reading.fits(db, run_id)
 
     def ranks(self, run_id: str) -> list[Rank]:
         with self._reading() as db:
-            return reading.ranks(db, run_id)
+            return span_reading.ranks(db, run_id)
 
     def spans(self, run_id: str) -> list[SpanRecord]:
         with self._reading() as db:
-            return reading.spans(db, run_id)
+            return span_reading.spans(db, run_id)
 
     def facts(self) -> Mapping[str, int | str]:
         with self._reading() as db:

@@ -1,9 +1,9 @@
 """A fit with `ckpt_path` goes on with the run that the checkpoint is of: which one stands in the checkpoint.
 
 With other hyper-parameters it is another training, which begins there, and so a run of its own.
-It is read before the fit begins, as its run does, and Lightning loads the checkpoint only later: when other
-ranks were started, which are told the run's id. So it is looked for as text, in the first member of the
-file alone: nothing is unpickled, no tensor is read.
+The entry is read before the fit begins, as its run does, and Lightning loads the checkpoint only later: when
+other ranks were started, which are told the run's id. So it is looked for as text, in the member of the file
+that has all but the tensors: nothing is unpickled.
 """
 
 from __future__ import annotations
