@@ -245,60 +245,7 @@ def test_spawned_without_a_process_group(store: Place) -> None:
     assert not any(run.ranks for run in runs.values())
 
 
-def test_lightning(store: Place) -> None:
-    """It starts the script again for rank 1, which so is inside the run of rank 0; and goes on with that."""
-    source = """
-    import logging, os, time, warnings
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning").setLevel(logging.ERROR)
-    import autotrack
-    autotrack.enable()
-    import torch
-    import lightning
-    from torch.utils.data import DataLoader, TensorDataset
-
-    class Model(lightning.LightningModule):
-        def __init__(self, width):
-            super().__init__()
-            self.save_hyperparameters()
-            self.layer = torch.nn.Linear(width, 1)
-
-        def training_step(self, batch, index):
-            time.sleep(0.02)
-            self.log("loss", 1.0 / (self.global_step + 1))
-            return self.layer(batch[0]).mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    if __name__ == "__main__":
-        for epochs in (1, 2):
-            data = DataLoader(TensorDataset(torch.zeros(10, 2)), num_workers=1)
-            trainer = lightning.Trainer(
-                accelerator="cpu", devices=2, strategy="ddp", max_epochs=epochs, logger=False,
-                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            )
-            trainer.fit(Model(2), data, ckpt_path="first.ckpt" if epochs == 2 else None)
-            trainer.save_checkpoint("first.ckpt")
-    """
-    ended = store.run(source, env=QUICK)
-    assert ended.returncode == 0, ended.err
-    run = store.only_run()
-    assert (run.state, run.name, run.params["optimizer"]) == (State.FINISHED, "Model", "SGD")
-    assert (run.params["width"], run.params["ckpt_path"]) == (2, "first.ckpt")
-    assert states(run) == {0: State.FINISHED, 1: State.FINISHED}
-    assert curve(run, "loss") == [(step, pytest.approx(1 / (step + 1))) for step in range(10)]
-    for name in ("step_seconds", "rank_1/step_seconds"):
-        assert run.points(name).step.tolist() == [*range(10)], name
-        assert min(values(run, name)) >= 0.02, name
-    of_one = {name for name in run.metrics if name.startswith("rank_1/") and "/system/" not in name}
-    assert of_one == {"rank_1/step_seconds"}
-
-
-@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
-def test_lightning_that_starts_processes_of_its_own(store: Place, strategy: str) -> None:
-    """They train, and tell of it, inside the run of the process that asked for it."""
-    source = f"""
+LIGHTNING = """
     import logging, time, warnings
     warnings.simplefilter("ignore")
     logging.getLogger("lightning").setLevel(logging.ERROR)
@@ -322,7 +269,45 @@ def test_lightning_that_starts_processes_of_its_own(store: Place, strategy: str)
 
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
+"""
 
+
+def assert_of_two_ranks(run: Run) -> None:
+    """What a fit of `LIGHTNING` over ten steps leaves."""
+    assert (run.state, run.name, run.params["optimizer"]) == (State.FINISHED, "Model", "SGD")
+    assert curve(run, "loss") == [(step, pytest.approx(1 / (step + 1))) for step in range(10)]
+    for name in ("step_seconds", "rank_1/step_seconds"):
+        assert run.points(name).step.tolist() == [*range(10)], name
+        assert min(values(run, name)) >= 0.02, name
+    of_one = {name for name in run.metrics if name.startswith("rank_1/") and "/system/" not in name}
+    assert of_one == {"rank_1/step_seconds"}
+
+
+def test_lightning(store: Place) -> None:
+    """It starts the script again for rank 1, which so is inside the run of rank 0; and goes on with that."""
+    source = """
+    if __name__ == "__main__":
+        for epochs in (1, 2):
+            data = DataLoader(TensorDataset(torch.zeros(10, 2)), num_workers=1)
+            trainer = lightning.Trainer(
+                accelerator="cpu", devices=2, strategy="ddp", max_epochs=epochs, logger=False,
+                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            )
+            trainer.fit(Model(2), data, ckpt_path="first.ckpt" if epochs == 2 else None)
+            trainer.save_checkpoint("first.ckpt")
+    """
+    ended = store.run(f"{LIGHTNING}\n{source}", env=QUICK)
+    assert ended.returncode == 0, ended.err
+    run = store.only_run()
+    assert_of_two_ranks(run)
+    assert (run.params["width"], run.params["ckpt_path"]) == (2, "first.ckpt")
+    assert states(run) == {0: State.FINISHED, 1: State.FINISHED}
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_lightning_that_starts_processes_of_its_own(store: Place, strategy: str) -> None:
+    """They train, and tell of it, inside the run of the process that asked for it."""
+    source = f"""
     if __name__ == "__main__":
         trainer = lightning.Trainer(
             accelerator="cpu", devices=2, strategy="{strategy}", max_epochs=2, logger=False,
@@ -331,17 +316,11 @@ def test_lightning_that_starts_processes_of_its_own(store: Place, strategy: str)
         )
         trainer.fit(Model(2), DataLoader(TensorDataset(torch.zeros(10, 2)), num_workers=0))
     """
-    ended = store.run(source, env=QUICK)
+    ended = store.run(f"{LIGHTNING}\n{source}", env=QUICK)
     assert ended.returncode == 0, ended.err
     run = store.only_run()
-    assert (run.state, run.name, run.params["optimizer"]) == (State.FINISHED, "Model", "SGD")
+    assert_of_two_ranks(run)
     assert (run.params["width"], run.params["train_batch_size"], run.params["optimizer/lr"]) == (2, 1, 0.1)
-    assert curve(run, "loss") == [(step, pytest.approx(1 / (step + 1))) for step in range(10)]
-    for name in ("step_seconds", "rank_1/step_seconds"):
-        assert run.points(name).step.tolist() == [*range(10)], name
-        assert min(values(run, name)) >= 0.02, name
-    of_one = {name for name in run.metrics if name.startswith("rank_1/") and "/system/" not in name}
-    assert of_one == {"rank_1/step_seconds"}
     [kept] = [artifact.path for artifact in run.artifacts if "best" in artifact.path]
     assert f"{run.id}@".encode() in run.artifact(kept).read_bytes()  # so that a fit goes on with it
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,20 +147,22 @@ def test_a_model_that_has_not_come_yet(tmp_path: Path, monkeypatch: pytest.Monke
             loading.kept(store, RUNS[0], "late")
 
 
-def test_a_models_files_come_after_what_tells_of_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Store, Path]]:
+    """A store over HTTP, of a machine that has nothing of it, and the folder of the server's files."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     url = f"sqlite:///{tmp_path}/runs.db"
     folder = homes(url)[0].artifacts
     make_private(folder)
-    digest = hashlib.sha256(b"abc").hexdigest()
     with Threaded(url, token=None) as server, closing(Store(server.url)) as store:
-        for span in model_spans(digest=digest):
-            told = {**span.attributes}
-            if sc.ARTIFACT_SHA256 in told:
-                told[sc.ARTIFACT_SHA256] = digest
-            store.backend.write([replace(span, attributes=told)])
+        yield store, folder
+
+
+def test_a_models_files_come_after_what_tells_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(tmp_path, monkeypatch) as (store, folder):
+        store.backend.write(spans(RUNS[0], {"model/model.bin": b"abc"}))
         later = threading.Timer(1.0, artifacts.put, (b"abc", [folder]))
         later.start()
         found = loading.model_folder(lambda: store, f"runs:/{RUNS[0]}/model")
@@ -174,11 +174,7 @@ def test_a_file_that_was_waited_for_in_vain_is_asked_for_once_at_each_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be gone for good, and a program that loads again would stand still each time."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    url = f"sqlite:///{tmp_path}/runs.db"
-    folder = homes(url)[0].artifacts
-    make_private(folder)
-    with Threaded(url, token=None) as server, closing(Store(server.url)) as store:
+    with served(tmp_path, monkeypatch) as (store, folder):
 
         def load() -> ModelFolder:
             return loading.model_folder(lambda: store, f"runs:/{RUNS[0]}/model")

@@ -329,14 +329,20 @@ def lines_of(server: Threaded, run: str) -> list[tuple[str, str, str, str]]:
     return [(line["text"], line["stream"], line["level"], line["logger"]) for line in told]
 
 
-@pytest.mark.parametrize("encoded", [lambda logs: json.dumps(logs).encode(), as_protobuf])
-@pytest.mark.parametrize("place", ["resource", "record", "span", "span below"])
-def test_log_records_are_lines_of_the_run_that_they_name(server: Threaded, place: str, encoded: Any) -> None:
+def begun() -> tuple[str, str, SpanRecord]:
+    """A run, the trace that its own span `bbb…` is of, and what tells that it has begun."""
     number = next(_numbers)
     run, trace = f"{number:032x}", f"{number + (1 << 40):032x}"
     facts = {sc.RUN_NAME: "r", sc.EXPERIMENT_NAME: "e", sc.RUN_BEAT_INTERVAL: 10.0}
     start = ours(sc.SpanType.RUN_START, run, 1, f"{number:016x}", (1,), facts, 1)
     start = replace(start, trace_id=trace, parent_id="b" * 16)
+    return run, trace, start
+
+
+@pytest.mark.parametrize("encoded", [lambda logs: json.dumps(logs).encode(), as_protobuf])
+@pytest.mark.parametrize("place", ["resource", "record", "span", "span below"])
+def test_log_records_are_lines_of_the_run_that_they_name(server: Threaded, place: str, encoded: Any) -> None:
+    run, trace, start = begun()
     below = SpanRecord(trace, "c" * 16, "b" * 16, "of the user", 1, 2, {})
     assert server.ask("POST", "/v1/traces", body_of(start, below), PROTOBUF).status == 200
     names = [{"key": sc.RUN_ID, "value": {"stringValue": run}}]
@@ -355,11 +361,7 @@ def test_log_records_are_lines_of_the_run_that_they_name(server: Threaded, place
 
 
 def test_a_span_of_the_users_is_no_line(server: Threaded) -> None:
-    number = next(_numbers)
-    run, trace = f"{number:032x}", f"{number + (1 << 40):032x}"
-    facts = {sc.RUN_NAME: "r", sc.EXPERIMENT_NAME: "e", sc.RUN_BEAT_INTERVAL: 10.0}
-    start = ours(sc.SpanType.RUN_START, run, 1, f"{number:016x}", (1,), facts, 1)
-    start = replace(start, trace_id=trace, parent_id="b" * 16)
+    run, trace, start = begun()
     own = SpanRecord(trace, "c" * 16, "b" * 16, "log", 1, 2, {})
     assert server.ask("POST", "/v1/traces", body_of(start, own), PROTOBUF).status == 200
     assert lines_of(server, run) == []
