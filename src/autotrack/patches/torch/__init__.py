@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from ...integration import Integration, Seen, imported, plug, watch
@@ -159,11 +158,11 @@ class Torch(Integration):
             self._begin_pass(seen.args[0], seen.value)
 
     def _begin_pass(self, loader: Any, iterator: Any) -> None:
-        gathering, thread = self._threads.gathering, get_ident()
+        gathering = self._threads.gathering
 
         def gone(passage: Pass) -> None:
             with suppress(Exception):  # where it comes from, nobody would know what to do
-                if get_ident() == thread:
+                if gathering.is_here():
                     self._loops.left(passage, gathering)
 
         before = self._loaders.begin(loader, iterator, gone)
