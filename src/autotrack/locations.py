@@ -7,6 +7,7 @@ import os
 import stat
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -137,8 +138,12 @@ def _private_temporary_folder() -> Path:
     """In the first folder of those that `tempfile` tries, whose import and trial of each take 6 ms."""
     told = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
     folders = [os.path.abspath(folder) for folder in (*told, "/tmp", "/var/tmp", "/usr/tmp") if folder]
-    usable = (f for f in folders if os.path.isdir(f) and os.access(f, os.W_OK | os.X_OK))
-    return Path(next(usable, "/tmp")) / f"autotrack-{os.getuid()}"
+    return Path(_first_usable(tuple(folders))) / f"autotrack-{os.getuid()}"
+
+
+@cache
+def _first_usable(folders: tuple[str, ...]) -> str:
+    return next((f for f in folders if os.path.isdir(f) and os.access(f, os.W_OK | os.X_OK)), "/tmp")
 
 
 def make_private(folder: Path) -> None:

@@ -23,7 +23,10 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from .locations import make_private
 
 log = logging.getLogger("autotrack")
 
@@ -77,7 +80,7 @@ class SpoolWriter:
 
     def _roll(self) -> None:
         """Start the next segment, locked before anyone can see it under its final name."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._folder)
         name = f"{self._writer}-{self._number:06d}{_SUFFIX}"
         hidden = self._folder / f".{name}"
         if (self._folder / name).exists():
@@ -103,11 +106,12 @@ def write_all(fd: int, data: bytes) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """Whole frames of one segment, and the offset behind the last of them."""
+    """Whole frames of one segment, and the offset behind the last of them; `is_last`: there were no more."""
 
     segment: Path
     payloads: list[bytes]
     end: int
+    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -175,13 +179,15 @@ class SpoolReader:
         """
         self.live.clear()
         seen: set[Path] = set()
-        while new := [segment for segment in self.segments() if segment not in seen]:  # writers roll on
+        while new := [segment for segment in self.segments() if segment not in seen]:
             for segment in new:
                 try:
                     yield from self._batches(segment, limit)
                 except OSError as error:
                     log.warning("autotrack: %s is not read: %s", segment, error.strerror or error)
             seen.update(new)
+            if self.live.issuperset(map(_writer_of, new)):
+                return  # of another writer it is not known whether it is gone, or has rolled on meanwhile
 
     def _batches(self, segment: Path, limit: int) -> Iterator[Batch]:
         # Asked before reading: of a writer that is gone by now, what follows is all there is.
@@ -189,8 +195,10 @@ class SpoolReader:
         if is_held:
             self.live.add(_writer_of(segment))
         while True:
-            while payloads_end := self._read(segment, limit):
-                yield Batch(segment, *payloads_end)
+            while batch := self._read(segment, limit):
+                yield batch
+                if is_held and batch.is_last:
+                    return  # what it has written meanwhile is for the next time
             if is_held:
                 return
             if not self._reject_frame(segment):
@@ -216,16 +224,16 @@ class SpoolReader:
         folder.mkdir(exist_ok=True)
         (folder / f"{segment.stem}-{zlib.crc32(data):08x}").write_bytes(data)
 
-    def _read(self, segment: Path, limit: int) -> tuple[list[bytes], int] | None:
+    def _read(self, segment: Path, limit: int) -> Batch | None:
         offset = self._offset(segment)
         payloads = []
-        with segment.open("rb") as file:
-            file.seek(offset)
-            taken = 0
-            while taken < limit and (payload := _read_frame(file.read)) is not None:
+        taken, payload = 0, None
+        with _opened(segment, os.O_RDONLY) as fd:
+            os.lseek(fd, offset, os.SEEK_SET)
+            while taken < limit and (payload := _read_frame(partial(os.read, fd))) is not None:
                 payloads.append(payload)
                 taken += len(payload) + _HEADER.size
-        return (payloads, offset + taken) if payloads else None
+        return Batch(segment, payloads, offset + taken, payload is None) if payloads else None
 
     def _reject_frame(self, segment: Path) -> bool:
         """Put aside the bytes at the cursor that are no frame; False if there are none left."""
@@ -248,17 +256,31 @@ class SpoolReader:
 
     def _offset(self, segment: Path) -> int:
         try:
-            offset, crc = _CURSOR.unpack(self._cursor(segment).read_bytes())
+            with _opened(self._cursor(segment), os.O_RDONLY) as fd:
+                offset, crc = _CURSOR.unpack(os.read(fd, _CURSOR.size))
         except (OSError, struct.error):
             return 0
         # Beginning again is harmless: the store's ledger drops what it has.
         return offset if crc == _crc_of_offset(offset) else 0
 
     def _save_offset(self, segment: Path, offset: int) -> None:
-        cursor = self._cursor(segment)
-        hidden = cursor.with_name(f".{cursor.name}")
-        hidden.write_bytes(_CURSOR.pack(offset, _crc_of_offset(offset)))
-        os.replace(hidden, cursor)
+        """Over the one before; half of it would not have its checksum."""
+        with _opened(self._cursor(segment), os.O_WRONLY | os.O_CREAT) as fd:
+            os.write(fd, _CURSOR.pack(offset, _crc_of_offset(offset)))
+
+
+@contextlib.contextmanager
+def _opened(file: Path, flags: int) -> Iterator[int]:
+    """A descriptor.
+
+    `open` asks the system three questions more. At each the interpreter is let go, and a training that is
+    busy has it for a while: reading beside it takes as long as it has calls.
+    """
+    fd = os.open(file, flags | os.O_CLOEXEC, 0o666)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _read_frame(read: Callable[[int], bytes]) -> bytes | None:

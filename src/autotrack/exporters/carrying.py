@@ -66,9 +66,9 @@ class Carrier:
         """
         problem = None
         for home in self._homes:
-            reader = SpoolReader(home.spool, CONSUMER)
-            if not home.is_ours() or not home.spool.is_dir():
+            if not home.spool.is_dir() or not home.is_ours():
                 continue
+            reader = SpoolReader(home.spool, CONSUMER)
             try:
                 with reader.lock(wait):
                     problem = self._frames(reader) or self._files(home) or problem

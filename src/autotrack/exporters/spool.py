@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from ..locations import make_private
 from ..otlp.encode import encode_resource_spans
 from ..recording.exporter import Exporter
 from ..spool import SpoolWriter
@@ -62,7 +61,6 @@ class SpoolExporter(Exporter):
         problems = []
         for folder, spool in self._spools:
             try:
-                make_private(folder)
                 spool.append(frame)
             except OSError as error:
                 problems.append(f"cannot write to {folder} ({error.strerror or error})")

@@ -120,17 +120,23 @@ class HttpTransport:
     def __init__(self, client: HttpClient) -> None:
         self._client = client
         self._endpoint = client.endpoint
+        self._zstd = zstd.ZstdCompressor(1)  # kept: its tables need not be made anew for each body
 
     def send(self, body: bytes, timeout: float) -> Answer:
         headers = {"content-type": "application/x-protobuf"}
         if self._endpoint.compression:
-            body = _compressed(body, self._endpoint.compression)
+            body = self._compressed(body)
             headers["content-encoding"] = self._endpoint.compression
         try:
             status, answered, said = self._client.request("POST", self._endpoint.url, timeout, body, headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Answer(Kind.RETRY, network_problem(error))
         return answer_of(status, answered, said)
+
+    def _compressed(self, body: bytes) -> bytes:
+        if self._endpoint.compression == "gzip":
+            return gzip.compress(body, 6)
+        return self._zstd.compress(body, zstd.ZstdCompressor.FLUSH_FRAME)
 
     def close(self) -> None:
         self._client.close()
@@ -221,12 +227,6 @@ def network_problem(error: Exception) -> str:
         if isinstance(cause, urllib3.exceptions.SSLError):
             return f"TLS: {' '.join(str(cause).split())[:_MOST_TOLD]}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MOST_TOLD]
-
-
-def _compressed(body: bytes, how: str) -> bytes:
-    if how == "gzip":
-        return gzip.compress(body, 6)
-    return zstd.compress(body, 1)
 
 
 def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
