@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Table, insert, select, tuple_
@@ -14,6 +14,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert_insert
 
 T = TypeVar("T")
 
+_AT_ONCE = (64, 8, 1)
+"""Rows of one INSERT: few numbers, as each is a statement that the driver keeps."""
 IN_LIST = 500
 """Values in one IN list: well below every database's limit on bound parameters."""
 
@@ -63,13 +65,21 @@ def upsert(db: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None
 def insert_many(db: Connection, statement: StandardInsert, rows: Iterable[dict[str, Any]]) -> None:
     """Run an INSERT for rows that have the same columns, whose values the driver takes as they are.
 
-    What SQLAlchemy does for each row would take a third of a write. The statement is one that is kept.
+    What SQLAlchemy does for each row would take a third of a write. The statement is one that is kept. It
+    takes many rows at once: the driver lets go of the interpreter for each one that it runs.
     """
     rows = list(rows)
-    if rows:
-        sql, names = _compiled(statement, tuple(rows[0]), db.dialect)
-        values = [tuple(map(row.__getitem__, names)) for row in rows]
-        db.exec_driver_sql(sql, values)
+    if not rows:
+        return
+    sql, names = _compiled(statement, tuple(rows[0]), db.dialect)
+    values = [tuple(map(row.__getitem__, names)) for row in rows]
+    done = 0
+    for size in _AT_ONCE:
+        until = len(values) - (len(values) - done) % size
+        parts = [tuple(chain.from_iterable(values[at : at + size])) for at in range(done, until, size)]
+        if parts:
+            db.exec_driver_sql(_for_rows(sql, len(names), size), parts)
+        done = until
 
 
 @cache
@@ -78,6 +88,14 @@ def _compiled(
 ) -> tuple[str, Sequence[str]]:
     compiled = statement.compile(dialect=dialect, column_keys=list(columns))
     return compiled.string, compiled.positiontup or ()
+
+
+@cache
+def _for_rows(sql: str, columns: int, rows: int) -> str:
+    """The INSERT of one row for so many."""
+    one = f"({', '.join('?' * columns)})"
+    assert sql.count(f" VALUES {one}") == 1, sql
+    return sql.replace(f" VALUES {one}", f" VALUES {', '.join([one] * rows)}")
 
 
 @cache

@@ -75,9 +75,11 @@ class Server:
     def _routes(self) -> list[BaseRoute]:
         document = openapi.description(self.operations)
         return [
+            *otlp.routes(
+                self.intake
+            ),  # first: they are looked through one by one, and most requests are these
             Route("/health", _health),
             Route("/ready", self._ready),
-            *otlp.routes(self.intake),
             Route(f"{BASE}/openapi.json", lambda request: as_json(document)),
             *(operation.route() for operation in self.operations),
             Route("/", _page),

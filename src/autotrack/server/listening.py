@@ -28,27 +28,42 @@ def check_open(host: str, allowed_hosts: Collection[str]) -> None:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose request's head does not come: who opens many would keep all others out."""
+    """Closes a connection whose request's head does not come: who opens many would keep all others out.
+
+    One timer goes on as long as the connection: one for each request would be made and cancelled each time.
+    """
+
+    _waits_since: float | None
+    """The loop's time from which on a head is waited for."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait()
+        self._waits_since = self.loop.time()
+        self._look_again(HEAD_TIMEOUT)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._patience.cancel()
-        self._wait()
+        self._waits_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        self._patience.cancel()
+        self._waits_since = None
         super().on_headers_complete()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._patience.cancel()
         super().connection_lost(error)
 
-    def _wait(self) -> None:
-        self._patience = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+    def _look_again(self, seconds: float) -> None:
+        self._patience = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        left = (
+            HEAD_TIMEOUT if self._waits_since is None else self._waits_since + HEAD_TIMEOUT - self.loop.time()
+        )
+        if left > 0:
+            self._look_again(left)
+        else:
+            self.transport.close()
 
 
 def allow_many_connections() -> None:
