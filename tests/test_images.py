@@ -10,9 +10,12 @@ import urllib.request
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import xgboost
 
 from autotrack import wheels
+from autotrack._api import save_model
 from autotrack._version import __version__
 from autotrack.errors import ModelError, OptionError
 from autotrack.flavor import Permissions
@@ -150,6 +153,54 @@ def test_only_what_is_installed_as_asked_for_is_locked() -> None:
     numpy = metadata.version("numpy")
     assert locked([f"numpy=={numpy}"]) == [f"numpy=={numpy}"]
     assert locked(["numpy==0.1", "no-such-package==1", "--index-url https://x", "./local.whl"]) == []
+
+
+def save_classifier(path: Path, wrapped: bool = True) -> None:
+    """XGBoost's own, as scikit-learn's estimator or alone."""
+    data = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    classifier = xgboost.XGBClassifier(n_estimators=2).fit(data, [0, 1])
+    save_model(classifier if wrapped else classifier.get_booster(), path, inputs=data)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_is_pinned_is_enough(tmp_path: Path, wrapped: bool) -> None:
+    save_classifier(tmp_path / "model", wrapped)
+    write_context(ModelFolder.at(tmp_path / "model"), tmp_path / "context", Permissions())
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tmp_path / "context")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    pinned = (tmp_path / "context" / "constraints.txt").read_text()
+    assert ("scikit-learn==" in pinned) == wrapped
+
+
+ALONE = """
+import sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+context = Path(sys.argv[1])
+kept = {line.partition("==")[0] for line in (context / "constraints.txt").read_text().splitlines()}
+kept.add("autotrack")
+modules = metadata.packages_distributions()
+left = {module for module, of in modules.items() if kept.isdisjoint(map(canonicalize_name, of))}
+assert "pytest" in left
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in left else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+
+import autotrack
+predictor = autotrack.load_predictor(str(context / "model"))
+assert len(predictor.predict({"a": [1.0], "b": [3.0]})) == 1
+"""
+"""What is installed, but not pinned, cannot be imported."""
 
 
 def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> None:
