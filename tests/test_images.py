@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -51,7 +52,7 @@ def test_all_is_there_and_pinned(model: Path, tmp_path: Path) -> None:
     assert pinned.keys() >= {"scikit-learn", "scipy", "numpy", "starlette", "uvicorn", "h11", "joblib"}
     assert pinned["scipy"] == metadata.version("scipy")
     dockerfile = (context / "Dockerfile").read_text()
-    assert re.search(r"^FROM python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
+    assert re.search(r"^FROM docker\.io/library/python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
     assert dockerfile.index("\nUSER 10001\n") > dockerfile.index("pip install")
     assert f'pip install "/opt/autotrack/{wheels.NAME}"' in dockerfile
     assert os.access(context / "serve", os.X_OK)
@@ -97,7 +98,7 @@ def test_the_python_is_the_models(model: Path, tmp_path: Path) -> None:
     told = (model / "MLmodel").read_text()
     (model / "MLmodel").write_text(told.replace("model_path:", "python_version: 3.12.1\n    model_path:"))
     write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
-    assert "FROM python:3.12.1-slim\n" in (tmp_path / "context" / "Dockerfile").read_text()
+    assert "FROM docker.io/library/python:3.12.1-slim\n" in (tmp_path / "context" / "Dockerfile").read_text()
     evil = told.replace("model_path:", 'python_version: "3\\nRUN evil"\n    model_path:')
     (model / "MLmodel").write_text(evil)
     with pytest.raises(OptionError, match="which is no version"):
@@ -203,6 +204,25 @@ assert len(predictor.predict({"a": [1.0], "b": [3.0]})) == 1
 """What is installed, but not pinned, cannot be imported."""
 
 
+def health_check(context: Path) -> list[str]:
+    """The words of the container's own."""
+    [told] = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (context / "Dockerfile").read_text(), re.M)
+    words: list[str] = json.loads(told)
+    return words
+
+
+def comes_true(check: list[str], env: dict[str, str] | None = None) -> bool:
+    """Whether a command succeeds while the server starts."""
+    codes: list[int] = []
+
+    def succeeds() -> bool:
+        codes.append(subprocess.run(check, env=env, capture_output=True).returncode)
+        return codes[-1] == 0
+
+    wait_until(succeeds)
+    return codes[-1] == 0
+
+
 def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> None:
     """Here, with the model's path as it is outside the container: the rest is the script as it is."""
     context = tmp_path / "context"
@@ -215,16 +235,13 @@ def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> No
         "PYTHONPATH": str(ROOT),
         "SAGEMAKER_BIND_TO_PORT": str(port),
     }
+    check = [sys.executable, *health_check(context)[1:]]
     process = subprocess.Popen(
         ["serve", "--workers", "1"], env=store.env | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        check = (context / "Dockerfile").read_text()
-        check = re.search(r'"python", "-c", "(.*)"\]', check)[1].replace("8080", str(port))  # type: ignore[index]
-        wait_until(
-            lambda: subprocess.run([sys.executable, "-c", check], stderr=subprocess.DEVNULL).returncode == 0
-        )
+        assert comes_true(check, own)
         request = urllib.request.Request(
             f"{url}/invocations", b"a,b\n1,2\n", {"Content-Type": "text/csv", "Host": "model.example"}
         )

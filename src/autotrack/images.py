@@ -28,7 +28,7 @@ _PATIENCE = 10.0
 """Seconds for a builder to say that it runs: a service on another machine may be out of reach."""
 _THEN = 315_532_800  # 1980, the first time that every archive can tell
 _DOCKERFILE = """\
-FROM python:{python}-slim
+FROM docker.io/library/python:{python}-slim
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin model
 COPY {wheel} requirements.txt constraints.txt /opt/autotrack/
@@ -39,7 +39,8 @@ COPY serve /usr/local/bin/serve
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
-"import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/ping', timeout=4)"]
+"import os, urllib.request; port = os.environ.get('SAGEMAKER_BIND_TO_PORT') or 8080; \
+urllib.request.urlopen(f'http://127.0.0.1:{{port}}/ping', timeout=4)"]
 CMD ["serve"]
 """
 _SERVE = """\
