@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from autotrack._api import save_model
 from autotrack._version import __version__
 from autotrack.errors import ModelError, OptionError
 from autotrack.flavor import Permissions
-from autotrack.images import locked, write_context
+from autotrack.images import builder, locked, write_context
 from autotrack.mlmodel.folder import ModelFolder
 from autotrack.signatures import Signature
 
@@ -325,3 +327,51 @@ def test_one_that_does_not_run_is_none(store: Place, model: Path, tmp_path: Path
     builds(store, model, tmp_path / "two", str(folder))
     said = ["buildah", "build", "--format", "docker", "--tag", "churn:1", str(tmp_path / "two")]
     assert (folder / "said").read_text().split() == said
+
+
+@contextmanager
+def container(tool: str, image: str, port: int) -> Iterator[list[str]]:
+    """What runs a command inside it, beside the server; that is then asked to end, as by whoever stops it."""
+    settings = ["--network", "host", "--env", f"SAGEMAKER_BIND_TO_PORT={port}"]
+    if tool == "buildah":
+        made = subprocess.run(
+            [tool, "from", "--pull-never", image], check=True, capture_output=True, text=True
+        )
+        inside = [tool, "run", *settings, made.stdout.strip(), "--"]
+        start, end = [*inside, "serve"], [tool, "rm", made.stdout.strip()]
+    else:
+        inside = [tool, "exec", image]
+        start = [tool, "run", "--name", image, *settings, image]
+        end = [tool, "rm", "--force", image]
+    try:
+        process = subprocess.Popen(start)
+        try:
+            yield inside
+        finally:
+            process.terminate()
+            status = process.wait(TIMEOUT)
+        assert status == 0 or tool == "buildah"  # which kills what it runs
+    finally:
+        subprocess.run(end, check=True)
+
+
+@pytest.mark.images
+def test_a_real_image(tmp_path: Path) -> None:
+    tool = builder()
+    if tool is None:
+        pytest.skip("neither docker, podman nor buildah runs here")
+    save_classifier(tmp_path / "model")
+    context, image, port = tmp_path / "context", f"autotrack-test-{os.getpid()}", free_port()
+    command = ["build-image", str(tmp_path / "model"), "--output", str(context), "--tag", image]
+    subprocess.run([sys.executable, "-m", "autotrack", *command], check=True)
+    try:
+        with container(tool, image, port) as inside:
+            check = [*inside, *health_check(context)]
+            assert comes_true(check)
+            url = f"http://127.0.0.1:{port}/invocations"
+            request = urllib.request.Request(url, b"a,b\n1,3\n2,4\n", {"Content-Type": "text/csv"})
+            with urllib.request.urlopen(request) as answer:
+                assert len(json.load(answer)["predictions"]) == 2
+            assert subprocess.run([*inside, "id", "-u"], check=True, capture_output=True).stdout == b"10001\n"
+    finally:
+        subprocess.run([tool, "rmi", image], check=True)
