@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import re
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import xgboost
 
 from autotrack import wheels
+from autotrack._api import save_model
 from autotrack._version import __version__
 from autotrack.errors import ModelError, OptionError
 from autotrack.flavor import Permissions
-from autotrack.images import locked, write_context
+from autotrack.images import builder, locked, write_context
 from autotrack.mlmodel.folder import ModelFolder
 from autotrack.signatures import Signature
 
@@ -24,6 +31,7 @@ from .scripts import TIMEOUT, Place, free_port, wait_until
 from .serving import toys
 
 ROOT = Path(__file__).parents[1]
+PYTHON = platform.python_version()
 TRUSTS = Permissions({toys.TRUSTED})
 
 
@@ -48,7 +56,7 @@ def test_all_is_there_and_pinned(model: Path, tmp_path: Path) -> None:
     assert pinned.keys() >= {"scikit-learn", "scipy", "numpy", "starlette", "uvicorn", "h11", "joblib"}
     assert pinned["scipy"] == metadata.version("scipy")
     dockerfile = (context / "Dockerfile").read_text()
-    assert re.search(r"^FROM python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
+    assert re.search(r"^FROM docker\.io/library/python:\d+\.\d+\.\d+-slim$", dockerfile, re.M)
     assert dockerfile.index("\nUSER 10001\n") > dockerfile.index("pip install")
     assert f'pip install "/opt/autotrack/{wheels.NAME}"' in dockerfile
     assert os.access(context / "serve", os.X_OK)
@@ -94,11 +102,12 @@ def test_the_python_is_the_models(model: Path, tmp_path: Path) -> None:
     told = (model / "MLmodel").read_text()
     (model / "MLmodel").write_text(told.replace("model_path:", "python_version: 3.12.1\n    model_path:"))
     write_context(ModelFolder.at(model), tmp_path / "context", TRUSTS)
-    assert "FROM python:3.12.1-slim\n" in (tmp_path / "context" / "Dockerfile").read_text()
-    evil = told.replace("model_path:", 'python_version: "3\\nRUN evil"\n    model_path:')
-    (model / "MLmodel").write_text(evil)
-    with pytest.raises(OptionError, match="which is no version"):
-        write_context(ModelFolder.at(model), tmp_path / "other", TRUSTS)
+    assert "FROM docker.io/library/python:3.12.1-slim\n" in (tmp_path / "context" / "Dockerfile").read_text()
+    for python, why in {r"3\nRUN evil": "is no version", "3.9.18": "save it again with Python >=3"}.items():
+        other = told.replace("model_path:", f'python_version: "{python}"\n    model_path:')
+        (model / "MLmodel").write_text(other)
+        with pytest.raises(OptionError, match=why):
+            write_context(ModelFolder.at(model), tmp_path / "other", TRUSTS)
     assert not list(tmp_path.glob("*other*"))
 
 
@@ -148,8 +157,79 @@ def test_requirements_say_from_where_only_if_code_is_allowed(model: Path, tmp_pa
 
 def test_only_what_is_installed_as_asked_for_is_locked() -> None:
     numpy = metadata.version("numpy")
-    assert locked([f"numpy=={numpy}"]) == [f"numpy=={numpy}"]
-    assert locked(["numpy==0.1", "no-such-package==1", "--index-url https://x", "./local.whl"]) == []
+    assert locked([f"numpy=={numpy}"], PYTHON) == [f"numpy=={numpy}"]
+    assert locked(["numpy==0.1", "no-such-package==1", "--index-url https://x", "./local.whl"], PYTHON) == []
+    told = locked(["numpy==0.1", "autotrack"], PYTHON)  # which takes any numpy
+    assert told
+    assert "numpy" not in {line.partition("==")[0] for line in told}
+    assert locked([f"numpy=={numpy}"], "3.9.18") == []
+
+
+def save_classifier(path: Path, wrapped: bool = True) -> None:
+    """XGBoost's own, as scikit-learn's estimator or alone."""
+    data = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    classifier = xgboost.XGBClassifier(n_estimators=2).fit(data, [0, 1])
+    save_model(classifier if wrapped else classifier.get_booster(), path, inputs=data)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_is_pinned_is_enough(tmp_path: Path, wrapped: bool) -> None:
+    save_classifier(tmp_path / "model", wrapped)
+    write_context(ModelFolder.at(tmp_path / "model"), tmp_path / "context", Permissions())
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tmp_path / "context")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    pinned = (tmp_path / "context" / "constraints.txt").read_text()
+    assert ("scikit-learn==" in pinned) == wrapped
+
+
+ALONE = """
+import sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+context = Path(sys.argv[1])
+kept = {line.partition("==")[0] for line in (context / "constraints.txt").read_text().splitlines()}
+kept.add("autotrack")
+modules = metadata.packages_distributions()
+left = {module for module, of in modules.items() if kept.isdisjoint(map(canonicalize_name, of))}
+assert "pytest" in left
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in left else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+
+import autotrack
+predictor = autotrack.load_predictor(str(context / "model"))
+assert len(predictor.predict({"a": [1.0], "b": [3.0]})) == 1
+"""
+"""What is installed, but not pinned, cannot be imported."""
+
+
+def health_check(context: Path) -> list[str]:
+    """The words of the container's own."""
+    [told] = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (context / "Dockerfile").read_text(), re.M)
+    words: list[str] = json.loads(told)
+    return words
+
+
+def comes_true(check: list[str], env: dict[str, str] | None = None) -> bool:
+    """Whether a command succeeds while the server starts."""
+    codes: list[int] = []
+
+    def succeeds() -> bool:
+        codes.append(subprocess.run(check, env=env, capture_output=True).returncode)
+        return codes[-1] == 0
+
+    wait_until(succeeds)
+    return codes[-1] == 0
 
 
 def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> None:
@@ -164,16 +244,13 @@ def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> No
         "PYTHONPATH": str(ROOT),
         "SAGEMAKER_BIND_TO_PORT": str(port),
     }
+    check = [sys.executable, *health_check(context)[1:]]
     process = subprocess.Popen(
         ["serve", "--workers", "1"], env=store.env | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        check = (context / "Dockerfile").read_text()
-        check = re.search(r'"python", "-c", "(.*)"\]', check)[1].replace("8080", str(port))  # type: ignore[index]
-        wait_until(
-            lambda: subprocess.run([sys.executable, "-c", check], stderr=subprocess.DEVNULL).returncode == 0
-        )
+        assert comes_true(check, own)
         request = urllib.request.Request(
             f"{url}/invocations", b"a,b\n1,2\n", {"Content-Type": "text/csv", "Host": "model.example"}
         )
@@ -250,3 +327,51 @@ def test_one_that_does_not_run_is_none(store: Place, model: Path, tmp_path: Path
     builds(store, model, tmp_path / "two", str(folder))
     said = ["buildah", "build", "--format", "docker", "--tag", "churn:1", str(tmp_path / "two")]
     assert (folder / "said").read_text().split() == said
+
+
+@contextmanager
+def container(tool: str, image: str, port: int) -> Iterator[list[str]]:
+    """What runs a command inside it, beside the server; that is then asked to end, as by whoever stops it."""
+    settings = ["--network", "host", "--env", f"SAGEMAKER_BIND_TO_PORT={port}"]
+    if tool == "buildah":
+        made = subprocess.run(
+            [tool, "from", "--pull-never", image], check=True, capture_output=True, text=True
+        )
+        inside = [tool, "run", *settings, made.stdout.strip(), "--"]
+        start, end = [*inside, "serve"], [tool, "rm", made.stdout.strip()]
+    else:
+        inside = [tool, "exec", image]
+        start = [tool, "run", "--name", image, *settings, image]
+        end = [tool, "rm", "--force", image]
+    try:
+        process = subprocess.Popen(start)
+        try:
+            yield inside
+        finally:
+            process.terminate()
+            status = process.wait(TIMEOUT)
+        assert status == 0 or tool == "buildah"  # which kills what it runs
+    finally:
+        subprocess.run(end, check=True)
+
+
+@pytest.mark.images
+def test_a_real_image(tmp_path: Path) -> None:
+    tool = builder()
+    if tool is None:
+        pytest.skip("neither docker, podman nor buildah runs here")
+    save_classifier(tmp_path / "model")
+    context, image, port = tmp_path / "context", f"autotrack-test-{os.getpid()}", free_port()
+    command = ["build-image", str(tmp_path / "model"), "--output", str(context), "--tag", image]
+    subprocess.run([sys.executable, "-m", "autotrack", *command], check=True)
+    try:
+        with container(tool, image, port) as inside:
+            check = [*inside, *health_check(context)]
+            assert comes_true(check)
+            url = f"http://127.0.0.1:{port}/invocations"
+            request = urllib.request.Request(url, b"a,b\n1,3\n2,4\n", {"Content-Type": "text/csv"})
+            with urllib.request.urlopen(request) as answer:
+                assert len(json.load(answer)["predictions"]) == 2
+            assert subprocess.run([*inside, "id", "-u"], check=True, capture_output=True).stdout == b"10001\n"
+    finally:
+        subprocess.run([tool, "rmi", image], check=True)

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from . import wheels
@@ -28,7 +29,7 @@ _PATIENCE = 10.0
 """Seconds for a builder to say that it runs: a service on another machine may be out of reach."""
 _THEN = 315_532_800  # 1980, the first time that every archive can tell
 _DOCKERFILE = """\
-FROM python:{python}-slim
+FROM docker.io/library/python:{python}-slim
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin model
 COPY {wheel} requirements.txt constraints.txt /opt/autotrack/
@@ -39,7 +40,8 @@ COPY serve /usr/local/bin/serve
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
-"import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/ping', timeout=4)"]
+"import os, urllib.request; port = os.environ.get('SAGEMAKER_BIND_TO_PORT') or 8080; \
+urllib.request.urlopen(f'http://127.0.0.1:{{port}}/ping', timeout=4)"]
 CMD ["serve"]
 """
 _SERVE = """\
@@ -103,14 +105,19 @@ def _runs(name: str) -> bool:
 
 def _texts(folder: ModelFolder, permissions: Permissions) -> Mapping[str, str]:
     python = str(folder.section(PYTHON_FUNCTION).get("python_version") or platform.python_version())
-    if not re.fullmatch(r"[0-9]+([.][0-9a-z]+){1,2}", python):
+    if not re.fullmatch(r"[0-9]+([.][0-9]+){1,2}((a|b|rc)[0-9]+)?", python):
         raise OptionError(f"{folder.told} was made with Python {python[:40]!r}, which is no version")
-    needed, extras = _requirements(folder, permissions)
+    if not _takes("autotrack", python):
+        raise OptionError(
+            f"{folder.told} was made with Python {python}, in which autotrack cannot serve it: save it again "
+            f"with Python {metadata.metadata('autotrack')['Requires-Python']}"
+        )
+    needed, extras = _requirements(folder, permissions, python)
     told = "".join(f" {shlex.quote(word)}" for word in _words(permissions))
     return {
         "Dockerfile": _DOCKERFILE.format(python=python, wheel=wheels.NAME, extras=extras),
         FILE: "".join(f"{line}\n" for line in needed),
-        "constraints.txt": "".join(f"{line}\n" for line in locked([*needed, f"autotrack{extras}"])),
+        "constraints.txt": "".join(f"{line}\n" for line in locked([*needed, f"autotrack{extras}"], python)),
         "serve": _SERVE.format(permissions=told),
     }
 
@@ -136,7 +143,7 @@ def _level(root: Path) -> None:
 # --- what has to be installed -----------------------------------------------------------------------
 
 
-def _requirements(folder: ModelFolder, permissions: Permissions) -> tuple[list[str], str]:
+def _requirements(folder: ModelFolder, permissions: Permissions, python: str) -> tuple[list[str], str]:
     """The model's own, and pandas, without which columns have no names.
 
     autotrack comes as a wheel: of what a model asks of it only the extras are left, as in "[sklearn]".
@@ -149,7 +156,7 @@ def _requirements(folder: ModelFolder, permissions: Permissions) -> tuple[list[s
     extras = ",".join(sorted({extra for parsed in ours for extra in parsed.extras}))
     needed = [line for line in needed if _name(line) != "autotrack"]
     if "pandas" not in map(_name, needed) and (version := _installed("pandas")):
-        needed.append(f"pandas=={version}")
+        needed.append(f"pandas=={version}" if _takes("pandas", python) else "pandas")
     return sorted(needed, key=str.lower), f"[{extras}]" if extras else ""
 
 
@@ -165,26 +172,30 @@ def _plain(line: str, told: str) -> str:
     return line.partition(" #")[0].strip()
 
 
-def locked(requirements: Iterable[str]) -> list[str]:
+def locked(requirements: Iterable[str], python: str) -> list[str]:
     """All that these need in turn, in the versions that are installed here, as ``name==version``.
 
-    What is not installed here, or in another version than is asked for, is left to pip.
+    What is not installed here, or in a version that one of them or that Python does not take, is left to pip.
     """
     found: dict[str, str] = {}
+    refused: set[str] = set()
     waiting = [parsed for line in requirements if (parsed := _parsed(line))]
     seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
         wanted = waiting.pop()
         name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
         version = _installed(name)
-        if version is None or not wanted.specifier.contains(version, prereleases=True):
+        if version is None:
+            continue
+        if not wanted.specifier.contains(version, prereleases=True) or not _takes(name, python):
+            refused.add(name)
             continue
         if name != "autotrack":
             found[name] = version.partition("+")[0]  # a local part is no index's
         if (name, extras) not in seen:
             seen.add((name, extras))
             waiting += _needs(name, extras)
-    return [f"{name}=={version}" for name, version in sorted(found.items())]
+    return [f"{name}=={version}" for name, version in sorted(found.items()) if name not in refused]
 
 
 def _needs(name: str, extras: Iterable[str]) -> Iterable[Requirement]:
@@ -192,6 +203,15 @@ def _needs(name: str, extras: Iterable[str]) -> Iterable[Requirement]:
         needed = Requirement(line)
         if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             yield needed
+
+
+def _takes(name: str, python: str) -> bool:
+    """Whether what is installed here under a name can be installed in a Python."""
+    try:
+        pythons = SpecifierSet(",".join(metadata.metadata(name).get_all("Requires-Python") or ()))
+    except InvalidSpecifier:  # of before it was told how they are written; pip passes it over too
+        return True
+    return pythons.contains(python, prereleases=True)
 
 
 def _parsed(line: str) -> Requirement | None:

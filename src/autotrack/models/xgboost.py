@@ -23,7 +23,10 @@ CLASSES = (
 
 
 class XgboostFlavor(Flavor):
-    """See `Flavor`. An estimator keeps what it predicts with; its settings are params of the run."""
+    """See `Flavor`. An estimator keeps what it predicts with; its settings are params of the run.
+
+    XGBoost makes estimators only where scikit-learn is installed.
+    """
 
     name = "xgboost"
     libraries = {"xgboost": "xgboost", "numpy": "numpy"}
@@ -33,11 +36,12 @@ class XgboostFlavor(Flavor):
         kind = type(model)
         if kind.__name__ not in CLASSES or not kind.__module__.startswith("xgboost."):
             raise NotKept(f"{kind.__module__}.{kind.__qualname__} is no class of XGBoost's own")
-        booster = model if kind.__name__ == "Booster" else model.get_booster()
+        alone = kind.__name__ == "Booster"
+        booster = model if alone else model.get_booster()
         data = booster.save_raw("ubj")
         if len(data) > limit:
             raise NotKept(f"it has {len(data):,} bytes, more than model_max_bytes ({limit:,})")
-        return Frozen(data, FILE)
+        return Frozen(data, FILE, frozenset() if alone else frozenset({"sklearn"}))
 
     def outputs(self, model: Any) -> Any:
         """Of a classifier its classes' type, of everything else float32."""
