@@ -26,6 +26,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         found = {}
         for size in (LARGE, SMALL):  # each with a server of its own: many points are merged for a while
+            os.sync()  # what the one before left to write is not this one's
             with temporary_home() as (folder, env), server(env) as url:
                 port = url.rpartition(":")[2]
                 found[size] = child(script, "send", port, size, folder=folder, env=env)["requests_per_s"]
