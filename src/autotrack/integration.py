@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from .recording.naming import name_of
 
@@ -43,8 +43,7 @@ class Outcome:
     duration: float
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A call that is over, as a `watch` method is told of it.
 
     args: what the function was given, a method's object first. value or error: how it ended (the other

@@ -197,6 +197,47 @@ def test_the_rate_of_a_step_is_the_one_it_was_made_with(tracking: Tracking, tmp_
     assert (params["scheduler"], params["scheduler/interval"]) == ("StepLR", "step")
 
 
+class Measured(Line):
+    """Notes what the gradients were; from a step on its weights are spoilt."""
+
+    spoilt_at = 100
+
+    def on_train_batch_start(self, batch: Any, number: int) -> None:
+        if self.global_step == self.spoilt_at:
+            with torch.no_grad():
+                self.line.weight[0, 0] = float("nan")
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        self.means = [*getattr(self, "means", []), self.line.weight.grad.mean().item()]
+
+
+def test_statistics_of_layers(tracking: Tracking, tmp_path: Path) -> None:
+    plain = line(Measured)
+    trainer(tmp_path).fit(plain, loader())
+    tracking.enable(lightning={"statistics_every": 3})
+    model = line(Measured)
+    trainer(tmp_path).fit(model, loader())
+    run = tracking.run()
+    assert model.losses == plain.losses, "it changes nothing"
+    assert steps(run, "gradient/line.weight/mean") == steps(run, "weight/line.bias/std") == [0, 3, 6]
+    assert values(run, "gradient/line.weight/mean") == pytest.approx(model.means[::3])
+    table = json.loads(run.artifact("statistics/00000006.json").read_text())
+    assert [row[:2] for row in table["data"]] == [
+        [layer, of] for layer in ("line.weight", "line.bias") for of in ("gradient", "weight")
+    ]
+    assert "first_non_finite" not in run.params
+
+
+def test_the_first_that_is_not_finite(tracking: Tracking, tmp_path: Path) -> None:
+    tracking.enable(lightning={"statistics_every": 1})
+    model = line(Measured)
+    model.spoilt_at = 5
+    trainer(tmp_path).fit(model, loader())
+    run = tracking.run()
+    assert run.params["first_non_finite"] == "gradient/line.bias at step 5"
+    assert values(run, "weight/line.weight/non_finite")[4:7] == [0, 2, 2]
+
+
 def test_manual_optimization_with_several_optimizers(tracking: Tracking, tmp_path: Path) -> None:
     class Manual(Line):
         def __init__(self, **hyper_parameters: Any) -> None:

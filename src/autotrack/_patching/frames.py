@@ -29,12 +29,6 @@ silent: ContextVar[bool] = ContextVar("autotrack_silent", default=False)
 """Whether calls are not the user's here: they are ours, or part of one that is observed."""
 
 
-def is_off() -> bool:
-    """Whether what goes on here is told by a training call around it, or is our own doing."""
-    outer = frames.get()
-    return outer[-1].is_sealed if outer else silent.get()
-
-
 class silence:
     """No hook runs within: for calls of the library that are not the user's own."""
 

@@ -1,4 +1,9 @@
-"""The wrapper of a method that is told of every call of a function, by whoever it is made."""
+"""The wrapper of a method that is told of every call of a function, by whoever it is made.
+
+They come by at every step of a training, and find a cold cache: each function of Python's that is called here
+takes a microsecond. So it is spelt out whether what goes on is told by a training call around it, which is
+sealed, or is our own doing, which is silent. A compiler that traces must come upon the question first.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Seen
-from .frames import is_off
+from .frames import frames, silent
 from .guarding import GuardedHook
 from .targets import found
 from .wrappers import Patch
@@ -46,20 +51,24 @@ def our_codes() -> list[CodeType]:
     return [code for f in made_in for code in f.__code__.co_consts if isinstance(code, CodeType)]
 
 
+_seen: Callable[[tuple[Any, ...]], Seen] = functools.partial(tuple.__new__, Seen)
+"""What `Seen._make` does, in C."""
+
+
 def _watched(
     wrapped: Callable[..., Any], tell: Callable[[Seen], None], passes: Callable[[], bool], patch: Patch
 ) -> FunctionType:
     @functools.wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        if passes() or not patch.on or is_off():
+        if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
             return wrapped(*args, **kwargs)
         started = perf_counter_ns()
         try:
             value = wrapped(*args, **kwargs)
         except BaseException as error:
-            tell(Seen(args, kwargs, None, error, started))
+            tell(_seen((args, kwargs, None, error, started)))
             raise
-        tell(Seen(args, kwargs, value, None, started))
+        tell(_seen((args, kwargs, value, None, started)))
         return value
 
     return _found_in(patch.owner, watched)
@@ -70,8 +79,9 @@ def _watched_before(
 ) -> FunctionType:
     @functools.wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        if not passes() and patch.on and not is_off():
-            tell(Seen(args, kwargs, None, None, perf_counter_ns()))
+        if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
+            return wrapped(*args, **kwargs)
+        tell(_seen((args, kwargs, None, None, perf_counter_ns())))
         return wrapped(*args, **kwargs)
 
     return _found_in(patch.owner, watched)
@@ -90,7 +100,7 @@ def _plugged(
         if passes():
             # A compiler has its code do this, and makes that anew whenever what it reads has changed.
             setattr(integration.passed_over, f"_{id(args[0])}", True)
-        elif not is_off():
+        elif not (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
             tell(*args)
 
     return hook

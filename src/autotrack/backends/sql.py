@@ -16,8 +16,10 @@ T = TypeVar("T")
 
 _AT_ONCE = (64, 8, 1)
 """Rows of one INSERT: few numbers, as each is a statement that the driver keeps."""
-IN_LIST = 500
-"""Values in one IN list: well below every database's limit on bound parameters."""
+PARAMETERS = 999
+"""Of a statement: older versions of SQLite take no more."""
+IN_LIST = 400
+"""Values, or pairs of them, in one IN list."""
 
 
 def in_parts(values: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:
@@ -75,6 +77,8 @@ def insert_many(db: Connection, statement: StandardInsert, rows: Iterable[dict[s
     values = [tuple(map(row.__getitem__, names)) for row in rows]
     done = 0
     for size in _AT_ONCE:
+        if size * len(names) > PARAMETERS:
+            continue
         until = len(values) - (len(values) - done) % size
         parts = [tuple(chain.from_iterable(values[at : at + size])) for at in range(done, until, size)]
         if parts:

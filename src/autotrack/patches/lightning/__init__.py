@@ -35,12 +35,15 @@ class LightningOptions:
     log_dataset: record class, length and batch size of the data.
     log_model: keep the module as it is at the end, and the best checkpoint.
     checkpoint_max_bytes: a checkpoint that is larger is named, not kept.
+    statistics_every: every n steps, the mean, deviation, histogram and number of non-finite values of
+    each layer's gradients and weights, and the GPU's memory; takes time in those steps. 0 is never.
     """
 
     every: int = 1
     log_dataset: bool = True
     log_model: bool = True
     checkpoint_max_bytes: int = 512 << 20
+    statistics_every: int = 0
 
 
 class Lightning(Integration):

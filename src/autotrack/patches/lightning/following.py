@@ -21,7 +21,7 @@ class Following:
 
     def __init__(self, run: ActiveRun, trainer: Any, options: LightningOptions) -> None:
         self.trainer = trainer
-        self.points = Points(run, trainer, options.every)
+        self.points = Points(run, trainer, options.every, options.statistics_every)
         self.sigterm = SigtermLeft()
         self._run = run
         self._options = options

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Any
+
+from ...recording.layers import Statistics
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
@@ -17,11 +19,13 @@ DATALOADER = "/dataloader_idx_{}"
 class Points:
     """Logs the steps and epochs of one trainer in its run."""
 
-    def __init__(self, run: ActiveRun, trainer: Any, every: int) -> None:
+    def __init__(self, run: ActiveRun, trainer: Any, every: int, statistics_every: int) -> None:
         self._run = run
         self._trainer = trainer
         self._epoch_loop = trainer.fit_loop.epoch_loop
         self._every = every
+        self._statistics_every = statistics_every
+        self._statistics: Statistics | None = None
         self._epoch = 0.0
         self._since: float | None = None  # when the step began, in which its batch is waited for
         self._optimizers: Sequence[Any] = ()
@@ -60,12 +64,24 @@ class Points:
             row["step_seconds"] = now - self._since
         self._since = now
         self._add_fresh(loop._results, row)
+        if self._statistics_every and loop._batches_that_stepped % self._statistics_every == 0:
+            self._log_statistics(loop._batches_that_stepped)
         step = row.pop("step", loop._batches_that_stepped)
         if self._every == 1 or step % self._every == 0:
             self._held = None
             self._run.log(row, step)
         else:
             self._held = row, step
+
+    def _log_statistics(self, step: int) -> None:
+        """Lightning lets the gradients be until the next step's are computed."""
+        if self._run.is_muted:
+            return
+        if self._statistics is None:
+            self._statistics = Statistics(self._trainer.lightning_module)
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
+        trained = {id(parameter): parameter for group in groups for parameter in group["params"]}
+        self._statistics.record(self._run, [*trained.values()], "", step, perf_counter_ns())
 
     def epoch_begins(self) -> None:
         """What stays the same for an epoch."""

@@ -55,11 +55,13 @@ class Torch(Integration):
         self._losses = Losses()
         self._writers = Writers()
         self._loops = Loops(self.passed_over)
+        self._unseen = vars(self.passed_over)
+        """What is in there: every call looks, and `bool(passed_over)` would be a call of its own."""
 
     @plug("torch.optim.optimizer:register_optimizer_step_post_hook", unless=COMPILING)
     def stepped(self, optimizer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An optimizer has made a step: what was gathered for it is a row of its run."""
-        if self.passed_over:
+        if self._unseen:
             self.settle()
         self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
         if self._writers.waiting:
@@ -67,7 +69,7 @@ class Torch(Integration):
 
     def settle(self) -> None:
         """Steps have been made in compiled code, where no hook is told: noticed at what comes next."""
-        if self.passed_over:
+        if self._unseen:
             self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
 
     def forked(self) -> None:
@@ -85,7 +87,7 @@ class Torch(Integration):
     def built(self, seen: Seen) -> None:
         """Optimizers that are built, or copied, before a run's first step belong to it."""
         if seen.error is None:
-            if self.passed_over:
+            if self._unseen:
                 self.settle()
             self._loops.built(seen.args[0], self._threads.gathering)
 
@@ -116,14 +118,14 @@ class Torch(Integration):
     )
     def schedules(self, _: Seen) -> None:
         """Learning rates are about to change: a step before had the ones that are there."""
-        if self.passed_over:
+        if self._unseen:
             self.settle()
 
     @watch("torch.autograd:backward", unless=COMPILING)
     def went_backward(self, seen: Seen) -> None:
         """What `backward()` is called on is the loss."""
         if seen.error is None:
-            if self.passed_over:
+            if self._unseen:
                 self.settle()
             self._losses.note(seen, self._threads.gathering)
             if self.options.statistics_every:
@@ -146,7 +148,7 @@ class Torch(Integration):
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
         """A step that the scaler has skipped, as the gradients were not finite."""
-        if self.passed_over:
+        if self._unseen:
             self.settle()
         if seen.error is None:
             self._loops.skipped(seen, self._threads.gathering, self.runs)
@@ -175,7 +177,7 @@ class Torch(Integration):
         passage = self._loaders.of(seen.args[0])
         if passage is None:
             return
-        if self.passed_over:
+        if self._unseen:
             self.settle()
         if seen.error is None:
             self._threads.gathering.fetched(passage, seen)

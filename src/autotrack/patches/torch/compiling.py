@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-COMPILING = "torch.compiler:is_compiling"
+COMPILING = "torch.compiler:is_dynamo_compiling"
 """True where it traces: it is to find the library's own functions alone."""
 
 

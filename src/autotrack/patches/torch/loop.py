@@ -104,7 +104,7 @@ class Loop:
         if found_inf is not None and (skipped := gathering.value(found_inf)) is not None:
             row[f"{stepper.prefix}{SKIPPED}"] = skipped
         if stepper is self.first:
-            passage = gathering.training_pass()
+            passage = gathering.passage if gathering.other is None else gathering.training_pass()
             began = gathering.step_began(passage)
             if passage is not None:
                 row["epoch"] = float(self._epoch_of(passage))
@@ -128,7 +128,9 @@ class Loop:
 
         A name belongs to the optimizer that had it first; another's is told from it by its prefix.
         """
-        row = {f"{stepper.prefix}{name}": value for name, value in gathering.noted.items()}
+        row = gathering.noted.copy()
+        if stepper.prefix:
+            row = {f"{stepper.prefix}{name}": value for name, value in row.items()}
         for name, value in gathering.losses:
             if self._losses.setdefault(name, stepper) is not stepper:
                 name = f"{stepper.prefix}{name}"

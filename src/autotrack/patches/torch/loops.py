@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from ...recording.devices import is_capturing
+from ...recording.layers import Statistics
 from ...recording.naming import name_of
 from ...recording.spelled import names_logged
 from ...recording.weak import Table
@@ -31,7 +32,6 @@ from .optimizers import (
     settings,
 )
 from .resuming import epochs_before, steps_before
-from .statistics import Statistics
 
 if TYPE_CHECKING:
     from ...integration import PassedOver, Seen, TrainingRuns
@@ -110,14 +110,13 @@ class Loops:
         if isfinite(value):
             return
         for optimizer, stepper in self._steppers.items():
-            parameter = next(parameters(optimizer), None)
-            if stepper.loop is loop and parameter is not None and not is_capturing(parameter):
-                stepper.statistics.look(loop.run, optimizer, stepper.prefix, stepper.steps)
+            if stepper.loop is loop and not _is_captured(optimizer):
+                trained = [*parameters(optimizer)]
+                stepper.statistics.look(loop.run, trained, stepper.prefix, stepper.steps)
 
     def step(self, optimizer: Any, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """An optimizer has made a step; none if a CUDA graph is captured, which only notes it."""
-        parameter = next(parameters(optimizer), None)
-        if parameter is not None and is_capturing(parameter):
+        if _is_captured(optimizer):
             gathering.clear()
             return
         now = perf_counter_ns()
@@ -130,7 +129,8 @@ class Loops:
             if stepper.steps % options.every == 0:
                 loop.record(stepper, optimizer, gathering, now)
             if options.statistics_every and stepper.steps % options.statistics_every == 0:
-                stepper.statistics.record(loop.run, optimizer, stepper.prefix, stepper.steps, now)
+                trained = [*parameters(optimizer)]
+                stepper.statistics.record(loop.run, trained, stepper.prefix, stepper.steps, now)
             if stepper is loop.first:
                 gathering.since = now
                 if not gathering.losses:
@@ -327,6 +327,14 @@ class Loops:
         if passage is not None:
             found |= passage.settings
         run.log_params(_prefixed(found, prefix))
+
+
+def _is_captured(optimizer: Any) -> bool:
+    """Whether what is done with its parameters now is only noted for a CUDA graph."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            return parameter.is_cuda and is_capturing(parameter)
+    return False
 
 
 def _prefixed(found: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ...recording import values
 
 if TYPE_CHECKING:
+    from ...recording.layers import Statistics
     from .loop import Loop
-    from .statistics import Statistics
 
 NOT_SETTINGS = {
     *("params", "param_names", "initial_lr"),

@@ -6,14 +6,13 @@ All of it is computed where the tensors are, and read in the flusher: no device 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...recording.devices import ManyOnDevice
-from .optimizers import parameters
+from .devices import ManyOnDevice
 
 if TYPE_CHECKING:
-    from ...recording.run import ActiveRun
+    from .run import ActiveRun
 
 BINS = 30
 """Of a histogram, all equally wide, between the smallest and the largest value."""
@@ -65,7 +64,7 @@ class OfDevice(NamedTuple):
 
 
 class Statistics:
-    """Of one optimizer; its parameters are called as the model calls them."""
+    """Of the parameters that a torch model is trained by, which are called as the model calls them."""
 
     def __init__(self, model: Any) -> None:
         named = model.named_parameters() if model is not None else ()
@@ -73,30 +72,30 @@ class Statistics:
         self._is_finite = True
         self._looks = 0
 
-    def record(self, run: ActiveRun, optimizer: Any, prefix: str, step: int, now: int) -> None:
-        """A step is over; its gradients are still there. now: perf_counter_ns."""
-        sent = self._sent(optimizer)
+    def record(self, run: ActiveRun, trained: Sequence[Any], prefix: str, step: int, now: int) -> None:
+        """A step of these parameters is over; its gradients are still there. now: perf_counter_ns."""
+        sent = self._sent(trained)
         row = {f"{prefix}{name}": value for each in sent for name, value in each.points()}
-        run.log_row(row | _memory(optimizer), step, now)
+        run.log_row(row | _memory(trained), step, now)
         if not sent:
             return
         run.later(lambda _: run.log_table(_table(sent), f"{FOLDER}/{prefix}{step:08}.json"))
         if self._is_finite:  # the weights are those after the step: bad gradients have spoilt them
             run.later(lambda _: self._tell_first(run, sent, prefix, step, ("gradient", "weight")))
 
-    def look(self, run: ActiveRun, optimizer: Any, prefix: str, step: int) -> None:
+    def look(self, run: ActiveRun, trained: Sequence[Any], prefix: str, step: int) -> None:
         """The loss is not finite: here is what it was made of, before the step spoils the rest.
 
         All that may be finite yet, where the loss has overflown: so a few times.
         """
         if self._is_finite and self._looks < MOST_LOOKS:
             self._looks += 1
-            sent = self._sent(optimizer)
+            sent = self._sent(trained)
             run.later(lambda _: self._tell_first(run, sent, prefix, step, ("weight", "gradient")))
 
-    def _sent(self, optimizer: Any) -> list[OfDevice]:
+    def _sent(self, trained: Sequence[Any]) -> list[OfDevice]:
         by_device: dict[Any, list[tuple[tuple[str, str], Any, Any]]] = {}
-        for layer, kind, tensor in self._tensors(optimizer):
+        for layer, kind, tensor in self._tensors(trained):
             by_device.setdefault(tensor.device, []).append(((layer, kind), *_numbers(tensor)))
         cat = sys.modules["torch"].cat
         return [
@@ -104,8 +103,8 @@ class Statistics:
             for tensors, floats, counts in (zip(*some, strict=True) for some in by_device.values())
         ]
 
-    def _tensors(self, optimizer: Any) -> Iterator[tuple[str, str, Any]]:
-        for number, parameter in enumerate(parameters(optimizer)):
+    def _tensors(self, trained: Sequence[Any]) -> Iterator[tuple[str, str, Any]]:
+        for number, parameter in enumerate(trained):
             layer = self._names.get(id(parameter), f"parameter{number}")
             for kind, tensor in (("gradient", parameter.grad), ("weight", parameter)):
                 if tensor is not None and _is_usable(tensor):
@@ -157,10 +156,9 @@ def _table(sent: list[OfDevice]) -> dict[str, list[Any]]:
     }
 
 
-def _memory(optimizer: Any) -> dict[str, float]:
+def _memory(trained: Sequence[Any]) -> dict[str, float]:
     """What torch has allocated on the GPU; the counter is the host's."""
-    device = next(parameters(optimizer)).device
-    if device.type != "cuda":
+    if not trained or (device := trained[0].device).type != "cuda":
         return {}
     cuda = sys.modules["torch"].cuda
     return {
