@@ -159,9 +159,10 @@ def test_only_what_is_installed_as_asked_for_is_locked() -> None:
     numpy = metadata.version("numpy")
     assert locked([f"numpy=={numpy}"], PYTHON) == [f"numpy=={numpy}"]
     assert locked(["numpy==0.1", "no-such-package==1", "--index-url https://x", "./local.whl"], PYTHON) == []
-    told = locked(["numpy==0.1", "autotrack"], PYTHON)  # which takes any numpy
+    told = locked(["numpy==0.1", "autotrack[sklearn]"], PYTHON)  # which takes any numpy
     assert told
     assert "numpy" not in {line.partition("==")[0] for line in told}
+    assert "scipy" not in {line.partition("==")[0] for line in told}, "which needs another numpy, perhaps"
     assert locked([f"numpy=={numpy}"], "3.9.18") == []
 
 

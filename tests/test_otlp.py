@@ -392,6 +392,15 @@ def test_arrays_that_mix_integers_and_doubles(values: list[float]) -> None:
         assert decoded.tobytes() == np.array(values, np.float64).tobytes()
 
 
+@pytest.mark.parametrize("odd", [None, True, "", "x" * 7, b"1234567", (0.5,), (), {}, 5, 1 << 55])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_short_arrays_of_doubles_and_anything_else(odd: object, place: int) -> None:
+    """Some of these have as many bytes as a double has."""
+    values = [0.25, 0.5]
+    values.insert(place, odd)  # type: ignore[arg-type]
+    assert repr(roundtrip(values)) == repr(tuple(values))
+
+
 @pytest.mark.parametrize("head", [0, 0.5])
 @pytest.mark.parametrize(
     "tail", [None, True, "", "x" * 8, "x" * 200, b"12345678", (), (1, 2), (0.5,), {}, {"a": 1}]

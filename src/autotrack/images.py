@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -175,9 +176,11 @@ def _plain(line: str, told: str) -> str:
 def locked(requirements: Iterable[str], python: str) -> list[str]:
     """All that these need in turn, in the versions that are installed here, as ``name==version``.
 
-    What is not installed here, or in a version that one of them or that Python does not take, is left to pip.
+    What is not installed here, or in a version that one of them or that Python does not take, is left to pip,
+    and so is what needs it: pip may take another version, which this one would not.
     """
     found: dict[str, str] = {}
+    needs: dict[str, set[str]] = defaultdict(set)
     refused: set[str] = set()
     waiting = [parsed for line in requirements if (parsed := _parsed(line))]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -194,7 +197,11 @@ def locked(requirements: Iterable[str], python: str) -> list[str]:
             found[name] = version.partition("+")[0]  # a local part is no index's
         if (name, extras) not in seen:
             seen.add((name, extras))
-            waiting += _needs(name, extras)
+            its_own = list(_needs(name, extras))
+            needs[name].update(canonicalize_name(needed.name) for needed in its_own)
+            waiting += its_own
+    while more := {name for name in found.keys() - refused if needs[name] & refused}:
+        refused |= more
     return [f"{name}=={version}" for name, version in sorted(found.items()) if name not in refused]
 
 

@@ -151,7 +151,7 @@ def make_private(folder: Path) -> None:
     root = _private_temporary_folder()
     if root in folder.parents:
         with contextlib.suppress(FileExistsError):
-            root.mkdir(mode=0o700)
+            root.mkdir(parents=True, mode=0o700)
         if not _is_private(root):
             raise PermissionError(f"{root} is not this user's alone")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

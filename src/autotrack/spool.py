@@ -23,7 +23,6 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from .locations import make_private
@@ -33,6 +32,7 @@ log = logging.getLogger("autotrack")
 SEGMENT_BYTES = 4 << 20
 _HEADER = struct.Struct("<II")
 _CURSOR = struct.Struct("<QI")  # offset, crc32 of it
+_AHEAD = 64 << 10
 _SUFFIX = ".otlp"
 _REJECTED = "rejected"
 
@@ -171,23 +171,25 @@ class SpoolReader:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def batches(self, limit: int = 8 << 20) -> Iterator[Batch]:
+    def batches(self, limit: int = 8 << 20, meanwhile: bool = True) -> Iterator[Batch]:
         """Unread frames, at most about `limit` bytes at a time; call `done` after each.
+
+        meanwhile: also those of segments that come while it is read.
 
         What is no frame (a torn tail of a writer that is gone, bytes that rotted) is moved to the
         folder ``rejected/``; a live writer's unfinished tail is left for the next time.
         """
         self.live.clear()
         seen: set[Path] = set()
-        while new := [segment for segment in self.segments() if segment not in seen]:
+        while new := [segment for segment in self.segments() if segment not in seen]:  # writers roll on
             for segment in new:
                 try:
                     yield from self._batches(segment, limit)
                 except OSError as error:
                     log.warning("autotrack: %s is not read: %s", segment, error.strerror or error)
+            if not meanwhile:
+                return
             seen.update(new)
-            if self.live.issuperset(map(_writer_of, new)):
-                return  # of another writer it is not known whether it is gone, or has rolled on meanwhile
 
     def _batches(self, segment: Path, limit: int) -> Iterator[Batch]:
         # Asked before reading: of a writer that is gone by now, what follows is all there is.
@@ -229,8 +231,8 @@ class SpoolReader:
         payloads = []
         taken, payload = 0, None
         with _opened(segment, os.O_RDONLY) as fd:
-            os.lseek(fd, offset, os.SEEK_SET)
-            while taken < limit and (payload := _read_frame(partial(os.read, fd))) is not None:
+            read = _reading(fd, offset)
+            while taken < limit and (payload := _read_frame(read)) is not None:
                 payloads.append(payload)
                 taken += len(payload) + _HEADER.size
         return Batch(segment, payloads, offset + taken, payload is None) if payloads else None
@@ -260,13 +262,17 @@ class SpoolReader:
                 offset, crc = _CURSOR.unpack(os.read(fd, _CURSOR.size))
         except (OSError, struct.error):
             return 0
-        # Beginning again is harmless: the store's ledger drops what it has.
+        # Beginning again is harmless where there is a ledger: it drops what it has.
         return offset if crc == _crc_of_offset(offset) else 0
 
     def _save_offset(self, segment: Path, offset: int) -> None:
         """Over the one before; half of it would not have its checksum."""
-        with _opened(self._cursor(segment), os.O_WRONLY | os.O_CREAT) as fd:
-            os.write(fd, _CURSOR.pack(offset, _crc_of_offset(offset)))
+        cursor, told = self._cursor(segment), _CURSOR.pack(offset, _crc_of_offset(offset))
+        try:
+            _overwrite(cursor, told)
+        except PermissionError:  # it is another user's, who has read here; the folder is not
+            cursor.unlink(missing_ok=True)
+            _overwrite(cursor, told)
 
 
 @contextlib.contextmanager
@@ -281,6 +287,29 @@ def _opened(file: Path, flags: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _overwrite(file: Path, data: bytes) -> None:
+    with _opened(file, os.O_WRONLY | os.O_CREAT) as fd:
+        os.write(fd, data)
+
+
+def _reading(fd: int, at: int) -> Callable[[int], bytes]:
+    """Gives so many bytes of a file from `at` on, and then the next: small pieces by one call for many."""
+    ahead, start = b"", at
+
+    def read(size: int) -> bytes:
+        nonlocal ahead, start, at
+        if size > _AHEAD:
+            found = os.pread(fd, min(size, os.fstat(fd).st_size - at), at)  # a rotten length may say anything
+        else:
+            if at + size > start + len(ahead):
+                ahead, start = os.pread(fd, _AHEAD, at), at
+            found = ahead[at - start : at - start + size]
+        at += len(found)
+        return found
+
+    return read
 
 
 def _read_frame(read: Callable[[int], bytes]) -> bytes | None:

@@ -291,9 +291,11 @@ class Store:
         for home, spool in zip(self.homes, self._spools, strict=True):
             try:
                 if home.is_ours() and spool.segments():
-                    with spool.lock():
-                        yield from self._drain(spool)
-                    live |= spool.live
+                    try:
+                        with spool.lock():
+                            yield from self._drain(spool)
+                    finally:
+                        live |= spool.live
             except OSError as error:
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
         self._bring_files_home()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 import urllib3
@@ -41,6 +42,38 @@ def test_connections_that_say_nothing_keep_nobody_out(store: Place, monkeypatch:
             connection.sendall(b"G")
         assert [connection.recv(10) for connection in silent] == [b""] * 20, "they are closed"
         assert server.ask("GET", "/health").status == 200
+
+
+@pytest.mark.parametrize("next_head", [b"\r\n", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_a_connection_whose_next_head_does_not_come(
+    store: Place, monkeypatch: pytest.MonkeyPatch, next_head: bytes
+) -> None:
+    monkeypatch.setattr("autotrack.server.listening.HEAD_TIMEOUT", 0.5)
+    with Threaded(store.url, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = b""
+        while b"ok" not in answer:
+            answer += connection.recv(1 << 16)
+        connection.sendall(next_head)
+        assert connection.recv(10) == b"", "it is closed"
+
+
+def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotrack.server.listening.HEAD_TIMEOUT", 0.2)
+    with Threaded(store.url, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        head = (
+            f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.token}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        time.sleep(0.5)
+        server.server.events.publish({"1" * 32}, set())
+        answer = b""
+        while b"1" * 32 not in answer:
+            assert (part := connection.recv(1 << 16)), "it is still open"
+            answer += part
 
 
 def test_nul_is_no_runs_id(store: Place) -> None:

@@ -85,7 +85,8 @@ class Carrier:
         self._transport.close()
 
     def _frames(self, reader: SpoolReader) -> Answer | None:
-        for batch in reader.batches(SERVER_REQUEST_BYTES if self._endpoint.store else REQUEST_BYTES):
+        limit = SERVER_REQUEST_BYTES if self._endpoint.store else REQUEST_BYTES
+        for batch in reader.batches(limit, meanwhile=False):
             if problem := self._batch(reader, batch):
                 return problem
         return None

@@ -75,9 +75,8 @@ class Server:
     def _routes(self) -> list[BaseRoute]:
         document = openapi.description(self.operations)
         return [
-            *otlp.routes(
-                self.intake
-            ),  # first: they are looked through one by one, and most requests are these
+            # First: they are looked through one by one, and most requests are these.
+            *otlp.routes(self.intake),
             Route("/health", _health),
             Route("/ready", self._ready),
             Route(f"{BASE}/openapi.json", lambda request: as_json(document)),

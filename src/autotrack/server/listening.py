@@ -41,6 +41,11 @@ class PatientProtocol(HttpToolsProtocol):
         self._waits_since = self.loop.time()
         self._look_again(HEAD_TIMEOUT)
 
+    def data_received(self, data: bytes) -> None:
+        if self._waits_since is None and (self.cycle is None or self.cycle.response_complete):
+            self._waits_since = self.loop.time()  # empty lines before a head are no beginning of it
+        super().data_received(data)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._waits_since = self.loop.time()
@@ -57,9 +62,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._patience = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        left = (
-            HEAD_TIMEOUT if self._waits_since is None else self._waits_since + HEAD_TIMEOUT - self.loop.time()
-        )
+        left = HEAD_TIMEOUT
+        if self._waits_since is not None:
+            left += self._waits_since - self.loop.time()
         if left > 0:
             self._look_again(left)
         else:
