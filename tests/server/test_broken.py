@@ -72,7 +72,8 @@ def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest
         server.server.events.publish({"1" * 32}, set())
         answer = b""
         while b"1" * 32 not in answer:
-            assert (part := connection.recv(1 << 16)), "it is still open"
+            part = connection.recv(1 << 16)
+            assert part, "it is still open"
             answer += part
 
 
