@@ -996,8 +996,8 @@ def test_a_step_that_is_only_captured_is_none(tracking: Tracking, monkeypatch: p
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     fit(model, optimizer, 2)
     with monkeypatch.context() as patch:
-        for module in ("recording.values", "patches.torch.loops"):
-            patch.setattr(f"autotrack.{module}.is_capturing", lambda tensor: True)
+        for place in ("recording.values.is_capturing", "patches.torch.loops._is_captured"):
+            patch.setattr(f"autotrack.{place}", lambda what: True)
         optimizer.zero_grad()
         loss = model(data()[0]).mean().as_subclass(Far)
         loss.backward()
