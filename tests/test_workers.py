@@ -195,38 +195,39 @@ def test_dask_workers(store: Place) -> None:
     assert not runs["before"].fits
 
 
-def test_dask_workers_without_autotrack(store: Place) -> None:
-    """A worker of another environment: what it cannot import is not sent there."""
-    ended = store.run(
-        """
-        import os, subprocess, sys
-        import autotrack
-        from distributed import Client, LocalCluster
+@pytest.mark.parametrize("has_autotrack", [True, False])
+def test_dask_workers_of_another_environment(store: Place, has_autotrack: bool) -> None:
+    """Started by somebody else, with autotrack or without."""
+    source = (
+        WORK
+        + """
+    import subprocess, sys
+    from distributed import Client, LocalCluster
 
-        WITHOUT = (
-            "import sys; sys.modules['autotrack'] = None; "
-            "from distributed.cli.dask_worker import main; main()"
-        )
+    WORKER = "import sys; from distributed.cli.dask_worker import main; main()"
+    WITHOUT = "import sys; sys.modules['autotrack'] = None; "
 
-        if __name__ == "__main__":
-            autotrack.enable()
-            with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
-                arguments = [cluster.scheduler_address, "--no-nanny", "--no-dashboard", "--nthreads=1"]
-                worker = subprocess.Popen(
-                    [sys.executable, "-c", WITHOUT, *arguments], stderr=subprocess.DEVNULL
-                )
-                with Client(cluster.scheduler_address) as client, autotrack.run("main"):
-                    assert client.submit(pow, 2, 3).result(timeout=300) == 8
-                    assert client.gather(client.map(abs, [-1, -2])) == [1, 2]
-                worker.terminate()
-                worker.wait()
-        """,
-        env=QUICK,
+    if __name__ == "__main__":
+        autotrack.enable()
+        with LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+            arguments = [cluster.scheduler_address, "--no-nanny", "--no-dashboard", "--nthreads=1"]
+            begin = "" if sys.argv[1] == "True" else WITHOUT
+            worker = subprocess.Popen(
+                [sys.executable, "-c", begin + WORKER, *arguments], stderr=subprocess.DEVNULL
+            )
+            with Client(cluster.scheduler_address) as client, autotrack.run("main"):
+                assert client.submit(pow, 2, 3).result(timeout=300) == 8
+                assert client.gather(client.map(abs, [-1, -2])) == [1, 2]
+                if sys.argv[1] == "True":
+                    assert client.gather(client.map(work, range(4))) == [0, 1, 2, 3]
+            worker.terminate()
+            worker.wait()
+    """
     )
+    ended = store.run(source, str(has_autotrack), env=QUICK)
     assert ended.returncode == 0, ended.err
-    assert [line for line in ended.err.splitlines() if "autotrack" in line] == [
-        "autotrack: what dask runs outside a LocalCluster is not recorded in the run; call autotrack there"
-    ]
+    assert fits_of(store.runs()["main"]) == (FOUR if has_autotrack else [])
+    assert not [line for line in ended.err.splitlines() if line.startswith("autotrack: what")]
 
 
 # --- what a worker's end means to the run -----------------------------------------------------------------

@@ -111,29 +111,27 @@ class SubmissionPoints(Companion):
     # --- wrappers, in wrapt's form; what they call is the user's, what they add is guarded ------------
 
     def _into_processes(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        wrapped: Callable[..., Any],
+        instance: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        may_lack_us: bool = False,
     ) -> Any:
         handover = self._handover()
         if handover is None:
             return wrapped(*args, **kwargs)
         if args:
-            return wrapped(carried(args[0], handover), *args[1:], **kwargs)
-        return wrapped(**{k: carried(v, handover) if k == "func" else v for k, v in kwargs.items()})
+            return wrapped(carried(args[0], handover, may_lack_us), *args[1:], **kwargs)
+        return wrapped(
+            **{k: carried(v, handover, may_lack_us) if k == "func" else v for k, v in kwargs.items()}
+        )
 
     def _into_dask(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """A worker elsewhere may lack autotrack, and then could not unpickle what it is to do."""
-        from distributed import LocalCluster
-
-        if isinstance(getattr(instance, "cluster", None), LocalCluster):
-            return self._into_processes(wrapped, instance, args, kwargs)
-        if self._handover() is not None:
-            self._recorder().report.warn(
-                "what dask runs outside a LocalCluster is not recorded in the run; call autotrack there",
-                "dask",
-            )
-        return wrapped(*args, **kwargs)
+        """Its workers may be of another environment."""
+        return self._into_processes(wrapped, instance, args, kwargs, may_lack_us=True)
 
     def _starting(
         self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,9 +71,10 @@ def origin_here(recorder: Recorder) -> Origin | None:
     return origin._replace(span_id=[origin.span_id, *fits][-1], is_in_call=bool(calls))
 
 
-def carried(function: Any, handover: Handover | None = None) -> Any:
+def carried(function: Any, handover: Handover | None = None, may_lack_us: bool = False) -> Any:
     """`function`, to be called in another thread, with a `handover` in another process, as if it were here.
 
+    may_lack_us: that process may have no autotrack; it needs cloudpickle then.
     It stays itself where nothing goes on here, and if it is no plain function: whoever takes a class or a
     coroutine function looks at what it is. A proxy may refuse to be looked at by anybody.
     """
@@ -82,7 +84,7 @@ def carried(function: Any, handover: Handover | None = None) -> Any:
             return function
         if handover is None and not (frames.get() or silent.get() or current.get()):
             return function
-        return _Task(function, handover)
+        return _Task(function, handover, may_lack_us)
     except Exception as error:  # noqa: BLE001
         log.debug("autotrack: a task does not join the run: %r", error)
         return function
@@ -91,10 +93,11 @@ def carried(function: Any, handover: Handover | None = None) -> Any:
 class _Task:
     """A function inside the calls that were going on where it was made; pickled, inside the run alone."""
 
-    def __init__(self, function: Callable[..., Any], handover: Handover | None) -> None:
+    def __init__(self, function: Callable[..., Any], handover: Handover | None, may_lack_us: bool) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._handover = handover
+        self._may_lack_us = may_lack_us
         self._calls, self._run, self._is_silent = frames.get(), current.get(), silent.get()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,6 +114,8 @@ class _Task:
     def __reduce__(self) -> Any:
         if self._handover is None:
             return _itself, (self._function,)
+        if self._may_lack_us:
+            return operator.getitem, ((_anywhere(self._function, _packed(self._handover)),), 0)
         return _Elsewhere, (self._function, _packed(self._handover))
 
     def __dask_tokenize__(self) -> Any:
@@ -122,6 +127,19 @@ class _Task:
 
 def _itself(function: Any) -> Any:
     return function
+
+
+def _anywhere(function: Callable[..., Any], packed: bytes) -> Callable[..., Any]:
+    """`_Elsewhere`, or where there is no autotrack the function alone: nothing in its pickle is found by name."""
+
+    def task(*args: Any, **kwargs: Any) -> Any:
+        try:
+            from autotrack._patching.tasks import _Elsewhere
+        except ImportError:
+            return function(*args, **kwargs)
+        return _Elsewhere(function, packed)(*args, **kwargs)
+
+    return task
 
 
 class _Elsewhere:
