@@ -130,7 +130,7 @@ def _itself(function: Any) -> Any:
 
 
 def _anywhere(function: Callable[..., Any], packed: bytes) -> Callable[..., Any]:
-    """`_Elsewhere`, or where there is no autotrack the function alone: nothing in its pickle is found by name."""
+    """`_Elsewhere`, or without autotrack the function alone: nothing in its pickle is found by name."""
 
     def task(*args: Any, **kwargs: Any) -> Any:
         try:
