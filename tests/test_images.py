@@ -182,6 +182,7 @@ def test_what_is_pinned_is_enough(tmp_path: Path, wrapped: bool) -> None:
     assert done.returncode == 0, done.stderr
     pinned = (tmp_path / "context" / "constraints.txt").read_text()
     assert ("scikit-learn==" in pinned) == wrapped
+    assert "mlflow" not in pinned + (tmp_path / "context" / "requirements.txt").read_text()
 
 
 ALONE = """
