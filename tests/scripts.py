@@ -22,6 +22,33 @@ from autotrack.testing.tracking import problems_seen
 TIMEOUT = 300.0
 """Seconds after which a script counts as hung, on a machine however busy: who passes waits for none."""
 
+HIDES = """
+import sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+
+from packaging.utils import canonicalize_name
+
+modules = metadata.packages_distributions()
+
+def hide(is_hidden):
+    left = {module for module, of in modules.items() if all(is_hidden(canonicalize_name(one)) for one in of)}
+    assert left
+
+    class Finder(PathFinder):
+        @classmethod
+        def find_spec(cls, name, path=None, target=None):
+            return None if name.partition(".")[0] in left else super().find_spec(name, path, target)
+
+        @classmethod
+        def find_distributions(cls, *context):
+            found = super().find_distributions(*context)
+            return (one for one in found if not is_hidden(canonicalize_name(one.metadata["Name"])))
+
+    sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+"""The beginning of a script in which what is installed can be hidden, by its distributions' names."""
+
 
 @dataclass(frozen=True)
 class Ended:

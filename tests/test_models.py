@@ -8,15 +8,17 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
+import xgboost
 from sklearn import metrics
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
@@ -533,8 +535,6 @@ def test_a_model_above_the_cap_is_counted_with_its_reason(tracking: Tracking) ->
 
 
 def test_models_that_the_user_logs(tracking: Tracking) -> None:  # noqa: F811
-    import xgboost
-
     tracking.enable(sklearn={"log_model": False}, xgboost={"log_model": False})
     booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, Y), 2)
     with autotrack.run("r") as run:
@@ -616,6 +616,28 @@ def test_a_model_that_holds_a_function_we_patched(tracking: Tracking) -> None:  
     assert loaded.scoring._score_func is plain
 
 
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        (lambda frame: LogisticRegression(max_iter=1000).fit(frame, Y), "int64[*]"),
+        (lambda frame: xgboost.XGBClassifier(n_estimators=1).fit(frame, Y), "int64[*]"),
+        (lambda frame: xgboost.train({}, xgboost.DMatrix(frame, Y), 1), "float32[*]"),
+    ],
+    ids=["scikit-learn", "XGBoost's estimator", "xgboost.train"],
+)
+def test_a_model_that_a_call_trained_has_the_calls_signature(
+    tracking: Tracking,  # noqa: F811
+    train: Callable[[Any], Any],
+    told: str,
+) -> None:
+    tracking.enable()
+    train(pd.DataFrame(X, columns=["a", "b", "c", "d"]))
+    run = tracking.run()
+    autotrack.flush()
+    signature = autotrack.load_predictor(f"runs:/{run.id}/model").signature
+    assert str(signature) == f"(a: double, b: double, c: double, d: double) → {told}"
+
+
 def test_a_transformer_is_no_model_of_the_users_run(tracking: Tracking) -> None:  # noqa: F811
     tracking.enable()
     with autotrack.run("r") as run:
@@ -638,8 +660,6 @@ def test_a_transformer_is_no_model_of_the_users_run(tracking: Tracking) -> None:
 @pytest.fixture
 def kept(tracking: Tracking) -> tuple[Tracking, Run]:  # noqa: F811
     """A run with a booster, which is kept at once."""
-    import xgboost
-
     tracking.enable()
     xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, Y), 2)
     return tracking, tracking.run()

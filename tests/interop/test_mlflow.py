@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xgboost
+import yaml
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -29,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 import autotrack
 from autotrack.errors import ModelError
 
+from ..integrations.lightning_models import line, loader, trainer
 from ..tracking import Tracking, tracking
 
 __all__ = ["tracking"]
@@ -217,6 +220,66 @@ def test_their_signature_holds_for_us(theirs: tuple[Path, Any]) -> None:
         loaded.predict(FRAME.drop(columns="petal width (cm)"))
 
 
+PYTHON_MODELS = """
+    import json, sys
+    import mlflow, pandas as pd
+
+    root, ours = sys.argv[1:]
+    sys.path.append(ours)
+    import autotrack
+
+    class Doubles(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return model_input.iloc[:, 0].to_numpy() * 2
+
+    def refusal(folder):
+        try:
+            autotrack.load_model(folder)
+        except autotrack.errors.ModelError as error:
+            return str(error)
+
+    kinds = {
+        "pickled": {"python_model": Doubles()},
+        "code": {"python_model": f"{root}/m.py", "model_config": {"times": 3}},
+        "helped": {"python_model": f"{root}/h.py", "code_paths": [f"{root}/helps.py"]},
+    }
+    sys.path.append(root)
+    for name, kind in kinds.items():
+        mlflow.pyfunc.save_model(f"{root}/{name}", **kind, pip_requirements=[])
+    sys.path.remove(root)
+    del sys.modules["helps"]
+    frame = pd.DataFrame({"a": [1.0, 2.0]})
+    told = {}
+    for name, permission in (("pickled", "allow_pickle"), ("code", "allow_code"), ("helped", "allow_code")):
+        loaded = autotrack.load_predictor(f"{root}/{name}", **{permission: True})
+        told[name] = [loaded.predict(frame).tolist(), permission in refusal(f"{root}/{name}")]
+    print(json.dumps(told))
+"""
+FROM_CODE = """
+import mlflow
+{imports}
+
+class Multiplies(mlflow.pyfunc.PythonModel):
+    def load_context(self, context):
+        self.times = {times}
+
+    def predict(self, context, model_input, params=None):
+        return model_input.iloc[:, 0].to_numpy() * self.times
+
+mlflow.models.set_model(Multiplies())
+"""
+
+
+def test_we_read_mlflows_python_models_where_mlflow_is(mlflow: Path, tmp_path: Path) -> None:
+    """Pickled, and from code: only by who permits it."""
+    settings = 'context.model_config["times"]'
+    (tmp_path / "m.py").write_text(FROM_CODE.format(imports="", times=settings))
+    (tmp_path / "h.py").write_text(FROM_CODE.format(imports="import helps", times="helps.TIMES"))
+    (tmp_path / "helps.py").write_text("TIMES = 4\n")
+    told = run(mlflow, PYTHON_MODELS, tmp_path, Path(autotrack.__file__).parents[1])
+    assert told == {"pickled": [[2, 4], True], "code": [[3, 6], True], "helped": [[4, 8], True]}
+
+
 def test_this_test_runs_where_mlflow_is_not() -> None:
     """Ours must load models without it."""
     assert "mlflow" not in sys.modules
@@ -236,7 +299,7 @@ GRAPHS = """
         found = mlflow.pyfunc.load_model(f"{root}/{name}").predict(X)
         [found] = found.values() if isinstance(found, dict) else [found]
         told["ours"][name] = found.tolist()
-    for name in ("layers", "own", "holder"):
+    for name in ("layers", "own", "holder", "file"):
         told["ours"][name] = mlflow.pyfunc.load_model(f"{root}/{name}").predict(X).tolist()
     for name in ("layers", "own"):
         found = mlflow.pytorch.load_model(f"{root}/{name}")
@@ -262,8 +325,6 @@ GRAPHS = """
 @pytest.fixture(scope="module")
 def graphs(mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """Models of torch and ONNX, ours and theirs, and what MLflow says that all of them predict."""
-    import torch
-
     root = tmp_path_factory.mktemp("graphs")
     data = FRAME.to_numpy("float32")
     np.save(root / "data.npy", data)
@@ -273,13 +334,13 @@ def graphs(mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     autotrack.save_model(autotrack.to_onnx(module, data), root / "onnx", input_example=data)
     for name, model in without_example().items():
         autotrack.save_model(model, root / name)
+    (root / "scaled.py").write_text("def predict(data):\n    return data * FACTOR\n\n\nFACTOR = 2\n")
+    autotrack.save_model(root / "scaled.py", root / "file")
     return root, run(mlflow, GRAPHS, root)
 
 
 def without_example() -> dict[str, Any]:
     """Of torch's layers, which share weights; of a class that the other process has not; and one within."""
-    import torch
-
     torch.manual_seed(2)
 
     class Recurrent(torch.nn.Module):
@@ -305,9 +366,10 @@ def without_example() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "permitted"), [("layers", {}), ("own", {"allow_code": True}), ("holder", {"allow_code": True})]
+    ("name", "permitted"),
+    [("layers", {}), *((name, {"allow_code": True}) for name in ("own", "holder", "file"))],
 )
-def test_mlflow_reads_modules_that_have_no_graph(
+def test_mlflow_reads_modules_that_have_no_graph_and_source(
     name: str, permitted: dict[str, bool], graphs: tuple[Path, Any]
 ) -> None:
     root, told = graphs
@@ -341,23 +403,60 @@ def test_a_module_that_mlflow_pickled_is_loaded_only_by_who_allows_it(graphs: tu
     np.testing.assert_allclose(found, told["theirs"]["torch"], rtol=1e-5, atol=1e-6)
 
 
+# --- where nothing else is ------------------------------------------------------------------------------
+
+ALONE = """
+    import json, sys
+    import mlflow, pandas as pd
+
+    frame = pd.read_json(sys.argv[2], orient="split", precise_float=True)
+    print(json.dumps(mlflow.pyfunc.load_model(sys.argv[1]).predict(frame).tolist()))
+"""
+
+
+def test_what_a_model_asks_for_is_all_that_mlflow_needs(tmp_path: Path) -> None:
+    """As MLflow makes it an environment: by virtualenv, of what `python_env.yaml` names, from an index."""
+    model, frame, details = pipeline()
+    autotrack.save_model(model, tmp_path / "model", **details)
+    frame.to_json(tmp_path / "data.json", orient="split", double_precision=15)
+    needed = yaml.safe_load((tmp_path / "model" / "python_env.yaml").read_text())["dependencies"]
+    (tmp_path / "model" / "needed.txt").write_text("\n".join(needed))
+    (tmp_path / "tested.txt").write_text(MLFLOW)
+    venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    files = ["-r", tmp_path / "model" / "needed.txt", "-c", tmp_path / "tested.txt"]
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *files], check=True
+    )
+    (tmp_path / "model" / "needed.txt").unlink()
+    found = run(python, ALONE, tmp_path / "model", tmp_path / "data.json")
+    np.testing.assert_array_equal(found, model.predict(frame))
+
+
 # --- of runs, and with params -------------------------------------------------------------------------
 
 OF_RUNS = """
     import json, sys
     import mlflow, numpy as np, pandas as pd
 
-    root = sys.argv[1]
+    root, above = sys.argv[1:]
+    sys.path.append(above)  # where the class of Lightning's module is
     frame = pd.read_json(f"{root}/data.json", orient="split", precise_float=True)
+    rows = np.load(f"{root}/rows.npy")
     told = {}
-    for name in ("fit", "logged"):
+    for name, data in {"fit": frame, "booster": frame, "module": rows, "logged": frame}.items():
         model = mlflow.pyfunc.load_model(f"{root}/{name}")
-        predictions = np.asarray(model.predict(frame)).tolist()
-        told[name] = {"run": model.metadata.run_id, "predictions": predictions}
+        signature = model.metadata.signature
+        told[name] = {
+            "run": model.metadata.run_id,
+            "predictions": np.asarray(model.predict(data)).tolist(),
+        }
+        if signature and signature.outputs:
+            told[name]["signature"] = [signature.inputs.input_names(), signature.outputs.numpy_types()]
     for params in (None, {"times": 3.0}):
         told[str(params)] = np.asarray(model.predict(frame, params=params)).tolist()
     told["flavor"] = type(mlflow.sklearn.load_model(f"{root}/fit")).__name__
-    print(json.dumps(told))
+    print(json.dumps(told, default=str))
 """
 
 
@@ -371,20 +470,32 @@ def test_mlflow_reads_what_runs_have_kept(
     def times(data: Any, params: Any) -> Any:
         return data.iloc[:, 0].to_numpy() * params["times"]
 
-    tracking.enable("sklearn")
+    tracking.enable()
     model = LogisticRegression(max_iter=500).fit(FRAME, CLASSES)
-    [fit] = tracking.runs()
+    booster = xgboost.train({}, xgboost.DMatrix(FRAME, CLASSES), 3)
+    module = line()
+    trainer(tmp_path).fit(module, loader())
     with autotrack.run("logs") as logged:
         logged.log_model(times, inputs=FRAME, params={"times": 2.0})
+    runs = dict(zip(("logged", "module", "booster", "fit"), tracking.runs(), strict=True))
     autotrack.flush()
-    autotrack.download_model(f"runs:/{fit.id}/model", tmp_path / "fit")
-    autotrack.download_model(f"runs:/{logged.id}/model", tmp_path / "logged")
+    for name, one in runs.items():
+        autotrack.download_model(f"runs:/{one.id}/model", tmp_path / name)
     FRAME.to_json(tmp_path / "data.json", orient="split", double_precision=15)
-    told = run(mlflow, OF_RUNS, tmp_path)
+    rows = FRAME.to_numpy("float32")[:, :2]
+    np.save(tmp_path / "rows.npy", rows)
+    told = run(mlflow, OF_RUNS, tmp_path, Path(__file__).parents[2])
     first = FRAME.iloc[:, 0].to_numpy()
-    assert (told["fit"]["run"], told["logged"]["run"]) == (fit.id, logged.id)
+    assert {name: told[name]["run"] for name in runs} == {name: one.id for name, one in runs.items()}
     assert told["flavor"] == "LogisticRegression"
+    columns = [*FRAME]
+    assert told["fit"]["signature"] == [columns, ["int64"]]
+    assert told["booster"]["signature"] == [columns, ["float32"]]
+    assert "signature" not in told["module"]  # loaders tell of no columns
     np.testing.assert_array_equal(told["fit"]["predictions"], model.predict(FRAME))
+    np.testing.assert_array_equal(told["booster"]["predictions"], booster.predict(xgboost.DMatrix(FRAME)))
+    expected = module(torch.from_numpy(rows)).detach()
+    np.testing.assert_allclose(told["module"]["predictions"], expected, rtol=1e-6)
     np.testing.assert_array_equal(told["logged"]["predictions"], 2 * first)
     np.testing.assert_array_equal(told["None"], 2 * first)
     np.testing.assert_array_equal(told[str({"times": 3.0})], 3 * first)

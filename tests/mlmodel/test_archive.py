@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 import autotrack
 from autotrack.errors import ModelError
-from autotrack.mlmodel.archive import opened
+from autotrack.mlmodel.archive import opened, unpack
 
 X, Y = load_iris(return_X_y=True)
 
@@ -73,6 +73,17 @@ def test_a_tar_that_reaches_out_is_refused_whole(
         add(archive)
     with pytest.raises(ModelError, match="nothing was unpacked"):
         autotrack.load_model(str(target))
+
+
+def test_a_tar_is_unpacked_by_a_filter_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the check before it to let something through."""
+    monkeypatch.setattr("autotrack.mlmodel.archive._check", lambda *_: None)
+    with tarfile.open(tmp_path / "model.tar", "w") as archive:
+        entry("model/link", tarfile.SYMTYPE, "../../evil")(archive)
+    (tmp_path / "root").mkdir()
+    with pytest.raises(tarfile.LinkOutsideDestinationError):
+        unpack(tmp_path / "model.tar", tmp_path / "root")
+    assert not (tmp_path / "root/model/link").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "..\\evil", "link"])

@@ -13,13 +13,17 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xgboost
 import yaml
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import autotrack
 from autotrack.errors import ModelError
@@ -188,18 +192,54 @@ def test_names_that_lead_out_are_not_written(tmp_path: Path, name: str) -> None:
         ModelFolder({name: ModelFile(file)}, "the model").copy_to(tmp_path)
 
 
+def pinned(*distributions: str) -> list[str]:
+    """As they are installed here."""
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in distributions]
+
+
+def environment(folder: Path) -> tuple[list[str], list[str]]:
+    """What virtualenv and conda are told to install by pip."""
+    venv = yaml.safe_load((folder / "python_env.yaml").read_text())
+    conda = yaml.safe_load((folder / "conda.yaml").read_text())
+    return venv["dependencies"], conda["dependencies"][-1]["pip"]
+
+
 def test_what_is_saved_tells_all_of_it(folder: Path) -> None:
     document = yaml.safe_load((folder / "MLmodel").read_text())
     assert document["metadata"] == {"team": "a"}
     assert document["saved_input_example_info"]["type"] == "ndarray"
     assert set(document["flavors"]["autotrack"]["files"]) == {f.name for f in folder.iterdir()} - {"MLmodel"}
     lines = (folder / "requirements.txt").read_text().splitlines()
-    assert [line.partition("==")[0] for line in lines] == ["numpy", "scikit-learn", "scipy", "skops"]
-    environment = yaml.safe_load((folder / "python_env.yaml").read_text())
-    assert environment["dependencies"] == ["-r requirements.txt"]
+    assert lines == pinned("numpy", "scikit-learn", "scipy", "skops")
+    assert environment(folder) == (["-r requirements.txt", "mlflow>=3.9"], [*lines, "mlflow>=3.9"])
     loaded = autotrack.load_predictor(str(folder))
     assert loaded.metadata == {"team": "a"}
     assert str(loaded.signature) == "(float64[*, 4]) → int64[*]"
+
+
+def test_a_pipeline_needs_all_that_is_in_it(tmp_path: Path) -> None:
+    """By the names of what is installed, which are not those of the modules."""
+    model = make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=1)).fit(X, Y)
+    autotrack.save_model(model, tmp_path / "model")
+    lines = (tmp_path / "model" / "requirements.txt").read_text().splitlines()
+    assert lines == pinned("numpy", "scikit-learn", "scipy", "skops", "xgboost-cpu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "added"),
+    [
+        ("MLflow==3.17.2", []),
+        ("mlflow[extras]", []),
+        ("mlflow-plugin==1", ["mlflow>=3.9"]),
+        ("mlflowx", ["mlflow>=3.9"]),
+    ],
+)
+def test_mlflow_is_asked_for_once(tmp_path: Path, asked: str, added: list[str]) -> None:
+    """By whoever makes an environment for it; pip, an image and our own server need none."""
+    model = LogisticRegression(max_iter=500).fit(X, Y)
+    autotrack.save_model(model, tmp_path / "model", requirements=[asked])
+    assert (tmp_path / "model" / "requirements.txt").read_text() == f"{asked}\n"
+    assert environment(tmp_path / "model") == (["-r requirements.txt", *added], [asked, *added])
 
 
 def test_a_copy_of_a_download_is_the_model(folder: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -636,6 +637,15 @@ def test_what_is_not_referred_to_stays_away(script: Script, tmp_path: Path) -> N
     assert "predict" in source.read_text()
     assert "SECRET" not in source.read_text()
     assert "pandas" not in (tmp_path / "model/requirements.txt").read_text()
+
+
+def test_a_function_needs_what_it_imports(script: Script, tmp_path: Path) -> None:
+    known = script(
+        "def predict(data):\n    import json, yaml\n    return [yaml.safe_load(line) for line in data]"
+    )
+    autotrack.save_model(known["predict"], tmp_path / "model")
+    needed = (tmp_path / "model/requirements.txt").read_text()
+    assert needed == f"PyYAML=={metadata.version('pyyaml')}\n"
 
 
 def test_cells_of_a_notebook(script: Script, tmp_path: Path) -> None:

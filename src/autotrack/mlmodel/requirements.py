@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from importlib import metadata
 
 FILE = "requirements.txt"
+MLFLOW = "mlflow>=3.9"
+"""The first whose scikit-learn flavor reads skops."""
+_MLFLOWS = re.compile(r"mlflow\b(?!-)", re.IGNORECASE)
+"""A requirement of MLflow itself, not of a plugin; it then stands as it is."""
 
 
 @lru_cache(maxsize=64)
@@ -46,16 +51,20 @@ _OTHERWISE = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow", "cv2
 
 
 def environment(requirements: Collection[str]) -> Mapping[str, bytes]:
-    """The files that tell pip, virtualenv and conda what the model needs."""
+    """The files that tell pip, virtualenv and conda what the model needs.
+
+    With the last two MLflow makes an environment, in which it then runs itself.
+    """
     from . import document
 
+    more = [] if any(_MLFLOWS.match(line) for line in requirements) else [MLFLOW]
     python = platform.python_version()
     tools = [f"pip=={version}" if (version := _version("pip")) else "pip", "setuptools", "wheel"]
-    venv = {"python": python, "build_dependencies": tools, "dependencies": [f"-r {FILE}"]}
+    venv = {"python": python, "build_dependencies": tools, "dependencies": [f"-r {FILE}", *more]}
     conda = {
         "name": "model",
         "channels": ["conda-forge"],
-        "dependencies": [f"python={python}", "pip", {"pip": list(requirements)}],
+        "dependencies": [f"python={python}", "pip", {"pip": [*requirements, *more]}],
     }
     return {
         FILE: "".join(f"{line}\n" for line in requirements).encode(),

@@ -57,7 +57,8 @@ def _mlflows(folder: ModelFolder, section: Section, permissions: Permissions) ->
     with Copied(folder) as copied:  # which stays: who knows what is read later
         if section.get("code"):
             copied.make_importable(str(section["code"]))
-        return importlib.import_module(module)._load_pyfunc(str(copied.root))
+        settings = [section["config"]] if section.get("config") else []  # loaders without any take no second
+        return importlib.import_module(module)._load_pyfunc(str(copied.root), *settings)
 
 
 def _strangers(folder: ModelFolder, module: str) -> str:
