@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.cells import cell_len
 from sklearn.datasets import load_iris
@@ -172,6 +174,21 @@ def iris(cli: Cli, tracking: Tracking) -> Cli:
         run.log_model(DecisionTreeClassifier(max_depth=2, random_state=0).fit(*load_iris(return_X_y=True)))
     autotrack.register_model(f"runs:/{run.id}/model", "iris", alias="candidate")
     return cli
+
+
+def test_an_alias_is_what_is_asked_and_put_into_an_image(iris: Cli, tmp_path: Path) -> None:
+    """Though a later version is there."""
+    X, y = load_iris(return_X_y=True)
+    champion = autotrack.load_model("models:/iris@candidate")
+    with autotrack.run("fit") as run:
+        run.log_model(DecisionTreeClassifier(max_depth=1).fit(X, y))
+    autotrack.register_model(f"runs:/{run.id}/model", "iris")
+    np.save(tmp_path / "rows.npy", X)
+    files = ["--input", str(tmp_path / "rows.npy"), "--output", str(tmp_path / "scored.csv")]
+    iris.lines("predict", "--model", "models:/iris@candidate", *files)
+    assert pd.read_csv(tmp_path / "scored.csv")["prediction"].tolist() == champion.predict(X).tolist()
+    iris.lines("build-image", "models:/iris@candidate", "--output", str(tmp_path / "context"))
+    assert autotrack.load_model(tmp_path / "context" / "model").max_depth == champion.max_depth == 2
 
 
 def evaluated(**thresholds: float) -> str:
