@@ -102,6 +102,15 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
     assert told(tmp_path / "out.jsonl") == ["01", "02", "x"]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_numbers_of_a_text_are_as_narrow_as_the_models(tmp_path: Path, form: str) -> None:
+    schema = Schema((Column("a", DataType.FLOAT), Column("b", DataType.FLOAT)))
+    predictor = _asked(lambda data: data["a"].to_numpy(), schema)
+    path = given(tmp_path, form, pd.DataFrame({"a": [0.1, 0.3], "b": [0.2, None]}))
+    score(predictor, path, tmp_path / "out.jsonl")
+    assert told(tmp_path / "out.jsonl") == [float(np.float32(0.1)), float(np.float32(0.3))]
+
+
 def test_columns_of_predictions(tmp_path: Path) -> None:
     path = given(tmp_path, "csv")
     made = {

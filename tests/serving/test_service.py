@@ -17,7 +17,7 @@ import pandas
 import pytest
 import urllib3
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import autotrack
 from autotrack.errors import ModelError
@@ -203,6 +203,33 @@ def test_a_model_that_takes_missing_values_is_asked(tmp_path: Path) -> None:
         for body in LACKING:
             status, told = service.invoke(body)
             assert (status, {*told} <= {0, 1}) == (200, True), told
+
+
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_numbers_of_a_body_are_as_narrow_as_the_models(tmp_path: Path, kind: str) -> None:
+    """JSON and CSV do not say how wide a number is, and 0.1 is no float of 32 bits."""
+    values = (NAMED / 10).astype("float32")
+    inputs: Any = pandas.DataFrame(values, columns=["a", "b", "c"]) if kind == "table" else values
+    model = LinearRegression().fit(inputs, values[:, 0])
+    autotrack.save_model(model, tmp_path / "m", inputs=inputs)
+    wide = [0.1, 0.7, 0.3]
+    forms: dict[str, Any] = {
+        "dataframe_split": {"columns": ["a", "b", "c"], "data": [wide]},
+        "dataframe_records": [dict(zip("abc", wide, strict=True))],
+        "instances": [wide],
+        "inputs": {"a": wide[:1], "b": wide[1:2], "c": wide[2:]} if kind == "table" else [wide],
+    }
+    expected = model.predict(inputs[:1] * 0 + np.float32(wide)).tolist()
+    with Threaded(tmp_path / "m") as service:
+        for form, told in forms.items():
+            assert service.invoke({form: told}) == (200, expected), form
+        assert service.invoke(b"a,b,c\n0.1,0.7,0.3\n", content_type="text/csv") == (200, expected)
+        lacking = {"dataframe_split": {"columns": ["a", "b", "c"], "data": [[0.1, 0.7, None]]}}
+        assert "values are missing in the columns" in service.invoke(lacking)[1]
+        status, problem = service.invoke(
+            {"dataframe_split": {"columns": ["a", "b", "c"], "data": [[0.1, 1e300, 1]]}}
+        )
+        assert (status, "1e+300 has no exact float" in problem) == (422, True), problem
 
 
 def test_what_a_model_fails_of_beside_missing_values_is_its_own_error(signed: Threaded) -> None:
