@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.cells import cell_len
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
+from autotrack.cli.compare_page import BEST
 from autotrack.display import text
 from autotrack.errors import OptionError
 from autotrack.store import Store
@@ -106,7 +109,32 @@ def test_versions_are_compared(churn: Cli) -> None:
     told = strict_json(churn("models", "compare", "churn/1", "churn/2", "--json").stdout)
     assert [one["version"] for one in told["versions"]] == [1, 2]
     assert {"name": "size", "values": [7, 14], "equal": False} in told["model"]
+    assert {"name": "depth", "values": [3, 3], "equal": True} in told["params"]
+    [acc] = told["metrics"]
+    assert (acc["name"], acc["values"], acc["equal"]) == ("acc", [0.75, 0.75], True)
     assert "at least two" in churn.mistake("models", "compare", "churn/1", status=2)
+
+
+def test_versions_that_were_trained_are_compared(cli: Cli, tracking: Tracking) -> None:
+    """By what the calls recorded of them; what is shown of a signature is where it differs."""
+    tracking.enable("sklearn")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    for depth, data in enumerate((X, X.drop(columns="sepal width (cm)")), 1):
+        with autotrack.run("fit") as run:
+            DecisionTreeClassifier(max_depth=depth, random_state=0).fit(data, y)
+        autotrack.register_model(f"runs:/{run.id}/model", "iris")
+    iris = autotrack.get_model("iris")
+    found = iris.version(1).compare(iris.version(2))
+    [signatures] = [row.values for row in found.sections["model"] if row.name == "signature"]
+    petals = "petal length (cm): double, petal width (cm): double) → int64[*]"
+    sepals = "(sepal length (cm): double, sepal width (cm): double, "
+    assert signatures == (sepals + petals, f"(sepal length (cm): double, {petals}")
+    lines = cli.lines("models", "compare", "iris/1", "iris/2", width=120)
+    shown = {name: others for name, *others in (re.split(r"\s{2,}", line) for line in lines)}
+    assert shown["max_depth"] == ["1", "2"]
+    assert shown["training_accuracy_score ↑"] == ["0.6667", f"0.96 {BEST}"]
+    one, two = shown["signature"]
+    assert (one[:8], two[:8]) == ("…sepal w", "…petal l")
 
 
 def test_versions_that_take_other_data_are_told_apart(cli: Cli, store: Place) -> None:
@@ -172,6 +200,21 @@ def iris(cli: Cli, tracking: Tracking) -> Cli:
         run.log_model(DecisionTreeClassifier(max_depth=2, random_state=0).fit(*load_iris(return_X_y=True)))
     autotrack.register_model(f"runs:/{run.id}/model", "iris", alias="candidate")
     return cli
+
+
+def test_an_alias_is_what_is_asked_and_put_into_an_image(iris: Cli, tmp_path: Path) -> None:
+    """Though a later version is there."""
+    X, y = load_iris(return_X_y=True)
+    champion = autotrack.load_model("models:/iris@candidate")
+    with autotrack.run("fit") as run:
+        run.log_model(DecisionTreeClassifier(max_depth=1).fit(X, y))
+    autotrack.register_model(f"runs:/{run.id}/model", "iris")
+    np.save(tmp_path / "rows.npy", X)
+    files = ["--input", str(tmp_path / "rows.npy"), "--output", str(tmp_path / "scored.csv")]
+    iris.lines("predict", "--model", "models:/iris@candidate", *files)
+    assert pd.read_csv(tmp_path / "scored.csv")["prediction"].tolist() == champion.predict(X).tolist()
+    iris.lines("build-image", "models:/iris@candidate", "--output", str(tmp_path / "context"))
+    assert autotrack.load_model(tmp_path / "context" / "model").max_depth == champion.max_depth == 2
 
 
 def evaluated(**thresholds: float) -> str:

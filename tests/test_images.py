@@ -248,6 +248,28 @@ def test_the_containers_command(store: Place, model: Path, tmp_path: Path) -> No
         assert process.wait(TIMEOUT) == 0
 
 
+@pytest.mark.parametrize(("told", "port"), [(None, "8080"), ("", "8080"), ("81", "81")])
+def test_it_is_port_8080_unless_told_otherwise(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, port: str
+) -> None:
+    context, tells = tmp_path / "context", tmp_path / "bin" / "autotrack"
+    write_context(ModelFolder.at(model), context, TRUSTS)
+    assert re.search(r"^EXPOSE 8080$", (context / "Dockerfile").read_text(), re.M)
+    tells.parent.mkdir()
+    tells.write_text('#!/bin/sh\necho "$@"\n')
+    tells.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tells.parent), prepend=":")
+    monkeypatch.delenv("SAGEMAKER_BIND_TO_PORT", raising=False)
+    if told is not None:
+        monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", told)
+    said = subprocess.run([context / "serve"], check=True, capture_output=True, text=True).stdout
+    assert f" --host 0.0.0.0 --port {port} " in said
+    checked: list[str] = []
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: checked.append(url))
+    exec(health_check(context)[-1], {})
+    assert checked == [f"http://127.0.0.1:{port}/ping"]
+
+
 def test_the_command(store: Place, model: Path, tmp_path: Path) -> None:
     context = tmp_path / "context"
     said = store.said("build-image", str(model), "--output", str(context))
@@ -345,8 +367,7 @@ def container(tool: str, image: str, port: int) -> Iterator[list[str]]:
 @pytest.mark.images
 def test_a_real_image(tmp_path: Path) -> None:
     tool = builder()
-    if tool is None:
-        pytest.skip("neither docker, podman nor buildah runs here")
+    assert tool is not None, "neither docker, podman nor buildah runs here"  # who asks for it wants it to run
     save_classifier(tmp_path / "model")
     context, image, port = tmp_path / "context", f"autotrack-test-{os.getpid()}", free_port()
     command = ["build-image", str(tmp_path / "model"), "--output", str(context), "--tag", image]

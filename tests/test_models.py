@@ -144,6 +144,54 @@ def test_a_model_is_kept_whatever_ends_the_process(place: Place, end: str, code:
     assert sum(kept.values()) == model.facts["size"]
 
 
+KILLED_AT_EACH_FILE = """
+    import os, signal, sys
+    import autotrack
+    import xgboost
+    from sklearn.datasets import load_iris
+    X, y = load_iris(return_X_y=True)
+    booster = xgboost.train({"nthread": 1}, xgboost.DMatrix(X, y, nthread=1), 2)
+
+    def log(folder, files):
+        os.environ["AUTOTRACK_STORE"] = f"sqlite:///{folder}/runs.db"
+        def hear(event, told):
+            nonlocal files
+            if event == "os.rename" and str(told[1]).startswith(folder):
+                if files == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                files -= 1
+        with autotrack.run("only") as run:
+            run.log({"begun": 1.0})
+            autotrack.flush()
+            sys.addaudithook(hear)
+            run.log_model(booster)
+            autotrack.flush()
+            os._exit(0)
+
+    for files in range(1000):
+        folder = os.path.abspath(str(files))
+        os.mkdir(folder)
+        if (pid := os.fork()) == 0:
+            log(folder, files)
+        if os.waitpid(pid, 0)[1] == 0:
+            break
+"""
+
+
+def test_a_kill_at_any_file_leaves_a_model_whole_or_none(place: Place) -> None:
+    """Of those that the process writes itself: it dies when a file is to get its name, then at the next."""
+    ended = place.run(KILLED_AT_EACH_FILE)
+    assert ended.returncode == 0, ended.err
+    kept = []
+    for number in range(len([path for path in place.folder.iterdir() if path.name.isdigit()])):
+        store = Store(f"sqlite:///{place.folder}/{number}/runs.db")
+        [run] = store.runs()
+        kept.append(bool(run.models))
+        if run.models:
+            assert load_model(store, f"runs:/{run.id}/model").num_boosted_rounds() == 2
+    assert kept == [False] * 5 + [True]
+
+
 def test_models_of_children(place: Place) -> None:
     """By fork and by multiprocessing, which leave past atexit; each has a helper of its own."""
     ended = place.run(

@@ -16,6 +16,9 @@ from autotrack.errors import ModelError, OptionError
 from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
 
 from .serving import toys
+from .tracking import Tracking, tracking
+
+__all__ = ["tracking"]
 
 pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parents[1]
@@ -112,3 +115,20 @@ def test_as_many_as_a_prediction_has(spark: Any, tmp_path: Path) -> None:
     found = scored(spark, tmp_path / "model")
     rows = pd.DataFrame({"a": [float(i) for i in range(20)], "b": [i / 2 for i in range(20)]})
     assert np.allclose(found, model.predict(rows))
+
+
+def test_a_registered_model_by_its_alias(spark: Any, tracking: Tracking) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    import autotrack
+
+    tracking.enable("torch")
+    rows = pd.DataFrame({"a": [float(i) for i in range(20)], "b": [i / 2 for i in range(20)]})
+    models = [LinearRegression().fit(rows[["a"]], factor * rows["a"]) for factor in (2.0, 3.0)]
+    for model, alias in zip(models, ("champion", None), strict=True):
+        with autotrack.run() as run:
+            run.log_model(model, inputs=rows[["a"]], outputs=np.zeros(1))
+        autotrack.register_model(f"runs:/{run.id}/model", "line", alias=alias)
+    predict = spark_udf(spark, "models:/line@champion")
+    found = spark.createDataFrame(rows).repartition(3).withColumn("p", predict()).orderBy("a").collect()
+    assert np.allclose([row.p for row in found], 2 * rows["a"])

@@ -290,6 +290,17 @@ def test_a_better_model_is_seen_to_be_better(tracking: Tracking, strong: Any) ->
     assert "low" in table["columns"]
 
 
+def test_the_champion_by_its_address(tracking: Tracking, weak: Any, strong: Any) -> None:
+    with autotrack.run("fit") as run:
+        run.log_model(weak)
+    autotrack.register_model(f"runs:/{run.id}/model", "tumours", alias="champion")
+    found = autotrack.evaluate(strong, FRAME, CANCER, against="models:/tumours@champion")
+    better = strong.score(FRAME, CANCER) - weak.score(FRAME, CANCER)
+    assert found.differences["accuracy_score"].value == close(better)
+    [told] = [run for run in tracking.runs() if run.id == found.run_id]
+    assert told.tags["evaluated_against"] == "models:/tumours/1"
+
+
 def test_the_same_model_is_not_better_than_itself(tracking: Tracking, strong: Any) -> None:
     before = np.random.get_state()[1].tolist()
     found = autotrack.evaluate(strong, FRAME, CANCER, against=strong)

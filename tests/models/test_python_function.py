@@ -28,8 +28,9 @@ from sklearn.utils import Bunch
 
 import autotrack
 from autotrack.errors import ModelError, SchemaError
-from autotrack.flavor import NotKept
+from autotrack.flavor import NotKept, Permissions
 from autotrack.pyfunc import PythonFunctionFlavor
+from autotrack.testing import FlavorConformance
 
 from ..scripts import TIMEOUT
 from ..tracking import Tracking, tracking  # noqa: F401
@@ -38,6 +39,36 @@ X, Y = load_iris(return_X_y=True)
 LIMIT = 64 << 20
 
 Script = Callable[[str], dict[str, Any]]
+
+
+class Line:
+    """Through zero."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def predict(self, data: Any) -> Any:
+        return self.slope * np.asarray(data)
+
+
+class TestObject(FlavorConformance):
+    flavor = PythonFunctionFlavor
+    permissions = Permissions(code=True)
+
+    def model(self) -> Any:
+        return Line(0.5)
+
+    def data(self) -> Any:
+        return [1.0, 2.0]
+
+    def change(self, model: Any) -> None:
+        model.slope = 3.0
+
+    def files_read(self, folder: Path) -> list[Path]:
+        """Without `__init__.py`, which a package need not have, and which may be empty."""
+        return [file for file in super().files_read(folder) if file.name != "__init__.py"]
+
+    test_a_stranger_is_refused = None  # none is, if it has `predict`: its source comes along
 
 
 @pytest.fixture

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +28,7 @@ from autotrack.scoring import tables
 from autotrack.scoring.asking import score
 from autotrack.signatures import Column, DataType, Schema, Signature
 
+from ..scripts import TIMEOUT
 from ..serving import toys
 
 N = 25
@@ -96,6 +100,15 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("zip\n01\n02\nx\n")
     score(predictor, tmp_path / "in.csv", tmp_path / "out.jsonl", batch=1)
     assert told(tmp_path / "out.jsonl") == ["01", "02", "x"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_numbers_of_a_text_are_as_narrow_as_the_models(tmp_path: Path, form: str) -> None:
+    schema = Schema((Column("a", DataType.FLOAT), Column("b", DataType.FLOAT)))
+    predictor = _asked(lambda data: data["a"].to_numpy(), schema)
+    path = given(tmp_path, form, pd.DataFrame({"a": [0.1, 0.3], "b": [0.2, None]}))
+    score(predictor, path, tmp_path / "out.jsonl")
+    assert told(tmp_path / "out.jsonl") == [float(np.float32(0.1)), float(np.float32(0.3))]
 
 
 def test_columns_of_predictions(tmp_path: Path) -> None:
@@ -274,6 +287,27 @@ def test_the_command(tmp_path: Path) -> None:
     assert "no JSON" in wrong.stderr
     unknown = command("--trusted", toys.TRUSTED, "--params", '{"x": 1}')
     assert "unknown parameter 'x'" in unknown.stderr
+
+
+def test_a_terminal_is_shown_how_far_it_is(tmp_path: Path) -> None:
+    folder = toys.save(tmp_path / "model", signature=Signature(toys.INPUTS))
+    path, out = given(tmp_path, "parquet"), tmp_path / "out.parquet"
+    files = ["--model", str(folder), "--input", str(path), "--output", str(out)]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autotrack", "predict", *files, "--trusted", toys.TRUSTED],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "300", "TERM": "xterm"},
+        stdout=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # so does Linux tell that nobody is left to write to it
+        while data := os.read(ours, 1 << 16):
+            shown += data
+    os.close(ours)
+    assert process.wait(TIMEOUT) == 0
+    assert told(out) == EXPECTED
+    assert re.search(r"given\.parquet.*━━━.*100%.*✓ 25 predictions in ", shown.decode(), re.S)
 
 
 class _Flavor:

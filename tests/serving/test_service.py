@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pandas
 import pytest
 import urllib3
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import autotrack
 from autotrack.errors import ModelError
@@ -23,11 +25,11 @@ from autotrack.serving.following import Following
 from autotrack.serving.inputs import with_missing
 from autotrack.serving.loading import StoreAddresses
 from autotrack.serving.options import Options
-from autotrack.serving.worker import application, service_of
+from autotrack.serving.worker import _Protocol, application, service_of
 from autotrack.signatures import DataType, Param, Signature
 
 from ..listening import Listening
-from ..scripts import TIMEOUT
+from ..scripts import TIMEOUT, wait_until
 from . import toys
 
 SIGNED = Signature(toys.INPUTS, params=(Param("seconds", DataType.DOUBLE, 0.0),))
@@ -40,7 +42,8 @@ class Threaded(Listening):
         told = {"uri": str(folder), "store": "", "trusted": (toys.TRUSTED,), "token": "secret"} | options
         self.options = Options(**told)
         self.model = model or Following(self.options.uri, StoreAddresses(self.options))
-        super().__init__(application(service_of(self.options, self.model)), lifespan="off")
+        self.service = service_of(self.options, self.model)
+        super().__init__(application(self.service), http=_Protocol, lifespan="off")
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> urllib3.BaseHTTPResponse:
         own = {"authorization": "Bearer secret", "content-type": "application/json"}
@@ -103,6 +106,28 @@ def test_every_form_is_answered(signed: Threaded) -> None:
 def test_many_rows_are_answered_in_order(signed: Threaded) -> None:
     values = [[float(i), 1.0] for i in range(20_000)]
     assert signed.invoke(rows(*values)) == (200, [i + 1 for i in range(20_000)])
+
+
+def test_what_comes_while_the_model_is_at_work_is_asked_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    may_go_on = threading.Event()
+
+    def predict(model: toys.Toy, data: Any) -> Any:
+        asked.append(len(data))
+        may_go_on.wait(TIMEOUT)
+        return data["a"].to_numpy()
+
+    monkeypatch.setattr(toys.Toy, "predict", predict)
+    with Threaded(toys.save(tmp_path / "model")) as threaded, ThreadPoolExecutor(9) as clients:
+        answers = [clients.submit(threaded.invoke, rows([0.0, 0.0]))]
+        wait_until(lambda: bool(asked))
+        answers += [clients.submit(threaded.invoke, rows([float(i), 0.0])) for i in range(1, 9)]
+        wait_until(lambda: len(threaded.service._batcher._waiting) == 8 or len(asked) > 1)
+        may_go_on.set()
+        assert [answer.result() for answer in answers] == [(200, [i]) for i in range(9)]
+    assert asked == [1, 8]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +205,33 @@ def test_a_model_that_takes_missing_values_is_asked(tmp_path: Path) -> None:
             assert (status, {*told} <= {0, 1}) == (200, True), told
 
 
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_numbers_of_a_body_are_as_narrow_as_the_models(tmp_path: Path, kind: str) -> None:
+    """JSON and CSV do not say how wide a number is, and 0.1 is no float of 32 bits."""
+    values = (NAMED / 10).astype("float32")
+    inputs: Any = pandas.DataFrame(values, columns=["a", "b", "c"]) if kind == "table" else values
+    model = LinearRegression().fit(inputs, values[:, 0])
+    autotrack.save_model(model, tmp_path / "m", inputs=inputs)
+    wide = [0.1, 0.7, 0.3]
+    forms: dict[str, Any] = {
+        "dataframe_split": {"columns": ["a", "b", "c"], "data": [wide]},
+        "dataframe_records": [dict(zip("abc", wide, strict=True))],
+        "instances": [wide],
+        "inputs": {"a": wide[:1], "b": wide[1:2], "c": wide[2:]} if kind == "table" else [wide],
+    }
+    expected = model.predict(inputs[:1] * 0 + np.float32(wide)).tolist()
+    with Threaded(tmp_path / "m") as service:
+        for form, told in forms.items():
+            assert service.invoke({form: told}) == (200, expected), form
+        assert service.invoke(b"a,b,c\n0.1,0.7,0.3\n", content_type="text/csv") == (200, expected)
+        lacking = {"dataframe_split": {"columns": ["a", "b", "c"], "data": [[0.1, 0.7, None]]}}
+        assert "values are missing in the columns" in service.invoke(lacking)[1]
+        status, problem = service.invoke(
+            {"dataframe_split": {"columns": ["a", "b", "c"], "data": [[0.1, 1e300, 1]]}}
+        )
+        assert (status, "1e+300 has no exact float" in problem) == (422, True), problem
+
+
 def test_what_a_model_fails_of_beside_missing_values_is_its_own_error(signed: Threaded) -> None:
     """Only if it speaks of them are they what it did not take."""
     own = (500, "the model failed: ValueError: row of doom and more of it")
@@ -247,6 +299,13 @@ def test_a_body_that_dribbles_is_not_waited_for(bare: Threaded) -> None:
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in answer.lower()
     assert bare.invoke(rows([1.0, 2.0])) == (200, [3])
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(bare: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotrack.server.listening.HEAD_TIMEOUT", 0.2)
+    with socket.create_connection(("127.0.0.1", bare.port), TIMEOUT) as client:
+        client.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\n")
+        assert client.recv(10) == b""
 
 
 def test_every_path_is_behind_the_same_check(signed: Threaded) -> None:

@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 from autotrack.errors import ModelError, SchemaError
 from autotrack.signatures import Column, DataType, Param, Schema, Signature, Tensor, from_mlmodel, infer
 from autotrack.signatures.enforcing import enforce, enforce_params
+from autotrack.signatures.written import as_written
 
 from .frames import every_kind
 
@@ -771,3 +772,14 @@ def test_what_holds_itself_is_refused() -> None:
     cycle.append(cycle)
     with pytest.raises(SchemaError, match="column 'x'"):
         enforce(typed('"type": "array", "items": {"type": "array", "items": {"type": "long"}}'), {"x": cycle})
+
+
+def test_written_numbers_are_rounded_and_those_too_large_are_told() -> None:
+    wanted = Schema((Tensor("x", "float32", (-1,)), Tensor("n", "int64", (-1,))))
+    told = {"x": np.array([0.1, 0.2]), "n": np.array([1, 2])}
+    made = enforce(wanted, as_written(wanted, told))
+    assert made["x"].tolist() == np.float32([0.1, 0.2]).tolist()
+    with pytest.raises(SchemaError, match=r"tensor 'x' at \[1\]: 1e\+300 has no exact float"):
+        enforce(wanted, as_written(wanted, {**told, "x": np.array([0.1, 1e300])}))
+    with pytest.raises(SchemaError, match=r"tensor 'n' at \[0\]: double, not long"):
+        enforce(wanted, as_written(wanted, {**told, "n": np.array([0.5, 1])}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -184,9 +185,20 @@ def _name(row: Row, width: int) -> Text:
 def _cell(row: Row, place: int, layout: Layout) -> Text:
     best = place in row.best
     mark = f" {BEST}" if best else ""
-    shown = text.shortened(_value(row.values[place]), layout.columns[place] - cell_len(mark))
+    shown = _shown(row, place, layout.columns[place] - cell_len(mark))
     usual = row.direction is None and row.values[place] in (row.usual, None, NOT_SET)
     return Text(shown + mark, "bold green" if best else "dim" if usual else "")
+
+
+def _shown(row: Row, place: int, width: int) -> str:
+    """A value, shortened: where others would look the same then, from where they differ."""
+    told = _value(row.values[place])
+    shown = text.shortened(told, width)
+    alike = {other for other in map(_value, row.values) if text.shortened(other, width) == shown}
+    if len(alike) == 1:
+        return shown
+    shared = takewhile(lambda some: len({*some}) == 1, zip(*alike, strict=False))
+    return text.shortened(f"…{told[len([*shared]) :]}", width)
 
 
 def _value(value: Scalar | None) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..signatures import Schema
+from ..signatures.written import as_written
 from .tables import has_pandas, kinds_of, table, typed
 
 
@@ -83,7 +84,7 @@ def _csv_batches(path: Path, file: io.BufferedReader, size: int, schema: Schema 
                 done += len(rows)
                 columns = zip(names, zip(*rows, strict=True), strict=True)
                 data = {name: typed(cells, kinds.get(name)) for name, cells in columns}
-                yield Batch(table(data), len(rows), file.tell())
+                yield Batch(as_written(schema, table(data)), len(rows), file.tell())
         except (UnicodeDecodeError, csv.Error) as error:
             raise OptionError(f"{path} is no CSV in UTF-8: {error}") from None
 
@@ -93,17 +94,17 @@ def _csv_batches(path: Path, file: io.BufferedReader, size: int, schema: Schema 
 
 def _jsonl(path: Path, size: int, schema: Schema | None) -> Source:
     file = path.open("rb")
-    return Source(path.stat().st_size, _jsonl_batches(path, file, size))
+    return Source(path.stat().st_size, _jsonl_batches(path, file, size, schema))
 
 
-def _jsonl_batches(path: Path, file: io.BufferedReader, size: int) -> Iterator[Batch]:
+def _jsonl_batches(path: Path, file: io.BufferedReader, size: int, schema: Schema | None) -> Iterator[Batch]:
     with file:
         lines = ((i, line) for i, line in enumerate(file, 1) if line.strip())
         while some := list(islice(lines, size)):
             rows = [_record(path, number, line) for number, line in some]
             names = dict.fromkeys(name for row in rows for name in row)
             data = {name: [row.get(name) for row in rows] for name in names}
-            yield Batch(_table(path, data, len(rows)), len(rows), file.tell())
+            yield Batch(as_written(schema, _table(path, data, len(rows))), len(rows), file.tell())
 
 
 def _table(path: Path, columns: Mapping[str, Any], rows: int) -> Any:

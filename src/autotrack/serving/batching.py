@@ -17,6 +17,7 @@ from typing import Any
 
 from ..predictor import Predictor
 from ..server.answers import Refused
+from ..signatures.written import as_written
 from .inputs import Asked
 from .predictions import NotByRows, parts
 
@@ -40,6 +41,11 @@ class Version:
     predictor: Predictor
     most_rows: int
     seconds: float = 1.0
+
+    def data(self, inputs: Sequence[Any]) -> Any:
+        """What the inputs of some requests, which may be joined, ask about."""
+        signature = self.predictor.signature
+        return as_written(signature.inputs if signature else None, inputs[0].joined(inputs[1:]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,4 +175,4 @@ def _alone(version: Version, asked: Asked) -> Any:
 
 
 def _asked(version: Version, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    return version.predictor.predict(inputs[0].joined(inputs[1:]), params or None)
+    return version.predictor.predict(version.data(inputs), params or None)

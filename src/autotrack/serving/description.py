@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .._version import __version__
 from ..predictor import Predictor
 from ..server.schemas import ERROR
 from ..signatures import Array, Column, DataType, Map, Object, Param, Schema, Signature, Tensor, Type
+from ..signatures.casting import DTYPES
+
+
+def _between(dtype: np.dtype[Any]) -> Mapping[str, Any]:
+    """What numbers it holds."""
+    if dtype.kind == "f":
+        return {"minimum": float(np.finfo(dtype).min), "maximum": float(np.finfo(dtype).max)}
+    return {"minimum": int(np.iinfo(dtype).min), "maximum": int(np.iinfo(dtype).max)}
+
 
 _FLOAT: Mapping[str, Any] = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 _TYPES: Mapping[DataType, Mapping[str, Any]] = {
     DataType.BOOLEAN: {"type": "boolean"},
-    DataType.INTEGER: {"type": "integer", "format": "int32"},
-    DataType.LONG: {"type": "integer", "format": "int64"},
-    DataType.FLOAT: {"type": "number", "format": "float"},
+    DataType.INTEGER: {"type": "integer", "format": "int32", **_between(DTYPES[DataType.INTEGER])},
+    DataType.LONG: {"type": "integer", "format": "int64", **_between(DTYPES[DataType.LONG])},
+    DataType.FLOAT: {"type": "number", "format": "float", **_between(DTYPES[DataType.FLOAT])},
     DataType.DOUBLE: {"type": "number", "format": "double"},
     DataType.STRING: {"type": "string"},
     DataType.BINARY: {"type": "string", "contentEncoding": "base64"},
     DataType.DATETIME: {"type": "string", "format": "date-time"},
     DataType.ANY: {},
 }
-_KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "s": "string"}
+_KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string"}
+"""Of numpy's."""
 _FAILURES = {
     400: "the body is not what its content type says",
     401: "a token is needed",
@@ -92,14 +104,14 @@ def _bodies(signature: Signature) -> list[dict[str, Any]]:
     if inputs is not None and not inputs.is_tensors:
         record = _record(inputs.columns)
         if inputs.names:
-            columns = {"type": "array", "items": {"enum": list(inputs.names)}}
-        tensors = [_list_of(record), _columns(inputs.columns)]
+            columns = {"type": "array", "items": {"enum": list(inputs.names)}, "uniqueItems": True}
+        tensors = [_rows_of(record), _columns(inputs.columns)]
     elif inputs is not None:
         tensors = [_instances(inputs), _tensors(inputs)]
-    split = _object({"columns": columns, "data": _list_of({"type": "array"})})
+    split = _object({"columns": columns, "data": _rows_of({"type": "array"})})
     forms = {
         "dataframe_split": split,
-        "dataframe_records": _list_of(record),
+        "dataframe_records": _rows_of(record),
         "instances": tensors[0],
         "inputs": tensors[1],
     }
@@ -107,7 +119,7 @@ def _bodies(signature: Signature) -> list[dict[str, Any]]:
         del forms["dataframe_split"], forms["dataframe_records"]
     params = {"params": _params(signature.params)} if signature.params else {}
     return [
-        {"type": "object", "required": [name], "properties": {name: schema, **params}}
+        _object({name: schema}) | {"properties": {name: schema, **params}, "additionalProperties": False}
         for name, schema in forms.items()
     ]
 
@@ -126,7 +138,7 @@ def _predictions(outputs: Schema | None) -> dict[str, Any]:
     if outputs is None:
         return {}
     if outputs.is_tensors:
-        return _tensors(outputs)
+        return _tensors(outputs, is_answer=True)
     if outputs.names:
         return {"anyOf": [_list_of(_record(outputs.columns)), {"type": "array"}]}
     return {"type": "array"}
@@ -143,7 +155,7 @@ def _record(columns: tuple[Column, ...]) -> dict[str, Any]:
 
 def _columns(columns: tuple[Column, ...]) -> dict[str, Any]:
     record = _record(columns)
-    return {**record, "properties": {name: _list_of(of) for name, of in record["properties"].items()}}
+    return {**record, "properties": {name: _rows_of(of) for name, of in record["properties"].items()}}
 
 
 def _value(column: Column) -> Mapping[str, Any]:
@@ -169,24 +181,33 @@ def _type(kind: Type) -> Mapping[str, Any]:
 # --- tensors ----------------------------------------------------------------------------------------
 
 
-def _tensors(schema: Schema) -> dict[str, Any]:
-    found = {tensor.name: _tensor(tensor, tensor.shape) for tensor in schema.tensors}
+def _tensors(schema: Schema, is_answer: bool = False) -> dict[str, Any]:
+    found = {tensor.name: _tensor(tensor, tensor.shape, is_answer) for tensor in schema.tensors}
     return found[None] if None in found else _object(found)
 
 
 def _instances(schema: Schema) -> dict[str, Any]:
     found = {tensor.name: _tensor(tensor, tensor.shape[1:]) for tensor in schema.tensors}
-    return _list_of(found[None] if None in found else _object(found))
+    return _rows_of(found[None] if None in found else _object(found))
 
 
-def _tensor(tensor: Tensor, shape: tuple[int, ...]) -> dict[str, Any]:
-    kind = _KINDS.get(tensor.dtype[:1])
-    found: dict[str, Any] = dict(_FLOAT) if kind == "number" else {"type": kind} if kind else {}
+def _tensor(tensor: Tensor, shape: tuple[int, ...], is_answer: bool = False) -> dict[str, Any]:
+    dtype = np.dtype(tensor.dtype)
+    found: dict[str, Any] = {"type": _KINDS[dtype.kind]} if dtype.kind in _KINDS else {}
+    if dtype.kind == "f" and is_answer:
+        found = dict(_FLOAT)
+    elif dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize < 8):
+        found |= _between(dtype)
     for length in reversed(shape):
-        found = _list_of(found)
+        found = _list_of(found) if is_answer else _rows_of(found)
         if length >= 0:
             found |= {"minItems": length, "maxItems": length}
     return found
+
+
+def _rows_of(items: Mapping[str, Any]) -> dict[str, Any]:
+    """No model is asked about none."""
+    return {**_list_of(items), "minItems": 1}
 
 
 def _list_of(items: Mapping[str, Any]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def _refusal(version: Version, asked: Asked, error: Exception) -> Refused:
 def _lacking(version: Version, asked: Asked) -> str:
     """The columns with missing values, as far as they can be told: the model's error is told in any case."""
     with contextlib.suppress(Exception):
-        return ", ".join(with_missing(version.predictor.fitting(asked.input.joined([]))))
+        return ", ".join(with_missing(version.predictor.fitting(version.data([asked.input]))))
     return ""
 
 
