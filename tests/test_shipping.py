@@ -688,3 +688,28 @@ def test_servers_other_half_is_begun_again(store: Place, receiver: Receiver) -> 
     train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
     assert [*receiver.whole.values()] == [WEIGHTS]
     assert kept(store) == []
+
+
+def test_copied_folder_goes_to_one_server_as_a_whole(
+    store: Place, receiver: Receiver, tmp_path: Path
+) -> None:
+    """A file is of use only where its run is."""
+    source = FILE.replace('print("result")', "autotrack.flush(); import os; os._exit(9)")
+    assert store.run(source, env={"AUTOTRACK_STORE": SILENT, "AUTOTRACK_ENVIRONMENT": "0"}).returncode == 9
+    folder = shutil.move(spooled(store)[0].parent.parent, tmp_path / "from-the-cluster")
+    other = Receiver()
+
+    def no_files(handler: Handler) -> bool:
+        return handler.command != "POST" and status(404)(handler)
+
+    receiver.behave = no_files
+    assert sync(store, folder, "--store", receiver.url).returncode == 1
+    assert len(receiver.of_type(sc.SpanType.RUN_START)) == 1
+    ended = sync(store, folder, "--store", other.url)
+    assert (ended.returncode, other.asked) == (1, 0), ended
+    assert f"{receiver.url} has some of it already" in " ".join(ended.out.split())
+    receiver.behave = lambda handler: False
+    assert sync(store, folder, "--store", receiver.url).returncode == 0
+    assert [*receiver.whole.values()] == [WEIGHTS]
+    assert "Nothing waits" in sync(store, folder, "--store", other.url).out
+    other.close()
