@@ -16,8 +16,11 @@ import pytest
 
 from autotrack import artifacts
 from autotrack.states import State
+from autotrack.store import Store
+from autotrack.testing.histories import said
 
 from .scripts import TIMEOUT, Place, curve, end_of, free_port, wait_for, wait_until
+from .test_collectors import SCRIPT, STATES
 from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
 
 
@@ -76,6 +79,15 @@ FIT = """
     Ridge().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
     print("result")
 """
+IN_A_RUN = """
+    import autotrack
+    autotrack.enable("sklearn")
+    from sklearn.linear_model import Ridge
+    with autotrack.run("main") as run:
+        run.log_text("hello", "a/b.txt")
+        Ridge().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    print("result")
+"""
 LOADS = """
     import sys, autotrack
     from sklearn.linear_model import Ridge
@@ -103,6 +115,40 @@ def test_server_that_was_stopped_for_the_whole_training(store: Place, server: Se
     server.stop()
     assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
     assert spooled(store) == []
+
+
+def test_server_that_was_stopped_gets_all_that_a_store_gets(store: Place, server: Server) -> None:
+    """Params, tags, curves, logs, states, child runs: value by value what the script's own store tells."""
+    url = server.start()
+    server.stop()
+    own = f"sqlite:///{store.folder}/own.db"
+    header = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20sesame"}
+    store.env |= {"AUTOTRACK_TOKEN": "sesame", "OTEL_EXPORTER_OTLP_ENDPOINT": url, **header}
+    ended = store.run(SCRIPT, env={"AUTOTRACK_STORE": own})
+    assert ended.returncode == 0, ended.err
+    assert f"bytes wait for {url}/v1/traces: autotrack sync" in ended.err
+    assert server.start() == url
+    assert sync(store).returncode == 0
+    server.stop()
+    directly, through = Store(own), store.open()
+    for each in (directly, through):
+        assert {run.name: run.state for run in each.runs()} == STATES
+    assert said(through.backend) == said(directly.backend)
+
+
+def test_server_that_was_stopped_gets_files_and_models(store: Place, server: Server) -> None:
+    store.env["AUTOTRACK_TOKEN"] = "sesame"
+    url = server.start()
+    server.stop()
+    train(store, url, IN_A_RUN)
+    wait_until(lambda: any(b'"kept"' in segment.read_bytes() for segment in spooled(store)), 60)
+    assert server.start() == url
+    assert sync(store).returncode == 0
+    assert (spooled(store), kept(store)) == ([], [])
+    loaded = store.run(LOADS, env={"AUTOTRACK_STORE": url})
+    assert loaded.out == "Ridge\n", loaded.err
+    server.stop()
+    assert store.only_run().artifact("a/b.txt").read_bytes() == b"hello"
 
 
 @pytest.mark.slow

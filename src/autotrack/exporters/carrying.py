@@ -95,9 +95,8 @@ class Carrier:
             return self._frames(reader) or self._files(home)
         claim = reader.folder / CLAIM
         if claim.exists() and (other := claim.read_text("utf-8")) != self._endpoint.shown:
-            return Answer(
-                Kind.REFUSED, f"{other} has some of it already: send the rest there, or delete {claim}"
-            )
+            advice = f"send the rest there, or delete {claim}"
+            return Answer(Kind.REFUSED, f"{other} has some of it already: {advice}")
         problem = self._frames(reader) or self._files(home)
         if problem is None:
             claim.unlink(missing_ok=True)
