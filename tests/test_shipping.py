@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +126,16 @@ def unknown_host(receiver: Receiver) -> str:
     return "http://no-such-host.invalid:4318"
 
 
+def accepts_nobody(receiver: Receiver) -> str:
+    """Its queue is full, so nothing ever comes of a connection."""
+    listener = receiver.held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    for _ in range(4):
+        waiting = receiver.held.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(listener.getsockname())
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 def no_tls(receiver: Receiver) -> str:
     return receiver.url.replace("http:", "https:")
 
@@ -142,6 +153,7 @@ def says(behave: Behaviour) -> Callable[[Receiver], str]:
     [
         pytest.param(refuses, "Connection refused", id="refuses"),
         pytest.param(unknown_host, "unknown host", id="unknown host"),
+        pytest.param(accepts_nobody, "", id="accepts nobody"),
         pytest.param(no_tls, "TLS: ", id="speaks no TLS"),
         pytest.param(says(hang), "", id="hangs"),
         pytest.param(says(break_off), "", id="breaks off"),
