@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from autotrack import semconv as sc
+from autotrack.recording.exporter import EXIT_TIMEOUT
 from autotrack.spool import SpoolReader
 
 from .receiver import Arrived, Behaviour, Handler, Receiver, break_off, hang, late, status
@@ -42,7 +43,8 @@ LOOP = """
             before = time.perf_counter()
             autotrack.log({"loss": float(i)}, i)
             longest = max(longest, time.perf_counter() - before)
-    print(json.dumps({"seconds": time.perf_counter() - start, "longest": longest}))
+    told = {"seconds": time.perf_counter() - start, "longest": longest, "over": time.time()}
+    print(json.dumps(told))
 """
 POINTS = [float(i) for i in range(100)]
 
@@ -67,12 +69,14 @@ def train_as_ever(store: Place, url: str) -> Ended:
     elsewhere = {"AUTOTRACK_STORE": well.url, "XDG_DATA_HOME": str(store.folder / "beside")}
     beside = store.start(LOOP, env=elsewhere)
     ended = end_of(store.start(LOOP, env={"AUTOTRACK_STORE": url}))
+    left = time.time()
     told, told_beside = json.loads(ended.out), json.loads(end_of(beside).out)
     well.close()
     assert_arrived(well)
     assert ended.returncode == 0, ended.err
     assert told["seconds"] < 3 * told_beside["seconds"]  # who waits for a request that hangs waits ten
     assert told["longest"] < 1.0
+    assert left - told["over"] < 3 * EXIT_TIMEOUT
     return ended
 
 
