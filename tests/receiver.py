@@ -87,6 +87,7 @@ class Receiver(Arrived):
         self.token = token
         self.behave: Behaviour = lambda handler: False
         self.most_bytes = 1 << 30
+        self.held = contextlib.ExitStack()  # until it is closed
         receiver = self
 
         class Bound(Handler):
@@ -118,6 +119,7 @@ class Receiver(Arrived):
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+        self.held.close()
 
     @property
     def headers(self) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from autotrack import semconv as sc
+from autotrack.recording.exporter import EXIT_TIMEOUT
 from autotrack.spool import SpoolReader
 
 from .receiver import Arrived, Behaviour, Handler, Receiver, break_off, hang, late, status
-from .scripts import TIMEOUT, Ended, Place, end_of
+from .scripts import TIMEOUT, Ended, Place, end_of, wait_for, wait_until
 
 TRAIN = """
     import autotrack
@@ -41,7 +43,8 @@ LOOP = """
             before = time.perf_counter()
             autotrack.log({"loss": float(i)}, i)
             longest = max(longest, time.perf_counter() - before)
-    print(json.dumps({"seconds": time.perf_counter() - start, "longest": longest}))
+    told = {"seconds": time.perf_counter() - start, "longest": longest, "over": time.time()}
+    print(json.dumps(told))
 """
 POINTS = [float(i) for i in range(100)]
 
@@ -66,12 +69,14 @@ def train_as_ever(store: Place, url: str) -> Ended:
     elsewhere = {"AUTOTRACK_STORE": well.url, "XDG_DATA_HOME": str(store.folder / "beside")}
     beside = store.start(LOOP, env=elsewhere)
     ended = end_of(store.start(LOOP, env={"AUTOTRACK_STORE": url}))
+    left = time.time()
     told, told_beside = json.loads(ended.out), json.loads(end_of(beside).out)
     well.close()
     assert_arrived(well)
     assert ended.returncode == 0, ended.err
     assert told["seconds"] < 3 * told_beside["seconds"]  # who waits for a request that hangs waits ten
     assert told["longest"] < 1.0
+    assert left - told["over"] < 3 * EXIT_TIMEOUT
     return ended
 
 
@@ -125,6 +130,16 @@ def unknown_host(receiver: Receiver) -> str:
     return "http://no-such-host.invalid:4318"
 
 
+def accepts_nobody(receiver: Receiver) -> str:
+    """Its queue is full, so nothing ever comes of a connection."""
+    listener = receiver.held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    for _ in range(4):
+        waiting = receiver.held.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(listener.getsockname())
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 def no_tls(receiver: Receiver) -> str:
     return receiver.url.replace("http:", "https:")
 
@@ -142,6 +157,7 @@ def says(behave: Behaviour) -> Callable[[Receiver], str]:
     [
         pytest.param(refuses, "Connection refused", id="refuses"),
         pytest.param(unknown_host, "unknown host", id="unknown host"),
+        pytest.param(accepts_nobody, "", id="accepts nobody"),
         pytest.param(no_tls, "TLS: ", id="speaks no TLS"),
         pytest.param(says(hang), "", id="hangs"),
         pytest.param(says(break_off), "", id="breaks off"),
@@ -462,44 +478,129 @@ def test_token_that_is_none_is_told_without_it(store: Place, receiver: Receiver)
     assert spooled(store)
 
 
-def test_bound_keeps_the_runs_and_counts_the_points(store: Place) -> None:
+BOUND = 1_000_000
+OVER = f"more than {BOUND:,} bytes would wait for "
+A_FEW = 10_000
+"""Bytes of the spans that say which runs there were."""
+
+
+def waiting(store: Place) -> int:
+    return sum(file.stat().st_size for file in [*spooled(store), *kept(store)])
+
+
+def test_bound_holds_for_all_that_waits_but_what_says_which_runs_there_were(
+    store: Place, receiver: Receiver
+) -> None:
+    receiver.behave = status(503)
+    source = f"""
+        import os, autotrack
+        autotrack.enable(spool_max_bytes={BOUND}, environment=False, sklearn={{"log_model": False}})
+        from opentelemetry.sdk.trace import TracerProvider
+        from sklearn.preprocessing import StandardScaler
+        tracer = TracerProvider().get_tracer("app")
+        with autotrack.run("full", params={{"lr": 0.1}}) as run:
+            for n in range(10):
+                with open("checkpoint.bin", "wb") as file:
+                    file.write(os.urandom(300_000))
+                run.log_artifact("checkpoint.bin", f"{{n}}.bin")
+            for n in range(10):
+                for _ in range(1000):
+                    autotrack.log({{"loss": float(n)}})
+                autotrack.flush()
+            for _ in range(3):
+                StandardScaler().fit([[0.0], [1.0]])
+            with tracer.start_as_current_span("mine", attributes={{"text": "x" * {BOUND}}}):
+                print("result")
+            run.log_text("x" * {BOUND}, "late.txt")
+            run.log_params({{"late": 1}})
+            run.set_tags({{"late": "yes"}})
+        with autotrack.run("later"):
+            pass
+    """
+    ended = train(store, receiver.url, source)
+    assert BOUND * 0.9 < waiting(store) < BOUND + A_FEW
+    assert len(kept(store)) == 3
+    said = [line for line in ended.said if OVER in line]
+    assert len(said) == 2, ended.err  # once, and in the line that ends the script
+    assert "option spool_max_bytes" in said[0]
+    assert f"files while {OVER}{receiver.url} (8x)" in said[1]
+    assert f"spans while {OVER}{receiver.url} (" in said[1]
+
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    names = [span.attributes[sc.RUN_NAME] for span in receiver.of_type(sc.SpanType.RUN_START)]
+    assert sorted(names) == ["full", "later"]
+    assert [span.attributes[sc.RUN_STATE] for span in receiver.of_type(sc.SpanType.RUN)] == ["finished"] * 2
+    updates = receiver.of_type(sc.SpanType.UPDATE)
+    assert [span.attributes["ml.param.late"] for span in updates if "ml.param.late" in span.attributes] == [1]
+    assert [span.attributes["ml.tag.late"] for span in updates if "ml.tag.late" in span.attributes] == ["yes"]
+    files = receiver.of_type(sc.SpanType.ARTIFACT)
+    assert {span.attributes[sc.ARTIFACT_PATH] for span in files} == {"0.bin", "1.bin", "2.bin"}
+    assert {span.attributes[sc.ARTIFACT_SHA256] for span in files} == receiver.whole.keys()
+
+
+def test_runs_are_kept_beyond_the_bound_within_reason(store: Place) -> None:
     source = """
-        import time, autotrack
+        import autotrack
         from autotrack.exporters import otlp
-        otlp.LOOK_EVERY = 0.0
-        autotrack.enable(spool_max_bytes=20_000)
-        with autotrack.run("train"):
-            for i in range(20):
-                for j in range(100):
-                    autotrack.log({"loss": float(i)})
+        otlp.RESERVE = 50_000
+        autotrack.enable(spool_max_bytes=10_000, environment=False)
+        for n in range(100):
+            with autotrack.run("train", tags={"n": "x" * 1000}):
                 autotrack.flush()
         print("result")
     """
     ended = train(store, SILENT, source)
-    [segment] = spooled(store)
-    assert 20_000 < segment.stat().st_size < 40_000
-    assert any("more than 20,000 bytes wait" in line for line in ended.said)
-    assert "tables of points and lines while" in ended.said[-1]
-    data = segment.read_bytes()
-    assert data.count(b"run.start") >= 1
-    assert b"finished" in data
+    assert 50_000 < waiting(store) < 61_000
+    assert "spans while more than 10,000 bytes would wait" in ended.said[-1]
 
 
-def test_bound_counts_files_that_wait(store: Place) -> None:
+def test_what_has_arrived_counts_no_more_towards_the_bound(store: Place, receiver: Receiver) -> None:
+    """The segment that it lies in stays, as its writer lives."""
     source = """
-        import time, autotrack
-        from autotrack.exporters import otlp
-        otlp.LOOK_EVERY = 0.0
-        autotrack.enable(spool_max_bytes=200_000, environment=False)
+        import sys, autotrack
+        from autotrack.exporters import waiting
+        waiting.LOOK_EVERY = 0.0
+        autotrack.enable(spool_max_bytes=20_000, environment=False)
+        with autotrack.run("train"):
+            for part in range(5):
+                for i in range(300):
+                    autotrack.log({"loss": float(part)})
+                autotrack.flush()
+                print("part", flush=True)
+                sys.stdin.readline()
+    """
+    process = store.start(source, env={"AUTOTRACK_STORE": receiver.url})
+    assert process.stdin is not None
+    for _ in range(5):
+        wait_for(process, "part")
+        wait_until(lambda: all(SpoolReader(s.parent, "network").backlog().bytes == 0 for s in spooled(store)))
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+    ended = end_of(process)
+    assert "skipped" not in ended.err
+    assert len(receiver.points("loss")) == 1500
+
+
+def test_model_beyond_the_bound_is_refused_by_who_converts_it(store: Place) -> None:
+    source = f"""
+        import autotrack
+        autotrack.enable(spool_max_bytes={BOUND}, environment=False)
+        from sklearn.linear_model import Ridge
         with autotrack.run("train") as run:
-            run.log_text("x" * 300_000, "a.txt")
+            run.log_text("x" * {BOUND - A_FEW}, "large.txt")
             autotrack.flush()
-            autotrack.log({"loss": 1.0})
+            Ridge().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
         print("result")
     """
-    ended = train(store, SILENT, source)
-    assert any("more than 200,000 bytes wait" in line for line in ended.said)
-    assert "tables of points and lines while" in ended.said[-1]
+    train(store, SILENT, source)
+
+    def told() -> bytes:
+        return b"".join(segment.read_bytes() for segment in spooled(store))
+
+    wait_until(lambda: b"refused" in told() or b"kept" in told(), 60)
+    assert f"{OVER}{SILENT}".encode() in told()
+    assert waiting(store) < BOUND + A_FEW
 
 
 def test_a_process_that_records_nothing_loads_no_network(store: Place) -> None:
@@ -603,3 +704,28 @@ def test_servers_other_half_is_begun_again(store: Place, receiver: Receiver) -> 
     train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
     assert [*receiver.whole.values()] == [WEIGHTS]
     assert kept(store) == []
+
+
+def test_copied_folder_goes_to_one_server_as_a_whole(
+    store: Place, receiver: Receiver, tmp_path: Path
+) -> None:
+    """A file is of use only where its run is."""
+    source = FILE.replace('print("result")', "autotrack.flush(); import os; os._exit(9)")
+    assert store.run(source, env={"AUTOTRACK_STORE": SILENT, "AUTOTRACK_ENVIRONMENT": "0"}).returncode == 9
+    folder = shutil.move(spooled(store)[0].parent.parent, tmp_path / "from-the-cluster")
+    other = Receiver()
+
+    def no_files(handler: Handler) -> bool:
+        return handler.command != "POST" and status(404)(handler)
+
+    receiver.behave = no_files
+    assert sync(store, folder, "--store", receiver.url).returncode == 1
+    assert len(receiver.of_type(sc.SpanType.RUN_START)) == 1
+    ended = sync(store, folder, "--store", other.url)
+    assert (ended.returncode, other.asked) == (1, 0), ended
+    assert f"{receiver.url} has some of it already" in " ".join(ended.out.split())
+    receiver.behave = lambda handler: False
+    assert sync(store, folder, "--store", receiver.url).returncode == 0
+    assert [*receiver.whole.values()] == [WEIGHTS]
+    assert "Nothing waits" in sync(store, folder, "--store", other.url).out
+    other.close()

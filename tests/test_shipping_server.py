@@ -16,9 +16,18 @@ import pytest
 
 from autotrack import artifacts
 from autotrack.states import State
+from autotrack.store import Store
+from autotrack.testing.histories import said
 
+from .disks import Disk
+from .receiver import Receiver
 from .scripts import TIMEOUT, Place, curve, end_of, free_port, wait_for, wait_until
-from .test_shipping import FILE, SILENT, WEIGHTS, kept, killed, spooled, sync, train
+from .server.live import Process
+from .test_collectors import SCRIPT, STATES
+from .test_otlp_out import Certificate, authority, certificate, certified
+from .test_shipping import FILE, POINTS, SILENT, WEIGHTS, kept, killed, spooled, sync, train
+
+__all__ = ["authority", "certificate"]
 
 
 class Server:
@@ -76,6 +85,15 @@ FIT = """
     Ridge().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
     print("result")
 """
+IN_A_RUN = """
+    import autotrack
+    autotrack.enable("sklearn")
+    from sklearn.linear_model import Ridge
+    with autotrack.run("main") as run:
+        run.log_text("hello", "a/b.txt")
+        Ridge().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    print("result")
+"""
 LOADS = """
     import sys, autotrack
     from sklearn.linear_model import Ridge
@@ -103,6 +121,40 @@ def test_server_that_was_stopped_for_the_whole_training(store: Place, server: Se
     server.stop()
     assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
     assert spooled(store) == []
+
+
+def test_server_that_was_stopped_gets_all_that_a_store_gets(store: Place, server: Server) -> None:
+    """Params, tags, curves, logs, states, child runs: value by value what the script's own store tells."""
+    url = server.start()
+    server.stop()
+    own = f"sqlite:///{store.folder}/own.db"
+    header = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20sesame"}
+    store.env |= {"AUTOTRACK_TOKEN": "sesame", "OTEL_EXPORTER_OTLP_ENDPOINT": url, **header}
+    ended = store.run(SCRIPT, env={"AUTOTRACK_STORE": own})
+    assert ended.returncode == 0, ended.err
+    assert f"bytes wait for {url}/v1/traces: autotrack sync" in ended.err
+    assert server.start() == url
+    assert sync(store).returncode == 0
+    server.stop()
+    directly, through = Store(own), store.open()
+    for each in (directly, through):
+        assert {run.name: run.state for run in each.runs()} == STATES
+    assert said(through.backend) == said(directly.backend)
+
+
+def test_server_that_was_stopped_gets_files_and_models(store: Place, server: Server) -> None:
+    store.env["AUTOTRACK_TOKEN"] = "sesame"
+    url = server.start()
+    server.stop()
+    train(store, url, IN_A_RUN)
+    wait_until(lambda: any(b'"kept"' in segment.read_bytes() for segment in spooled(store)), 60)
+    assert server.start() == url
+    assert sync(store).returncode == 0
+    assert (spooled(store), kept(store)) == ([], [])
+    loaded = store.run(LOADS, env={"AUTOTRACK_STORE": url})
+    assert loaded.out == "Ridge\n", loaded.err
+    server.stop()
+    assert store.only_run().artifact("a/b.txt").read_bytes() == b"hello"
 
 
 @pytest.mark.slow
@@ -170,6 +222,66 @@ def test_server_that_restarts_with_another_token(store: Place, server: Server) -
     assert sync(store).returncode == 0
     server.stop()
     assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
+
+
+def test_server_whose_token_was_wrong_gets_it_with_the_right_one(store: Place, server: Server) -> None:
+    store.env["AUTOTRACK_TOKEN"] = "sesame"
+    url = server.start()
+    ended = train(store, url, AUTOTRACK_TOKEN="simsim")
+    assert ended.said[0].startswith(f"autotrack: {url}: HTTP 401: set AUTOTRACK_TOKEN to its token")
+    assert f" bytes wait for {url}: autotrack sync" in ended.said[-1]
+    assert store.runs() == {}
+    assert sync(store).returncode == 0
+    server.stop()
+    assert curve(store.only_run(), "loss") == [(i, float(i)) for i in range(100)]
+    assert spooled(store) == []
+
+
+def test_server_whose_disk_was_full_gets_it_once_there_is_room(store: Place, disk: Disk) -> None:
+    source = """
+        import random, autotrack
+        autotrack.enable(environment=False)
+        with open("weights.bin", "wb") as file:
+            file.write(bytes(range(256)) * 4096 * 10)
+        with autotrack.run("train") as run:
+            for i in range(100_000):
+                autotrack.log({"noise": random.random()}, i)
+            run.log_artifact("weights.bin")
+        print("result")
+    """
+    served = f"sqlite:///{disk('size=1m')}/runs.db"
+    server = Process(served, store.env)
+    try:
+        ended = train(store, server.url, source)
+        assert any(f"{server.url}: HTTP 503: " in line for line in ended.said), ended.err
+        assert f" bytes wait for {server.url}: autotrack sync" in ended.said[-1]
+        disk("size=64m")
+        assert sync(store).returncode == 0
+    finally:
+        server.kill()
+    [run] = Store(served).runs()
+    assert run.state is State.FINISHED
+    assert run.points("noise").step.tolist() == list(range(100_000))
+    assert run.artifact("weights.bin").read_bytes() == WEIGHTS
+    assert (spooled(store), kept(store)) == ([], [])
+
+
+def test_server_behind_tls_is_trusted_by_the_authority_that_is_named(
+    store: Place, authority: Certificate, certificate: Certificate, tmp_path: Path
+) -> None:
+    secure = Receiver(tls=certificate)
+    try:
+        stranger = certified(tmp_path, "stranger")[0]
+        ended = train(store, secure.url, FILE, SSL_CERT_FILE=str(stranger))
+        assert ended.said[0].startswith(f"autotrack: {secure.url}: TLS: ")
+        assert "CERTIFICATE_VERIFY_FAILED" in ended.said[0]
+        assert (secure.spans, secure.whole) == ([], {})
+        train(store, secure.url, SSL_CERT_FILE=str(authority[0]))
+        assert secure.points("loss") == POINTS
+        assert WEIGHTS in secure.whole.values()
+        assert (spooled(store), kept(store)) == ([], [])
+    finally:
+        secure.close()
 
 
 def test_a_spool_that_comes_twice_counts_once(store: Place, server: Server, tmp_path: Path) -> None:

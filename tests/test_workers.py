@@ -35,9 +35,11 @@ from autotrack.recording.origin import Origin, origin_in, resumed_in
 from autotrack.records import SpanRecord
 from autotrack.spool import SpoolReader
 from autotrack.states import State
-from autotrack.store import Run
+from autotrack.store import Run, Store
 
 from .scripts import Place, alive, curve, end_of, values, wait_for, wait_until
+from .server.live import Process
+from .test_shipping import spooled, sync
 from .tracking import Tracking, tracking
 
 __all__ = ["tracking"]
@@ -96,6 +98,12 @@ WORK = """
             1, mp_context=multiprocessing.get_context("spawn")
         ) as executor:
             return executor.submit(nested, [0, 1, 2, 3]).result()
+
+    def by_dask():
+        from dask.distributed import Client, LocalCluster
+        cluster = LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None)
+        with cluster, Client(cluster) as client:
+            return client.gather(client.map(work, range(4)))
 
     def by_subprocess():
         program = "import autotrack, script; autotrack.enable(); script.all_four()"
@@ -167,6 +175,30 @@ def test_what_others_train_belongs_to_the_run(store: Place, way: str, arguments:
     assert curve(run, "n") == [(n, float(n)) for n in range(4)]
 
 
+@pytest.mark.parametrize(
+    ("way", "arguments"),
+    [("by_loky", ()), ("by_executor", ("spawn",)), ("by_pool", ("spawn",)), ("by_dask", ())],
+    ids=["loky", "executor", "pool", "dask"],
+)
+def test_what_others_train_is_in_the_run_on_a_server(
+    store: Place, way: str, arguments: tuple[str, ...]
+) -> None:
+    """Workers end without a word, so some of it waits on this disk."""
+    served = f"sqlite:///{store.folder}/served.db"
+    server = Process(served, store.env)
+    try:
+        ended = store.run(WAYS, way, *arguments, env=QUICK | {"AUTOTRACK_STORE": server.url})
+        assert (ended.returncode, "autotrack: " in ended.err) == (0, False), ended.err
+        assert sync(store).returncode == 0
+    finally:
+        server.kill()
+    assert spooled(store) == []
+    [run] = Store(served).runs()
+    assert (run.name, run.state) == ("main", State.FINISHED)
+    assert fits_of(run) == FOUR
+    assert curve(run, "n") == [(n, float(n)) for n in range(4)]
+
+
 def test_dask_workers(store: Place) -> None:
     source = (
         WORK
@@ -190,9 +222,13 @@ def test_dask_workers(store: Place) -> None:
     )
     ended = store.run(source, env=QUICK)
     assert ended.returncode == 0, ended.err
+    spans = spans_of(store)
     runs = store.runs()
     assert fits_of(runs["main"]) == FOUR
     assert not runs["before"].fits
+    of_main = [span for span in spans if span.attributes[sc.RUN_ID] == runs["main"].id]
+    assert len({span.attributes[sc.WRITER] for span in of_main}) > 1
+    assert len({span.trace_id for span in of_main}) == 1
 
 
 @pytest.mark.parametrize("has_autotrack", [True, False])

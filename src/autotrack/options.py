@@ -40,8 +40,9 @@ class Options:
         before the suffix, as in `autotrack-0123456789abcdef.jsonl`.
     otlp_points: what a foreign OTLP endpoint gets of metrics: every point ("full"), or of each table
         that is sent its last row ("last"), for trace stores that cap a span's size.
-    spool_max_bytes: how much may wait on this disk for a server or an OTLP endpoint, for each of them;
-        beyond it the spans that come are counted, not kept.
+    spool_max_bytes: how much may wait on this disk for a server or an OTLP endpoint, for each of them, files
+        for a server among it. What comes beyond it is counted, not kept, but for what says which runs there
+        were: their beginning and end, params and tags, for 64 MiB more.
     experiment: the experiment runs belong to; default: git folder, script's folder or "default".
     flush_interval: seconds between two writes to the spool: the most that SIGKILL can cost.
     beat_interval: seconds of silence after which a run says that it lives.

@@ -215,7 +215,8 @@ class SpoolReader:
     def backlog(self, of_the_living: bool = True) -> Backlog:
         """How much is waiting here; of writers that are gone alone, if not `of_the_living`."""
         segments = [s for s in self.segments() if of_the_living or not _is_held(s)]
-        pending = [_size(s) - self._offset(s) for s in segments]
+        begun = {cursor.name for cursor in self.folder.glob(f"*.{self._consumer}")}  # few have one to ask for
+        pending = [_size(s) - (self._offset(s) if self._cursor(s).name in begun else 0) for s in segments]
         waiting = [n for n in pending if n > 0]
         rejected = self.folder / _REJECTED
         return Backlog(len(waiting), sum(waiting), len(list(rejected.iterdir())) if rejected.is_dir() else 0)

@@ -34,12 +34,16 @@ class Synced:
 
 @dataclass(frozen=True)
 class Shipment:
-    """What waits for a target; `endpoint` None where `problem` says why it cannot be sent from here."""
+    """What waits for a target; `endpoint` None where `problem` says why it cannot be sent from here.
+
+    are_copies: the homes come from elsewhere, and may be sent to any target, but to one.
+    """
 
     target: str
     endpoint: Endpoint | None
     homes: Sequence[Home]
     problem: str = ""
+    are_copies: bool = False
 
     @property
     def bytes(self) -> int:
@@ -58,11 +62,9 @@ class Shipment:
 
         if self.endpoint is None:
             return Synced(self.target, 0, self.bytes, self.problem)
-        report = _Notes()
+        report, points = _Notes(), general_options({}).otlp_points
         try:
-            problem = _sent(
-                Carrier(self.endpoint, self.homes, report, general_options({}).otlp_points, arrived)
-            )
+            problem = _sent(Carrier(self.endpoint, self.homes, report, points, arrived, self.are_copies))
         except AutotrackError as error:
             problem = str(error)
         except OSError as error:
@@ -78,7 +80,7 @@ def shipments(folders: Sequence[Path], store: str | None, endpoint: str | None) 
     if folders:
         to = to or _endpoint(told_store(), None)
         assert to is not None
-        yield Shipment(to.shown, to, [_copied_home(folder) for folder in folders])
+        yield Shipment(to.shown, to, [_copied_home(folder) for folder in folders], are_copies=True)
     elif to is not None:
         yield Shipment(to.shown, to, homes(to.target))
     else:

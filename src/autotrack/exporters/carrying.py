@@ -27,6 +27,8 @@ MOST_BAD = 16
 """Spans that an endpoint may refuse, one by one, before it has taken any."""
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
+CLAIM = "network.target"
+"""The file in a copied spool that says who has some of it: a file is of use only where its run is."""
 
 
 class Carrier:
@@ -34,6 +36,7 @@ class Carrier:
 
     ends: monotonic time at which a request is cut off, None for the endpoint's own timeout.
     moved: told how many bytes of the spool, or of files, have arrived.
+    are_copies: the homes may be sent anywhere, but each to one endpoint only.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Carrier:
         report: Report,
         points: Literal["full", "last"] = "full",
         moved: Callable[[int], object] = lambda size: None,
+        are_copies: bool = False,
     ) -> None:
         self.ends: float | None = None
         self._has_accepted = False
@@ -51,6 +55,7 @@ class Carrier:
         self._report = report
         self._points = points
         self._moved = moved
+        self._are_copies = are_copies
         self._transport: Transport
         self._uploader: Uploader | None = None
         if endpoint.store:
@@ -71,7 +76,7 @@ class Carrier:
             reader = SpoolReader(home.spool, CONSUMER)
             try:
                 with reader.lock(wait):
-                    problem = self._frames(reader) or self._files(home) or problem
+                    problem = self._sent(home, reader) or problem
             except BlockingIOError:
                 problem = BUSY
             except OSError as error:  # a folder that is read-only, or full
@@ -83,6 +88,19 @@ class Carrier:
     def close(self) -> None:
         """Let go of the connections."""
         self._transport.close()
+
+    def _sent(self, home: Home, reader: SpoolReader) -> Answer | None:
+        """Send a home's frames and files."""
+        if not self._are_copies:
+            return self._frames(reader) or self._files(home)
+        claim = reader.folder / CLAIM
+        if claim.exists() and (other := claim.read_text("utf-8")) != self._endpoint.shown:
+            advice = f"send the rest there, or delete {claim}"
+            return Answer(Kind.REFUSED, f"{other} has some of it already: {advice}")
+        problem = self._frames(reader) or self._files(home)
+        if problem is None:
+            claim.unlink(missing_ok=True)
+        return problem
 
     def _frames(self, reader: SpoolReader) -> Answer | None:
         limit = SERVER_REQUEST_BYTES if self._endpoint.store else REQUEST_BYTES
@@ -118,6 +136,8 @@ class Carrier:
             self._put_aside(reader, batch, bad)
             bad.clear()
             if arrived > kept:
+                if self._are_copies:
+                    (reader.folder / CLAIM).write_text(self._endpoint.shown, "utf-8")
                 reader.done(batch, arrived)
                 self._moved(sum(map(len, batch.payloads[kept:arrived])))
                 kept = arrived

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from ..otlp.endpoint import Endpoint
 from ..recording.report import Report
 from .shipper import Shipper
 from .spool import SpoolExporter
-from .waiting import file_bytes, waiting_bytes
+from .waiting import Bound, waiting_bytes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -26,16 +25,21 @@ if TYPE_CHECKING:
 
 SERVER_INTERVAL = 0.4
 """Seconds between two requests to a store's server."""
-LOOK_EVERY = 5.0
-"""Seconds between two looks at how much waits."""
-_BULK = frozenset({sc.SpanType.METRICS, sc.SpanType.LOG})
-"""What is not kept once too much waits; the rest is small, and tells which runs there were."""
+RESERVE = 64 << 20
+"""Bytes for which `_SMALL` spans go beyond the bound."""
+_SMALL = frozenset(
+    {
+        *(sc.SpanType.RUN_START, sc.SpanType.UPDATE, sc.SpanType.RUN, sc.SpanType.RANK),
+        *(sc.SpanType.ARTIFACT, sc.SpanType.MODEL),  # of files that had room
+    }
+)
+"""They say which runs there were, and are kept while too much waits for others."""
 
 
 class OtlpExporter(SpoolExporter):
     """Appends spans to the endpoint's spool, which a thread of this process sends on.
 
-    Over `options.spool_max_bytes` points and lines are counted in the report, not kept.
+    What would make more than `options.spool_max_bytes` wait is counted in the report, not kept.
     """
 
     def __init__(self, endpoint: Endpoint, options: Options, writer: str, report: Report) -> None:
@@ -45,16 +49,18 @@ class OtlpExporter(SpoolExporter):
         self._options = options
         self._unnamed = [*self._homes]
         self._has_exported = False
-        self._is_full = False
-        self._next_look = 0.0
+        self._bound = Bound(self._homes, options.spool_max_bytes, bool(endpoint.store))
         interval = SERVER_INTERVAL if endpoint.store else _schedule_delay()
         self._shipper = Shipper(self._carrier, endpoint.shown, interval, report)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self._has_exported = True
-        result = super().export(self._within_bounds(spans))
+        result = super().export(spans)
         self._shipper.start()
         return result
+
+    def refuses(self, size: int) -> str:
+        return "" if not self._endpoint.store or self._bound.takes(size) else self._too_much("files", 1)
 
     def end(self, ends: float) -> None:
         """Let go of the spool, and have what is left sent."""
@@ -86,20 +92,25 @@ class OtlpExporter(SpoolExporter):
 
         return Carrier(self._endpoint, self._homes, self._report, self._options.otlp_points)
 
-    def _within_bounds(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + LOOK_EVERY
-            waiting = sum(_size(home, bool(self._endpoint.store)) for home in self._homes)
-            self._is_full = waiting > self._options.spool_max_bytes
-        if not self._is_full:
-            return spans
-        kept = [span for span in spans if (span.attributes or {}).get(sc.SPAN_TYPE) not in _BULK]
-        if len(kept) < len(spans):
-            full = f"more than {self._options.spool_max_bytes:,} bytes wait for {self._endpoint.shown}"
-            advice = "points and lines are not kept until they are sent (option spool_max_bytes)"
-            self._report.warn(f"{full}: {advice}", full)
-            self._report.count_skipped(f"tables of points and lines while {full}", len(spans) - len(kept))
-        return kept
+    def _frames(self, spans: Sequence[ReadableSpan]) -> Sequence[bytes]:
+        frames = super()._frames(spans)
+        if self._bound.takes(_size(frames)):
+            return frames
+        small = [span for span in spans if (span.attributes or {}).get(sc.SPAN_TYPE) in _SMALL]
+        frames = super()._frames(small)
+        if not self._bound.takes(_size(frames), RESERVE):
+            small, frames = [], []
+        if len(small) < len(spans):
+            self._too_much("spans", len(spans) - len(small))
+        return frames
+
+    def _too_much(self, what: str, count: int) -> str:
+        """Count what is not kept; the reason."""
+        full = f"more than {self._options.spool_max_bytes:,} bytes would wait for {self._endpoint.shown}"
+        advice = f"runs, params and tags alone are kept, up to {RESERVE >> 20} MiB (option spool_max_bytes)"
+        self._report.warn(f"{full}: until some are sent, {advice}", full)
+        self._report.count_skipped(f"{what} while {full}", count)
+        return full
 
 
 def _left(places: Sequence[Home], files: bool) -> int:
@@ -109,14 +120,8 @@ def _left(places: Sequence[Home], files: bool) -> int:
         return 0  # folders that nobody can read
 
 
-def _size(home: Home, files: bool) -> int:
-    """Bytes of the segments in a home's spool, at most one segment more than what waits, and of its files."""
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(home.spool) as entries:
-        total += sum(entry.stat().st_size for entry in entries if entry.name.endswith(".otlp"))
-    with contextlib.suppress(OSError):
-        total += file_bytes(home.artifacts) if files else 0
-    return total
+def _size(frames: Sequence[bytes]) -> int:
+    return sum(map(len, frames))
 
 
 def _schedule_delay() -> float:

@@ -37,7 +37,7 @@ class SpoolExporter(Exporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Encode and append; see the class for what happens when that fails."""
-        for frame in encode_resource_spans(spans):
+        for frame in self._frames(spans):
             self._waiting.append(frame)
             self._waiting_bytes += len(frame)
         self._write_waiting()
@@ -49,6 +49,10 @@ class SpoolExporter(Exporter):
         self._drop_above(0)
         for _, spool in self._spools:
             spool.close()
+
+    def _frames(self, spans: Sequence[ReadableSpan]) -> Sequence[bytes]:
+        """What is written of them."""
+        return encode_resource_spans(spans)
 
     def _write_waiting(self) -> None:
         while self._waiting:

@@ -25,7 +25,7 @@ from ..artifacts import Blob
 from ..flavor import Files, Flavor, NotKept, Section
 from ..mlmodel.composing import Recorded, composed
 from ..options import Options
-from ..recording.exporter import close
+from ..recording.exporter import close, refusal
 from ..recording.report import Report
 from ..recording.segments import Segment
 from ..recording.spans import SpanFactory
@@ -107,6 +107,8 @@ class Helper:
         return {**known.blobs, **self._stored(beside)}
 
     def _stored(self, files: Files) -> Mapping[str, Blob]:
+        if reason := refusal(self._exporters, sum(map(len, files.values()))):
+            raise NotKept(reason)
         return {name: artifacts.put(data, self._folders) for name, data in files.items()}
 
     def _export(self) -> None:

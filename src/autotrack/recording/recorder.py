@@ -18,7 +18,7 @@ from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
 from .current import begun_run, open_run
-from .exporter import EXIT_TIMEOUT, Exporter, close
+from .exporter import EXIT_TIMEOUT, Exporter, close, refusal
 from .flusher import Action, Flusher
 from .joined import JoinedRuns
 from .loop_runs import LoopRuns
@@ -325,6 +325,9 @@ class Recorder:
         if not self._files or segment.run.is_muted:
             return None
         try:
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
+            if reason := refusal(self.exporters, size):
+                return reason
             blob = self._files.put(source)
         except OSError as error:
             what = name if isinstance(source, bytes) else str(source)
