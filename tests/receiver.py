@@ -128,16 +128,22 @@ class Receiver(Arrived):
 class GrpcReceiver(Arrived):
     """Takes spans over gRPC, by gRPC's own server; `tls` and `clients` as those of `Receiver`.
 
-    gzip: whether it takes what is packed.
+    gzip: whether it takes what is packed. most_bytes: of a message.
     """
 
     def __init__(
-        self, tls: tuple[Path, Path] | None = None, clients: Path | None = None, gzip: bool = True
+        self,
+        tls: tuple[Path, Path] | None = None,
+        clients: Path | None = None,
+        gzip: bool = True,
+        most_bytes: int = 1 << 22,
     ) -> None:
         super().__init__()
         self.headers: list[dict[str, str]] = []
+        self.sizes: list[int] = []
         self.behave: Callable[[grpc.ServicerContext], Any] = lambda context: None
-        options = [] if gzip else [("grpc.compression_enabled_algorithms_bitset", 1)]
+        options = [("grpc.max_receive_message_length", most_bytes)]
+        options += [] if gzip else [("grpc.compression_enabled_algorithms_bitset", 1)]
         self._server = grpc.server(ThreadPoolExecutor(4), options=options)
         add_TraceServiceServicer_to_server(_Servicer(self), self._server)
         if tls:
@@ -166,6 +172,7 @@ class _Servicer(TraceServiceServicer):
         self._receiver.asked += 1
         self._receiver.behave(context)
         self._receiver.headers.append(dict(context.invocation_metadata()))
+        self._receiver.sizes.append(request.ByteSize())
         self._receiver.take(request)
         return ExportTraceServiceResponse()
 

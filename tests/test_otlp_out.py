@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -254,6 +255,28 @@ def test_who_does_not_answer_in_the_time_that_is_said_is_asked_again(store: Plac
         assert sync(store).out == "✓ Nothing waits.\n"
     finally:
         slow.close()
+
+
+def test_what_is_too_large_for_grpc_is_split(store: Place) -> None:
+    """All of it waits at first, so that it is sent at once."""
+
+    def is_away(context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+
+    narrow = GrpcReceiver(most_bytes=2000)
+    narrow.behave = is_away
+    try:
+        store.env["OTEL_EXPORTER_OTLP_PROTOCOL"] = GRPC
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": narrow.url, "AUTOTRACK_ENVIRONMENT": "0"}
+        assert store.run(TRAIN, env=env).returncode == 0
+        assert narrow.spans == []
+        narrow.behave = lambda context: None
+        assert sync(store, "--endpoint", narrow.url).returncode == 0
+        assert_arrived(narrow)
+        assert sum(narrow.sizes) > 2000
+        assert spooled(store) == []
+    finally:
+        narrow.close()
 
 
 # --- a collector between --------------------------------------------------------------------------
