@@ -40,6 +40,7 @@ class Arrived:
 
     def __init__(self) -> None:
         self.spans: list[SpanRecord] = []
+        self.schemas: set[tuple[str, str]] = set()  # of a resource, and of a scope of it
         self.asked = 0
         self._lock = threading.Lock()
 
@@ -47,6 +48,7 @@ class Arrived:
         with self._lock:
             for group in request.resource_spans:
                 self.spans += decode_resource_spans(group.SerializeToString())
+                self.schemas |= {(group.schema_url, scope.schema_url) for scope in group.scope_spans}
 
     def of_type(self, kind: str) -> list[SpanRecord]:
         return [span for span in self.spans if span.attributes.get(sc.SPAN_TYPE) == kind]

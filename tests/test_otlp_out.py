@@ -46,15 +46,21 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_an_endpoint_gets_what_the_store_gets(store: Place, receiver: Receiver) -> None:
-    headers = "api-key=top%20secret"
-    ended = store.run(
-        TRAIN, env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_HEADERS": headers}
-    )
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=top%20secret",
+        "OTEL_SERVICE_NAME": "trainer",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,team=x%2C%20y",
+    }
+    ended = store.run(TRAIN, env=env)
     assert (ended.returncode, ended.out, len(ended.said)) == (0, "result\n", 1), ended.err
     assert_arrived(receiver)
     run = store.only_run()
     assert run.points("loss").value.tolist() == POINTS
     assert {span.attributes[sc.RUN_ID] for span in receiver.of_type(sc.SpanType.RUN)} == {run.id}
+    said = {(span.resource[sc.SERVICE_NAME], span.resource["team"]) for span in receiver.spans}
+    assert said == {("trainer", "x, y")}
+    assert receiver.schemas == {(sc.SCHEMA_URL, sc.SCHEMA_URL)}
     sent = receiver.bodies[0][1]
     assert sent["api-key"] == "top secret"
     assert "content-encoding" not in sent
