@@ -40,6 +40,7 @@ class Arrived:
 
     def __init__(self) -> None:
         self.spans: list[SpanRecord] = []
+        self.schemas: set[tuple[str, str]] = set()  # of a resource, and of a scope of it
         self.asked = 0
         self._lock = threading.Lock()
 
@@ -47,6 +48,7 @@ class Arrived:
         with self._lock:
             for group in request.resource_spans:
                 self.spans += decode_resource_spans(group.SerializeToString())
+                self.schemas |= {(group.schema_url, scope.schema_url) for scope in group.scope_spans}
 
     def of_type(self, kind: str) -> list[SpanRecord]:
         return [span for span in self.spans if span.attributes.get(sc.SPAN_TYPE) == kind]
@@ -130,16 +132,22 @@ class Receiver(Arrived):
 class GrpcReceiver(Arrived):
     """Takes spans over gRPC, by gRPC's own server; `tls` and `clients` as those of `Receiver`.
 
-    gzip: whether it takes what is packed.
+    gzip: whether it takes what is packed. most_bytes: of a message.
     """
 
     def __init__(
-        self, tls: tuple[Path, Path] | None = None, clients: Path | None = None, gzip: bool = True
+        self,
+        tls: tuple[Path, Path] | None = None,
+        clients: Path | None = None,
+        gzip: bool = True,
+        most_bytes: int = 1 << 22,
     ) -> None:
         super().__init__()
         self.headers: list[dict[str, str]] = []
+        self.sizes: list[int] = []
         self.behave: Callable[[grpc.ServicerContext], Any] = lambda context: None
-        options = [] if gzip else [("grpc.compression_enabled_algorithms_bitset", 1)]
+        options = [("grpc.max_receive_message_length", most_bytes)]
+        options += [] if gzip else [("grpc.compression_enabled_algorithms_bitset", 1)]
         self._server = grpc.server(ThreadPoolExecutor(4), options=options)
         add_TraceServiceServicer_to_server(_Servicer(self), self._server)
         if tls:
@@ -168,6 +176,7 @@ class _Servicer(TraceServiceServicer):
         self._receiver.asked += 1
         self._receiver.behave(context)
         self._receiver.headers.append(dict(context.invocation_metadata()))
+        self._receiver.sizes.append(request.ByteSize())
         self._receiver.take(request)
         return ExportTraceServiceResponse()
 

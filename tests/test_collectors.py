@@ -37,6 +37,12 @@ SCRIPT = """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     make_pipeline(StandardScaler(), LogisticRegression()).fit(*load_iris(return_X_y=True))
+    import sys
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    own = TracerProvider()
+    own.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{sys.argv[1]}/v1/traces")))
     params = {"rate": 0.1, "on": True, "n": 2**53 + 1, "never": math.nan}
     with autotrack.run("curves", params=params, tags={"ü": "🙂"}) as run:
         for step in range(2000):
@@ -44,6 +50,8 @@ SCRIPT = """
             if step % 500 == 0:
                 autotrack.flush()
         run.log_text("hello", "a/b.txt")
+        with own.get_tracer("app").start_as_current_span("load", attributes={"rows": 150}):
+            pass
     try:
         with autotrack.run("fails"):
             autotrack.log({"loss": -math.inf})
@@ -116,9 +124,12 @@ def collector(server: Process, tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_runs_through_a_collector_are_the_runs(
     store: Place, server: Process, collector: dict[str, str], protocol: str
 ) -> None:
-    """The server behind it tells, value by value, what the script's own store tells."""
+    """The server behind it tells, value by value, what the script's own store tells.
+
+    That is of a span of the user's too, which his own exporter sends to the same collector.
+    """
     where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector[protocol], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
-    assert store.run(SCRIPT, env=where).returncode == 0
+    assert store.run(SCRIPT, collector[HTTP], env=where).returncode == 0
     assert sync(store).out == "✓ Nothing waits.\n"
 
     directly = store.open()
@@ -131,6 +142,8 @@ def test_runs_through_a_collector_are_the_runs(
         directly.backend.logs,
     ):
         assert any(kind(run.id) for run in directly.runs()), kind
+    [curves] = directly.runs("name = 'curves'")
+    assert "load" in {span.name for span in directly.backend.spans(curves.id)}
     through = HttpBackend(server.url)
     _wait_for(lambda: said(through) == wanted, lambda: f"{said(through)} is not {wanted}")
     through.close()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -45,15 +46,21 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_an_endpoint_gets_what_the_store_gets(store: Place, receiver: Receiver) -> None:
-    headers = "api-key=top%20secret"
-    ended = store.run(
-        TRAIN, env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_HEADERS": headers}
-    )
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=top%20secret",
+        "OTEL_SERVICE_NAME": "trainer",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.name=other,team=x%2C%20y",
+    }
+    ended = store.run(TRAIN, env=env)
     assert (ended.returncode, ended.out, len(ended.said)) == (0, "result\n", 1), ended.err
     assert_arrived(receiver)
     run = store.only_run()
     assert run.points("loss").value.tolist() == POINTS
     assert {span.attributes[sc.RUN_ID] for span in receiver.of_type(sc.SpanType.RUN)} == {run.id}
+    said = {(span.resource[sc.SERVICE_NAME], span.resource["team"]) for span in receiver.spans}
+    assert said == {("trainer", "x, y")}
+    assert receiver.schemas == {(sc.SCHEMA_URL, sc.SCHEMA_URL)}
     sent = receiver.bodies[0][1]
     assert sent["api-key"] == "top secret"
     assert "content-encoding" not in sent
@@ -254,6 +261,28 @@ def test_who_does_not_answer_in_the_time_that_is_said_is_asked_again(store: Plac
         assert sync(store).out == "✓ Nothing waits.\n"
     finally:
         slow.close()
+
+
+def test_what_is_too_large_for_grpc_is_split(store: Place) -> None:
+    """All of it waits at first, so that it is sent at once."""
+
+    def is_away(context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+
+    narrow = GrpcReceiver(most_bytes=2000)
+    narrow.behave = is_away
+    try:
+        store.env["OTEL_EXPORTER_OTLP_PROTOCOL"] = GRPC
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": narrow.url, "AUTOTRACK_ENVIRONMENT": "0"}
+        assert store.run(TRAIN, env=env).returncode == 0
+        assert narrow.spans == []
+        narrow.behave = lambda context: None
+        assert sync(store, "--endpoint", narrow.url).returncode == 0
+        assert_arrived(narrow)
+        assert sum(narrow.sizes) > 2000
+        assert spooled(store) == []
+    finally:
+        narrow.close()
 
 
 # --- a collector between --------------------------------------------------------------------------

@@ -33,9 +33,10 @@ class Options:
     store: URL of the store, `sqlite:///path` (three slashes: relative, four: absolute), or the address
         of an `autotrack server`, `http://host:port`. "none", or None as an argument with exporters: they
         alone.
-    exporters: names of exporters that get every span beside the store. Ours are "otlp", which sends to the
-        endpoint that OTEL_EXPORTER_OTLP_* name, "file" and "console"; others come by OpenTelemetry's
-        entry points. In the environment, "none" is an empty list.
+    exporters: names of exporters that get the spans of runs beside the store; the user's own spans inside a
+        run go by his own exporters. Ours are "otlp", which sends to the endpoint that OTEL_EXPORTER_OTLP_*
+        name, "file" and "console"; others come by OpenTelemetry's entry points. In the environment, "none"
+        is an empty list.
     file_path: where the exporter "file" writes OTLP JSON lines; each process puts its writer's name in
         before the suffix, as in `autotrack-0123456789abcdef.jsonl`.
     otlp_points: what a foreign OTLP endpoint gets of metrics: every point ("full"), or of each table

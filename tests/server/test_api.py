@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
@@ -21,8 +23,9 @@ from autotrack import semconv as sc
 from autotrack.backends import wire
 from autotrack.grammar import parse_filter, parse_order
 from autotrack.query import Search
-from autotrack.testing.histories import ours
+from autotrack.testing.histories import RUN_SPANS, RUNS, WRITERS, foreign, ours
 
+from .. import registered
 from .live import Threaded
 from .test_otlp_in import PROTOBUF, body_of, points
 
@@ -228,33 +231,98 @@ def test_the_description_is_published(server: Threaded) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def whole(server: Threaded) -> str:
+    """A run that has something in each list, with the bytes of its files."""
+    run = RUNS[0]
+    span = RUN_SPANS[run]
+    more = [
+        ("log", {sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TIMES: (1, 2), sc.LOG_TEXT: "a\nb"}),
+        ("fit", {sc.FIT_CLASS: "toys.Model", sc.PARAM_PREFIX + "nan": float("nan")}),
+        ("rank", {sc.RANK: 0, sc.WORLD_SIZE: 2}),
+        ("update", {"vcs.ref.head.name": "main"}),
+    ]
+    told = [ours(kind, run, 1, WRITERS[1], (seq,), facts, seq) for seq, (kind, facts) in enumerate(more, 1)]
+    body = body_of(*registered.spans(run, registered.BYTES), *told, foreign(1, span))
+    assert server.ask("POST", "/v1/traces", body, PROTOBUF).status == 200
+    for data in registered.BYTES.values():
+        upload = {"upload-offset": "0", "upload-complete": "?1"}
+        blob = f"/api/v1/blobs/{registered.sha256(data)}"
+        assert server.ask("PATCH", blob, data, upload).status == 204
+    return run
+
+
 class TestSchema:
     """Whatever fits the description, and much that does not: never a 500, always as described.
 
-    What is refused leaves nothing behind.
+    What is refused leaves nothing behind. Half of it is asked of what there is.
     """
 
-    def test_requests_made_from_the_description(self, server: Threaded, runs: list[str]) -> None:
+    def test_requests_made_from_the_description(self, server: Threaded, runs: list[str], whole: str) -> None:
         document = get(server, "/openapi.json")
         del document["paths"]["/api/v1/events"]
         schema = schemathesis.openapi.from_dict(document)
         refused = 0
-        for operation in schema.get_all_operations():
-            case_strategy = operation.ok().as_strategy()
 
-            @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-            @given(case=case_strategy)
-            def ask(case: Any) -> None:
-                nonlocal refused
-                before = server.facts()
-                answer = case.call_and_validate(
-                    base_url=server.url,
-                    headers={"authorization": "Bearer secret"},
-                    checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
-                )
-                if answer.status_code >= 400:
-                    assert server.facts() == before
-                    refused += 1
+        def ask(case: Any) -> Any:
+            nonlocal refused
+            before = server.facts()
+            answer = case.call_and_validate(
+                base_url=server.url,
+                headers={"authorization": "Bearer secret"},
+                checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
+            )
+            if answer.status_code >= 400:
+                assert server.facts() == before
+                refused += 1
+            return answer
 
-            ask()
+        for number, made in enumerate(schema.get_all_operations()):
+            operation = made.ok()
+            there = self.there_is(server, whole, f"model {number}", operation)
+            if operation.method == "get":
+                answer = ask(operation.Case(path_parameters=dict(there[0]), query=dict(there[1])))
+                assert answer.status_code == 200, (operation.path, answer.content)
+                if answer.headers["content-type"] == ["application/json"]:
+                    assert self.tells(answer.json()), operation.path
+            self.ask_much(operation, there, ask)
         assert refused > 50, "else it proves little"
+
+    def ask_much(self, operation: Any, there: Sequence[dict[str, Any]], ask: Callable[[Any], Any]) -> None:
+        path, query, body = there
+
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @given(case=operation.as_strategy(), is_there=st.booleans())
+        def ask_one(case: Any, is_there: bool) -> None:
+            if is_there:
+                case.path_parameters = dict(path)
+                case.query = {**(case.query or {}), **query}
+                if isinstance(case.body, dict):
+                    case.body |= {name: told for name, told in body.items() if name in case.body}
+            ask(case)
+
+        ask_one()
+
+    def there_is(self, server: Threaded, run: str, model: str, operation: Any) -> Sequence[dict[str, Any]]:
+        """What an operation can be asked of: in its path, in its query, and in its body.
+
+        Each has a model of its own, as some delete it.
+        """
+        version = {"run_id": run, "path": "model"}
+        told = json.dumps(version | {"alias": "champion"})
+        assert server.ask("POST", f"/api/v1/models/{quote(model)}/versions", told).status == 200
+        data = registered.sha256(registered.BYTES["plot.png"])
+        there = {"run_id": run, "path": "plot.png", "sha256": data, "name": model, "version": "1"}
+        there["alias"] = "champion"
+        known = {"run_id": run, "like": run, "model": model}
+        if operation.path.endswith("/points"):
+            known["name"] = "acc"
+        path, query = (
+            {one.name: found[one.name] for one in parameters if one.name in found}
+            for parameters, found in ((operation.path_parameters, there), (operation.query, known))
+        )
+        return path, query, version | {"version": 1}
+
+    def tells(self, told: dict[str, Any]) -> bool:
+        """Whether an answer has something in it, beside the name that was asked for."""
+        return any(value for key, value in told.items() if key != "name")

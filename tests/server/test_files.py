@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from autotrack import semconv as sc
 from autotrack.backends.http import HttpBackend
@@ -20,14 +21,15 @@ from autotrack.store import Store
 from autotrack.testing.histories import ours
 
 from ..disks import Disk
-from ..scripts import TIMEOUT
-from .live import Threaded
+from ..scripts import TIMEOUT, Place
+from .live import Process, Threaded
 from .test_otlp_in import PROTOBUF, body_of
 
 DATA = os.urandom(100_000)
 DIGEST = hashlib.sha256(DATA).hexdigest()
 BLOB = f"/api/v1/blobs/{DIGEST}"
 LAST = {"upload-complete": "?1"}
+LARGE = 200 << 20
 
 
 @pytest.fixture
@@ -108,6 +110,33 @@ def test_bytes_that_are_not_what_their_name_says_are_no_blob(server: Threaded) -
     assert answer.status == 422
     assert server.ask("HEAD", BLOB).headers["upload-offset"] == "0", "it begins again"
     assert server.ask("GET", BLOB).status == 404
+
+
+def test_a_large_file_comes_and_goes_in_little_memory(store: Place, tmp_path: Path) -> None:
+    """In one request each way: nobody holds it whole."""
+    server = Process(store.url, store.env, "--no-token")
+
+    def sent_and_fetched(size: int) -> int:
+        """The most memory that the server has had once a file has come, and gone."""
+        file = tmp_path / "zeros"
+        with file.open("wb") as written:
+            written.truncate(size)
+        with file.open("rb") as body:
+            digest = hashlib.file_digest(body, "sha256").hexdigest()
+            body.seek(0)
+            url = f"{server.url}/api/v1/blobs/{digest}"
+            told = {"upload-offset": "0", "content-length": str(size)} | LAST
+            assert urllib3.request("PATCH", url, body=body, headers=told, timeout=TIMEOUT).status == 204
+        answer = urllib3.request("GET", url, preload_content=False, timeout=TIMEOUT)
+        assert (answer.status, sum(map(len, answer.stream(1 << 20)))) == (200, size)
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+    try:
+        before = sent_and_fetched(1 << 20)
+        assert sent_and_fetched(LARGE) - before < LARGE // 8
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("digest", ["x", "0" * 63, "0" * 65, "..%2f..%2fetc%2fpasswd", "A" * 64])

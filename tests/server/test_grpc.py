@@ -6,9 +6,11 @@ import errno
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -27,16 +29,24 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from autotrack import semconv as sc
-from autotrack.errors import OptionError
+from autotrack.backends.sqlite import SqliteBackend
+from autotrack.errors import OptionError, StoreError
+from autotrack.server import grpc as grpc_door
+from autotrack.server import intake
 from autotrack.server.access import Access
 from autotrack.server.app import Server
+from autotrack.server.bodies import MOST_BYTES
 from autotrack.server.serving import Serving, serve
 
-from ..scripts import TIMEOUT, Place, free_port
+from ..scripts import TIMEOUT, Place, free_port, wait_until
 from .live import Threaded
 from .test_otlp_in import a_log, as_protobuf, body_of, curve, lines_of, logs_of, metrics_of, points
 
 TOKEN = [("authorization", "Bearer secret")]
+SERVICES = [
+    f"/opentelemetry.proto.collector.{name}.v1.{name.title()}Service/Export"
+    for name in ("trace", "logs", "metrics")
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +62,27 @@ def server(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Thre
 
 
 @pytest.fixture
-def stub(server: Threaded, port: int) -> Iterator[TraceServiceStub]:
+def channel(server: Threaded, port: int) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield TraceServiceStub(channel)
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> TraceServiceStub:
+    return TraceServiceStub(channel)
+
+
+@pytest.fixture
+def never() -> Iterator[Iterator[bytes]]:
+    """Messages that do not come while the test lasts."""
+    over = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        over.wait()
+        yield b""
+
+    yield messages()
+    over.set()
 
 
 def test_spans_are_committed_before_the_answer(server: Threaded, stub: TraceServiceStub) -> None:
@@ -98,19 +126,89 @@ def test_logs_are_translated(server: Threaded, port: int) -> None:
     assert [text for text, *_ in lines_of(server, run)] == ["hello"]
 
 
+@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("metadata", [[], [("authorization", "Bearer wrong")], [("authorization", "secret")]])
-def test_nobody_without_the_token(stub: TraceServiceStub, metadata: list[tuple[str, str]]) -> None:
+def test_nobody_without_the_token(
+    channel: grpc.Channel, never: Iterator[bytes], service: str, metadata: list[tuple[str, str]]
+) -> None:
+    """Who has none is told so before a message is read: here none ever comes."""
+    assert code_of(channel.stream_unary(service), never, metadata) is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_bytes_that_are_no_request(channel: grpc.Channel, service: str) -> None:
+    assert code_of(channel.unary_unary(service), b"nonsense") is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_a_message_that_is_too_large_packed_or_not(
+    channel: grpc.Channel, compression: grpc.Compression
+) -> None:
+    """By what it says autotrack's own client knows to send it in parts."""
     with pytest.raises(grpc.RpcError) as raised:
-        stub.Export(ExportTraceServiceRequest(), metadata=metadata, timeout=TIMEOUT)
-    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        channel.unary_unary(SERVICES[0])(
+            bytes(MOST_BYTES + 1), metadata=TOKEN, timeout=TIMEOUT, compression=compression
+        )
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in raised.value.details()
 
 
-def test_bytes_that_are_no_request(server: Threaded, port: int) -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-        with pytest.raises(grpc.RpcError) as raised:
-            export(b"nonsense", metadata=TOKEN, timeout=TIMEOUT)
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+@contextmanager
+def held(server: Threaded, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A call has come, and is not answered until the end."""
+    goes_on = threading.Event()
+    real = SqliteBackend.write
+
+    def slow(self: SqliteBackend, spans: Any, received: int | None = None) -> set[str]:
+        goes_on.wait(TIMEOUT)
+        return real(self, spans, received)
+
+    monkeypatch.setattr(SqliteBackend, "write", slow)
+    body = body_of(points("x", [1.0])[1])
+    first = channel.unary_unary(SERVICES[0]).future(body, metadata=TOKEN, timeout=TIMEOUT)
+    wait_until(lambda: server.server.intake._waiting_bytes > 0)
+    try:
+        yield
+    finally:
+        goes_on.set()
+        first.result()
+
+
+def test_when_more_waits_than_can_be_kept_it_is_sent_again(
+    server: Threaded, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "WAITING_BYTES", 10)
+    with held(server, channel, monkeypatch):
+        export = channel.unary_unary(SERVICES[0])
+        assert code_of(export, body_of(points("x", [1.0])[1])) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_where_there_are_too_many_calls_one_more_is_sent_again(
+    server: Threaded, channel: grpc.Channel, never: Iterator[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OTLP's clients take RESOURCE_EXHAUSTED, which gRPC would answer of itself, for the end of it."""
+    monkeypatch.setattr(grpc_door, "MOST_CALLS", 1)
+    with held(server, channel, monkeypatch):
+        assert code_of(channel.stream_unary(SERVICES[1]), never) is grpc.StatusCode.UNAVAILABLE
+    assert channel.unary_unary(SERVICES[1])(b"", metadata=TOKEN, timeout=TIMEOUT) == b""
+
+
+def test_a_store_that_cannot_be_written_asks_for_patience(
+    channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: SqliteBackend, spans: Any, received: int | None = None) -> set[str]:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(SqliteBackend, "write", full)
+    body = body_of(points("x", [1.0])[1])
+    assert code_of(channel.unary_unary(SERVICES[0]), body) is grpc.StatusCode.UNAVAILABLE
+
+
+def code_of(export: Any, told: Any, metadata: Sequence[tuple[str, str]] = TOKEN) -> grpc.StatusCode:
+    """What a call that fails is answered."""
+    with pytest.raises(grpc.RpcError) as raised:
+        export(told, metadata=metadata, timeout=TIMEOUT)
+    return raised.value.code()
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path, server: Threaded, port: int) -> None:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from backports import zstd
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.rpc.status_pb2 import Status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -33,16 +35,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from autotrack import semconv as sc
 from autotrack.backends.sqlite import SqliteBackend
+from autotrack.otlp.answer import Kind
 from autotrack.otlp.decode import decode_request
 from autotrack.otlp.decode_json import decode_json_request
 from autotrack.otlp.records import encode_records
 from autotrack.otlp.requests import joined
+from autotrack.otlp.transport import answer_of
 from autotrack.records import SpanRecord
 from autotrack.server import bodies, intake
 from autotrack.testing.histories import histories, ours
 
 from ..disks import Disk
-from ..scripts import TIMEOUT
+from ..scripts import TIMEOUT, wait_until
 from .live import Threaded
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -160,6 +164,53 @@ def test_what_is_no_request_gets_a_clear_answer(
     answer = server.ask("POST", "/v1/traces", body, headers)
     assert answer.status == status
     assert answer.data
+
+
+REFUSED = {
+    "no request": (b"nonsense", {}, 400, ""),
+    "no token": (b"", {"authorization": "Bearer wrong"}, 401, "a token is needed"),
+    "another host": (b"", {"host": "evil.example"}, 403, "does not go by"),
+    "another site": (b"", {"origin": "http://evil.example"}, 403, "a page of another site"),
+    "encoding": (b"", {"content-encoding": "br"}, 415, "content-encoding 'br' is not known"),
+}
+
+
+@pytest.mark.parametrize("signal", ["traces", "logs", "metrics"])
+@pytest.mark.parametrize("kind", [PROTOBUF, JSON], ids=["protobuf", "json"])
+@pytest.mark.parametrize(("body", "headers", "status", "said"), REFUSED.values(), ids=[*REFUSED])
+def test_an_error_is_a_status_in_the_form_of_the_request(
+    server: Threaded,
+    signal: str,
+    kind: dict[str, str],
+    body: bytes,
+    headers: dict[str, str],
+    status: int,
+    said: str,
+) -> None:
+    """As OTLP/HTTP says, whoever refuses; and autotrack's own client tells it all the same."""
+    answer = server.ask("POST", f"/v1/{signal}", body, kind | headers)
+    assert (answer.status, answer.headers["content-type"]) == (status, kind["content-type"])
+    told = Status.FromString(answer.data) if kind is PROTOBUF else ParseDict(answer.json(), Status())
+    assert told.message
+    assert said in told.message
+    if kind is PROTOBUF:
+        found = answer_of(status, dict(answer.headers), answer.data)
+        said = "set AUTOTRACK_TOKEN to its token" if status == 401 else told.message[:300]
+        expected = Kind.BAD if status == 400 else Kind.REFUSED
+        assert (found.kind, found.message) == (expected, f"HTTP {status}: {said}")
+
+
+def test_a_fault_and_a_method_that_there_is_not_are_statuses_too(
+    server: Threaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*asked: object) -> None:
+        raise ArithmeticError("what nobody thought of")
+
+    assert ParseDict(server.ask("PUT", "/v1/traces", b"{}", JSON).json(), Status()).message
+    monkeypatch.setattr(server.server.intake, "take", broken)
+    answer = server.ask("POST", "/v1/logs", b"{}", JSON)
+    told = ParseDict(answer.json(), Status())
+    assert (answer.status, told.message) == (500, "a fault of the server: ArithmeticError; its log says more")
 
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
@@ -282,6 +333,32 @@ def test_when_more_waits_than_can_be_kept(server: Threaded, monkeypatch: pytest.
     assert answer.headers["retry-after"] == "1"
     goes_on.set()
     first.join()
+
+
+def test_when_more_is_being_read_than_can_be_kept(server: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two whose bodies come, the one that makes it too much is asked to try again."""
+    monkeypatch.setattr(bodies, "MOST_BEING_READ", 100)
+    body = body_of(points("x", [1.0])[1])
+    goes_on, answered = threading.Event(), []
+
+    def parts() -> Iterator[bytes]:
+        yield body[:100]
+        goes_on.wait(TIMEOUT)
+        yield body[100:]
+
+    def send() -> None:
+        answered.append(server.ask("POST", "/v1/traces", parts(), PROTOBUF).status)
+
+    first = threading.Thread(target=send)
+    first.start()
+    wait_until(lambda: bodies._being_read == 100)
+    answer = server.ask("POST", "/v1/traces", body, PROTOBUF)
+    goes_on.set()
+    first.join()
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert "too much is being sent at once" in Status.FromString(answer.data).message
+    assert answered == [200], "alone it may be as large as any"
+    assert server.ask("POST", "/v1/traces", body, PROTOBUF).status == 200
 
 
 def test_metrics_are_translated(server: Threaded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -105,6 +106,12 @@ def test_what_others_wrote_is_what_its_table_says() -> None:
         name: digest for name, (digest, _) in told.items()
     }
     assert files == set(told) | {licence for _, licence in told.values()} | {"README.md"}
+
+
+def test_all_of_the_page_is_small() -> None:
+    files = [file for file in ui.FOLDER.rglob("*") if file.suffix in (".html", ".css", ".js", ".mjs", ".svg")]
+    assert len(files) > 30
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 130_000
 
 
 def test_every_module_that_the_first_view_imports_is_fetched_at_once() -> None:

@@ -21,7 +21,7 @@ from starlette.datastructures import URL, Headers, QueryParams
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .answers import failure
+from .answers import failure_for
 
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """What a load balancer asks, without a token; nothing is told there."""
@@ -127,13 +127,15 @@ class Guard:
         """What is answered in the application's place; None lets the request through."""
         access, headers, path = self._access, Headers(scope=scope), scope["path"]
         if scope["type"] != "http":
-            return failure(404, "there are no web sockets here")
+            return failure_for(scope, 404, "there are no web sockets here")
         host = headers.get("host", "")
         if not access.knows_host(host):
-            return failure(403, f"this server does not go by {host[:100]!r}: start it with --allow-host NAME")
+            return failure_for(
+                scope, 403, f"this server does not go by {host[:100]!r}: start it with --allow-host NAME"
+            )
         origin = headers.get("origin")
         if origin is not None and not access.knows_origin(origin, host):
-            return failure(403, "a page of another site may not ask this server")
+            return failure_for(scope, 403, "a page of another site may not ask this server")
         if path in access.open_paths:
             return None
         if path == "/" and (redirect := self._redeemed(scope)):
@@ -141,7 +143,8 @@ class Guard:
         if not access.knows_token(headers):
             if path == "/" and "text/html" in headers.get("accept", ""):
                 return HTMLResponse(_ASKING_IN, 401, {"Cache-Control": "no-store"})
-            return failure(
+            return failure_for(
+                scope,
                 401,
                 f"a token is needed: {access.told_by} 'Authorization: Bearer TOKEN' (AUTOTRACK_TOKEN)",
                 headers={"WWW-Authenticate": "Bearer"},

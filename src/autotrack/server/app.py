@@ -19,7 +19,7 @@ from ..errors import OptionError
 from ..store import Store
 from . import openapi, otlp, ui
 from .access import Access, Guard
-from .answers import as_json, failure
+from .answers import as_json, failure, failure_for
 from .api import BASE, Api
 from .edits import Edits
 from .events import Events
@@ -140,8 +140,10 @@ class _Static(StaticFiles):
 async def _http_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = "there is nothing here" if error.status_code == 404 else error.detail
-    return failure(error.status_code, what, headers=error.headers or {})
+    return failure_for(request.scope, error.status_code, what, headers=error.headers)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    return failure(500, f"a fault of the server: {type(error).__name__}; its log says more")
+    return failure_for(
+        request.scope, 500, f"a fault of the server: {type(error).__name__}; its log says more"
+    )

@@ -55,7 +55,7 @@ async def read_body(request: Request, limit: int = MOST_BYTES, within: float | N
 
 async def _let_finish(request: Request) -> None:
     """Take what comes for a moment: a connection that is closed on what nobody has read loses its answer."""
-    with contextlib.suppress(TimeoutError, ClientDisconnect):
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):  # the last where all has come
         async with asyncio.timeout(LINGER):
             async for _ in request.stream():
                 pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import Any
 
 from ..errors import OptionError
@@ -12,7 +12,7 @@ from .bodies import MOST_BYTES
 from .intake import Intake
 from .otlp import SIGNALS, Decode, MakeAnswer, taken
 
-_MOST_CALLS = 64
+MOST_CALLS = 64
 """At once; each may bring a whole message."""
 _SERVICES = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -35,19 +35,18 @@ class GrpcDoor:
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._token = token
         self._server: Any = None
+        self._open = 0
         self.port = port
 
     async def start(self) -> None:
         """Listen; from then on `port` is where, also where any was asked for. Raises `OptionError`."""
         options = [("grpc.max_receive_message_length", MOST_BYTES), ("grpc.so_reuseport", 0)]
-        self._server = self._grpc.aio.server(
-            interceptors=[self._interceptor()], options=options, maximum_concurrent_rpcs=_MOST_CALLS
-        )
+        self._server = self._grpc.aio.server(interceptors=[self._interceptor()], options=options)
         self._server.add_generic_rpc_handlers(
             [
                 self._grpc.method_handlers_generic_handler(
                     _SERVICES[name],
-                    {"Export": self._grpc.unary_unary_rpc_method_handler(self._export(decode, make_answer))},
+                    {"Export": self._grpc.stream_unary_rpc_method_handler(self._export(decode, make_answer))},
                 )
                 for name, decode, make_answer in SIGNALS
             ]
@@ -65,14 +64,24 @@ class GrpcDoor:
         if self._server is not None:
             await self._server.stop(grace)
 
-    def _export(self, decode: Decode, make_answer: MakeAnswer) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def export(body: bytes, context: Any) -> bytes:
+    def _export(
+        self, decode: Decode, make_answer: MakeAnswer
+    ) -> Callable[[AsyncIterable[bytes], Any], Awaitable[bytes | None]]:
+        """Takes the one message of a call as a stream: so it is not read before this asks for it."""
+
+        async def export(messages: AsyncIterable[bytes], context: Any) -> bytes | None:
+            self._open += 1
             try:
-                received = await taken(self._intake, body, False, decode)
+                if self._open > MOST_CALLS:
+                    raise Refused(429, "too many calls at once: try again")
+                async for body in messages:
+                    received = await taken(self._intake, body, False, decode)
+                    return make_answer(received).SerializeToString()
             except Refused as refused:
                 await context.abort(self._code(refused), refused.message)
-                raise
-            return make_answer(received).SerializeToString()
+            finally:
+                self._open -= 1
+            return None  # it brought none, or too large a one, which gRPC has answered
 
         return export
 
@@ -80,14 +89,14 @@ class GrpcDoor:
         """The check, before a message is read."""
         grpc, is_let_in = self._grpc, self._is_let_in
 
-        async def refuse(request: Any, context: Any) -> None:
+        async def refuse(messages: Any, context: Any) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is needed (AUTOTRACK_TOKEN)")
 
         class Check(grpc.aio.ServerInterceptor):  # type: ignore[misc,name-defined]
             async def intercept_service(self, continuation: Any, call: Any) -> Any:
                 if is_let_in(call.invocation_metadata or ()):
                     return await continuation(call)
-                return grpc.unary_unary_rpc_method_handler(refuse)
+                return grpc.stream_unary_rpc_method_handler(refuse)
 
         return Check()
 

@@ -25,14 +25,11 @@ from starlette.types import Receive, Scope, Send
 
 from ..otlp.decode import Received, decode_request
 from ..otlp.decode_json import decode_json_request
-from ..otlp.encode import encode_status
 from ..otlp.translate import decode_logs, decode_metrics
 from ..records import SpanRecord
-from .answers import Refused, failure
+from .answers import JSON, PROTOBUF, Refused, failure_for, media_type
 from .bodies import read_body
 from .intake import Intake
-
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 Decode = Callable[[bytes, bool], Received]
 """Makes spans of a body, which may be JSON; raises ValueError if it is no request."""
@@ -110,7 +107,7 @@ class _Endpoint:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        content_type = media_type(request.scope)
         is_json = content_type == JSON
         try:
             if content_type not in (PROTOBUF, JSON):
@@ -118,10 +115,7 @@ class _Endpoint:
             body = await read_body(request)
             answer = self._make_answer(await taken(self._intake, body, is_json, self._decode))
         except Refused as refused:
-            if is_json:
-                return failure(refused.status, refused.message, headers=refused.headers)
-            status = encode_status(refused.message)
-            return Response(status, refused.status, refused.headers, PROTOBUF)
+            return failure_for(request.scope, refused.status, refused.message, headers=refused.headers)
         if is_json:
             return Response(MessageToJson(answer, indent=None), media_type=JSON)
         return Response(answer.SerializeToString(), media_type=PROTOBUF)
