@@ -38,6 +38,8 @@ WAITING_BYTES = 128 << 20
 """Bodies that wait; more are refused with 429."""
 LINGER = 0.01
 """Seconds for which a group waits to be as large as the smaller of the last two, which have been answered."""
+PATIENCE = 5.0
+"""Seconds after which who was refused may try again; so long it is a problem, unless something is written."""
 DRAIN_INTERVAL = 0.4
 """Seconds between two looks into the spools of this machine."""
 COMPACT_INTERVAL = 10.0
@@ -99,6 +101,7 @@ class Intake:
         self._is_over = False
         self._drained = threading.Event()
         self.problem = ""  # why nothing can be taken in at the moment
+        self._problem_at = 0.0  # when it was seen last
 
     def start(self) -> None:
         """Start the thread; it drains first, and where that is soon done the first answer tells of it."""
@@ -174,6 +177,7 @@ class Intake:
 
     def _trouble(self, problem: str) -> None:
         """Nothing can be taken in: `/ready` says so, and the log, once."""
+        self._problem_at = time.monotonic()
         if problem != self.problem:
             self.problem = problem
             log.warning("autotrack: %s", problem)
@@ -214,7 +218,7 @@ class Intake:
             problem = str(error) or "the server is short of memory"
             self._trouble(problem)
             for waiting in good:
-                waiting.problem = Refused(503, problem, headers={"Retry-After": "5"})
+                waiting.problem = Refused(503, problem, headers={"Retry-After": f"{PATIENCE:.0f}"})
         except Exception as error:  # noqa: BLE001  of what was in it
             for waiting in good:
                 if len(good) == 1:
@@ -247,7 +251,7 @@ class Intake:
                 self._dirty = True
                 self._changed(changed, frozenset())
         self._tell_of_models()
-        if self.problem:  # there may have been nothing to drain: is it over?
+        if self.problem and time.monotonic() > self._problem_at + PATIENCE:  # nobody may come: is it over?
             self._store.backend.write([])
             self.problem = ""
 
