@@ -1,10 +1,13 @@
-"""A busy loop that logs 100,000 points a second, all of them shipped over HTTP; bytes a point on the wire."""
+"""A busy loop that logs 100,000 points a second, all of them shipped over HTTP, or to a server that does not
+take them; bytes a point on the wire.
+"""
 
 from __future__ import annotations
 
 import gzip
 import http.server
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +25,7 @@ RAW_TARGET, ZSTD_TARGET = 13, 6
 
 
 def main() -> None:
-    told = in_fresh_home(__file__, "measure")
+    told = in_fresh_home(__file__, "measure", "takes")
     spent = Spent(*told["spent"])
     report(
         "shipping",
@@ -36,6 +39,18 @@ def main() -> None:
         n=len(spent.longer),
         ok=spent.slower() <= TARGET and told["arrived"] == told["logged"],
     )
+    for server in ("refuses", "hangs", "is_busy"):
+        spent = Spent(*in_fresh_home(__file__, "measure", server)["spent"])
+        report(
+            f"shipping_to_a_server_that_{server}",
+            "ratio to the same loop without logging",
+            spent.slower(),
+            TARGET,
+            interval=spent.interval(),
+            calls_per_second=spent.per_second,
+            n=len(spent.longer),
+            ok=spent.slower() <= TARGET,
+        )
     wire, noise = (in_fresh_home(__file__, "wire", precision) for precision in ("single", "double"))
     report(
         "bytes_per_point_on_the_wire",
@@ -48,9 +63,9 @@ def main() -> None:
     )
 
 
-def measure() -> None:
+def measure(kind: str) -> None:
     """The server is a process of its own; what it counted is asked for at the end."""
-    server = subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([sys.executable, __file__, "serve", kind], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{int(server.stdout.readline())}"
     import autotrack
@@ -105,9 +120,22 @@ def wire(precision: str) -> None:
     print(json.dumps({"raw": raw / points, "zstd": packed / points}))
 
 
-def serve() -> None:
-    """Counts the points of every request; says the port first, and the count at last."""
+def serve(kind: str) -> None:
+    """Counts the points of every request; says the port first, and the count at last.
+
+    kind: "takes" them, "refuses" connections, "hangs" once it has one, or "is_busy".
+    """
     import signal
+
+    if kind in ("refuses", "hangs"):
+        with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            print(listener.getsockname()[1], flush=True)
+            if kind == "refuses":
+                listener.close()
+            signal.sigwait({signal.SIGTERM})
+        print(0)
+        return
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -123,8 +151,9 @@ def serve() -> None:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            bodies.append((self.headers.get("Content-Encoding", ""), body))
-            self.send_response(200)
+            if kind == "takes":
+                bodies.append((self.headers.get("Content-Encoding", ""), body))
+            self.send_response(200 if kind == "takes" else 503)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
