@@ -37,12 +37,6 @@ SCRIPT = """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     make_pipeline(StandardScaler(), LogisticRegression()).fit(*load_iris(return_X_y=True))
-    import sys
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    own = TracerProvider()
-    own.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{sys.argv[1]}/v1/traces")))
     params = {"rate": 0.1, "on": True, "n": 2**53 + 1, "never": math.nan}
     with autotrack.run("curves", params=params, tags={"ü": "🙂"}) as run:
         for step in range(2000):
@@ -50,8 +44,6 @@ SCRIPT = """
             if step % 500 == 0:
                 autotrack.flush()
         run.log_text("hello", "a/b.txt")
-        with own.get_tracer("app").start_as_current_span("load", attributes={"rows": 150}):
-            pass
     try:
         with autotrack.run("fails"):
             autotrack.log({"loss": -math.inf})
@@ -60,6 +52,19 @@ SCRIPT = """
             raise ValueError("enough")
     except ValueError:
         pass
+"""
+OWN_SPAN = """
+    import sys
+    import autotrack
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    own = TracerProvider()
+    own.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{sys.argv[1]}/v1/traces")))
+    autotrack.enable(exporters=["otlp"])
+    with autotrack.run("spanned"):
+        with own.get_tracer("app").start_as_current_span("load", attributes={"rows": 150}):
+            pass
 """
 STATES = {"Pipeline": "finished", "curves": "finished", "fails": "failed", "inside": "finished"}
 
@@ -129,11 +134,12 @@ def test_runs_through_a_collector_are_the_runs(
     That is of a span of the user's too, which his own exporter sends to the same collector.
     """
     where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector[protocol], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
-    assert store.run(SCRIPT, collector[HTTP], env=where).returncode == 0
+    assert store.run(SCRIPT, env=where).returncode == 0
+    assert store.run(OWN_SPAN, collector[HTTP], env=where).returncode == 0
     assert sync(store).out == "✓ Nothing waits.\n"
 
     directly = store.open()
-    assert {run.name: run.state for run in directly.runs()} == STATES
+    assert {run.name: run.state for run in directly.runs()} == STATES | {"spanned": "finished"}
     wanted = said(directly.backend)
     for kind in (
         directly.backend.artifacts,
@@ -142,8 +148,8 @@ def test_runs_through_a_collector_are_the_runs(
         directly.backend.logs,
     ):
         assert any(kind(run.id) for run in directly.runs()), kind
-    [curves] = directly.runs("name = 'curves'")
-    assert "load" in {span.name for span in directly.backend.spans(curves.id)}
+    [spanned] = directly.runs("name = 'spanned'")
+    assert "load" in {span.name for span in directly.backend.spans(spanned.id)}
     through = HttpBackend(server.url)
     _wait_for(lambda: said(through) == wanted, lambda: f"{said(through)} is not {wanted}")
     through.close()

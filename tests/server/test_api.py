@@ -96,6 +96,8 @@ def test_points_as_json_and_as_columns(server: Threaded, runs: list[str]) -> Non
     assert repr(np.frombuffer(raw.data[48:], "<f8").tolist()) == "[inf, nan, 7.0]"
     long = points("x", list(np.sin(np.arange(5000))))
     server.ask("POST", "/v1/traces", body_of(long[1]), PROTOBUF)
+    assert server.ask("GET", f"/api/v1/runs/{long[0]}/points?name=x&max_points=3").status == 422
+    assert server.ask("GET", f"/api/v1/runs/{long[0]}/points?name=x&max_points=4").status == 200
     reduced = get(server, f"/runs/{long[0]}/points?name=x&max_points=100")
     assert reduced["count"] == 5000
     assert 50 <= len(reduced["step"]) <= 200

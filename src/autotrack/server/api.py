@@ -151,7 +151,7 @@ class Api:
         run_id: str,
         *,
         name: str = "",
-        max_points: Annotated[int, Between(3, 1_000_000)] | None = None,
+        max_points: Annotated[int, Between(4, 1_000_000)] | None = None,
     ) -> Response:
         """A metric's curve, reduced to about `max_points` if asked: extremes, NaN and infinities stay.
 
