@@ -124,7 +124,7 @@ def _log_lines(row: Row[Any]) -> list[LogLine]:
     )
     return [
         LogLine(
-            time=datetime.fromtimestamp((time if type(time) is int else row.start) / 1e9, UTC),
+            time=_moment(time if type(time) is int else row.start),
             stream=str(attributes.get(sc.LOG_STREAM, "")),
             number=number,
             text=line,
@@ -149,7 +149,7 @@ def _fit(row: Row[Any]) -> Fit:
         id=row.span_id,
         parent=row.parent_id,
         name=row.name,
-        started=datetime.fromtimestamp(row.start / 1e9, UTC),
+        started=_moment(row.start),
         duration=(row.end - row.start) / 1e9,
         params=prefixed(attributes, sc.PARAM_PREFIX),
         error=attributes.get(sc.ERROR_TYPE),

@@ -104,7 +104,7 @@ class Loop:
         if found_inf is not None and (skipped := gathering.value(found_inf)) is not None:
             row[f"{stepper.prefix}{SKIPPED}"] = skipped
         if stepper is self.first:
-            passage = gathering.passage if gathering.other is None else gathering.training_pass()
+            passage = gathering.training_pass()
             began = gathering.step_began(passage)
             if passage is not None:
                 row["epoch"] = float(self._epoch_of(passage))

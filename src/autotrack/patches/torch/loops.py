@@ -333,7 +333,7 @@ def _is_captured(optimizer: Any) -> bool:
     """Whether what is done with its parameters now is only noted for a CUDA graph."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            return parameter.is_cuda and is_capturing(parameter)
+            return is_capturing(parameter)
     return False
 
 
