@@ -13,6 +13,7 @@ from ..flavor import NotKept
 from ..forms import loader
 from ..forms.telling import STARTED, is_importable, refuse_wrapped
 from ..mlmodel.code_paths import FOLDER
+from ..syntax import parse
 from .capturing import Captured
 from .modules import Modules
 
@@ -86,7 +87,7 @@ def _root(file: Path) -> Path:
 
 def _defined_in(source: str, file: Path) -> str:
     names = set()
-    for node in ast.parse(source).body:
+    for node in parse(source).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):

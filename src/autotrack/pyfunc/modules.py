@@ -13,6 +13,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 from ..flavor import NotKept
+from ..syntax import parse
 from .changed import check_module
 
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -68,8 +69,8 @@ class Modules:
 
         main: source that comes along besides.
         """
-        trees = {name: ast.parse(source) for name, source in self.sources.items() if source is not None}
-        used = {name for tree in [*trees.values(), ast.parse(main)] for name in _read_names(tree)}
+        trees = {name: parse(source) for name, source in self.sources.items() if source is not None}
+        used = {name for tree in [*trees.values(), parse(main)] for name in _read_names(tree)}
         for name, tree in trees.items():
             module, spec = sys.modules.get(name), self._spec(name)
             if module and spec and getattr(module, "__file__", None) == spec.origin:
@@ -108,7 +109,7 @@ class Modules:
         """A source whose imports of these modules find them in the package `below`."""
         own = {module.partition(".")[0] for module in self.sources}
         lines = source.encode().splitlines(keepends=True)
-        nodes = sorted(_import_nodes(ast.parse(source)), key=lambda node: (node.lineno, node.col_offset))
+        nodes = sorted(_import_nodes(parse(source)), key=lambda node: (node.lineno, node.col_offset))
         for node in reversed(nodes):
             if replaced := _moved_import(node, own, below):
                 first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
@@ -141,7 +142,7 @@ def _read(path: str) -> str:
     try:
         with tokenize.open(path) as file:
             source = file.read()
-        ast.parse(source)
+        parse(source)
     except (OSError, SyntaxError, ValueError) as error:
         raise NotKept(f"the source of {path} cannot be read: {error}") from error
     return source
@@ -159,7 +160,7 @@ def _read_names(tree: ast.Module) -> Iterator[str]:
 
 def _imports(source: str, package: str) -> Iterator[tuple[str, list[str]]]:
     """Each module that is imported, and what from it."""
-    for node in _import_nodes(ast.parse(source)):
+    for node in _import_nodes(parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, []) for alias in node.names)
         else:

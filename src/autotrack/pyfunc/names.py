@@ -7,6 +7,8 @@ import symtable
 from dataclasses import dataclass
 from typing import Any
 
+from ..syntax import parse
+
 
 @dataclass(frozen=True, slots=True)
 class Used:
@@ -23,7 +25,7 @@ def names_used(source: str) -> Used:
     The hints of functions are left out: nobody evaluates them. Those of a class's variables may be read,
     by whoever makes its `__init__` of them.
     """
-    tree = _WithoutHints().visit(ast.parse(source))
+    tree = _WithoutHints().visit(parse(source))
     everything, _ = _globals(ast.unparse(tree))
     needed, at_once = _globals(ast.unparse(_WithoutVariables().visit(tree)))
     return Used(everything, at_once, everything - needed)

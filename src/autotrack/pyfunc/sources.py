@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..syntax import parse
+
 _CELLS = re.compile(r"<ipython-input-|<python-input-|<stdin>|ipykernel_\d")
 
 
@@ -32,7 +34,7 @@ class Sources:
         if file not in self._known:
             text = "".join(linecache.getlines(file))
             try:
-                tree = ast.parse(text)
+                tree = parse(text)
             except (SyntaxError, ValueError):
                 tree = ast.Module([], [])
             self._known[file] = text, tree
@@ -129,7 +131,7 @@ def source_of(node: ast.AST, source: str) -> str:
     first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
     text = textwrap.dedent("".join(source.splitlines(keepends=True)[first - 1 : node.end_lineno])).rstrip()
     try:
-        is_same = ast.dump(ast.parse(text)) == ast.dump(ast.Module([node], []))
+        is_same = ast.dump(parse(text)) == ast.dump(ast.Module([node], []))
     except SyntaxError:
         is_same = False
     return text if is_same else ast.unparse(node)

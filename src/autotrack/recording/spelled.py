@@ -11,10 +11,10 @@ import ast
 import functools
 import linecache
 import sys
-import warnings
 from collections.abc import Iterator
 from types import FrameType
 
+from ..syntax import parse
 from .naming import MAX_FRAMES
 
 PACKAGE = "autotrack"
@@ -54,9 +54,7 @@ def _knows_us(frame: FrameType) -> bool:
 def _names_in(source: str, line: int) -> frozenset[str]:
     """Of the definition that holds the line, 0 for the module's own statements, and those that it names."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what the user wrote Python has told him
-            module = ast.parse(source)
+        module = parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     definitions = {node.name: node for node in _definitions(module)}
