@@ -668,10 +668,11 @@ def test_a_model_that_holds_a_function_we_patched(tracking: Tracking) -> None:  
     ("train", "told"),
     [
         (lambda frame: LogisticRegression(max_iter=1000).fit(frame, Y), "int64[*]"),
+        (lambda frame: make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, Y), "int64[*]"),
         (lambda frame: xgboost.XGBClassifier(n_estimators=1).fit(frame, Y), "int64[*]"),
         (lambda frame: xgboost.train({}, xgboost.DMatrix(frame, Y), 1), "float32[*]"),
     ],
-    ids=["scikit-learn", "XGBoost's estimator", "xgboost.train"],
+    ids=["scikit-learn", "a pipeline", "XGBoost's estimator", "xgboost.train"],
 )
 def test_a_model_that_a_call_trained_has_the_calls_signature(
     tracking: Tracking,  # noqa: F811

@@ -331,6 +331,22 @@ def test_marked_versions_stand_side_by_side(page: Page, served: Served) -> None:
     expect(versions(page)).to_have_count(3)
 
 
+def test_signatures_that_part_at_their_ends_are_told_apart(page: Page, store: Place) -> None:
+    columns = ", ".join(f"column {i}: double" for i in range(60))
+    kept = store.open()
+    for run, given in zip(RUNS, ("long", "string"), strict=True):
+        trained(kept, run, signature=f"({columns}) → {given}")
+        kept.backend.registry.register("churn", run, "model")
+    with Threaded(store.url, token=None) as server:
+        page.goto(f"{server.url}/?model=churn&version=1")
+        expect(page.get_by_label("Signature")).to_have_text(f"({columns}) → long")
+        page.goto(f"{server.url}/?model=churn&compare=1,2")
+        cells = page.get_by_role("region", name="Values").get_by_role("row", name="signature").locator("td")
+        expect(cells).to_have_text([re.compile("→ long$"), re.compile("→ string$")])
+        for cell in cells.all():
+            assert cell.evaluate("one => one.scrollWidth <= one.clientWidth"), "no part of it is cut off"
+
+
 @pytest.mark.parametrize(
     ("view", "said"),
     [

@@ -76,7 +76,7 @@ class SklearnFlavor(Flavor):
         """Of a classifier its classes' type, of a clustering its labels'."""
         import numpy as np  # scikit-learn has loaded it
 
-        known = vars(model)
+        known = _state(_predicting(model))
         classes = known.get("classes_")
         if isinstance(classes, np.ndarray) and classes.dtype.kind in "biufUO":
             return classes[:1]
@@ -121,6 +121,22 @@ class SklearnFlavor(Flavor):
         model = skops_io.loads(data, trusted=[*trusted])
         sound.check(model, permissions.trusted)
         return model
+
+
+def _predicting(model: Any) -> Any:
+    """What predicts for it: the winner of a search, the last step of a pipeline."""
+    state = _state(model)
+    if (winner := state.get("best_estimator_")) is not None:
+        return _predicting(winner)
+    match state.get("steps"):
+        case [*_, (_, last)] if hasattr(last, "predict"):
+            return _predicting(last)
+    return model
+
+
+def _state(model: Any) -> dict[str, Any]:
+    """Its attributes, none of which is computed for being asked."""
+    return getattr(model, "__dict__", {})
 
 
 @cache

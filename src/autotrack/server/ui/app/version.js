@@ -7,7 +7,7 @@ import { Ago, Problem, StateMark } from "./parts.js";
 import { signatureOf, sizeOf } from "./registered.js";
 import { Pairs, Plain, unsetLast } from "./run.js";
 import { direction, isOfMachine } from "./telling.js";
-import { digest, float, moment, number, plain, shape, shortId, size } from "./text.js";
+import { digest, float, moment, number, plain, printed, shape, shortId, size } from "./text.js";
 import { follow, link } from "./view.js";
 
 /** @typedef {import("./api.js").ModelVersion} ModelVersion */
@@ -66,7 +66,7 @@ function Version({ model, version, error }) {
       <div>
         <section class="single"><h2>Model</h2>
           <${Pairs} pairs=${factsOf(version, made).filter(([title]) => title !== "signature")} />
-          ${signatureOf(made?.facts) && html`<pre class="signature" tabindex="0" aria-label="Signature">${plain(signatureOf(made?.facts))}</pre>`}
+          ${signatureOf(made?.facts) && html`<pre class="signature" tabindex="0" aria-label="Signature">${printed(signatureOf(made?.facts))}</pre>`}
         </section>
         ${source && html`<${Metrics} metrics=${source.run.metrics} />`}
         <section><h2>Files <span class="dim">${version.files.length}</span></h2><${Files} version=${version} /></section>

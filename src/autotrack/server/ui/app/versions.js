@@ -6,7 +6,7 @@ import { html } from "./html.js";
 import { modelId, useLoaded } from "./live.js";
 import { Problem } from "./parts.js";
 import { Chip, StageMark, sizeOf } from "./registered.js";
-import { count, plain, size } from "./text.js";
+import { count, plain, printed, size } from "./text.js";
 import { change, follow, link, toggled, view } from "./view.js";
 import { factsOf, sourceOf } from "./version.js";
 
@@ -51,10 +51,10 @@ function factsSide(all) {
     { title: "stage", cells: all.map(({ version }) => html`<${StageMark} stage=${version.stage} />`) },
     { title: "run", cells: all.map(({ run }) => html`<a href=${link({ run: run.id })} onClick=${follow}>${plain(run.name) || "-"}</a>`) },
     { title: "size", cells: all.map(({ version }) => size(sizeOf(version))) },
-    ...names.map((name) => ({
-      title: name,
-      cells: told.map((facts) => html`<span title=${plain(facts[name] ?? "")}>${plain(facts[name] ?? "")}</span>`),
-      isSame: new Set(told.map((facts) => facts[name])).size === 1,
-    })),
+    ...names.map((name) => {
+      const texts = told.map((facts) => facts[name] ?? ""), isSame = new Set(texts).size === 1;
+      // Two that differ may do so at their ends.
+      return { title: name, isSame, cells: texts.map((text) => (isSame ? html`<span title=${plain(text)}>${plain(text)}</span>` : html`<div class="whole">${printed(text)}</div>`)) };
+    }),
   ];
 }
