@@ -167,9 +167,10 @@ class SpoolReader:
     def segments(self) -> list[Path]:
         """Every segment file, a writer's in the order it wrote them."""
         try:
-            return sorted(p for p in self.folder.iterdir() if p.suffix == _SUFFIX and p.name[0] != ".")
+            names = os.listdir(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return [self.folder / name for name in sorted(names) if name.endswith(_SUFFIX) and name[0] != "."]
 
     def batches(self, limit: int = 8 << 20, meanwhile: bool = True) -> Iterator[Batch]:
         """Unread frames, at most about `limit` bytes at a time; call `done` after each.
