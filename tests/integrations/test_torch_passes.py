@@ -258,3 +258,17 @@ def test_a_look_at_the_data_is_no_evaluation(tracking: Tracking) -> None:
     assert values(run, "epoch") == [0, 0, 0, 1, 1, 1]
     assert "eval_seconds" not in run.metrics
     assert steps(run, "epoch_seconds") == [2, 5]
+
+
+def test_batches_that_are_each_the_first_of_a_pass_make_no_epochs(tracking: Tracking) -> None:
+    tracking.enable()
+    training, batches = Training(), loader(12)
+    for _ in range(4):
+        training.step(next(iter(batches)))
+    training.epoch(batches)
+    run = tracking.run()
+    assert steps(run, "epoch") == [4, 5, 6]
+    assert values(run, "epoch") == [0, 0, 0]
+    assert steps(run, "epoch_seconds") == [6]
+    assert steps(run, "data_seconds") == [*range(7)]
+    assert run.params["dataset_length"] == 12

@@ -107,7 +107,8 @@ class Loop:
             passage = gathering.training_pass()
             began = gathering.step_began(passage)
             if passage is not None:
-                row["epoch"] = float(self._epoch_of(passage))
+                if (epoch := self._epoch_of(passage)) is not None:
+                    row["epoch"] = float(epoch)
                 row["data_seconds"] = passage.waited / 1e9 if passage.gave(gathering.steps) else 0.0
             if began is not None:
                 row["step_seconds"] = (now - began) / 1e9
@@ -139,12 +140,13 @@ class Loop:
             row[name] = value
         return row
 
-    def _epoch_of(self, passage: Pass) -> int:
-        """The number of a pass that it is trained on."""
+    def _epoch_of(self, passage: Pass) -> int | None:
+        """The number of a pass that it is trained on; of `next(iter(loader))`, which is none, None."""
         if passage.epoch is None:
-            passage.epoch, passage.loop = self._epochs, self
-            self._epochs += 1
             self.data = passage.data
+            if not passage.is_over:
+                passage.epoch, passage.loop = self._epochs, self
+                self._epochs += 1
         return passage.epoch
 
     def end(self) -> None:
