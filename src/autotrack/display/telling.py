@@ -70,7 +70,7 @@ def ranked(values: Sequence[Mapping[str, Scalar]], *, metrics: bool = False) -> 
                 given[name].append(value)
     differ = {name for name, found in given.items() if len(set(found)) > 1}
     shared = {name for name, found in given.items() if 2 * len(found) >= len(values)}
-    telling = [name for name in given if name in differ | shared]
+    telling = [name for name in given if name in differ or name in shared]
 
     def order(name: str) -> tuple[bool, int, int]:
         weight = 2 if metrics and direction(name) else 1
