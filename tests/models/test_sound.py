@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.interpolate import make_interp_spline
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     IsolationForest,
     RandomForestClassifier,
     RandomTreesEmbedding,
 )
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
@@ -48,6 +54,14 @@ SOUND: dict[str, Callable[[], Any]] = {
     "extra trees": lambda: ExtraTreesRegressor(3).fit(X, np.stack([Y, Y3], 1)),
     "embedding": lambda: RandomTreesEmbedding(3).fit(X),
     "boosting": lambda: GradientBoostingClassifier(n_estimators=2).fit(X, Y3),
+    "other boosting": lambda: (
+        [
+            GradientBoostingClassifier(n_estimators=2, init=init).fit(X, labels)
+            for init in (None, "zero", LogisticRegression(), DummyClassifier(), RandomForestClassifier(2))
+            for labels in (Y, Y3)
+        ]
+        + [GradientBoostingRegressor(n_estimators=2, init=init).fit(X, Y) for init in (None, "zero", SVR())]
+    ),
     "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=2).fit(X, Y3),
     "categories": lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0, 3]).fit(
         CATEGORIES, Y
@@ -61,6 +75,17 @@ SOUND: dict[str, Callable[[], Any]] = {
     ).fit(X, Y),
     "outliers": lambda: LocalOutlierFactor(novelty=True).fit(X),
     "clusters": lambda: KMeans(3).fit(X),
+    "splines": lambda: [
+        SplineTransformer(degree=degree, extrapolation=how).fit(X)
+        for degree in (0, 1, 3)
+        for how in ("error", "constant", "linear", "continue", "periodic")
+        if degree or how != "periodic"
+    ],
+    "other splines": lambda: [
+        make_interp_spline(np.arange(80.0), values, bc_type="natural", axis=axis)
+        for values, axis in ((X, 0), (X.T, 1), (X[:, 0] * 1j, 0))
+    ],
+    "sparse matrices": lambda: [sp.csr_matrix(X), sp.csc_array(X), sp.bsr_matrix(X), sp.csr_array(X[0])],
     "svm": lambda: SVC(probability=True).fit(X, Y3),
     "sparse svm": lambda: SVC().fit(sp.csr_matrix(X), Y),
     "precomputed svm": lambda: SVC(kernel="precomputed").fit(X @ X.T, Y3),
@@ -94,6 +119,13 @@ def forest_with_a_tree_of_more_features() -> Any:
     return model
 
 
+def boosting_from_fewer_classes() -> Any:
+    """What it begins with says that it knows as many classes, and gives one column."""
+    model = GradientBoostingClassifier(n_estimators=2).fit(X, Y3)
+    set_to(model.init_, "class_prior_", np.ones(1))
+    return model
+
+
 def set_to(model: Any, name: str, value: Any) -> Any:
     vars(model)[name] = value
     return model
@@ -119,6 +151,25 @@ def first(place: Any, value: Any) -> None:
     place[0] = value
 
 
+def spline_with(**changes: Any) -> Any:
+    model = SplineTransformer().fit(X)
+    for name, value in changes.items():
+        setattr(model.bsplines_[1], name, value)
+    return model
+
+
+def knots(*first: float) -> Any:
+    """Those of `spline_with`'s, which begins with others."""
+    known = SplineTransformer().fit(X).bsplines_[1].t
+    return np.array([*first, *known[len(first) :]])
+
+
+def blocks() -> Any:
+    matrix = sp.bsr_matrix(X)
+    matrix.indices[0] = 1 << 30
+    return matrix
+
+
 def sparse_vectors() -> Any:
     model = SVC().fit(sp.csr_matrix(X), Y)
     model.support_vectors_.indices[0] = 1 << 30
@@ -140,6 +191,7 @@ FORGED: dict[str, Callable[[], Any]] = {
     "boosting of fewer classes": lambda: set_to(
         GradientBoostingClassifier(n_estimators=2).fit(X, Y3), "n_trees_per_iteration_", 1
     ),
+    "boosting from fewer classes": boosting_from_fewer_classes,
     "isolation of fewer features": lambda: set_to(
         set_to(IsolationForest(n_estimators=2).fit(X), "n_features_in_", 2), "_max_features", 2
     ),
@@ -147,6 +199,7 @@ FORGED: dict[str, Callable[[], Any]] = {
     "histogram's circle": lambda: histogram_with(right=0),
     "histogram's feature": lambda: histogram_with(feature_idx=-9),
     "histogram's categories": lambda: histogram_with(is_categorical=1, bitset_idx=4_000_000_000),
+    "histogram of fewer features": lambda: set_to(histogram_with(), "_n_features", 2),
     "neighbours' rows": lambda: neighbours_with(lambda state: first(state[1], 1 << 40)),
     "neighbours' start": lambda: neighbours_with(lambda state: first(state[2]["idx_start"], -5)),
     "neighbours' end": lambda: neighbours_with(
@@ -160,6 +213,25 @@ FORGED: dict[str, Callable[[], Any]] = {
     "svm without coefficients": lambda: set_to(SVC().fit(X, Y), "_dual_coef_", np.ones((1, 1))),
     "svm of fewer columns": lambda: set_to(SVC().fit(X, Y), "support_vectors_", np.ones((2, 1))),
     "sparse svm": sparse_vectors,
+    "sparse blocks": blocks,
+    "k-d tree's bounds of a ball": lambda: neighbours_with(
+        lambda state: state.__setitem__(3, state[3][:1].copy())
+    ),
+    "spline's knots": lambda: spline_with(t=np.linspace(-3, 3, 100_000)),
+    "spline's coefficients": lambda: spline_with(c=np.ones((1, 7))),
+    "spline's degree": lambda: spline_with(k=1000),
+    "spline's degree below 0": lambda: spline_with(k=-1),
+    "spline's degree of a half": lambda: spline_with(k=2.5),
+    "spline's knots in a table": lambda: spline_with(t=np.ones((30, 2))),
+    "spline's knots without end": lambda: spline_with(t=knots(-np.inf)),
+    "spline's knots of no number": lambda: spline_with(t=knots(np.nan)),
+    "spline's knots in disorder": lambda: spline_with(t=knots(5.0)),
+    "spline's knots of float32": lambda: spline_with(t=knots().astype(np.float32)),
+    "spline's coefficients of objects": lambda: spline_with(c=np.full((9, 7), None)),
+    "spline's single coefficient": lambda: spline_with(c=np.array(1.0)),
+    "spline's knots behind others": lambda: spline_with(_t=np.linspace(-3, 3, 100_000), _asarray=np.median),
+    "spline's axis": lambda: spline_with(axis=7),
+    "spline's extrapolation": lambda: spline_with(extrapolate="everywhere"),
 }
 
 
@@ -199,6 +271,21 @@ def test_a_forged_file_is_refused_before_it_is_asked() -> None:
     files = flavor.convert(pickle.dumps(make_pipeline(StandardScaler(), tree_with(right_child=1 << 40))))
     with pytest.raises(ModelError, match="lead out of it"):
         loaded(flavor, {FILE: files[FILE]}, {"serialization_format": "skops"})
+
+
+def test_a_sparse_matrix_is_looked_at_as_what_it_is_not_as_what_the_file_calls_it() -> None:
+    """The format stands in the matrix's own bytes, and may be another than that of the trusted type."""
+    flavor = SklearnFlavor()
+    parts = flavor.convert(pickle.dumps(FunctionTransformer(kw_args={"a": sp.csr_matrix(X)})))
+    bytes_of_blocks = io.BytesIO()
+    sp.save_npz(bytes_of_blocks, blocks())
+    forged = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(parts[FILE])) as old, zipfile.ZipFile(forged, "w") as new:
+        for entry in old.infolist():
+            is_matrix = entry.filename.endswith(".npz")
+            new.writestr(entry, bytes_of_blocks.getvalue() if is_matrix else old.read(entry))
+    with pytest.raises(ModelError, match="damaged or forged"):
+        loaded(flavor, {FILE: forged.getvalue()}, {"serialization_format": "skops"})
 
 
 def test_such_a_model_does_end_the_process() -> None:

@@ -6,7 +6,8 @@ memory that is not theirs, and ends the process. Each check is a few operations 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -35,18 +36,25 @@ def check(model: Any, trusted: Collection[str] = ()) -> None:
 
     trusted: types, by their dotted names, that may open the files which they are asked for.
     """
-    for item in _objects(model):
+    items = [*_objects(model)]
+    for item in items:
         _refuse_opener(item, trusted)
-        for kind in type(item).__mro__:
-            if checker := _CHECKERS.get(f"{kind.__module__}.{kind.__qualname__}"):
-                try:
-                    checker(item)
-                except ModelError:
-                    raise
-                except Exception as error:
-                    raise ModelError(
-                        f"the model is damaged or forged: its {kind.__qualname__}: {error}"
-                    ) from error
+        _check(item, _CHECKERS)
+    for item in items:
+        _check(item, _ASKERS)
+
+
+def _check(item: Any, checkers: Mapping[str, Callable[[Any], None]]) -> None:
+    for kind in type(item).__mro__:
+        if checker := checkers.get(f"{kind.__module__}.{kind.__qualname__}"):
+            try:
+                checker(item)
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(
+                    f"the model is damaged or forged: its {kind.__qualname__}: {error}"
+                ) from error
 
 
 def _objects(model: Any) -> Iterator[Any]:
@@ -146,8 +154,14 @@ def _boosting(boosting: Any) -> None:
     _require(trees.ndim == 2 and trees.shape[1] == columns, "boosting has other trees than it says")
     classes = len(vars(boosting).get("classes_", ()))
     _require(columns == 1 or columns == classes, "boosting has other trees than classes")
-    first = getattr(boosting.init_, "classes_", None)
-    _require(columns == 1 or first is None or len(first) == columns, "boosting begins with other classes")
+
+
+def _beginning(boosting: Any) -> None:
+    """Its trees add to what it begins with, without a look at how many columns that has."""
+    if "estimators_" in vars(boosting):
+        begun = boosting._raw_predict_init(np.zeros((1, boosting.n_features_in_), np.float32))
+        columns = boosting.n_trees_per_iteration_
+        _require(begun.shape == (1, columns), "boosting begins with other columns than it has trees")
 
 
 def _isolation(forest: Any) -> None:
@@ -168,7 +182,8 @@ def _histogram_boosting(boosting: Any) -> None:
     known = vars(boosting)
     if "_predictors" not in known:
         return
-    features = boosting.n_features_in_
+    features = boosting._n_features  # what is asked is held against this, whoever prepared it
+    _require(features == boosting.n_features_in_, "boosting has other features than it says")
     categorical = np.asarray(boosting._bin_mapper.is_categorical_, bool)
     _require(len(categorical) == features, "boosting has other features than its bins")
     for predictor in (one for stage in boosting._predictors for one in stage):
@@ -196,7 +211,8 @@ def _space_tree(tree: Any) -> None:
     data, order, nodes, bounds, _, _, count, *_, metric, weights = tree.__getstate__()
     rows, columns = data.shape
     _require(rows and count == len(nodes) and bounds.shape[1:] == (count, columns), "a tree has other nodes")
-    _require(bounds.shape[0] in (1, 2) and count >= 1, "a tree has no bounds")
+    sides = 2 if type(tree).__name__.startswith("KD") else 1  # boxes have two ends, balls a centre
+    _require(bounds.shape[0] == sides and count >= 1, "a tree has no bounds")
     _require(len(order) == rows and _are_below(order, rows), "a tree refers to rows that are not there")
     _require(weights is None or len(weights) == rows, "a tree has other weights than rows")
     start, end = nodes["idx_start"], nodes["idx_end"]
@@ -223,6 +239,27 @@ def _distance_of(metric: Any, columns: int) -> None:
 
 def _sparse(matrix: Any) -> None:
     matrix.check_format(full_check=True)
+
+
+def _spline(spline: Any) -> None:
+    """What its own constructor asks for, which loading does not call."""
+    known = vars(spline)  # what `spline.t` gives is made by a function that the file names
+    knots, coefficients = (known[f"_{name}" if f"_{name}" in known else name] for name in "tc")
+    degree = operator.index(spline.k)
+    is_sound = type(knots) is type(coefficients) is np.ndarray and knots.dtype == np.float64
+    is_sound = is_sound and coefficients.dtype in (np.float64, np.complex128)
+    _require(is_sound, "a spline is of other numbers")
+    count = knots.size - degree - 1
+    is_sound = knots.ndim == 1 and 0 <= degree < count
+    _require(is_sound, "a spline has fewer knots than its degree needs")
+    _require(np.isfinite(knots).all() and (np.diff(knots) >= 0).all(), "a spline's knots are in disorder")
+    is_sound = coefficients.ndim >= 1 and len(coefficients) >= count
+    _require(is_sound, "a spline has fewer coefficients than knots")
+    _require(
+        _are_below(np.array(operator.index(spline.axis)), coefficients.ndim), "a spline has no such axis"
+    )
+    how = spline.extrapolate
+    _require(isinstance(how, (bool, np.bool_)) or how == "periodic", "a spline goes on in no known way")
 
 
 def _clusters(estimator: Any) -> None:
@@ -268,9 +305,12 @@ _CHECKERS: dict[str, Callable[[Any], None]] = {
     "sklearn.neighbors._ball_tree.BinaryTree32": _space_tree,
     "sklearn.cluster._kmeans._BaseKMeans": _clusters,
     "sklearn.svm._base.BaseLibSVM": _support_vectors,
+    "scipy.interpolate._bsplines.BSpline": _spline,
     **{
         f"scipy.sparse._{name}.{name}_{kind}": _sparse
-        for name in ("csr", "csc")
+        for name in ("csr", "csc", "bsr")
         for kind in ("matrix", "array")
     },
 }
+_ASKERS: dict[str, Callable[[Any], None]] = {"sklearn.ensemble._gb.BaseGradientBoosting": _beginning}
+"""Those that ask a part of the model, once all of it is known to be sound."""
