@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.interpolate import make_interp_spline
-from sklearn.cluster import KMeans
+from sklearn.cluster import Birch, BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
@@ -28,10 +28,22 @@ from sklearn.ensemble import (
     RandomTreesEmbedding,
 )
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
+from sklearn.metrics import DistanceMetric
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import (
+    BallTree,
+    KDTree,
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestNeighbors,
+    RadiusNeighborsClassifier,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
+from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
@@ -73,6 +85,24 @@ SOUND: dict[str, Callable[[], Any]] = {
     "ball tree": lambda: KNeighborsClassifier(
         algorithm="ball_tree", metric="seuclidean", metric_params={"V": np.ones(6)}
     ).fit(X, Y),
+    "neighbours without a tree": lambda: [
+        KNeighborsClassifier(algorithm="brute", metric="manhattan").fit(X, Y3),
+        KNeighborsClassifier(algorithm="brute").fit(sp.csr_matrix(X), np.stack([Y, Y3], 1)),
+        KNeighborsClassifier(metric="precomputed").fit(np.abs(X @ X.T), Y),
+        KNeighborsClassifier(metric="minkowski", p=3).fit(X, Y),
+        KNeighborsClassifier().fit(KDTree(X), Y),
+        KNeighborsRegressor().fit(X, X),
+        RadiusNeighborsClassifier(radius=9).fit(X, np.array(list("abc"))[Y3]),
+        NearestNeighbors(metric="haversine").fit(X[:, :2]),
+        KNNImputer().fit(X),
+        LabelSpreading(kernel="knn").fit(X, Y3),
+    ],
+    "other clusters": lambda: [
+        Birch(n_clusters=None).fit(X),
+        Birch(n_clusters=3).fit(X),
+        BisectingKMeans(4).fit(X),
+        MiniBatchKMeans(3).fit(X),
+    ],
     "outliers": lambda: LocalOutlierFactor(novelty=True).fit(X),
     "clusters": lambda: KMeans(3).fit(X),
     "splines": lambda: [
@@ -89,6 +119,7 @@ SOUND: dict[str, Callable[[], Any]] = {
     "svm": lambda: SVC(probability=True).fit(X, Y3),
     "sparse svm": lambda: SVC().fit(sp.csr_matrix(X), Y),
     "precomputed svm": lambda: SVC(kernel="precomputed").fit(X @ X.T, Y3),
+    "svm of a function": lambda: SVC(kernel=rbf_kernel).fit(X, Y3),
     "other svms": lambda: [NuSVC().fit(X, Y), SVR().fit(X, Y), OneClassSVM().fit(X)],
 }
 
@@ -151,6 +182,25 @@ def first(place: Any, value: Any) -> None:
     place[0] = value
 
 
+def without_a_tree(name: str, value: Any) -> Any:
+    return set_to(KNeighborsClassifier(algorithm="brute", metric="manhattan").fit(X, Y), name, value)
+
+
+def forged_tree_of(metric: str, data: Any, narrower: Any) -> Any:
+    """A tree of a metric over fewer columns than it takes."""
+    tree, other = BallTree(data, metric=metric), BallTree(narrower)
+    state = list(other.__getstate__())
+    state[-2] = tree.__getstate__()[-2]
+    other.__setstate__(tuple(state))
+    return other
+
+
+def halves_of_fewer_columns() -> Any:
+    model = BisectingKMeans(4).fit(X)
+    model._bisecting_tree.left.center = np.ones(1)
+    return model
+
+
 def spline_with(**changes: Any) -> Any:
     model = SplineTransformer().fit(X)
     for name, value in changes.items():
@@ -208,6 +258,24 @@ FORGED: dict[str, Callable[[], Any]] = {
     "neighbours' leaf": lambda: neighbours_with(lambda state: state[2]["is_leaf"].fill(0)),
     "neighbours' nodes": lambda: neighbours_with(lambda state: state.__setitem__(6, 1 << 30)),
     "neighbours' bounds": lambda: neighbours_with(lambda state: state.__setitem__(3, state[3][:, :2].copy())),
+    "neighbours of fewer columns": lambda: without_a_tree("_fit_X", np.ones((80, 1))),
+    "neighbours of fewer rows": lambda: without_a_tree("n_samples_fit_", 500),
+    "neighbours of other classes": lambda: without_a_tree("_y", np.full(80, 100_000_000)),
+    "neighbours of classes before the first": lambda: without_a_tree("_y", np.full(80, -9)),
+    "neighbours of fewer labels": lambda: without_a_tree("_y", np.zeros(1, int)),
+    "neighbours on a globe of one column": lambda: set_to(
+        KNeighborsClassifier(), "metric", forged_tree_of("haversine", X[:, :2], X[:, :1])
+    ),
+    "neighbours' weights of one column": lambda: neighbours_with(
+        lambda state: state.__setitem__(-2, DistanceMetric.get_metric("minkowski", p=3, w=np.ones(1)))
+    ),
+    "halves of fewer columns": halves_of_fewer_columns,
+    "subclusters of fewer norms": lambda: set_to(
+        Birch(n_clusters=None).fit(X), "_subcluster_norms", np.ones(1)
+    ),
+    "svm of a function of fewer rows": lambda: set_to(
+        SVC(kernel=rbf_kernel).fit(X, Y), "support_", np.full(80, 1 << 30, np.int32)
+    ),
     "clusters of fewer columns": lambda: set_to(KMeans(3).fit(X), "cluster_centers_", np.ones((3, 1))),
     "svm of other classes": lambda: set_to(SVC().fit(X, Y), "_n_support", np.array([9999, 9], np.int32)),
     "svm without coefficients": lambda: set_to(SVC().fit(X, Y), "_dual_coef_", np.ones((1, 1))),

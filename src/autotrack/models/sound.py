@@ -228,10 +228,27 @@ def _distance_of(metric: Any, columns: int) -> None:
     _, vector, matrix = metric.__getstate__()
     name = type(metric).__name__
     if name.startswith(("SEuclidean", "Minkowski")):
-        is_weighted = name.startswith("SEuclidean") or len(vector) > 1
+        is_weighted = name.startswith("SEuclidean") or len(vector)
         _require(not is_weighted or len(vector) == columns, "a distance has other weights than columns")
     if name.startswith("Mahalanobis"):
         _require(matrix.shape == (columns, columns), "a distance has another matrix than columns")
+    if name.startswith("Haversine"):
+        _require(columns == 2, "a distance on the globe has other columns than two")
+
+
+def _neighbours(estimator: Any) -> None:
+    known = vars(estimator)
+    if known.get("_fit_X") is None:
+        return
+    rows, columns = known["_fit_X"].shape
+    _require(rows == estimator.n_samples_fit_, "neighbours have other rows than they say")
+    is_sound = estimator._fit_method != "brute" or columns == estimator.n_features_in_  # a tree looks itself
+    _require(is_sound, "neighbours have other columns than features")
+    if "_y" in known:
+        labels = known["_y"]
+        _require(len(labels) == rows, "neighbours have other labels than rows")
+        is_sound = "classes_" not in known or labels.ndim > 1 or _are_below(labels, len(known["classes_"]))
+        _require(is_sound, "neighbours are of classes that are not there")
 
 
 # --- others -----------------------------------------------------------------------------------------
@@ -268,6 +285,20 @@ def _clusters(estimator: Any) -> None:
         _require(is_sound, "clusters have other columns than features")
 
 
+def _halves(estimator: Any) -> None:
+    """The centers between which rows are told apart."""
+    for node in _objects(vars(estimator).get("_bisecting_tree")):
+        if type(node).__name__ == "_BisectingTree":
+            is_sound = np.shape(node.center) == (estimator.n_features_in_,)
+            _require(is_sound, "clusters have other columns than features")
+
+
+def _subclusters(estimator: Any) -> None:
+    if "_subcluster_norms" in (known := vars(estimator)):
+        is_sound = np.shape(known["_subcluster_norms"]) == (len(known["subcluster_centers_"]),)
+        _require(is_sound, "clusters have other norms than centers")
+
+
 def _support_vectors(machine: Any) -> None:
     known = vars(machine)
     if "support_vectors_" not in known:
@@ -275,7 +306,8 @@ def _support_vectors(machine: Any) -> None:
     vectors, coefficients = known["support_vectors_"], known["_dual_coef_"]
     numbers = np.asarray(known["support_"])
     count = len(numbers)
-    if machine.kernel == "precomputed":  # their numbers are columns of what is asked
+    if machine.kernel == "precomputed" or callable(machine.kernel):
+        # their numbers are columns of what is asked, or of what the kernel makes of that
         _require(_are_below(numbers, machine.shape_fit_[0]), "support vectors that are not there")
     else:
         _require(vectors.shape == (count, machine.n_features_in_), "support vectors have another shape")
@@ -303,7 +335,10 @@ _CHECKERS: dict[str, Callable[[Any], None]] = {
     "sklearn.neighbors._kd_tree.BinaryTree32": _space_tree,
     "sklearn.neighbors._ball_tree.BinaryTree64": _space_tree,
     "sklearn.neighbors._ball_tree.BinaryTree32": _space_tree,
+    "sklearn.neighbors._base.NeighborsBase": _neighbours,
     "sklearn.cluster._kmeans._BaseKMeans": _clusters,
+    "sklearn.cluster._bisect_k_means.BisectingKMeans": _halves,
+    "sklearn.cluster._birch.Birch": _subclusters,
     "sklearn.svm._base.BaseLibSVM": _support_vectors,
     "scipy.interpolate._bsplines.BSpline": _spline,
     **{
