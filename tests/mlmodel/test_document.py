@@ -83,7 +83,9 @@ def test_numbers_of_one_hash_are_no_names() -> None:
 
 def test_metadata_may_have_small_numbers_for_names() -> None:
     """MLflow writes a dict of the user's as it is."""
-    told = document.parse(b"flavors: {}\nmetadata: {0: a, -123456789: b, true: c, null: d, '1.5': e, '<<': f}")
+    told = document.parse(
+        b"flavors: {}\nmetadata: {0: a, -123456789: b, true: c, null: d, '1.5': e, '<<': f}"
+    )
     assert told["metadata"] == {0: "a", -123456789: "b", True: "c", None: "d", "1.5": "e", "<<": "f"}
 
 
