@@ -73,10 +73,13 @@ class SklearnFlavor(Flavor):
             raise NotKept(f"skops cannot hold it ({error})") from error
 
     def outputs(self, model: Any) -> Any:
-        """Of a classifier its classes' type, of a clustering its labels'."""
+        """Of a classifier its classes' type, of a clustering its labels', where it predicts one to a row."""
         import numpy as np  # scikit-learn has loaded it
 
-        known = _state(_predicting(model))
+        predicting = _predicting(model)
+        known = _state(predicting)
+        if not hasattr(type(predicting), "predict") or _tells_of_several_labels(known):
+            return None
         classes = known.get("classes_")
         if isinstance(classes, np.ndarray) and classes.dtype.kind in "biufUO":
             return classes[:1]
@@ -132,6 +135,12 @@ def _predicting(model: Any) -> Any:
         case [*_, (_, last)] if hasattr(last, "predict"):
             return _predicting(last)
     return model
+
+
+def _tells_of_several_labels(known: Mapping[str, Any]) -> bool:
+    """Whether of each row it predicts which labels it has: its classes are the labels then."""
+    binarizer = known.get("_label_binarizer", known.get("label_binarizer_"))
+    return str(_state(binarizer).get("y_type_")).startswith("multilabel")
 
 
 def _state(model: Any) -> dict[str, Any]:
