@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -46,6 +47,7 @@ from sklearn.preprocessing import FunctionTransformer, SplineTransformer, Standa
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 from autotrack.errors import ModelError
 from autotrack.models import sound
@@ -53,10 +55,13 @@ from autotrack.models.sklearn import FILE, SklearnFlavor
 
 from ..scripts import TIMEOUT
 from .folders import loaded
+from .forging import packed, records
 
 X, Y = make_classification(80, 6, random_state=0)
 Y3 = np.arange(80) % 3
 CATEGORIES = np.abs(X * 3).astype(int).astype(float)
+BEFORE_CHILDREN = b"left_children[$l#L"
+"""In a booster's bytes: their number follows, and the nodes themselves."""
 
 SOUND: dict[str, Callable[[], Any]] = {
     "tree": lambda: DecisionTreeClassifier().fit(X, Y),
@@ -120,6 +125,13 @@ SOUND: dict[str, Callable[[], Any]] = {
     "sparse svm": lambda: SVC().fit(sp.csr_matrix(X), Y),
     "precomputed svm": lambda: SVC(kernel="precomputed").fit(X @ X.T, Y3),
     "svm of a function": lambda: SVC(kernel=rbf_kernel).fit(X, Y3),
+    "boosters": lambda: [
+        XGBClassifier(n_estimators=2).fit(X, Y3),
+        XGBRFClassifier(n_estimators=2).fit(X, Y),
+        XGBRegressor(n_estimators=2, booster="dart").fit(X, np.stack([Y, Y3], 1)),
+        XGBRegressor(n_estimators=2, booster="gblinear").fit(X, Y),
+        XGBClassifier().fit(X, Y).get_booster()[:3],
+    ],
     "other svms": lambda: [NuSVC().fit(X, Y), SVR().fit(X, Y), OneClassSVM().fit(X)],
 }
 
@@ -193,6 +205,15 @@ def forged_tree_of(metric: str, data: Any, narrower: Any) -> Any:
     state[-2] = tree.__getstate__()[-2]
     other.__setstate__(tuple(state))
     return other
+
+
+def booster_with_a_far_child() -> Any:
+    booster = XGBClassifier(n_estimators=1, max_depth=2).fit(X, Y).get_booster()
+    state = booster.__getstate__()
+    at = state["handle"].index(BEFORE_CHILDREN) + len(BEFORE_CHILDREN) + 8
+    state["handle"][at : at + 4] = (100_000_000).to_bytes(4, "big")
+    booster.__setstate__(state)
+    return booster
 
 
 def halves_of_fewer_columns() -> Any:
@@ -276,6 +297,7 @@ FORGED: dict[str, Callable[[], Any]] = {
     "svm of a function of fewer rows": lambda: set_to(
         SVC(kernel=rbf_kernel).fit(X, Y), "support_", np.full(80, 1 << 30, np.int32)
     ),
+    "booster's child": booster_with_a_far_child,
     "clusters of fewer columns": lambda: set_to(KMeans(3).fit(X), "cluster_centers_", np.ones((3, 1))),
     "svm of other classes": lambda: set_to(SVC().fit(X, Y), "_n_support", np.array([9999, 9], np.int32)),
     "svm without coefficients": lambda: set_to(SVC().fit(X, Y), "_dual_coef_", np.ones((1, 1))),
@@ -354,6 +376,47 @@ def test_a_sparse_matrix_is_looked_at_as_what_it_is_not_as_what_the_file_calls_i
             new.writestr(entry, bytes_of_blocks.getvalue() if is_matrix else old.read(entry))
     with pytest.raises(ModelError, match="damaged or forged"):
         loaded(flavor, {FILE: forged.getvalue()}, {"serialization_format": "skops"})
+
+
+def file_with_a_booster() -> dict[str, bytes]:
+    """The parts of a pipeline's file."""
+    model = make_pipeline(StandardScaler(), XGBClassifier(n_estimators=2, max_depth=2)).fit(X, Y)
+    return records(SklearnFlavor().convert(pickle.dumps(model))[FILE])
+
+
+def refusal(parts: dict[str, bytes]) -> str:
+    with pytest.raises(ModelError) as refused:
+        loaded(SklearnFlavor(), {FILE: packed(parts)}, {"serialization_format": "skops"})
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "forged", "why"),
+    [(8, (100_000_000).to_bytes(4, "big"), "lead out of it"), (0, b"\x00\x00\x01", "no whole UBJSON")],
+    ids=["a child", "a length"],
+)
+def test_a_boosters_bytes_are_looked_at_before_xgboost_reads_them(
+    place: int, forged: bytes, why: str
+) -> None:
+    """It follows the nodes, and takes the memory that a length asks for."""
+    parts = file_with_a_booster()
+    name = next(name for name, content in parts.items() if BEFORE_CHILDREN in content)
+    at = parts[name].index(BEFORE_CHILDREN) + len(BEFORE_CHILDREN) + place
+    parts[name] = parts[name][:at] + forged + parts[name][at + len(forged) :]
+    assert why in refusal(parts)
+
+
+def test_a_boosters_bytes_are_where_they_can_be_looked_at() -> None:
+    parts = file_with_a_booster()
+    schema = json.loads(parts["schema.json"])
+    booster = schema["content"]["content"]["steps"]["content"][1]["content"][1]["content"]["content"][
+        "_Booster"
+    ]
+    text = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": '"a"'}
+    booster["content"]["content"]["handle"] = {**text, "__id__": 1}
+    assert "a booster that is not as skops writes it" in refusal(
+        {**parts, "schema.json": json.dumps(schema).encode()}
+    )
 
 
 def test_such_a_model_does_end_the_process() -> None:

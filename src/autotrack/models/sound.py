@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from . import boosted, ubjson
 
 _PLAIN = (
     str,
@@ -279,6 +280,10 @@ def _spline(spline: Any) -> None:
     _require(isinstance(how, (bool, np.bool_)) or how == "periodic", "a spline goes on in no known way")
 
 
+def _booster(booster: Any) -> None:
+    boosted.check(ubjson.read(booster.save_raw("ubj")))
+
+
 def _clusters(estimator: Any) -> None:
     if (centers := vars(estimator).get("cluster_centers_")) is not None:
         is_sound = centers.ndim == 2 and len(centers) and centers.shape[1] == estimator.n_features_in_
@@ -341,6 +346,7 @@ _CHECKERS: dict[str, Callable[[Any], None]] = {
     "sklearn.cluster._birch.Birch": _subclusters,
     "sklearn.svm._base.BaseLibSVM": _support_vectors,
     "scipy.interpolate._bsplines.BSpline": _spline,
+    "xgboost.core.Booster": _booster,
     **{
         f"scipy.sparse._{name}.{name}_{kind}": _sparse
         for name in ("csr", "csc", "bsr")
