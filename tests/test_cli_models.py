@@ -320,6 +320,8 @@ def test_an_evaluation_that_came_to_no_end_has_no_verdict(iris: Cli) -> None:
         (("register", f"runs:/{RUNS[0]}/model", "a/b"), "a model's name has no '/'"),
         (("register", f"runs:/{RUNS[0]}/model", "a", "--alias", "7"), "an alias is no number"),
         (("stage", "churn/1", "best"), "there are None, Staging, Production, Archived"),
+        (("audit", "chrun"), "no registered model 'chrun'; did you mean 'churn'?"),
+        (("audit", "chrun", "--json"), "no registered model 'chrun'; did you mean 'churn'?"),
         (("delete", "chrun"), "did you mean 'churn'?"),
         (("promote", "churn/1", "--to", "nowhere"), "is not a URL of the form"),
     ],

@@ -17,6 +17,7 @@ from sklearn import metrics
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
@@ -63,7 +64,7 @@ def strong() -> Any:
         ({"targets": CANCER.astype("Int64").where(CANCER.index != 7)}, "1 targets are missing.*row 7"),
         ({"targets": ["a", None] + ["b"] * 567}, "the targets are missing at row 1"),
         ({"targets": CANCER.astype("M8[ns]")}, "the targets are of the type datetime64"),
-        ({"targets": np.where(CANCER, "ill", "well")}, "no classification metric of targets of the type str"),
+        ({"targets": np.where(CANCER, "ill", "well")}, "predicts int64, and the targets are str"),
         ({"targets": np.stack([CANCER, CANCER], axis=1)}, r"metric of targets of .* shape \(569, 2\)"),
         ({"thresholds": ["accuracy_score"]}, "thresholds: give bounds by the metrics' names, no list"),
         ({"thresholds": {"accuracy_score": None}}, "None; write it as in"),
@@ -74,6 +75,10 @@ def strong() -> Any:
         ({"thresholds": {"accuracy_score": ">= 1.2.3"}}, "write it as in"),
         ({"slices": ["nope"]}, "slices: the data has no column 'nope'"),
         ({"slices": ["mean radius"]}, "values, more than 50"),
+        (
+            {"slices": {"g=1": [True] * 569, "g": np.ones(569, int)}},
+            "slices: 'g=1' and 'g' both make a slice 'g=1'",
+        ),
         ({"slices": {"young": [True]}}, "give 569 values, one for each row"),
         ({"model": 3}, "a int is no model"),
         ({"model": "runs:/0000/model"}, "no run"),
@@ -232,6 +237,16 @@ def test_a_booster_from_a_folder_by_its_address(tracking: Tracking, tmp_path: Pa
 def test_predictions_of_classes_nobody_knows(tracking: Tracking) -> None:
     found = autotrack.evaluate(lambda data: np.full(len(data), "other"), IRIS, SPECIES.astype(str))
     assert found.metrics["accuracy_score"] == 0
+
+
+@pytest.mark.parametrize("labels", ["object", "U1"])
+@pytest.mark.parametrize("kind", [LogisticRegression, LinearSVC])
+def test_classes_that_are_texts_are_not_held_against_numbers(kind: Any, labels: str) -> None:
+    data = np.arange(4.0).reshape(-1, 1)
+    model = kind().fit(data, np.array(list("nnyy"), labels))
+    with pytest.raises(OptionError, match="give both in the same words"):
+        autotrack.evaluate(model, data, [0, 0, 1, 1])
+    assert autotrack.evaluate(model, data, list("nnyy")).metrics["accuracy_score"] == 1
 
 
 # --- slices and thresholds ------------------------------------------------------------------------

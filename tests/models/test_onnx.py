@@ -287,6 +287,21 @@ def test_a_torch_module_agrees_and_stays_as_it_is() -> None:
         assert np.allclose(flavor.predict(session, X[:rows], {}), expected[:rows], atol=1e-5)
 
 
+class Branches(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        return torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,))
+
+
+@pytest.mark.parametrize("module", [torch.nn.Linear(6, 3), Branches()])
+def test_what_is_made_of_a_module_says_nothing_of_where(module: Any, tmp_path: Path) -> None:
+    """Torch writes the lines of the source that each operation is of, and the paths of their files."""
+    autotrack.save_model(autotrack.to_onnx(module, X), tmp_path / "model", input_example=X)
+    files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
+    assert files
+    for place in (str(Path.cwd()), str(Path(__file__).parent), sys.prefix, "stack_trace"):
+        assert [file for file in files if place.encode() in file.read_bytes()] == []
+
+
 @pytest.mark.parametrize(
     ("model", "name"),
     [(Ridge(), "skl2onnx"), (xgboost.Booster(), "onnxmltools"), (torch.nn.Linear(1, 1), "onnxscript")],

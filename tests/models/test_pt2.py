@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -355,3 +356,14 @@ def test_a_module_computes_the_same_from_its_archive(name: str) -> None:
         expected = module(x)
         found = module_of(checked(exported(module, x)))(x)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_archive_says_nothing_of_where_it_was_made(name: str) -> None:
+    module, x = MODULES[name]
+    archive = exported(module.eval(), x)
+    for place in (str(Path.cwd()), str(Path(__file__).parent), sys.prefix, "stack_trace"):
+        assert place.encode() not in archive
+    with torch.no_grad():
+        expected = torch.export.export(module, (x,)).module()(x)
+        torch.testing.assert_close(module_of(archive)(x), expected, rtol=0, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
@@ -9,6 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,14 +36,17 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.gaussian_process import GaussianProcessClassifier
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import all_estimators
 from xgboost import XGBClassifier
 
 from autotrack.errors import ModelError
@@ -387,3 +392,61 @@ def test_every_trusted_name_is_one_of_the_library_it_stands_in() -> None:
         module, _, name = full_name.rpartition(".")
         found = getattr(importlib.import_module(module), name, None)
         assert found is None or found.__module__.partition(".")[0] in PICKLED - {"builtins"}, full_name
+
+
+# --- what a model gives ---------------------------------------------------------------------------------
+
+KINDS = dict([*all_estimators("classifier"), *all_estimators("cluster")])
+FEATURES, CLASSES = make_classification(60, 4, n_informative=3, n_redundant=0, n_classes=3, random_state=0)
+FEATURES = np.abs(FEATURES)  # which all of them take
+LABELS = {
+    "numbers": CLASSES,
+    "texts": np.array(["a", "bc", "d"])[CLASSES],
+    "several labels": np.eye(3, dtype=int)[CLASSES] | np.eye(3, dtype=int)[CLASSES[::-1]],
+}
+
+
+def small(kind: Any) -> Any:
+    """One of the kind around others where it must be, or none."""
+    try:
+        return kind()
+    except TypeError:
+        inner = DecisionTreeClassifier(random_state=0)
+        for given in (inner, [("a", inner), ("b", LogisticRegression())]):
+            with contextlib.suppress(TypeError):
+                return kind(given)
+    return None
+
+
+def wrapped(model: Any) -> list[Any]:
+    return [model, make_pipeline(StandardScaler(with_mean=False), model), GridSearchCV(model, {}, cv=2)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_told_of_a_models_outputs_is_what_it_predicts(name: str, labels: str) -> None:
+    model = small(KINDS[name])
+    try:
+        model.fit(FEATURES, LABELS[labels])
+    except Exception as error:
+        pytest.skip(str(error))
+    for one in wrapped(model):
+        with contextlib.suppress(Exception):
+            one.fit(FEATURES, LABELS[labels])
+        told = SklearnFlavor().outputs(one)
+        if not hasattr(one, "predict"):
+            assert told is None
+        elif told is not None:
+            found = one.predict(FEATURES)
+            assert found.shape[1:] == told.shape[1:]
+            assert found.dtype == told.dtype or found.dtype.kind == told.dtype.kind == "U"
+
+
+@pytest.mark.parametrize("several", [MLPClassifier, RidgeClassifier, lambda: OneVsRestClassifier(SVC())])
+def test_outputs_are_told_of_one_label_and_not_of_several(several: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one in wrapped(several()):
+            assert SklearnFlavor().outputs(one.fit(FEATURES, LABELS["several labels"])) is None
+            assert SklearnFlavor().outputs(one.fit(FEATURES, CLASSES)).dtype == np.int64

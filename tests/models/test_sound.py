@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import io
+import json
 import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.cluster import KMeans
+from scipy.interpolate import make_interp_spline
+from sklearn.cluster import Birch, BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     IsolationForest,
     RandomForestClassifier,
     RandomTreesEmbedding,
 )
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
-from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
+from sklearn.impute import KNNImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import DistanceMetric
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import (
+    BallTree,
+    KDTree,
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestNeighbors,
+    RadiusNeighborsClassifier,
+)
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
+from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 from autotrack.errors import ModelError
 from autotrack.models import sound
@@ -35,10 +55,13 @@ from autotrack.models.sklearn import FILE, SklearnFlavor
 
 from ..scripts import TIMEOUT
 from .folders import loaded
+from .forging import packed, records
 
 X, Y = make_classification(80, 6, random_state=0)
 Y3 = np.arange(80) % 3
 CATEGORIES = np.abs(X * 3).astype(int).astype(float)
+BEFORE_CHILDREN = b"left_children[$l#L"
+"""In a booster's bytes: their number follows, and the nodes themselves."""
 
 SOUND: dict[str, Callable[[], Any]] = {
     "tree": lambda: DecisionTreeClassifier().fit(X, Y),
@@ -48,6 +71,14 @@ SOUND: dict[str, Callable[[], Any]] = {
     "extra trees": lambda: ExtraTreesRegressor(3).fit(X, np.stack([Y, Y3], 1)),
     "embedding": lambda: RandomTreesEmbedding(3).fit(X),
     "boosting": lambda: GradientBoostingClassifier(n_estimators=2).fit(X, Y3),
+    "other boosting": lambda: (
+        [
+            GradientBoostingClassifier(n_estimators=2, init=init).fit(X, labels)
+            for init in (None, "zero", LogisticRegression(), DummyClassifier(), RandomForestClassifier(2))
+            for labels in (Y, Y3)
+        ]
+        + [GradientBoostingRegressor(n_estimators=2, init=init).fit(X, Y) for init in (None, "zero", SVR())]
+    ),
     "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=2).fit(X, Y3),
     "categories": lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0, 3]).fit(
         CATEGORIES, Y
@@ -59,11 +90,48 @@ SOUND: dict[str, Callable[[], Any]] = {
     "ball tree": lambda: KNeighborsClassifier(
         algorithm="ball_tree", metric="seuclidean", metric_params={"V": np.ones(6)}
     ).fit(X, Y),
+    "neighbours without a tree": lambda: [
+        KNeighborsClassifier(algorithm="brute", metric="manhattan").fit(X, Y3),
+        KNeighborsClassifier(algorithm="brute").fit(sp.csr_matrix(X), np.stack([Y, Y3], 1)),
+        KNeighborsClassifier(metric="precomputed").fit(np.abs(X @ X.T), Y),
+        KNeighborsClassifier(metric="minkowski", p=3).fit(X, Y),
+        KNeighborsClassifier().fit(KDTree(X), Y),
+        KNeighborsRegressor().fit(X, X),
+        RadiusNeighborsClassifier(radius=9).fit(X, np.array(list("abc"))[Y3]),
+        NearestNeighbors(metric="haversine").fit(X[:, :2]),
+        KNNImputer().fit(X),
+        LabelSpreading(kernel="knn").fit(X, Y3),
+    ],
+    "other clusters": lambda: [
+        Birch(n_clusters=None).fit(X),
+        Birch(n_clusters=3).fit(X),
+        BisectingKMeans(4).fit(X),
+        MiniBatchKMeans(3).fit(X),
+    ],
     "outliers": lambda: LocalOutlierFactor(novelty=True).fit(X),
     "clusters": lambda: KMeans(3).fit(X),
+    "splines": lambda: [
+        SplineTransformer(degree=degree, extrapolation=how).fit(X)
+        for degree in (0, 1, 3)
+        for how in ("error", "constant", "linear", "continue", "periodic")
+        if degree or how != "periodic"
+    ],
+    "other splines": lambda: [
+        make_interp_spline(np.arange(80.0), values, bc_type="natural", axis=axis)
+        for values, axis in ((X, 0), (X.T, 1), (X[:, 0] * 1j, 0))
+    ],
+    "sparse matrices": lambda: [sp.csr_matrix(X), sp.csc_array(X), sp.bsr_matrix(X), sp.csr_array(X[0])],
     "svm": lambda: SVC(probability=True).fit(X, Y3),
     "sparse svm": lambda: SVC().fit(sp.csr_matrix(X), Y),
     "precomputed svm": lambda: SVC(kernel="precomputed").fit(X @ X.T, Y3),
+    "svm of a function": lambda: SVC(kernel=rbf_kernel).fit(X, Y3),
+    "boosters": lambda: [
+        XGBClassifier(n_estimators=2).fit(X, Y3),
+        XGBRFClassifier(n_estimators=2).fit(X, Y),
+        XGBRegressor(n_estimators=2, booster="dart").fit(X, np.stack([Y, Y3], 1)),
+        XGBRegressor(n_estimators=2, booster="gblinear").fit(X, Y),
+        XGBClassifier().fit(X, Y).get_booster()[:3],
+    ],
     "other svms": lambda: [NuSVC().fit(X, Y), SVR().fit(X, Y), OneClassSVM().fit(X)],
 }
 
@@ -94,6 +162,13 @@ def forest_with_a_tree_of_more_features() -> Any:
     return model
 
 
+def boosting_from_fewer_classes() -> Any:
+    """What it begins with says that it knows as many classes, and gives one column."""
+    model = GradientBoostingClassifier(n_estimators=2).fit(X, Y3)
+    set_to(model.init_, "class_prior_", np.ones(1))
+    return model
+
+
 def set_to(model: Any, name: str, value: Any) -> Any:
     vars(model)[name] = value
     return model
@@ -119,6 +194,53 @@ def first(place: Any, value: Any) -> None:
     place[0] = value
 
 
+def without_a_tree(name: str, value: Any) -> Any:
+    return set_to(KNeighborsClassifier(algorithm="brute", metric="manhattan").fit(X, Y), name, value)
+
+
+def forged_tree_of(metric: str, data: Any, narrower: Any) -> Any:
+    """A tree of a metric over fewer columns than it takes."""
+    tree, other = BallTree(data, metric=metric), BallTree(narrower)
+    state = list(other.__getstate__())
+    state[-2] = tree.__getstate__()[-2]
+    other.__setstate__(tuple(state))
+    return other
+
+
+def booster_with_a_far_child() -> Any:
+    booster = XGBClassifier(n_estimators=1, max_depth=2).fit(X, Y).get_booster()
+    state = booster.__getstate__()
+    at = state["handle"].index(BEFORE_CHILDREN) + len(BEFORE_CHILDREN) + 8
+    state["handle"][at : at + 4] = (100_000_000).to_bytes(4, "big")
+    booster.__setstate__(state)
+    return booster
+
+
+def halves_of_fewer_columns() -> Any:
+    model = BisectingKMeans(4).fit(X)
+    model._bisecting_tree.left.center = np.ones(1)
+    return model
+
+
+def spline_with(**changes: Any) -> Any:
+    model = SplineTransformer().fit(X)
+    for name, value in changes.items():
+        setattr(model.bsplines_[1], name, value)
+    return model
+
+
+def knots(*first: float) -> Any:
+    """Those of `spline_with`'s, which begins with others."""
+    known = SplineTransformer().fit(X).bsplines_[1].t
+    return np.array([*first, *known[len(first) :]])
+
+
+def blocks() -> Any:
+    matrix = sp.bsr_matrix(X)
+    matrix.indices[0] = 1 << 30
+    return matrix
+
+
 def sparse_vectors() -> Any:
     model = SVC().fit(sp.csr_matrix(X), Y)
     model.support_vectors_.indices[0] = 1 << 30
@@ -140,6 +262,7 @@ FORGED: dict[str, Callable[[], Any]] = {
     "boosting of fewer classes": lambda: set_to(
         GradientBoostingClassifier(n_estimators=2).fit(X, Y3), "n_trees_per_iteration_", 1
     ),
+    "boosting from fewer classes": boosting_from_fewer_classes,
     "isolation of fewer features": lambda: set_to(
         set_to(IsolationForest(n_estimators=2).fit(X), "n_features_in_", 2), "_max_features", 2
     ),
@@ -147,6 +270,7 @@ FORGED: dict[str, Callable[[], Any]] = {
     "histogram's circle": lambda: histogram_with(right=0),
     "histogram's feature": lambda: histogram_with(feature_idx=-9),
     "histogram's categories": lambda: histogram_with(is_categorical=1, bitset_idx=4_000_000_000),
+    "histogram of fewer features": lambda: set_to(histogram_with(), "_n_features", 2),
     "neighbours' rows": lambda: neighbours_with(lambda state: first(state[1], 1 << 40)),
     "neighbours' start": lambda: neighbours_with(lambda state: first(state[2]["idx_start"], -5)),
     "neighbours' end": lambda: neighbours_with(
@@ -155,11 +279,49 @@ FORGED: dict[str, Callable[[], Any]] = {
     "neighbours' leaf": lambda: neighbours_with(lambda state: state[2]["is_leaf"].fill(0)),
     "neighbours' nodes": lambda: neighbours_with(lambda state: state.__setitem__(6, 1 << 30)),
     "neighbours' bounds": lambda: neighbours_with(lambda state: state.__setitem__(3, state[3][:, :2].copy())),
+    "neighbours of fewer columns": lambda: without_a_tree("_fit_X", np.ones((80, 1))),
+    "neighbours of fewer rows": lambda: without_a_tree("n_samples_fit_", 500),
+    "neighbours of other classes": lambda: without_a_tree("_y", np.full(80, 100_000_000)),
+    "neighbours of classes before the first": lambda: without_a_tree("_y", np.full(80, -9)),
+    "neighbours of fewer labels": lambda: without_a_tree("_y", np.zeros(1, int)),
+    "neighbours on a globe of one column": lambda: set_to(
+        KNeighborsClassifier(), "metric", forged_tree_of("haversine", X[:, :2], X[:, :1])
+    ),
+    "neighbours' weights of one column": lambda: neighbours_with(
+        lambda state: state.__setitem__(-2, DistanceMetric.get_metric("minkowski", p=3, w=np.ones(1)))
+    ),
+    "halves of fewer columns": halves_of_fewer_columns,
+    "subclusters of fewer norms": lambda: set_to(
+        Birch(n_clusters=None).fit(X), "_subcluster_norms", np.ones(1)
+    ),
+    "svm of a function of fewer rows": lambda: set_to(
+        SVC(kernel=rbf_kernel).fit(X, Y), "support_", np.full(80, 1 << 30, np.int32)
+    ),
+    "booster's child": booster_with_a_far_child,
     "clusters of fewer columns": lambda: set_to(KMeans(3).fit(X), "cluster_centers_", np.ones((3, 1))),
     "svm of other classes": lambda: set_to(SVC().fit(X, Y), "_n_support", np.array([9999, 9], np.int32)),
     "svm without coefficients": lambda: set_to(SVC().fit(X, Y), "_dual_coef_", np.ones((1, 1))),
     "svm of fewer columns": lambda: set_to(SVC().fit(X, Y), "support_vectors_", np.ones((2, 1))),
     "sparse svm": sparse_vectors,
+    "sparse blocks": blocks,
+    "k-d tree's bounds of a ball": lambda: neighbours_with(
+        lambda state: state.__setitem__(3, state[3][:1].copy())
+    ),
+    "spline's knots": lambda: spline_with(t=np.linspace(-3, 3, 100_000)),
+    "spline's coefficients": lambda: spline_with(c=np.ones((1, 7))),
+    "spline's degree": lambda: spline_with(k=1000),
+    "spline's degree below 0": lambda: spline_with(k=-1),
+    "spline's degree of a half": lambda: spline_with(k=2.5),
+    "spline's knots in a table": lambda: spline_with(t=np.ones((30, 2))),
+    "spline's knots without end": lambda: spline_with(t=knots(-np.inf)),
+    "spline's knots of no number": lambda: spline_with(t=knots(np.nan)),
+    "spline's knots in disorder": lambda: spline_with(t=knots(5.0)),
+    "spline's knots of float32": lambda: spline_with(t=knots().astype(np.float32)),
+    "spline's coefficients of objects": lambda: spline_with(c=np.full((9, 7), None)),
+    "spline's single coefficient": lambda: spline_with(c=np.array(1.0)),
+    "spline's knots behind others": lambda: spline_with(_t=np.linspace(-3, 3, 100_000), _asarray=np.median),
+    "spline's axis": lambda: spline_with(axis=7),
+    "spline's extrapolation": lambda: spline_with(extrapolate="everywhere"),
 }
 
 
@@ -199,6 +361,62 @@ def test_a_forged_file_is_refused_before_it_is_asked() -> None:
     files = flavor.convert(pickle.dumps(make_pipeline(StandardScaler(), tree_with(right_child=1 << 40))))
     with pytest.raises(ModelError, match="lead out of it"):
         loaded(flavor, {FILE: files[FILE]}, {"serialization_format": "skops"})
+
+
+def test_a_sparse_matrix_is_looked_at_as_what_it_is_not_as_what_the_file_calls_it() -> None:
+    """The format stands in the matrix's own bytes, and may be another than that of the trusted type."""
+    flavor = SklearnFlavor()
+    parts = flavor.convert(pickle.dumps(FunctionTransformer(kw_args={"a": sp.csr_matrix(X)})))
+    bytes_of_blocks = io.BytesIO()
+    sp.save_npz(bytes_of_blocks, blocks())
+    forged = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(parts[FILE])) as old, zipfile.ZipFile(forged, "w") as new:
+        for entry in old.infolist():
+            is_matrix = entry.filename.endswith(".npz")
+            new.writestr(entry, bytes_of_blocks.getvalue() if is_matrix else old.read(entry))
+    with pytest.raises(ModelError, match="damaged or forged"):
+        loaded(flavor, {FILE: forged.getvalue()}, {"serialization_format": "skops"})
+
+
+def file_with_a_booster() -> dict[str, bytes]:
+    """The parts of a pipeline's file."""
+    model = make_pipeline(StandardScaler(), XGBClassifier(n_estimators=2, max_depth=2)).fit(X, Y)
+    return records(SklearnFlavor().convert(pickle.dumps(model))[FILE])
+
+
+def refusal(parts: dict[str, bytes]) -> str:
+    with pytest.raises(ModelError) as refused:
+        loaded(SklearnFlavor(), {FILE: packed(parts)}, {"serialization_format": "skops"})
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "forged", "why"),
+    [(8, (100_000_000).to_bytes(4, "big"), "lead out of it"), (0, b"\x00\x00\x01", "no whole UBJSON")],
+    ids=["a child", "a length"],
+)
+def test_a_boosters_bytes_are_looked_at_before_xgboost_reads_them(
+    place: int, forged: bytes, why: str
+) -> None:
+    """It follows the nodes, and takes the memory that a length asks for."""
+    parts = file_with_a_booster()
+    name = next(name for name, content in parts.items() if BEFORE_CHILDREN in content)
+    at = parts[name].index(BEFORE_CHILDREN) + len(BEFORE_CHILDREN) + place
+    parts[name] = parts[name][:at] + forged + parts[name][at + len(forged) :]
+    assert why in refusal(parts)
+
+
+def test_a_boosters_bytes_are_where_they_can_be_looked_at() -> None:
+    parts = file_with_a_booster()
+    schema = json.loads(parts["schema.json"])
+    booster = schema["content"]["content"]["steps"]["content"][1]["content"][1]["content"]["content"][
+        "_Booster"
+    ]
+    text = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": '"a"'}
+    booster["content"]["content"]["handle"] = {**text, "__id__": 1}
+    assert "a booster that is not as skops writes it" in refusal(
+        {**parts, "schema.json": json.dumps(schema).encode()}
+    )
 
 
 def test_such_a_model_does_end_the_process() -> None:

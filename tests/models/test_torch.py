@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,15 @@ class TestGraph(TorchKit):
 
 class TestLightning(TestGraph):
     kind = LightningNet
+
+
+@pytest.mark.parametrize("example", [X, None])
+def test_a_folder_says_nothing_of_where_it_was_made(example: Any, tmp_path: Path) -> None:
+    autotrack.save_model(net(), tmp_path / "model", input_example=example)
+    files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
+    assert files
+    for place in (str(Path.cwd()), str(Path(__file__).parent), sys.prefix):
+        assert [file for file in files if place.encode() in file.read_bytes()] == []
 
 
 # --- freezing -----------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class HttpRegistry(Registry):
     ) -> ModelVersion:
         of = {"run_id": run_id, "path": path, "source": source, "alias": alias}
         told = {**of, "description": description, "tags": dict(tags), "author": author}
-        return _version(self._ask("POST", f"{_path(name)}/versions", told))
+        return _version(self._ask("POST", f"{_path(checked_name(name))}/versions", told))
 
     def versions(
         self, name: str, *, limit: int | None = None, before: int | None = None

@@ -279,8 +279,10 @@ def audit(name: str | None, limit: int, store: str | None, as_json: bool) -> Non
     from . import model_tables
     from .terminal import console
 
-    kept = opened(store)
-    entries = kept.backend.registry.audit(name, limit=limit)
+    registry = opened(store).backend.registry
+    entries = registry.audit(name, limit=limit)
+    if name and not entries:
+        registry.model(name)  # raises, for there never was one: entries stay when a model goes
     if as_json:
         return _as_json([asdict(entry) for entry in entries])
     out = console()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Task = Literal["classification", "regression"]
+_OF_TEXTS = "USO"
+"""Kinds of arrays; of pandas' texts a model keeps classes as objects."""
 MOST_INFERRED = 20
 """Distinct whole numbers up to which targets are taken for classes."""
 
@@ -38,6 +40,7 @@ def predicted(
     classes = None
     if task == "classification":
         values, probabilities, classes = _classified(asked, model, data, truth)
+        _refuse_other_words(truth, values)
     else:
         values, probabilities = _array(_predict(asked, data)), None
         if values.ndim == 2 and values.shape[1] == 1 and truth.ndim == 1:
@@ -71,17 +74,21 @@ def _classified(
 
 def _with_predicted(classes: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     """The targets' classes and those that the model made up. Raises `OptionError` where these are none."""
-    if (classes.dtype.kind in "US") != (values.dtype.kind in "US"):
-        raise OptionError(
-            f"the model predicts {values.dtype.name}, and the targets are {classes.dtype.name}: "
-            "give both in the same words"
-        )
+    _refuse_other_words(classes, values)
     others = np.setdiff1d(values, classes)
     if others.dtype.kind == "f" and (odd := others[others != np.round(others)]).size:
         raise OptionError(
             f"the model predicts {odd[0]:g}, which is no class; is it a regression? then say so by task"
         )
     return np.union1d(classes, others)
+
+
+def _refuse_other_words(truth: NDArray[Any], values: NDArray[Any]) -> None:
+    if (truth.dtype.kind in _OF_TEXTS) != (values.dtype.kind in _OF_TEXTS):
+        raise OptionError(
+            f"the model predicts {values.dtype.name}, and the targets are {truth.dtype.name}: "
+            "give both in the same words"
+        )
 
 
 def _as_probabilities(values: NDArray[Any]) -> NDArray[Any]:

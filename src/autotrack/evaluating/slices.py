@@ -30,8 +30,14 @@ def masks(slices: Mapping[str, Any] | Sequence[str], data: Any, rows: int) -> di
     if not isinstance(slices, Mapping):
         slices = {name: column(data, name, "slices") for name in slices}
     found: dict[str, NDArray[np.bool_]] = {}
+    given: dict[str, Any] = {}
     for name, values in slices.items():
-        found |= _masks(str(name), np.asarray(values), rows)
+        for label, mask in _masks(str(name), np.asarray(values), rows).items():
+            if label in found:
+                raise OptionError(
+                    f"slices: {given[label]!r} and {name!r} both make a slice {label!r}; name one otherwise"
+                )
+            found[label], given[label] = mask, name
     return found
 
 

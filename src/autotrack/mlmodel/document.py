@@ -19,6 +19,8 @@ MOST_DEEP = 50
 MOST_VALUES = 200_000
 """Scalars, lists and mappings in a file: each takes a hundred times its bytes to read."""
 _BREAKS = re.compile("[\x85\u2028\u2029]")
+_NAMES = re.compile(r"tag:yaml.org,2002:((str|value|bool|null) .*|int [-+]?\d{1,9})", re.DOTALL)
+"""Of mappings: a tag and a text. MLflow writes texts, and what else the user's metadata is of."""
 MOST_BYTES = 4 << 20
 """Of an `MLmodel` file: signatures of wide tables are in it."""
 
@@ -45,7 +47,10 @@ def parse(data: bytes) -> Mapping[str, Any]:
         text = data.decode()
         loader = _loader(yaml)
         _refuse_bomb(yaml, text, loader)
-        told = yaml.load(text, loader)
+        reader = loader(text)
+        node = reader.get_single_node()
+        _refuse_names(yaml, node)
+        told = reader.construct_document(node) if node else None
     except (ModelError, MemoryError):
         raise
     except Exception as error:  # what makes values of tagged text fails in many ways
@@ -87,6 +92,23 @@ def _refuse_bomb(yaml: Any, text: str, loader: Any) -> None:
             raise ModelError(f"{FILE} is nested more than {MOST_DEEP} deep")
         if count > MOST_VALUES:
             raise ModelError(f"{FILE} has more than {MOST_VALUES:,} values")
+
+
+def _refuse_names(yaml: Any, node: Any) -> None:
+    """Numbers can be chosen so that all have one hash, and a mapping of them takes the square of their
+    number to make; of texts they cannot, and of small numbers not many.
+    """
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                if not isinstance(name, yaml.ScalarNode) or not _NAMES.fullmatch(f"{name.tag} {name.value}"):
+                    line = name.start_mark.line + 1
+                    raise ModelError(f"{FILE} has a name at line {line} that is no text and no small number")
+                waiting.append(value)
 
 
 def _loader(yaml: Any) -> Any:

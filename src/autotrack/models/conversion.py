@@ -160,7 +160,21 @@ def _of_torch(model: Any, example: Any) -> Any:
         program: Any = torch.onnx.export(
             module, positional, kwargs=named, dynamic_shapes=shapes, dynamo=True, verbose=False
         )
-    return program.model_proto
+    made = program.model_proto
+    _forget_sources(made)
+    return made
+
+
+def _forget_sources(message: Any) -> None:
+    """Torch notes the lines of the user's source that each operation is of, and the paths of their files."""
+    for field, value in message.ListFields():
+        if field.name == "metadata_props":
+            others = [entry for entry in value if not entry.key.endswith("stack_trace")]
+            message.ClearField(field.name)
+            message.metadata_props.extend(others)
+        elif field.message_type is not None:
+            for item in (value,) if hasattr(value, "DESCRIPTOR") else value:
+                _forget_sources(item)
 
 
 def _converter(name: str) -> Any:

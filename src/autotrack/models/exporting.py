@@ -30,6 +30,7 @@ def exported(module: Any, example: Any) -> bytes:
     try:
         with traceable(module, example) as (evaluated, positional, named, shapes):
             program = torch.export.export(evaluated, positional, named, dynamic_shapes=shapes)
+            _forget_sources(program)
             archive = io.BytesIO()
             torch.export.save(program, archive)
     except ModelError as error:
@@ -38,6 +39,15 @@ def exported(module: Any, example: Any) -> bytes:
         reason = str(error).strip().partition("\n")[0]
         raise NotKept(f"torch.export cannot trace it ({type(error).__name__}: {reason})") from error
     return archive.getvalue()
+
+
+def _forget_sources(program: Any) -> None:
+    """Torch notes the lines of the user's source that each operation is of, and the paths of their files."""
+    import torch
+
+    for graph in program.graph_module.modules():  # branches and loops have graphs of their own
+        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ What MLflow pickled is read too, by whoever permits that.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import sys
 from collections.abc import Mapping
@@ -73,10 +74,13 @@ class SklearnFlavor(Flavor):
             raise NotKept(f"skops cannot hold it ({error})") from error
 
     def outputs(self, model: Any) -> Any:
-        """Of a classifier its classes' type, of a clustering its labels'."""
+        """Of a classifier its classes' type, of a clustering its labels', where it predicts one to a row."""
         import numpy as np  # scikit-learn has loaded it
 
-        known = _state(_predicting(model))
+        predicting = _predicting(model)
+        known = _state(predicting)
+        if not hasattr(type(predicting), "predict") or _tells_of_several_labels(known):
+            return None
         classes = known.get("classes_")
         if isinstance(classes, np.ndarray) and classes.dtype.kind in "biufUO":
             return classes[:1]
@@ -118,6 +122,7 @@ class SklearnFlavor(Flavor):
                 f"the model holds types that are not known to be safe: {', '.join(unknown)}; if you trust "
                 f"where it comes from: load_model(…, trusted={unknown})"
             )
+        _check_boosters(data)
         model = skops_io.loads(data, trusted=[*trusted])
         sound.check(model, permissions.trusted)
         return model
@@ -132,6 +137,12 @@ def _predicting(model: Any) -> Any:
         case [*_, (_, last)] if hasattr(last, "predict"):
             return _predicting(last)
     return model
+
+
+def _tells_of_several_labels(known: Mapping[str, Any]) -> bool:
+    """Whether of each row it predicts which labels it has: its classes are the labels then."""
+    binarizer = known.get("_label_binarizer", known.get("label_binarizer_"))
+    return str(_state(binarizer).get("y_type_")).startswith("multilabel")
 
 
 def _state(model: Any) -> dict[str, Any]:
@@ -167,6 +178,29 @@ def _refuse_bomb(data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         if sum(entry.file_size for entry in file.infolist()) > MOST_EXPANDED * len(data):
             raise ModelError(f"{FILE} would grow more than {MOST_EXPANDED} times when it is unpacked")
+
+
+def _check_boosters(data: bytes) -> None:
+    """XGBoost reads what a booster is made of as skops makes it: it is looked at before."""
+    import zipfile
+
+    from . import boosted, ubjson
+
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        waiting = [json.loads(file.read("schema.json"))]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, (list, dict)):
+                waiting.extend(node.values() if isinstance(node, dict) else node)
+            if not isinstance(node, dict) or node.get("__class__") != "Booster":
+                continue
+            match node:
+                case {"__loader__": "TypeNode" | "CachedNode"}:
+                    continue
+                case {"content": {"content": {"handle": {"__loader__": "BytearrayNode", "file": str(name)}}}}:
+                    boosted.check(ubjson.read(file.read(name))["Model"])
+                case _:
+                    raise ModelError(f"{FILE} has a booster that is not as skops writes it")
 
 
 class _Limited(io.BytesIO):

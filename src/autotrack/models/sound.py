@@ -6,7 +6,8 @@ memory that is not theirs, and ends the process. Each check is a few operations 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from . import boosted, ubjson
 
 _PLAIN = (
     str,
@@ -35,18 +37,25 @@ def check(model: Any, trusted: Collection[str] = ()) -> None:
 
     trusted: types, by their dotted names, that may open the files which they are asked for.
     """
-    for item in _objects(model):
+    items = [*_objects(model)]
+    for item in items:
         _refuse_opener(item, trusted)
-        for kind in type(item).__mro__:
-            if checker := _CHECKERS.get(f"{kind.__module__}.{kind.__qualname__}"):
-                try:
-                    checker(item)
-                except ModelError:
-                    raise
-                except Exception as error:
-                    raise ModelError(
-                        f"the model is damaged or forged: its {kind.__qualname__}: {error}"
-                    ) from error
+        _check(item, _CHECKERS)
+    for item in items:
+        _check(item, _ASKERS)
+
+
+def _check(item: Any, checkers: Mapping[str, Callable[[Any], None]]) -> None:
+    for kind in type(item).__mro__:
+        if checker := checkers.get(f"{kind.__module__}.{kind.__qualname__}"):
+            try:
+                checker(item)
+            except ModelError:
+                raise
+            except Exception as error:
+                raise ModelError(
+                    f"the model is damaged or forged: its {kind.__qualname__}: {error}"
+                ) from error
 
 
 def _objects(model: Any) -> Iterator[Any]:
@@ -146,8 +155,14 @@ def _boosting(boosting: Any) -> None:
     _require(trees.ndim == 2 and trees.shape[1] == columns, "boosting has other trees than it says")
     classes = len(vars(boosting).get("classes_", ()))
     _require(columns == 1 or columns == classes, "boosting has other trees than classes")
-    first = getattr(boosting.init_, "classes_", None)
-    _require(columns == 1 or first is None or len(first) == columns, "boosting begins with other classes")
+
+
+def _beginning(boosting: Any) -> None:
+    """Its trees add to what it begins with, without a look at how many columns that has."""
+    if "estimators_" in vars(boosting):
+        begun = boosting._raw_predict_init(np.zeros((1, boosting.n_features_in_), np.float32))
+        columns = boosting.n_trees_per_iteration_
+        _require(begun.shape == (1, columns), "boosting begins with other columns than it has trees")
 
 
 def _isolation(forest: Any) -> None:
@@ -168,7 +183,8 @@ def _histogram_boosting(boosting: Any) -> None:
     known = vars(boosting)
     if "_predictors" not in known:
         return
-    features = boosting.n_features_in_
+    features = boosting._n_features  # what is asked is held against this, whoever prepared it
+    _require(features == boosting.n_features_in_, "boosting has other features than it says")
     categorical = np.asarray(boosting._bin_mapper.is_categorical_, bool)
     _require(len(categorical) == features, "boosting has other features than its bins")
     for predictor in (one for stage in boosting._predictors for one in stage):
@@ -196,7 +212,8 @@ def _space_tree(tree: Any) -> None:
     data, order, nodes, bounds, _, _, count, *_, metric, weights = tree.__getstate__()
     rows, columns = data.shape
     _require(rows and count == len(nodes) and bounds.shape[1:] == (count, columns), "a tree has other nodes")
-    _require(bounds.shape[0] in (1, 2) and count >= 1, "a tree has no bounds")
+    sides = 2 if type(tree).__name__.startswith("KD") else 1  # boxes have two ends, balls a centre
+    _require(bounds.shape[0] == sides and count >= 1, "a tree has no bounds")
     _require(len(order) == rows and _are_below(order, rows), "a tree refers to rows that are not there")
     _require(weights is None or len(weights) == rows, "a tree has other weights than rows")
     start, end = nodes["idx_start"], nodes["idx_end"]
@@ -212,10 +229,27 @@ def _distance_of(metric: Any, columns: int) -> None:
     _, vector, matrix = metric.__getstate__()
     name = type(metric).__name__
     if name.startswith(("SEuclidean", "Minkowski")):
-        is_weighted = name.startswith("SEuclidean") or len(vector) > 1
+        is_weighted = name.startswith("SEuclidean") or len(vector)
         _require(not is_weighted or len(vector) == columns, "a distance has other weights than columns")
     if name.startswith("Mahalanobis"):
         _require(matrix.shape == (columns, columns), "a distance has another matrix than columns")
+    if name.startswith("Haversine"):
+        _require(columns == 2, "a distance on the globe has other columns than two")
+
+
+def _neighbours(estimator: Any) -> None:
+    known = vars(estimator)
+    if known.get("_fit_X") is None:
+        return
+    rows, columns = known["_fit_X"].shape
+    _require(rows == estimator.n_samples_fit_, "neighbours have other rows than they say")
+    is_sound = estimator._fit_method != "brute" or columns == estimator.n_features_in_  # a tree looks itself
+    _require(is_sound, "neighbours have other columns than features")
+    if "_y" in known:
+        labels = known["_y"]
+        _require(len(labels) == rows, "neighbours have other labels than rows")
+        is_sound = "classes_" not in known or labels.ndim > 1 or _are_below(labels, len(known["classes_"]))
+        _require(is_sound, "neighbours are of classes that are not there")
 
 
 # --- others -----------------------------------------------------------------------------------------
@@ -225,10 +259,49 @@ def _sparse(matrix: Any) -> None:
     matrix.check_format(full_check=True)
 
 
+def _spline(spline: Any) -> None:
+    """What its own constructor asks for, which loading does not call."""
+    known = vars(spline)  # what `spline.t` gives is made by a function that the file names
+    knots, coefficients = (known[f"_{name}" if f"_{name}" in known else name] for name in "tc")
+    degree = operator.index(spline.k)
+    is_sound = type(knots) is type(coefficients) is np.ndarray and knots.dtype == np.float64
+    is_sound = is_sound and coefficients.dtype in (np.float64, np.complex128)
+    _require(is_sound, "a spline is of other numbers")
+    count = knots.size - degree - 1
+    is_sound = knots.ndim == 1 and 0 <= degree < count
+    _require(is_sound, "a spline has fewer knots than its degree needs")
+    _require(np.isfinite(knots).all() and (np.diff(knots) >= 0).all(), "a spline's knots are in disorder")
+    is_sound = coefficients.ndim >= 1 and len(coefficients) >= count
+    _require(is_sound, "a spline has fewer coefficients than knots")
+    _require(
+        _are_below(np.array(operator.index(spline.axis)), coefficients.ndim), "a spline has no such axis"
+    )
+    how = spline.extrapolate
+    _require(isinstance(how, (bool, np.bool_)) or how == "periodic", "a spline goes on in no known way")
+
+
+def _booster(booster: Any) -> None:
+    boosted.check(ubjson.read(booster.save_raw("ubj")))
+
+
 def _clusters(estimator: Any) -> None:
     if (centers := vars(estimator).get("cluster_centers_")) is not None:
         is_sound = centers.ndim == 2 and len(centers) and centers.shape[1] == estimator.n_features_in_
         _require(is_sound, "clusters have other columns than features")
+
+
+def _halves(estimator: Any) -> None:
+    """The centers between which rows are told apart."""
+    for node in _objects(vars(estimator).get("_bisecting_tree")):
+        if type(node).__name__ == "_BisectingTree":
+            is_sound = np.shape(node.center) == (estimator.n_features_in_,)
+            _require(is_sound, "clusters have other columns than features")
+
+
+def _subclusters(estimator: Any) -> None:
+    if "_subcluster_norms" in (known := vars(estimator)):
+        is_sound = np.shape(known["_subcluster_norms"]) == (len(known["subcluster_centers_"]),)
+        _require(is_sound, "clusters have other norms than centers")
 
 
 def _support_vectors(machine: Any) -> None:
@@ -238,7 +311,8 @@ def _support_vectors(machine: Any) -> None:
     vectors, coefficients = known["support_vectors_"], known["_dual_coef_"]
     numbers = np.asarray(known["support_"])
     count = len(numbers)
-    if machine.kernel == "precomputed":  # their numbers are columns of what is asked
+    if machine.kernel == "precomputed" or callable(machine.kernel):
+        # their numbers are columns of what is asked, or of what the kernel makes of that
         _require(_are_below(numbers, machine.shape_fit_[0]), "support vectors that are not there")
     else:
         _require(vectors.shape == (count, machine.n_features_in_), "support vectors have another shape")
@@ -266,11 +340,18 @@ _CHECKERS: dict[str, Callable[[Any], None]] = {
     "sklearn.neighbors._kd_tree.BinaryTree32": _space_tree,
     "sklearn.neighbors._ball_tree.BinaryTree64": _space_tree,
     "sklearn.neighbors._ball_tree.BinaryTree32": _space_tree,
+    "sklearn.neighbors._base.NeighborsBase": _neighbours,
     "sklearn.cluster._kmeans._BaseKMeans": _clusters,
+    "sklearn.cluster._bisect_k_means.BisectingKMeans": _halves,
+    "sklearn.cluster._birch.Birch": _subclusters,
     "sklearn.svm._base.BaseLibSVM": _support_vectors,
+    "scipy.interpolate._bsplines.BSpline": _spline,
+    "xgboost.core.Booster": _booster,
     **{
         f"scipy.sparse._{name}.{name}_{kind}": _sparse
-        for name in ("csr", "csc")
+        for name in ("csr", "csc", "bsr")
         for kind in ("matrix", "array")
     },
 }
+_ASKERS: dict[str, Callable[[Any], None]] = {"sklearn.ensemble._gb.BaseGradientBoosting": _beginning}
+"""Those that ask a part of the model, once all of it is known to be sound."""
