@@ -50,6 +50,7 @@ class SklearnFlavor(Flavor):
     name = "sklearn"
     libraries = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "xgboost": "xgboost"}
     needs = ("sklearn", "numpy", "scipy", "skops")
+    predicts_by_row = True
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         if not _is_skops_there():

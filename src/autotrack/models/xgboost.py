@@ -31,6 +31,7 @@ class XgboostFlavor(Flavor):
     name = "xgboost"
     libraries = {"xgboost": "xgboost", "numpy": "numpy"}
     needs = ("xgboost",)
+    predicts_by_row = True
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         kind = type(model)

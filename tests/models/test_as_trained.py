@@ -1,0 +1,156 @@
+"""What a model is given is in the form of its training: what is missing, texts by themselves, lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+import autotrack
+from autotrack.predictor import Predictor
+from autotrack.scoring.asking import score
+from autotrack.serving.batching import Version
+from autotrack.serving.inputs import parsed
+
+
+def kept(model: Any, data: Any, path: Path) -> Predictor:
+    autotrack.save_model(model, path / "model", inputs=data)
+    return autotrack.load_predictor(path / "model")
+
+
+def served(predictor: Predictor, body: Mapping[str, Any]) -> list[Any]:
+    asked = parsed(json.dumps(body).encode(), "application/json", predictor.signature)
+    found: list[Any] = predictor.predict(Version("", predictor, 1).data([asked.input])).tolist()
+    return found
+
+
+def scored(predictor: Predictor, path: Path, batch: int) -> list[int]:
+    score(predictor, path, path.with_name("out.csv"), batch=batch)
+    return [int(line) for line in path.with_name("out.csv").read_text().split()[1:]]
+
+
+# --- what is missing --------------------------------------------------------------------------------
+
+NAN = float("nan")
+MISSING: dict[str, tuple[Any, tuple[Any, Any]]] = {
+    "texts": (["a", "b", None], ("a", "b")),
+    "objects with None": (pd.Series(["a", "b", None], dtype=object), ("a", "b")),
+    "objects with NaN": (pd.Series(["a", "b", NAN], dtype=object), ("a", "b")),
+    "categories": (pd.Categorical(["a", "b", None]), ("a", "b")),
+    "truth values": (pd.Series([True, False, None], dtype=object), (True, False)),
+    "pandas' truth values": (pd.array([True, False, None], dtype="boolean"), (True, False)),
+    "integers as objects": (pd.Series([1, 2, None], dtype=object), (1, 2)),
+    "numbers": ([1.0, 2.0, None], (1.0, 2.0)),
+}
+
+
+@pytest.fixture(params=MISSING)
+def training(request: pytest.FixtureRequest) -> tuple[pd.DataFrame, tuple[Any, Any]]:
+    column, present = MISSING[request.param]
+    return pd.DataFrame({"k": pd.concat([pd.Series(column)] * 20, ignore_index=True)}), present
+
+
+@pytest.fixture
+def predictor(training: tuple[pd.DataFrame, Any], tmp_path: Path) -> Predictor:
+    data, _ = training
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    return kept(model.fit(data, [0, 1, 2] * 20), data, tmp_path)
+
+
+def test_the_frame_of_the_training_is_answered_as_the_model_does(
+    training: tuple[pd.DataFrame, Any], predictor: Predictor
+) -> None:
+    data, _ = training
+    assert predictor.predict(data).tolist() == [0, 1, 2] * 20
+    for rows in (data[:2], data[:1], data[2:3], data[3:].set_index(np.zeros(57, int))):
+        assert predictor.predict(rows).tolist() == predictor.model.predict(rows).tolist()
+
+
+def test_a_row_is_answered_alike_whatever_stands_beside_it(
+    training: tuple[pd.DataFrame, tuple[Any, Any]], predictor: Predictor, tmp_path: Path
+) -> None:
+    _, (one, two) = training
+    rows = [{"k": one}, {"k": two}, {"k": None}]
+    assert [*predictor.predict(rows)] == [0, 1, 2]
+    assert [served(predictor, {"dataframe_records": [row]}) for row in rows] == [[0], [1], [2]]
+    assert [predictor.predict([row]).tolist() for row in rows] == [[0], [1], [2]]
+    assert [*predictor.predict([{}])] == [2] == served(predictor, {"dataframe_records": [{}]})
+    if type(one) is not int:  # of integers and null pandas makes floats
+        assert served(predictor, {"dataframe_records": rows}) == [0, 1, 2]
+        assert served(predictor, {"inputs": {"k": [one, two, None]}}) == [0, 1, 2]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, [rows[2], rows[2], rows[0], rows[1]])))
+    assert scored(predictor, file, 1) == [2, 2, 0, 1]
+    if isinstance(one, str):
+        file = tmp_path / "rows.csv"
+        file.write_text('k\n""\n""\na\nb\n')
+        assert scored(predictor, file, 1) == scored(predictor, file, 9) == [2, 2, 0, 1]
+
+
+def test_an_imputer_of_none_finds_it(tmp_path: Path) -> None:
+    data = pd.DataFrame({"k": pd.Series(["a", "b", None] * 20, dtype=object)})
+    imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value="c")
+    model = make_pipeline(imputer, OneHotEncoder(), LogisticRegression()).fit(data, [0, 1, 2] * 20)
+    predictor = kept(model, data, tmp_path)
+    assert predictor.predict(data[:3]).tolist() == [0, 1, 2]
+    assert served(predictor, {"dataframe_records": [{"k": "a"}, {"k": None}]}) == [0, 2]
+
+
+def test_null_of_polars_is_what_the_training_had(tmp_path: Path) -> None:
+    data = pl.DataFrame({"k": ["a", "b", None] * 20, "t": [True, None, False] * 20})
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    predictor = kept(model.fit(data, [0, 1, 2] * 20), data, tmp_path)
+    assert predictor.predict(data[:3]).tolist() == [0, 1, 2]
+    assert predictor.predict(data[2:3]).tolist() == [2]
+
+
+# --- texts by themselves ----------------------------------------------------------------------------
+
+TEXTS = ["hello world", "good bye"] * 10
+ALONE = {
+    "a list": TEXTS,
+    "a tuple": tuple(TEXTS),
+    "a column": pd.Series(TEXTS, name="t"),
+    "one without a name": pd.Series(TEXTS),
+    "polars": pl.Series("t", TEXTS),
+    "an array": np.array(TEXTS),
+    "objects": np.array(TEXTS, object),
+}
+
+
+@pytest.mark.parametrize("vectorizer", [TfidfVectorizer, CountVectorizer])
+@pytest.mark.parametrize("form", ALONE)
+def test_texts_reach_the_model_by_themselves(form: str, vectorizer: Any, tmp_path: Path) -> None:
+    model = make_pipeline(vectorizer(), LogisticRegression()).fit(ALONE[form], [0, 1] * 10)
+    predictor = kept(model, ALONE[form], tmp_path)
+    two = ["good bye", "hello world"]
+    asked = [two, pd.Series(two, name="t"), pd.Series(two), pl.Series("t", two), np.array(two)]
+    for data in asked:
+        assert predictor.predict(data).tolist() == [1, 0]
+    assert served(predictor, {"inputs": two}) == [1, 0]
+    assert served(predictor, {"inputs": ["good bye"]}) == [1]
+    named = str(predictor.signature).startswith("(t")
+    if named:
+        for table in (pd.DataFrame({"t": two}), pl.DataFrame({"t": two, "u": [1, 2]}), {"t": two}):
+            assert predictor.predict(table).tolist() == [1, 0]
+        assert served(predictor, {"dataframe_records": [{"t": text} for text in two]}) == [1, 0]
+        (tmp_path / "rows.csv").write_text("t\ngood bye\nhello world\n")
+        assert scored(predictor, tmp_path / "rows.csv", 1) == [1, 0]
+
+
+def test_a_number_of_predictions_that_is_not_that_of_the_rows_is_told(tmp_path: Path) -> None:
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [0, 1] * 10)
+    predictor = kept(model, pd.DataFrame({"t": TEXTS}), tmp_path)
+    with pytest.raises(autotrack.errors.SchemaError, match="1 prediction for 3 rows"):
+        predictor.predict([{"t": "good bye"}] * 3)
