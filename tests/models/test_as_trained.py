@@ -16,8 +16,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from xgboost import DMatrix, XGBClassifier, train
 
 import autotrack
+from autotrack.errors import SchemaError
 from autotrack.predictor import Predictor
 from autotrack.scoring.asking import score
 from autotrack.serving.batching import Version
@@ -152,5 +154,58 @@ def test_texts_reach_the_model_by_themselves(form: str, vectorizer: Any, tmp_pat
 def test_a_number_of_predictions_that_is_not_that_of_the_rows_is_told(tmp_path: Path) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [0, 1] * 10)
     predictor = kept(model, pd.DataFrame({"t": TEXTS}), tmp_path)
-    with pytest.raises(autotrack.errors.SchemaError, match="1 prediction for 3 rows"):
+    with pytest.raises(SchemaError, match="1 prediction for 3 rows"):
         predictor.predict([{"t": "good bye"}] * 3)
+
+
+# --- XGBoost's categories ---------------------------------------------------------------------------
+
+COLORS = pd.DataFrame(
+    {
+        "c": pd.Categorical(["red", "blue", "green", None] * 20),
+        "k": pd.Categorical(np.array([3, 5] * 40, "int16")),
+        "n": np.arange(80.0),
+    }
+)
+TRUTH = np.array([1, 0, 0, 0] * 20)
+
+
+def booster() -> Any:
+    return train({"objective": "binary:logistic"}, DMatrix(COLORS, TRUTH, enable_categorical=True), 5)
+
+
+@pytest.mark.parametrize("dart", [False, True])
+@pytest.mark.parametrize("alone", [False, True])
+def test_texts_are_the_categories_that_xgboost_knows(alone: bool, dart: bool, tmp_path: Path) -> None:
+    kind = "dart" if dart else "gbtree"
+    model = XGBClassifier(n_estimators=5, enable_categorical=True, booster=kind).fit(COLORS, TRUTH)
+    kept(booster() if alone else model, COLORS, tmp_path)
+    predictor = autotrack.load_predictor(tmp_path / "model")
+    wanted = predictor.predict(COLORS[:4]).tolist()
+    assert [round(p) for p in wanted] == [1, 0, 0, 0]
+    rows = [{"c": c, "k": k, "n": n} for c, k, n in COLORS[:4].astype(object).to_numpy().tolist()]
+    rows = [{**row, "c": row["c"] if isinstance(row["c"], str) else None} for row in rows]
+    assert served(predictor, {"dataframe_records": rows}) == wanted
+    assert [served(predictor, {"dataframe_records": [row]})[0] for row in rows] == wanted
+    with pytest.raises(SchemaError, match=r"column 'c', row 1: 'pink' is no category .*: 'blue', 'gr"):
+        served(predictor, {"dataframe_records": [rows[0], {**rows[0], "c": "pink"}]})
+    with pytest.raises(SchemaError, match=r"column 'k', row 0: 4 is no category .*: 3, 5"):
+        predictor.predict([{**rows[0], "k": 4}])
+
+
+def test_categories_whose_names_xgboost_damages_are_asked_for(tmp_path: Path) -> None:
+    data = COLORS.assign(c=COLORS["c"].cat.rename_categories({"red": "réd"}))
+    predictor = kept(XGBClassifier(n_estimators=5, enable_categorical=True).fit(data, TRUTH), data, tmp_path)
+    assert predictor.predict(data[:4]).tolist() == [1, 0, 0, 0]
+    with pytest.raises(SchemaError, match="column 'c' is of categories whose names the model does not know"):
+        predictor.predict([{"c": "réd", "k": 3, "n": 0.0}])
+
+
+def test_categories_whose_names_xgboost_does_not_know_are_asked_for(tmp_path: Path) -> None:
+    codes = DMatrix(
+        np.stack([TRUTH, COLORS["n"]], 1), TRUTH, feature_names=["c", "n"], feature_types=["c", "q"]
+    )
+    model = train({"objective": "binary:logistic"}, codes, 5)
+    predictor = kept(model, pd.DataFrame({"c": ["red"], "n": [0.0]}), tmp_path)
+    with pytest.raises(SchemaError, match="column 'c' is of categories whose names the model does not know"):
+        predictor.predict([{"c": "red", "n": 0.0}])
