@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -24,6 +25,8 @@ from autotrack.predictor import Predictor
 from autotrack.scoring.asking import score
 from autotrack.serving.batching import Version
 from autotrack.serving.inputs import parsed
+
+from ..tracking import Tracking, tracking  # noqa: F401
 
 
 def kept(model: Any, data: Any, path: Path) -> Predictor:
@@ -209,3 +212,35 @@ def test_categories_whose_names_xgboost_does_not_know_are_asked_for(tmp_path: Pa
     predictor = kept(model, pd.DataFrame({"c": ["red"], "n": [0.0]}), tmp_path)
     with pytest.raises(SchemaError, match="column 'c' is of categories whose names the model does not know"):
         predictor.predict([{"c": "red", "n": 0.0}])
+
+
+# --- lists ------------------------------------------------------------------------------------------
+
+LISTS = [[0.0, 1.0], [1.0, 0.0], [0.0, 2.0], [2.0, 0.0]] * 5
+
+
+@pytest.mark.parametrize("rows", [LISTS, [np.array(row) for row in LISTS], tuple(map(tuple, LISTS))])
+def test_lists_of_numbers_are_the_array_that_numpy_makes_of_them(
+    rows: Any,
+    tracking: Tracking,  # noqa: F811
+) -> None:
+    tracking.enable()
+    model = LogisticRegression().fit(rows, [0, 1] * 10)
+    run = tracking.run()
+    autotrack.flush()
+    predictor = autotrack.load_predictor(f"runs:/{run.id}/model")
+    assert str(predictor.signature) == "(float64[*, 2]) → int64[*]"
+    for data in (LISTS[:2], np.array(LISTS[:2]), pd.DataFrame(LISTS[:2])):
+        assert predictor.predict(data).tolist() == model.predict(LISTS[:2]).tolist() == [0, 1]
+    assert served(predictor, {"inputs": LISTS[:2]}) == [0, 1]
+
+
+def test_dicts_that_a_model_takes_have_no_signature(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable()
+    dicts = [{"a": a} for a, _ in LISTS]
+    make_pipeline(DictVectorizer(), LogisticRegression()).fit(dicts, [0, 1] * 10)
+    run = tracking.run()
+    autotrack.flush()
+    predictor = autotrack.load_predictor(f"runs:/{run.id}/model")
+    assert predictor.signature is None
+    assert predictor.predict(dicts[:2]).tolist() == [0, 1]
