@@ -15,7 +15,8 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder
 from xgboost import DMatrix, XGBClassifier, train
 
@@ -154,8 +155,19 @@ def test_texts_reach_the_model_by_themselves(form: str, vectorizer: Any, tmp_pat
         assert scored(predictor, tmp_path / "rows.csv", 1) == [1, 0]
 
 
+@pytest.mark.parametrize("search", [False, True])
+def test_a_table_of_one_column_of_texts_is_that_column_to_what_reads_texts(
+    search: bool, tmp_path: Path
+) -> None:
+    model: Any = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    model = GridSearchCV(model, {}, cv=2) if search else model
+    predictor = kept(model.fit(TEXTS, [0, 1] * 10), pd.DataFrame({"t": TEXTS}), tmp_path)
+    assert predictor.predict([{"t": "good bye"}]).tolist() == [1]
+    assert predictor.predict(pd.DataFrame({"t": TEXTS})).tolist() == [0, 1] * 10
+
+
 def test_a_number_of_predictions_that_is_not_that_of_the_rows_is_told(tmp_path: Path) -> None:
-    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, [0, 1] * 10)
+    model = make_pipeline(make_union(TfidfVectorizer()), LogisticRegression()).fit(TEXTS, [0, 1] * 10)
     predictor = kept(model, pd.DataFrame({"t": TEXTS}), tmp_path)
     with pytest.raises(SchemaError, match="1 prediction for 3 rows"):
         predictor.predict([{"t": "good bye"}] * 3)

@@ -29,7 +29,7 @@ def _are_dicts(inputs: Any) -> bool:
 
 
 def _as_array(inputs: Any) -> Any:
-    """Some of the lists of numbers, all of one length, as the array that numpy makes of them; else the data."""
+    """Some of the lists of numbers, if all are of one length, as numpy's array of them; else the data."""
     if not isinstance(inputs, (list, tuple)) or not inputs:
         return inputs
     try:
