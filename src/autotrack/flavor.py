@@ -96,11 +96,13 @@ class Flavor(ABC):
     libraries: packages whose versions a model depends on, by the name of their module; of those that a
     model is not made of (`Frozen.packages`), only `needs` are among its requirements.
     needs: modules of `libraries` without which no model of the flavor can be loaded.
+    predicts_by_row: whether each array that a model predicts has one entry for each row.
     """
 
     name: ClassVar[str]
     libraries: ClassVar[Mapping[str, str]] = {}
     needs: ClassVar[Collection[str]] = ()
+    predicts_by_row: ClassVar[bool] = False
 
     @abstractmethod
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:

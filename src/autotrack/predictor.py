@@ -41,6 +41,12 @@ class Predictor:
         """
         whole = params or {} if self.signature is None else enforce_params(self.signature, params)
         fitting = self.fitting(data)
+        made = self._asked(fitting, whole)
+        if self._flavor.predicts_by_row:
+            _check_rows(made, fitting)
+        return made
+
+    def _asked(self, fitting: Any, whole: Mapping[str, Any]) -> Any:
         if not whole:
             return self._flavor.predict(self._ready, fitting, whole)
         self._flavor.check_params(self._ready, whole)
@@ -61,6 +67,17 @@ class Predictor:
     @cached_property
     def _ready(self) -> Any:
         return self._flavor.ready(self.model)
+
+
+def _check_rows(made: Any, data: Any) -> None:
+    """Raise `SchemaError` where these are not predictions of each row: the model took them for other data."""
+    rows, found = (getattr(one, "shape", None) for one in (data, made))
+    if rows and found and rows[0] != found[0]:
+        predictions = f"{found[0]} prediction{'' if found[0] == 1 else 's'}"
+        raise SchemaError(
+            f"the model gives {predictions} for {rows[0]} rows: it takes the data in another form than its "
+            "signature has it; keep it with inputs= as it was trained on"
+        )
 
 
 def _id(told: Any) -> str | None:

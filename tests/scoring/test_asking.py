@@ -313,6 +313,8 @@ def test_a_terminal_is_shown_how_far_it_is(tmp_path: Path) -> None:
 class _Flavor:
     """Asks a function."""
 
+    predicts_by_row = False
+
     def ready(self, model: Any) -> Any:
         return model
 

@@ -70,6 +70,32 @@ def test_what_mlflow_wrote_means_what_it_says() -> None:
     )
 
 
+def test_how_a_training_had_its_columns_is_told_beside_mlflows_form() -> None:
+    columns = (
+        Column("a", DataType.STRING, False, "None"),
+        Column("b", DataType.LONG),
+        Column("c", DataType.BOOLEAN, False, "NaN"),
+    )
+    written = to_mlmodel(Signature(Schema(columns)))
+    assert written["autotrack"] == '{"missing": {"NaN": [2], "None": [0]}}'
+    found = from_mlmodel(written).inputs
+    assert found is not None
+    assert [c.missing for c in found.columns] == ["None", "", "NaN"]
+    alone = to_mlmodel(Signature(Schema(columns[1:2], is_series=True)))
+    assert from_mlmodel(alone).inputs.is_series  # type: ignore[union-attr]
+    assert "autotrack" not in to_mlmodel(Signature(Schema(columns[1:2])))
+
+
+@pytest.mark.parametrize("told", [1, "{", "[]", '{"missing": 1}', '{"missing": {"None": 1}}'])
+def test_what_is_told_wrong_of_the_training(told: Any) -> None:
+    written = to_mlmodel(Signature(Schema((Column("a", DataType.LONG),))))
+    with pytest.raises(ModelError, match=r"signature\.autotrack: it tells of no such columns"):
+        from_mlmodel({**written, "autotrack": told})
+    two = to_mlmodel(Signature(Schema((Column("a", DataType.LONG), Column("b", DataType.LONG)))))
+    with pytest.raises(ModelError, match="a series is one column"):
+        from_mlmodel({**two, "autotrack": '{"series": true}'})
+
+
 def test_what_older_mlflow_called_optional() -> None:
     read = from_mlmodel({"inputs": '[{"name": "a", "type": "long", "optional": true}]'}).inputs
     assert read == columns(Column("a", DataType.LONG, required=False))

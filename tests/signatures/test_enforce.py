@@ -232,6 +232,23 @@ MADE: dict[str, tuple[Schema, Any, Any]] = {
         {"a": np.ma.array([1.0, 2.0], mask=[0, 1]), "b": np.ma.array([1, 2], mask=[1, 0])},
         {"a": [1.0, None], "b": [None, 2]},
     ),
+    "what lies under a mask": (
+        schema(a="float", b="integer?", s="string", t="datetime", u="string"),
+        {
+            "a": np.ma.array([2.0**60 + 1, 0.5, 1e300], mask=[1, 0, 1]),
+            "b": np.ma.array([2**40, 1, 2], mask=[1, 0, 0]),
+            "s": np.ma.array(["secret", "x", "y"], mask=[1, 0, 0]),
+            "t": np.ma.array(["2020-01-01"] * 3, "datetime64[ns]", mask=[1, 0, 0]),
+            "u": np.ma.array([5, "x", "y"], object, mask=[1, 0, 0]),
+        },
+        {
+            "a": [None, 0.5, None],
+            "b": [None, 1, 2],
+            "s": [None, "x", "y"],
+            "t": [None, dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1)],
+            "u": [None, "x", "y"],
+        },
+    ),
     "columns numbered": (
         Schema((Column(0, DataType.LONG), Column(1, DataType.LONG))),
         [{"1": 1, "0": 2}],

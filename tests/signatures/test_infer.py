@@ -133,6 +133,26 @@ def test_what_is_inferred(case: str) -> None:
     assert str(infer(data).inputs) == shown
 
 
+HELD: dict[str, tuple[Any, bool, str]] = {
+    "a list": (["a", None], True, "None"),
+    "a column": (pd.Series(["a", "b"], name="x"), True, ""),
+    "objects with None": (pd.DataFrame({"x": pd.Series(["a", None], dtype=object)}), False, "None"),
+    "objects with NaN": (pd.DataFrame({"x": pd.Series([True, np.nan], dtype=object)}), False, "NaN"),
+    "objects with both": (pd.DataFrame({"x": pd.Series(["a", np.nan, None], dtype=object)}), False, ""),
+    "pandas' integers": (pd.DataFrame({"x": pd.array([1, None])}), False, ""),
+    "polars' texts": (pl.DataFrame({"x": ["a", None]}), False, "None"),
+    "polars' numbers": (pl.DataFrame({"x": [1, None]}), False, ""),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_how_the_training_had_its_columns(case: str) -> None:
+    data, is_series, missing = HELD[case]
+    found = infer(data).inputs
+    assert found is not None
+    assert (found.is_series, [c.missing for c in found.columns]) == (is_series, [missing])
+
+
 def test_params() -> None:
     when = dt.datetime(2020, 1, 1)
     given = {"a": 1, "b": True, "c": [[1.5]], "d": when, "e": {"x": 1}, "f": np.array([1, 2])}

@@ -41,6 +41,8 @@ _FUNCTIONS = (FunctionType, BuiltinFunctionType, PatchedFunction, PatchedMethod)
 """Those that we patched pickle as what they stand for."""
 _COMPILED = "cython_function_or_method"  # each Cython module has a class of its own so named
 _SHIMS = [f"sklearn.externals.array_api_compat.{name}" for name in ("torch", "cupy", "dask.array")]
+_TEXT = "sklearn.feature_extraction.text"
+_VECTORIZERS = {"CountVectorizer", "HashingVectorizer"}  # which TfidfVectorizer is as well
 MOST_EXPANDED = 100
 """A file that grows more than this when it is unpacked is none of ours."""
 
@@ -51,6 +53,7 @@ class SklearnFlavor(Flavor):
     name = "sklearn"
     libraries = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "xgboost": "xgboost"}
     needs = ("sklearn", "numpy", "scipy", "skops")
+    predicts_by_row = True
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         if not _is_skops_there():
@@ -126,6 +129,27 @@ class SklearnFlavor(Flavor):
         model = skops_io.loads(data, trusted=[*trusted])
         sound.check(model, permissions.trusted)
         return model
+
+    def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
+        return super().predict(model, _as_read(model, data), params)
+
+
+def _as_read(model: Any, data: Any) -> Any:
+    """A table of one column as that column, to what reads texts first: it would read the table's names."""
+    first = _first(model)
+    reads = any(kind.__module__ == _TEXT and kind.__name__ in _VECTORIZERS for kind in type(first).__mro__)
+    return data.iloc[:, 0] if reads and hasattr(data, "iloc") and data.shape[1:] == (1,) else data
+
+
+def _first(model: Any) -> Any:
+    """What gets the data of it: of a search its winner, of a pipeline its first step."""
+    state = _state(model)
+    if (winner := state.get("best_estimator_")) is not None:
+        return _first(winner)
+    match state.get("steps"):
+        case [(_, first), *_]:
+            return _first(first)
+    return model
 
 
 def _predicting(model: Any) -> Any:

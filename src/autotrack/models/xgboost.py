@@ -31,6 +31,7 @@ class XgboostFlavor(Flavor):
     name = "xgboost"
     libraries = {"xgboost": "xgboost", "numpy": "numpy"}
     needs = ("xgboost",)
+    predicts_by_row = True
 
     def freeze(self, model: Any, limit: int, example: Any = None) -> Frozen:
         kind = type(model)
@@ -81,12 +82,21 @@ class XgboostFlavor(Flavor):
         model.load_model(bytearray(data))
         return model
 
+    def ready(self, model: Any) -> Any:
+        from . import categories
+
+        return categories.of(model, model if type(model).__name__ == "Booster" else model.get_booster())
+
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
         """A booster takes no arrays, only its own matrices."""
         import xgboost
 
+        from .categories import Categorical
+
+        if isinstance(model, Categorical):
+            data, model = model.fitting(data) if hasattr(data, "columns") else data, model.model
         if isinstance(model, xgboost.Booster) and not isinstance(data, xgboost.DMatrix):
-            data = xgboost.DMatrix(data)
+            data = xgboost.DMatrix(data, enable_categorical=True)
         return model.predict(data, **params)
 
 

@@ -1,4 +1,7 @@
-"""Signatures as they stand in an `MLmodel` file: three texts of JSON, in MLflow's form, both ways."""
+"""Signatures as they stand in an `MLmodel` file: three texts of JSON, in MLflow's form, both ways.
+
+A fourth, of our own, tells what that form does not: how a training had its columns. MLflow passes it over.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -13,6 +17,7 @@ import numpy as np
 
 from ..errors import ModelError, SchemaError
 from .types import (
+    MISSING,
     Array,
     Column,
     DataType,
@@ -28,6 +33,7 @@ from .types import (
     one_line,
 )
 
+OURS = "autotrack"
 MOST_DEPTH = 50
 """Arrays, objects and maps in each other; what is deeper is no signature that anybody made."""
 
@@ -38,10 +44,12 @@ T = TypeVar("T")
 def to_mlmodel(signature: Signature) -> dict[str, str | None]:
     """The mapping that stands under `signature` in an `MLmodel`: inputs, outputs, params; None: not known."""
     params = [_param_node(p) for p in signature.params]
+    trained = {} if signature.inputs is None else _trained_node(signature.inputs)
     return {
         "inputs": _schema_text(signature.inputs),
         "outputs": _schema_text(signature.outputs),
         "params": json.dumps(params) if params else None,
+        **({OURS: json.dumps(trained)} if trained else {}),
     }
 
 
@@ -52,6 +60,8 @@ def from_mlmodel(mapping: Mapping[str, Any]) -> Signature:
     params = _nodes(mapping.get("params"), "params")
     inputs, outputs = (_schema(mapping.get(place), place) for place in ("inputs", "outputs"))
     known = tuple(_param(node, f"params[{i}]") for i, node in enumerate(params or ()))
+    if inputs is not None and mapping.get(OURS) is not None:
+        inputs = _as_trained(inputs, mapping[OURS])
     return _made(lambda: Signature(inputs, outputs, known), "params")
 
 
@@ -60,6 +70,13 @@ def from_mlmodel(mapping: Mapping[str, Any]) -> Signature:
 
 def _schema_text(schema: Schema | None) -> str | None:
     return None if schema is None else json.dumps([_field_node(f) for f in schema])
+
+
+def _trained_node(inputs: Schema) -> dict[str, Any]:
+    """Whether there was a series, and by its word what was missing, in the columns of these positions."""
+    words = sorted({column.missing for column in inputs.columns} - {""})
+    missing = {word: [i for i, c in enumerate(inputs.columns) if c.missing == word] for word in words}
+    return ({"series": True} if inputs.is_series else {}) | ({"missing": missing} if missing else {})
 
 
 def _field_node(field: Column | Tensor) -> dict[str, Any]:
@@ -160,6 +177,17 @@ def _field(node: Any, place: str) -> Column | Tensor:
             raise ModelError(f"signature.{inside}.shape: it is missing")
         return Tensor(None if name is None else str(name), _dtype(dtype, inside), shape)
     return Column(name, _type(node, place), _required(node, place))
+
+
+def _as_trained(inputs: Schema, text: Any) -> Schema:
+    """With what `_trained_node` told."""
+    try:
+        told = json.loads(text)
+        words = {i: word for word in MISSING for i in told.get("missing", {}).get(word, ())}
+        columns = tuple(replace(c, missing=words.get(i, "")) for i, c in enumerate(inputs.columns))
+        return Schema(columns or inputs.fields, is_series=told.get("series") is True)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:  # SchemaError is a ValueError
+        raise ModelError(f"signature.{OURS}: it tells of no such columns: {error}") from None
 
 
 def _required(node: Node, place: str) -> bool:

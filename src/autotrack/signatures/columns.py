@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..errors import SchemaError
 from ..options import did_you_mean
 from .casting import DTYPES, Misfit, cast, fitted
-from .libraries import library_of, pandas_type
+from .libraries import as_texts, library_of, pandas_type
 from .tables import Cells, Table, cells_of, missing_among, table_of
-from .types import Column, DataType, Schema
+from .types import MISSING, Column, DataType, Schema
 from .values import is_half
 
 _MAY_MISS = (
@@ -46,7 +46,14 @@ class Fitted:
 
 
 def enforce_columns(schema: Schema, data: Any) -> Any:
-    """A pandas DataFrame, or a 2-D numpy array where pandas is not installed; see `enforce`."""
+    """A pandas DataFrame or Series, or a numpy array where pandas is not installed; see `enforce`."""
+    made = _table(schema, data)
+    if not schema.is_series:
+        return made
+    return made[:, 0] if isinstance(made, np.ndarray) else made.iloc[:, 0].rename(schema.columns[0].name)
+
+
+def _table(schema: Schema, data: Any) -> Any:
     already = _picked(schema, data)
     if already is not None:
         return already
@@ -78,7 +85,7 @@ def _picked(schema: Schema, data: Any) -> Any:
         return None
     for column in schema.columns:
         want = DTYPES.get(column.type) if isinstance(column.type, DataType) else None
-        if want is None or column.name not in have or have[column.name] != want:
+        if want is None or column.missing or column.name not in have or have[column.name] != want:
             return None
     return data if names == columns else data.loc[:, names]
 
@@ -295,7 +302,8 @@ def _not_a(values: NDArray[Any], kind: DataType) -> str:
 def _frame(pandas: Any, schema: Schema, table: Table, columns: Sequence[Fitted]) -> Any:
     labels = list(schema.names or (range(len(schema)) if table.names is None else table.names))
     dtypes = {c.values.dtype if isinstance(c.values, np.ndarray) else None for c in columns}
-    if len(dtypes) == 1 and dtypes <= set(DTYPES.values()) and all(c.missing is None for c in columns):
+    is_plain = all(c.missing is None for c in columns) and not any(c.missing for c in schema.columns)
+    if len(dtypes) == 1 and dtypes <= set(DTYPES.values()) and is_plain:
         # One block of memory is made ten times as fast as a column at a time.
         return pandas.DataFrame(np.column_stack([c.values for c in columns]), table.index, labels)
     fields = zip(schema.columns, columns, strict=True)
@@ -315,6 +323,15 @@ def _refuse_half_characters(schema: Schema, columns: Sequence[Fitted]) -> None:
 
 
 def _series(pandas: Any, field: Column, column: Fitted, table: Table) -> Any:
+    made = _usual(pandas, field, column, table)
+    if not field.missing or field.type is DataType.DATETIME:
+        return made
+    objects = pandas.Series(made, index=table.index).astype(object)
+    return objects.where(objects.notna(), MISSING[field.missing])
+
+
+def _usual(pandas: Any, field: Column, column: Fitted, table: Table) -> Any:
+    """As pandas has such values where nobody says otherwise."""
     values, kind = column.values, field.type
     if not isinstance(values, np.ndarray):
         return values.array  # by position: Series in a dict may have indices of their own
@@ -325,7 +342,7 @@ def _series(pandas: Any, field: Column, column: Fitted, table: Table) -> Any:
         return masked(values, column.missing)
     series = pandas.Series(values, index=table.index)
     if kind is DataType.STRING:
-        return pandas.Series(list(values), index=table.index, dtype=None if len(values) else str)
+        return as_texts(values, table.index)
     return (
         _datetimes(pandas, field, series)
         if kind is DataType.DATETIME and values.dtype.kind == "O"

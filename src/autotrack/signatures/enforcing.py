@@ -21,7 +21,8 @@ def enforce(schema: Schema, data: Any) -> Any:
     """The data as the schema wants it.
 
     Of columns a pandas DataFrame, or where pandas is not installed a 2-D numpy array; in the schema's order,
-    without others, and with what is missing for a column that is not required and not there.
+    without others, and with what is missing for a column that is not required and not there. Of a series
+    that one column by itself. What is missing is told as the training told it.
     Of tensors a numpy array (or what is sparse, as it is), of named ones a dict of them. `data` may
     be a table of pandas, polars or Arrow, an array, a dict of columns or of one row, or a list of rows.
     Columns and tensors without names are taken by position. Raises `SchemaError`, which names the

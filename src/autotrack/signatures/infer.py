@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..errors import SchemaError
 from . import libraries
 from .types import Array, Column, DataType, Object, Param, Schema, Signature, Tensor, Type, dtype_name
-from .values import type_of, type_of_all, type_of_dtype
+from .values import spread, type_of, type_of_all, type_of_dtype
 
 
 def infer(inputs: Any = None, outputs: Any = None, params: Mapping[str, Any] | None = None) -> Signature:
@@ -46,10 +47,10 @@ def infer_schema(data: Any) -> Schema:
 
 def _of_library(data: Any, library: str) -> Schema:
     if library in _TABLES and _is_series(data, library):
-        kind, present = _series(data, library)
+        column = _series(data, library)
         if (name := getattr(data, "name", None)) in (None, ""):
-            return _unnamed(kind, present)
-        return Schema((Column(libraries.column_name(name), kind, present),))
+            return _unnamed(column)
+        return Schema((replace(column, name=libraries.column_name(name)),), is_series=True)
     if library in _TABLES and hasattr(data, "shape"):
         return _columns(_TABLES[library](data))
     if library == "xgboost" and hasattr(data, "feature_names"):
@@ -77,20 +78,21 @@ def _is_series(data: Any, library: str) -> bool:
     return not hasattr(data, "schema") if library == "pyarrow" else hasattr(data, "to_frame")
 
 
-def _series(data: Any, library: str) -> tuple[Type, bool]:
+def _series(data: Any, library: str) -> Column:
     """Its type, and whether no value of it is missing."""
     if library == "pyarrow":
-        return libraries.arrow_type(data.type), data.null_count == 0
+        return Column(None, libraries.arrow_type(data.type), data.null_count == 0)
     if getattr(data, "nlevels", 1) > 1:
         raise SchemaError(f"a {type(data).__name__} has no signature; give a table or an array")
     (column,) = _TABLES[library](data.to_frame())
-    return column.type, column.required
+    return column
 
 
-def _unnamed(kind: Type, present: bool) -> Schema:
+def _unnamed(column: Column) -> Schema:
     """One column without a name, which MLflow wants to be required: what may be missing is `ANY` there."""
-    may_miss = kind not in (DataType.BOOLEAN, DataType.INTEGER, DataType.LONG)
-    return Schema((Column(None, kind if present or may_miss else DataType.ANY),))
+    may_miss = column.type not in (DataType.BOOLEAN, DataType.INTEGER, DataType.LONG)
+    kind = column.type if column.required or may_miss else DataType.ANY
+    return Schema((Column(None, kind, missing=column.missing),), is_series=True)
 
 
 def _of_array(data: Any, name: str | None = None) -> Schema:
@@ -144,7 +146,7 @@ def _of_mapping(data: Mapping[Any, Any]) -> Schema:
         return Schema(tuple(_tensor(value, name) for name, value in items.items()))
     kinds = {name: libraries.library_of(value) for name, value in items.items()}
     if all(kind in _TABLES and _is_series(items[name], kind) for name, kind in kinds.items()):
-        return Schema(tuple(Column(name, *_series(items[name], kind)) for name, kind in kinds.items()))
+        return Schema(tuple(replace(_series(items[name], kind), name=name) for name, kind in kinds.items()))
     return _of_records([items])
 
 
@@ -157,7 +159,7 @@ def _of_list(data: list[Any] | tuple[Any, ...]) -> Schema:
         raise SchemaError("an empty list has no signature")
     if all(isinstance(row, Mapping) for row in data):
         return _of_records(data)
-    return _unnamed(*type_of_all(data))
+    return _unnamed(Column(None, *type_of_all(data), missing=libraries.missing_word(spread(data))))
 
 
 def _of_records(rows: list[Any] | tuple[Any, ...]) -> Schema:

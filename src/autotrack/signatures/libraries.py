@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from .types import Array, Column, DataType, Map, Object, Property, Type
-from .values import spread, type_of_all, type_of_dtype
+from .values import is_missing, spread, type_of_all, type_of_dtype
 
 MOST_ROWS = 100_000
 """Of a longer pandas table so many rows are looked at, evenly spaced, to see whether values are missing."""
@@ -48,8 +48,29 @@ def pandas_columns(frame: Any) -> list[Column]:
     for i, kind in enumerate(kinds):
         if kind is None:
             kinds[i] = type_of_all(spread(rows.iloc[:, i].to_numpy()))[0]
-    known = zip(names, kinds, present.tolist(), strict=True)
-    return [Column(name, kind or DataType.ANY, whole) for name, kind, whole in known]
+    held = [
+        "" if whole or not is_object(dtype) else missing_word(rows.iloc[:, i].to_numpy())
+        for i, (dtype, whole) in enumerate(zip(frame.dtypes, present, strict=True))
+    ]
+    known = zip(names, kinds, present.tolist(), held, strict=True)
+    return [Column(name, kind or DataType.ANY, whole, word) for name, kind, whole, word in known]
+
+
+def is_object(dtype: Any) -> bool:
+    """Whether it is numpy's of Python objects."""
+    return isinstance(dtype, np.dtype) and dtype.kind == "O"
+
+
+def missing_word(values: Iterable[Any]) -> str:
+    """By what one value all that is missing is told; "" where that are several, or another one."""
+    found = {"None" if v is None else "NaN" if isinstance(v, float) else "" for v in values if is_missing(v)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def as_texts(values: Iterable[Any], index: Any) -> Any:
+    """Texts as pandas has them where nobody says otherwise, with NaN for those that are missing."""
+    pandas = sys.modules["pandas"]
+    return pandas.Series([np.nan if is_missing(v) else v for v in values], index=index, dtype=str)
 
 
 def column_name(name: Any) -> str | int:
@@ -78,7 +99,14 @@ def pandas_type(dtype: Any) -> Type | None:
 
 def polars_columns(frame: Any) -> list[Column]:
     """The columns of a polars DataFrame."""
-    return [Column(s.name, polars_type(s.dtype), s.null_count() == 0) for s in frame.get_columns()]
+    return [_polars_column(s) for s in frame.get_columns()]
+
+
+def _polars_column(series: Any) -> Column:
+    """To whoever reads it as an array null is None, but among numbers NaN."""
+    kind, whole = polars_type(series.dtype), series.null_count() == 0
+    is_object = kind in (DataType.STRING, DataType.BOOLEAN)
+    return Column(series.name, kind, whole, "None" if is_object and not whole else "")
 
 
 def polars_type(dtype: Any) -> Type:

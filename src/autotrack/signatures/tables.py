@@ -217,7 +217,7 @@ def cells_of(column: Any) -> Cells:
     if library == "pyarrow":
         return _cells_of_arrow(column)
     if isinstance(column, np.ma.MaskedArray) and column.ndim == 1:
-        return Cells(column.data, np.ma.getmaskarray(column))
+        return _cells_of_masked(column)
     if isinstance(column, np.ndarray):
         column = column.astype(object) if column.dtype.kind == "T" else column
         return Cells(column) if column.ndim == 1 else Cells(objects(list(column)))
@@ -241,6 +241,18 @@ def missing_among(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "fM":
         return np.asarray(np.isnat(values) if values.dtype.kind == "M" else np.isnan(values))
     return np.zeros(len(values), bool)
+
+
+def _cells_of_masked(column: Any) -> Cells:
+    """Without what lies under the mask, which may not even fit."""
+    missing = np.ma.getmaskarray(column)
+    if column.dtype.kind in "biuf":
+        return Cells(column.filled(0), missing)
+    if column.dtype.kind in "mM":
+        return Cells(np.where(missing, np.array("NaT", column.dtype), column.data))
+    values = column.data.astype(object)
+    values[missing] = None
+    return Cells(values)
 
 
 def _cells_of_pandas(series: Any) -> Cells:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -77,13 +77,22 @@ class Map:
 Type = DataType | Array | Object | Map
 
 
+MISSING: Mapping[str, float | None] = {"None": None, "NaN": float("nan")}
+"""What can stand for a missing value among Python objects, by the word for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Its name can be a number, as pandas has them; None: taken by its position."""
+    """A column of a table. Its name can be a number, as pandas has them; None: taken by its position.
+
+    `missing` is what stood for a missing value among the Python objects that a training had: "None" or "NaN";
+    "" where it had no such column. To be equal takes no equal ones, as MLflow's form does not tell them.
+    """
 
     name: str | int | None
     type: Type
     required: bool = True
+    missing: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return _field(self.name, self.type, self.required)
@@ -123,10 +132,12 @@ class Schema:
     """The columns or the tensors of a model's input or output, in their order. Raises `SchemaError`.
 
     All have names, each another, or none has. A tensor without a name stands alone, a column without one is
-    required.
+    required. `is_series`: the one column is meant by itself, as a Series or a list has it, not in a table;
+    equal schemas may differ in it, as MLflow's form does not tell it.
     """
 
     fields: tuple[Column, ...] | tuple[Tensor, ...]
+    is_series: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.fields:
@@ -138,6 +149,8 @@ class Schema:
             raise SchemaError("a schema has fields without a name beside others")
         if unnamed and any(isinstance(f, Column) and not f.required for f in self.fields):
             raise SchemaError("a column without a name is not required")
+        if self.is_series and (self.is_tensors or len(self.fields) > 1):
+            raise SchemaError("a series is one column")
         _no_name_twice([f.name for f in self.fields if f.name is not None], "field")
 
     @property

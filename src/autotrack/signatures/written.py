@@ -1,4 +1,4 @@
-"""Data that was read from text: JSON and CSV do not say how wide a number is."""
+"""Data that was read from text: JSON and CSV do not say how wide a number is, nor how a text is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .casting import DTYPES
-from .libraries import library_of
+from .libraries import as_texts, is_object, library_of
 from .types import Column, DataType, Schema, Tensor
 
 
@@ -16,8 +16,11 @@ def as_written(schema: Schema | None, data: Any) -> Any:
     """An array, a dict of arrays or a DataFrame, with its floats rounded as the schema has them.
 
     Rounding loses what nobody could say, and `enforce` would refuse it. What is too large stays, for that to
-    tell of; lists are left to it as well.
+    tell of; lists are left to it as well. A column of nothing but null is one of texts where the schema says
+    so: what is missing is the same in each row, whatever stands beside it.
     """
+    if schema is not None and library_of(data) == "pandas":
+        data = _with_texts(schema, data)
     wanted = [_narrow(field) for field in schema or ()]
     if schema is None or not any(wanted):
         return data
@@ -31,6 +34,16 @@ def as_written(schema: Schema | None, data: Any) -> Any:
     if schema.is_tensors and not named:
         wanted *= data.shape[1]
     return _frame(data, [named.get(str(name)) for name in data.columns] if named else wanted)
+
+
+def _with_texts(schema: Schema, data: Any) -> Any:
+    texts = {str(column.name) for column in schema.columns if column.type is DataType.STRING}
+    objects = [name for name in data.columns if str(name) in texts and is_object(data[name].dtype)]
+    made = data.copy(deep=False) if objects else data
+    for name in objects:
+        if set(map(type, data[name])) <= {str, type(None)}:  # of others `enforce` tells
+            made[name] = as_texts(data[name], data.index)
+    return made
 
 
 def _narrow(field: Column | Tensor) -> np.dtype[Any] | None:
