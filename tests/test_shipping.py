@@ -19,6 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from autotrack import semconv as sc
+from autotrack.otlp.answer import Kind
+from autotrack.otlp.transport import answer_of
 from autotrack.recording.exporter import EXIT_TIMEOUT
 from autotrack.spool import SpoolReader
 
@@ -403,7 +405,7 @@ def test_what_is_never_taken_is_put_aside_alone(store: Place, receiver: Receiver
             handler.answer(400, {"Content-Type": "application/json"}, b'{"error": {"message": "no tags"}}')
         else:
             receiver.take(ExportTraceServiceRequest.FromString(zstd.decompress(body)))
-            handler.answer(200)
+            handler.answer(200, {"Content-Type": "application/x-protobuf"})
         return True
 
     receiver.behave = no_tags
@@ -439,6 +441,55 @@ def test_who_takes_nothing_leaves_the_spool_as_it_is(
     receiver.behave = lambda handler: False
     assert sync(store).returncode == 0
     assert_arrived(receiver)
+
+
+PAGE = b"<html>Please log in to the guest network</html>"
+PROTOBUF = "application/x-protobuf"
+
+
+@pytest.mark.parametrize("code", [200, 202])
+def test_a_page_of_somebody_else_is_no_receipt(store: Place, receiver: Receiver, code: int) -> None:
+    receiver.behave = status(code, {"Content-Type": "text/html"}, body=PAGE)
+    ended = train(store, receiver.url)
+    why = f"no receiver of OTLP answers there: HTTP {code}, content type text/html"
+    assert f"autotrack: {receiver.url}: {why}" in ended.said[0]
+    assert "bytes wait for" in ended.said[-1]
+    ended = sync(store)
+    assert (ended.returncode, why in " ".join(ended.out.split())) == (1, True), ended.out
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    assert_arrived(receiver)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "is_receipt", "is_our_servers"),
+    [
+        (PROTOBUF, b"", True, True),
+        (f"{PROTOBUF}; charset=utf-8", b"", True, True),
+        (PROTOBUF, PAGE, False, False),
+        ("application/json", b"{}", True, False),
+        ("application/json", b'{"partialSuccess": {"rejectedSpans": "0"}, "more": 1}', True, False),
+        ("application/json", b'{"partialSuccess": 7}', False, False),
+        ("application/json", b'"logged out"', False, False),
+        ("application/json", b"{", False, False),
+        ("", b"", True, False),
+        ("text/plain", b"", True, False),
+        ("text/html", b"", False, False),
+        ("text/plain", b"welcome", False, False),
+        ("", PAGE, False, False),
+    ],
+)
+def test_what_is_a_receipt(kind: str, body: bytes, is_receipt: bool, is_our_servers: bool) -> None:
+    headers = {"content-type": kind} if kind else {}
+    assert (answer_of(200, headers, body).kind is Kind.ACCEPTED) == is_receipt
+    assert (answer_of(200, headers, body, of_store=True).kind is Kind.ACCEPTED) == is_our_servers
+    assert answer_of(202, headers, body, of_store=True).kind is Kind.REFUSED
+
+
+def test_partial_success_in_json_is_told_too() -> None:
+    told = b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}'
+    answer = answer_of(200, {"content-type": "application/json; charset=utf-8"}, told)
+    assert (answer.kind, answer.rejected, answer.message) == (Kind.ACCEPTED, 2, "too old")
 
 
 def test_partial_success_is_counted(store: Place, receiver: Receiver) -> None:
@@ -696,6 +747,39 @@ def test_half_done_upload_goes_on_where_it_was(store: Place, receiver: Receiver)
     assert sync(store).returncode == 0
     assert [*receiver.whole.values()] == [WEIGHTS]
     assert [offset for _, offset, _ in receiver.parts] == [0, 4 << 20, 8 << 20]
+    assert kept(store) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "headers"),
+    [
+        ("HEAD", 200, {"Content-Type": "text/html"}),
+        ("HEAD", 200, {"Upload-Complete": "?1", "Content-Length": "7"}),
+        ("PATCH", 204, {}),
+        ("PATCH", 204, {"Upload-Complete": "?1"}),
+        ("PATCH", 200, {"Content-Type": "text/html"}),
+    ],
+)
+def test_a_file_goes_only_once_its_server_says_it_has_it(
+    store: Place, receiver: Receiver, command: str, code: int, headers: dict[str, str]
+) -> None:
+    def somebody_else(handler: Handler) -> bool:
+        if handler.command != command:
+            return False
+        handler.body()
+        handler.send_response(code)
+        for name, value in ({"Content-Length": "0"} | headers).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        return True
+
+    receiver.behave = somebody_else
+    ended = train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
+    assert f"autotrack: {receiver.url}: HTTP {code}: not how files are taken" in ended.err
+    assert len(kept(store)) == 1
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    assert [*receiver.whole.values()] == [WEIGHTS]
     assert kept(store) == []
 
 
