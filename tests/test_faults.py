@@ -295,6 +295,33 @@ def test_store_deleted_while_a_process_goes_on(store: Place) -> None:
     assert (run.name, run.state, values(run, "a")) == ("after", State.FINISHED, [2.0])
 
 
+@pytest.mark.parametrize("trouble", ["delete", "cut off"])
+def test_what_somebody_deletes_from_the_spool_is_told(store: Place, trouble: str) -> None:
+    process = store.start("""
+        import sys
+        import autotrack
+        autotrack.enable()
+        with autotrack.run("before"):
+            autotrack.log({"a": 1.0})
+        autotrack.flush()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        with autotrack.run("after"):
+            autotrack.log({"a": 2.0})
+    """)
+    wait_for(process, "ready")
+    spool = store.folder / "runs.db-spool"
+    if trouble == "delete":
+        shutil.rmtree(spool)
+    else:
+        [segment] = spool.glob("*.otlp")
+        os.truncate(segment, 0)
+    ended = end_of(process, "go on\n")
+    assert f" bytes in {spool} were deleted by somebody as they were recorded" in ended.said[0]
+    assert "skipped 1: a file of the spool that somebody deleted" in ended.said[-1]
+    assert "after" in {run.name for run in store.open().runs()}
+
+
 # --- damage in the spool --------------------------------------------------------------------------
 
 FLUSH_AND_DIE = """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +85,88 @@ def test_a_writer_that_rolls_on_as_it_is_asked_for(
     assert read(reader) == [b"first", b"second"]
     assert reader.live == {FIRST}
     assert len(reader.segments()) == 1, "the first is done"
+
+
+# --- what happens to a writer's file --------------------------------------------------------------
+
+
+def descriptor(segment: Path) -> int:
+    """Of the segment, in this process."""
+    wanted = segment.stat()
+    for name in os.listdir("/dev/fd"):
+        try:
+            found = os.fstat(int(name))
+        except OSError:
+            continue  # that of the listing
+        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+            return int(name)
+    raise AssertionError(f"{segment} is not open")
+
+
+@pytest.mark.parametrize("is_reused", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_descriptor_that_the_program_closed_is_written_to_no_more(
+    tmp_path: Path, writer: Callable[[str], SpoolWriter], is_reused: bool, ends: bool
+) -> None:
+    """As who makes himself a daemon does."""
+    writing = writer(FIRST)
+    writing.append(b"first")
+    [segment] = SpoolReader(tmp_path, "store").segments()
+    fd = descriptor(segment)
+    os.close(fd)
+    if is_reused:
+        file = os.open(tmp_path / "own.bin", os.O_CREAT | os.O_WRONLY)
+        os.dup2(file, fd)
+        if file != fd:
+            os.close(file)
+        os.write(fd, b"USER")
+    if ends:
+        writing.close()
+    else:
+        writing.append(b"second")
+        assert read(SpoolReader(tmp_path, "store")) == [b"first", b"second"]
+    if is_reused:
+        os.close(fd)  # it is open yet
+        assert (tmp_path / "own.bin").read_bytes() == b"USER"
+
+
+@pytest.mark.parametrize("trouble", [os.unlink, lambda segment: os.truncate(segment, 0)])
+def test_a_segment_that_somebody_deletes_is_known(
+    tmp_path: Path, writer: Callable[[str], SpoolWriter], trouble: Callable[[Path], None]
+) -> None:
+    writing = writer(FIRST)
+    writing.append(b"first")
+    assert writing.take_deleted() == 0
+    [segment] = SpoolReader(tmp_path, "store").segments()
+    trouble(segment)
+    writing.append(b"second")
+    assert (writing.take_deleted(), writing.take_deleted()) == (8 + len(b"first"), 0)
+    assert read(SpoolReader(tmp_path, "store")) == [b"second"]
+
+
+def test_files_may_not_be_large(tmp_path: Path) -> None:
+    """`ulimit -f`: the next file has room again."""
+    source = """
+        import pathlib, resource, sys
+        from autotrack.spool import SpoolWriter
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        writer = SpoolWriter(pathlib.Path(sys.argv[1]), "a" * 16)
+        for number in range(10):
+            writer.append(bytes([number + 1]) * 1500)
+        try:
+            writer.append(bytes(5000))
+        except OSError as error:
+            print(error.strerror)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(source), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == "File too large\n"
+    reader = SpoolReader(tmp_path, "store")
+    assert [payload[0] for payload in read(reader)] == [*range(1, 11)]
+    assert not (tmp_path / "rejected").exists()
+
+
+# --- readers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes two users")

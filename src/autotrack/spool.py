@@ -45,7 +45,9 @@ class SpoolWriter:
         self._writer = writer
         self._number = 0
         self._fd: int | None = None
+        self._file: tuple[int, int] | None = None  # which one that was opened as
         self._size = 0
+        self._deleted = 0
         if hasattr(os, "register_at_fork"):
             # A child's copy of the descriptor would keep the lock after this process is gone.
             close = weakref.WeakMethod(self.close)
@@ -53,10 +55,39 @@ class SpoolWriter:
 
     def append(self, payload: bytes) -> None:
         """Write one frame. Raises OSError, and then nothing of the frame is left in the file."""
-        if self._fd is None or self._size >= SEGMENT_BYTES or not os.fstat(self._fd).st_nlink:
-            self._roll()  # the last: somebody deleted the file under us
-        assert self._fd is not None
         frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        if self._size >= SEGMENT_BYTES or not self._is_whole():
+            self._roll()
+        try:
+            self._write(frame)
+        except OSError as error:
+            if error.errno != errno.EFBIG or not self._size:
+                raise
+            self._roll()  # no file may be as large here (`ulimit -f`)
+            self._write(frame)
+
+    def take_deleted(self) -> int:
+        """Bytes written since the last call that somebody deleted; whether they had been read is not known."""
+        deleted, self._deleted = self._deleted, 0
+        return deleted
+
+    def _is_whole(self) -> bool:
+        """Whether the segment is open, and what was written to it is there."""
+        if self._fd is None:
+            return False
+        found = _stat(self._fd)
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            self._fd = None  # the program has closed it, and may have given its number to a file of its own
+            return False
+        # No reader deletes what a writer holds.
+        if found.st_nlink and found.st_size >= self._size:
+            return True
+        self._deleted += self._size
+        self._size = 0
+        return False
+
+    def _write(self, frame: bytes) -> None:
+        assert self._fd is not None
         try:
             write_all(self._fd, frame)
         except BaseException:
@@ -74,9 +105,9 @@ class SpoolWriter:
 
     def close(self) -> None:
         """Let go of the newest segment: this writer is gone."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is not None and (found := _stat(fd)) and (found.st_dev, found.st_ino) == self._file:
+            os.close(fd)
 
     def _roll(self) -> None:
         """Start the next segment, locked before anyone can see it under its final name."""
@@ -88,6 +119,7 @@ class SpoolWriter:
         fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            opened = os.fstat(fd)
             os.rename(hidden, self._folder / name)
         except OSError:
             os.close(fd)
@@ -95,6 +127,15 @@ class SpoolWriter:
             raise
         self.close()  # only now: there is always one locked segment while the writer lives
         self._fd, self._size, self._number = fd, 0, self._number + 1
+        self._file = opened.st_dev, opened.st_ino
+
+
+def _stat(fd: int) -> os.stat_result | None:
+    """None where it is open no more."""
+    try:
+        return os.fstat(fd)
+    except OSError:
+        return None
 
 
 def write_all(fd: int, data: bytes) -> None:
