@@ -261,6 +261,19 @@ def test_sync_sends_what_a_killed_process_left(store: Place, receiver: Receiver)
     assert sync(store).out == "✓ Nothing waits.\n"
 
 
+def test_sync_tells_what_damage_there_was(store: Place, receiver: Receiver) -> None:
+    killed(store, SILENT)
+    [segment] = spooled(store)
+    segment.write_bytes(b"rotten" + segment.read_bytes())
+    ended = sync(store, segment.parent, "--store", receiver.url, "--json")
+    [target] = json.loads(ended.out)["targets"]
+    [file] = (segment.parent / "rejected").iterdir()
+    note = f"6 bytes of {segment} are damaged; they are kept in {file}"
+    assert (ended.returncode, target["notes"], target["left_bytes"]) == (0, [note], 0)
+    assert file.read_bytes() == b"rotten"
+    assert receiver.points("loss") == POINTS
+
+
 def test_copied_folder_syncs_elsewhere(store: Place, receiver: Receiver, tmp_path: Path) -> None:
     killed(store, SILENT)
     [segment] = spooled(store)

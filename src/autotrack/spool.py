@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import io
 import logging
 import os
 import struct
@@ -35,6 +34,10 @@ _CURSOR = struct.Struct("<QI")  # offset, crc32 of it
 _AHEAD = 64 << 10
 _SUFFIX = ".otlp"
 _REJECTED = "rejected"
+_FIRST = b"\x0a"
+"""The first byte of a payload: a `ResourceSpans` begins with its resource."""
+_MOST_TRIED = 64
+"""How often as much as there is may be read in the search for a frame behind damage."""
 
 
 class SpoolWriter:
@@ -67,7 +70,7 @@ class SpoolWriter:
             self._write(frame)
 
     def take_deleted(self) -> int:
-        """Bytes written since the last call that somebody deleted; whether they had been read is not known."""
+        """Bytes that somebody deleted since the last call; whether they had been read is not known."""
         deleted, self._deleted = self._deleted, 0
         return deleted
 
@@ -181,10 +184,11 @@ if hasattr(os, "register_at_fork"):
 class SpoolReader:
     """Reads a spool for one consumer (a name); one reader of a name at a time, see `lock`."""
 
-    def __init__(self, folder: Path, consumer: str) -> None:
+    def __init__(self, folder: Path, consumer: str, tell: Callable[[str], object] | None = None) -> None:
         self.folder = folder
         self.live: set[str] = set()  # writers that lived when `batches` came to their segments
         self._consumer = consumer
+        self._tell = tell or _log  # what a person should know, in a line
 
     @contextlib.contextmanager
     def lock(self, wait: bool = True) -> Iterator[None]:
@@ -228,7 +232,7 @@ class SpoolReader:
                 try:
                     yield from self._batches(segment, limit)
                 except OSError as error:
-                    log.warning("autotrack: %s is not read: %s", segment, error.strerror or error)
+                    self._tell(f"{segment} is not read: {error.strerror or error}")
             if not meanwhile:
                 return
             seen.update(new)
@@ -238,15 +242,18 @@ class SpoolReader:
         is_held = _is_held(segment)
         if is_held:
             self.live.add(_writer_of(segment))
+        is_sure = False  # that the cursor stands between two frames
         while True:
             while batch := self._read(segment, limit):
+                is_sure = True
                 yield batch
                 if is_held and batch.is_last:
                     return  # what it has written meanwhile is for the next time
             if is_held:
                 return
-            if not self._reject_frame(segment):
+            if not self._passed_damage(segment, is_sure):
                 return self._delete(segment)
+            is_sure = True
 
     def done(self, batch: Batch, payloads: int | None = None) -> None:
         """The batch, or its first `payloads`, is safe elsewhere: never read it again."""
@@ -258,16 +265,20 @@ class SpoolReader:
         """How much is waiting here; of writers that are gone alone, if not `of_the_living`."""
         segments = [s for s in self.segments() if of_the_living or not _is_held(s)]
         begun = {cursor.name for cursor in self.folder.glob(f"*.{self._consumer}")}  # few have one to ask for
-        pending = [_size(s) - (self._offset(s) if self._cursor(s).name in begun else 0) for s in segments]
-        waiting = [n for n in pending if n > 0]
+        pending = [
+            _pending(_size(s), self._offset(s) if self._cursor(s).name in begun else 0) for s in segments
+        ]
+        waiting = [n for n in pending if n]
         rejected = self.folder / _REJECTED
         return Backlog(len(waiting), sum(waiting), len(list(rejected.iterdir())) if rejected.is_dir() else 0)
 
-    def reject(self, segment: Path, data: bytes) -> None:
-        """Keep bytes that cannot be consumed, for `autotrack doctor` to show."""
+    def reject(self, segment: Path, data: bytes) -> Path:
+        """Keep bytes that cannot be consumed, for `autotrack doctor` to show; the file that has them."""
         folder = self.folder / _REJECTED
         folder.mkdir(exist_ok=True)
-        (folder / f"{segment.stem}-{zlib.crc32(data):08x}").write_bytes(data)
+        file = folder / f"{segment.stem}-{zlib.crc32(data):08x}"
+        file.write_bytes(data)
+        return file
 
     def _read(self, segment: Path, limit: int) -> Batch | None:
         offset = self._offset(segment)
@@ -280,17 +291,26 @@ class SpoolReader:
                 taken += len(payload) + _HEADER.size
         return Batch(segment, payloads, offset + taken, payload is None) if payloads else None
 
-    def _reject_frame(self, segment: Path) -> bool:
-        """Put aside the bytes at the cursor that are no frame; False if there are none left."""
+    def _passed_damage(self, segment: Path, is_sure: bool) -> bool:
+        """Put aside what lies between the cursor and the next frame; False at the segment's end.
+
+        is_sure: else a cursor that cannot be one of this file is dropped, to begin again: what comes twice
+        is better than what never comes, and a ledger drops it.
+        """
         offset = self._offset(segment)
-        with segment.open("rb") as file:
-            file.seek(offset)
-            rest = file.read()
-        if rest:
-            bad = rest[: _bad_length(rest)]
-            self.reject(segment, bad)
-            self._save_offset(segment, offset + len(bad))
-        return bool(rest)
+        with _opened(segment, os.O_RDONLY) as fd:
+            if offset == os.fstat(fd).st_size:
+                return False
+        data = segment.read_bytes()
+        whole = [] if is_sure or not offset else _frames(data, 0)
+        if offset > len(data) or any(begin < offset < end for begin, end in whole):
+            self._cursor(segment).unlink()
+            return True
+        end = next((begin for begin, _ in _frames(data, offset)), len(data))
+        file = self.reject(segment, data[offset:end])
+        self._save_offset(segment, end)
+        self._tell(f"{end - offset:,} bytes of {segment} are damaged; they are kept in {file}")
+        return True
 
     def _delete(self, segment: Path) -> None:
         segment.unlink(missing_ok=True)
@@ -325,7 +345,7 @@ def _opened(file: Path, flags: int) -> Iterator[int]:
     `open` asks the system three questions more. At each the interpreter is let go, and a training that is
     busy has it for a while: reading beside it takes as long as it has calls.
     """
-    fd = os.open(file, flags | os.O_CLOEXEC, 0o666)
+    fd = os.open(file, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)  # a pipe would wait for a writer
     try:
         yield fd
     finally:
@@ -362,7 +382,8 @@ def _read_frame(read: Callable[[int], bytes]) -> bytes | None:
         return None
     length, crc = _HEADER.unpack(header)
     payload = read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+    is_whole = 0 < length == len(payload)  # what is all zeros has the checksum of nothing
+    return payload if is_whole and zlib.crc32(payload) == crc else None
 
 
 def _size(segment: Path) -> int:
@@ -372,18 +393,33 @@ def _size(segment: Path) -> int:
         return 0
 
 
+def _pending(size: int, offset: int) -> int:
+    """Bytes not yet read; all, where the cursor cannot be this file's."""
+    return size - offset if offset <= size else size
+
+
 def _writer_of(segment: Path) -> str:
     return segment.name.partition("-")[0]
 
 
-def _bad_length(data: bytes) -> int:
-    """How many bytes to put aside: one frame if a whole one, or the end, follows it; else everything."""
-    if len(data) >= _HEADER.size:
-        length: int = _HEADER.unpack_from(data)[0]
-        end = _HEADER.size + length
-        if end == len(data) or _read_frame(io.BytesIO(data[end:]).read) is not None:
-            return end
-    return len(data)
+def _frames(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Where each whole frame from `at` on begins and ends, whatever lies between them."""
+    view, tried = memoryview(data), 0
+    while len(data) - at > _HEADER.size and tried <= _MOST_TRIED * len(data):
+        length, crc = _HEADER.unpack_from(data, at)
+        begin, end = at, at + _HEADER.size + length
+        if length and end <= len(data):
+            if zlib.crc32(view[begin + _HEADER.size : end]) == crc:
+                yield begin, end
+                at = end
+                continue
+            tried += length
+        found = data.find(_FIRST, begin + _HEADER.size + 1)
+        at = found - _HEADER.size if found >= 0 else len(data)
+
+
+def _log(told: str) -> None:
+    log.warning("autotrack: %s", told)
 
 
 def _crc_of_offset(offset: int) -> int:
@@ -393,7 +429,7 @@ def _crc_of_offset(offset: int) -> int:
 def _is_held(segment: Path) -> bool:
     """Whether a living process holds the segment."""
     try:
-        fd = os.open(segment, os.O_RDONLY)
+        fd = os.open(segment, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

@@ -73,7 +73,7 @@ class Carrier:
         for home in self._homes:
             if not home.spool.is_dir() or not home.is_ours():
                 continue
-            reader = SpoolReader(home.spool, CONSUMER)
+            reader = SpoolReader(home.spool, CONSUMER, self._report.warn)
             try:
                 with reader.lock(wait):
                     problem = self._sent(home, reader) or problem
