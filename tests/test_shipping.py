@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -22,7 +23,7 @@ from autotrack import semconv as sc
 from autotrack.otlp.answer import Kind
 from autotrack.otlp.transport import answer_of
 from autotrack.recording.exporter import EXIT_TIMEOUT
-from autotrack.spool import SpoolReader
+from autotrack.spool import SpoolReader, SpoolWriter
 
 from .receiver import Arrived, Behaviour, Handler, Receiver, break_off, hang, late, status
 from .scripts import TIMEOUT, Ended, Place, end_of, wait_for, wait_until
@@ -241,9 +242,9 @@ def killed(store: Place, url: str) -> None:
     assert process.returncode == -9
 
 
-def sync(store: Place, *arguments: object) -> Ended:
+def sync(store: Place, *arguments: object, **env: str) -> Ended:
     source = "import sys; from autotrack.cli import main; sys.argv[0] = 'autotrack'; main()"
-    return store.run(source, "sync", *arguments, name="cli")
+    return store.run(source, "sync", *arguments, name="cli", env=env)
 
 
 def test_sync_sends_what_a_killed_process_left(store: Place, receiver: Receiver) -> None:
@@ -305,6 +306,78 @@ def test_spool_that_cannot_be_read_is_one_line(store: Place, receiver: Receiver,
     ended = sync(store, folder, "--store", receiver.url)
     assert (ended.returncode, ended.err) == (1, "")
     assert "network.lock: Is a directory" in ended.out.replace("\n", "")
+
+
+def odd_home(store: Place, target: bytes) -> Path:
+    """In which ten bytes wait for it."""
+    folder = store.folder / "data" / "autotrack" / "stores" / "0"  # it comes first
+    (folder / "spool").mkdir(parents=True)
+    (folder / "spool" / "0123456789abcdef-000000.otlp").write_bytes(b"x" * 10)
+    (folder / "target").write_bytes(target)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "target", [b"http://[bad", b"http://", b"\xff\xfe", b"", b"otlp:", b"otlp:http://[bad", b"ftp://there"]
+)
+def test_a_target_that_is_none_is_one_line(store: Place, receiver: Receiver, target: bytes) -> None:
+    killed(store, receiver.url)
+    folder = odd_home(store, target)
+    ended = sync(store)
+    assert (ended.returncode, ended.err) == (1, "")
+    assert f"{folder}/target names no address".replace(" ", "") in "".join(ended.out.split())
+    assert receiver.points("loss") == POINTS
+
+
+def test_an_endpoint_that_is_none_is_one_line(store: Place, receiver: Receiver) -> None:
+    killed(store, receiver.url)
+    odd_home(store, b"otlp:http://127.0.0.1:9/v1/traces")
+    ended = sync(store, OTEL_EXPORTER_OTLP_ENDPOINT="nonsense")
+    out = " ".join(ended.out.split())
+    assert (ended.returncode, ended.err) == (1, "")
+    assert "still wait for http://127.0.0.1:9/v1/traces: OTEL_EXPORTER_OTLP_ENDPOINT is not an address" in out
+    assert receiver.points("loss") == POINTS
+
+
+@pytest.mark.parametrize("trouble", ["pipe", "folder", "claim", "no OTLP"])
+def test_what_is_odd_in_a_spool_keeps_nobody(store: Place, receiver: Receiver, trouble: str) -> None:
+    killed(store, SILENT)
+    folder = spooled(store)[0].parent
+    note, returncode = "", 0
+    if trouble == "pipe":
+        os.mkfifo(folder / "0.otlp")
+        note = f"{folder}/0.otlp is not read"
+    elif trouble == "folder":
+        (folder / "0.otlp").mkdir()
+        note = f"{folder}/0.otlp is not read"
+    elif trouble == "claim":
+        (folder / "network.target").write_bytes(b"\xff\xfe")
+        note, returncode = f"\\xff\\xfe has some of it already: send the rest there, or delete {folder}", 1
+    else:
+        writer = SpoolWriter(folder, "0" * 16)
+        writer.append(b"\xff\xff this is no protobuf")
+        writer.close()
+        receiver.behave = strict
+        note = f"it is kept in {folder}/rejected"
+    ended = sync(store, folder, "--store", receiver.url, "--json")
+    [target] = json.loads(ended.out)["targets"]
+    assert (ended.returncode, ended.err) == (returncode, "")
+    assert note in "".join([target["problem"], *target["notes"]])
+    assert returncode or receiver.points("loss") == POINTS
+
+
+def strict(handler: Handler) -> bool:
+    """Answers what is no request as our server does."""
+    if handler.command != "POST":
+        return False
+    body = zstd.decompress(handler.body())
+    try:
+        handler.receiver.take(ExportTraceServiceRequest.FromString(body))
+    except DecodeError:
+        handler.answer(400, {"Content-Type": "application/x-protobuf"})
+    else:
+        handler.answer(200, {"Content-Type": "application/x-protobuf"})
+    return True
 
 
 def test_sync_leaves_a_local_stores_spool_to_it(store: Place, receiver: Receiver) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import artifacts
 from ..locations import Home
 from ..otlp.answer import BUSY, MORE, TIME_IS_UP, Answer, Kind
-from ..otlp.requests import halves, joined, merged
+from ..otlp.requests import halves, is_frame, joined, merged
 from ..otlp.transport import HttpClient, HttpTransport, Transport, transport
 from ..spool import Batch, SpoolReader
 from .uploading import Uploader
@@ -94,7 +94,7 @@ class Carrier:
         if not self._are_copies:
             return self._frames(reader) or self._files(home)
         claim = reader.folder / CLAIM
-        if claim.exists() and (other := claim.read_text("utf-8")) != self._endpoint.shown:
+        if claim.exists() and (other := claim.read_text("utf-8", "backslashreplace")) != self._endpoint.shown:
             advice = f"send the rest there, or delete {claim}"
             return Answer(Kind.REFUSED, f"{other} has some of it already: {advice}")
         problem = self._frames(reader) or self._files(home)
@@ -125,7 +125,10 @@ class Carrier:
                 if smaller := part.divided():
                     parts += reversed(smaller)
                     continue
-                bad.append((part.frames[0], problem))
+                if is_frame(part.frames[0]):
+                    bad.append((part.frames[0], problem))
+                else:  # nobody would take it
+                    self._put_aside(reader, batch, [(part.frames[0], problem)])
             elif problem is not None:
                 return problem
             arrived += part.completes
