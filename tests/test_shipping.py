@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +23,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from autotrack import semconv as sc
 from autotrack.otlp.answer import Kind
-from autotrack.otlp.transport import answer_of
+from autotrack.otlp.endpoint import Endpoint
+from autotrack.otlp.transport import HttpClient, HttpTransport, answer_of
 from autotrack.recording.exporter import EXIT_TIMEOUT
 from autotrack.spool import SpoolReader, SpoolWriter
+from autotrack.store import Store
 
 from .receiver import Arrived, Behaviour, Handler, Receiver, break_off, hang, late, status
 from .scripts import TIMEOUT, Ended, Place, end_of, wait_for, wait_until
@@ -789,8 +793,69 @@ def test_forked_child_does_not_keep_a_spools_lock(store: Place) -> None:
         os._exit(0)
     """
     assert store.run(source, store.folder).returncode == 0
-    with SpoolReader(store.folder, "network").lock(wait=False):
+    with SpoolReader(store.folder, "network").lock(patience=0.0):
         pass
+
+
+def test_a_process_that_was_stopped_keeps_nobody(
+    store: Place, receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by Ctrl-Z, in the midst of a request."""
+    killed(store, receiver.url)
+    receiver.behave = hang
+    process = store.start(WAITS, env={"AUTOTRACK_STORE": receiver.url})
+    asked = receiver.asked
+    receiver.wait_for(lambda: receiver.asked > asked)
+    os.kill(process.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    ended = sync(store)
+    assert time.monotonic() - begun < TIMEOUT / 2
+    assert ended.returncode == 1
+    assert f"still wait for {receiver.url}: another process is sending it" in " ".join(ended.out.split())
+    monkeypatch.setenv("XDG_DATA_HOME", store.env["XDG_DATA_HOME"])
+    Store(receiver.url).drain()
+    assert f"{receiver.url}: another process is sending it" in caplog.text
+    process.kill()
+    process.communicate(timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("slowly", [0, 1, 2], ids=["status", "headers", "body"])
+def test_an_answer_that_drips_is_none(receiver: Receiver, slowly: int) -> None:
+    pieces = [b"HTTP/1.1 200 OK", b"\r\nContent-Length: 50\r\n\r\n", bytes(50)]
+
+    def drip(handler: Handler) -> bool:
+        handler.body()
+        handler.close_connection = True
+        handler.wfile.write(b"".join(pieces[:slowly]))
+        with contextlib.suppress(OSError):
+            for byte in pieces[slowly]:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.4)
+        return True
+
+    receiver.behave = drip
+    sending = HttpTransport(HttpClient(Endpoint(receiver.url)))
+    begun = time.monotonic()
+    answer = sending.send(b"", 1.0)
+    assert time.monotonic() - begun < 4.0
+    assert (answer.kind, answer.message) == (Kind.RETRY, "no answer in time")
+
+
+def test_a_long_answer_may_take_its_time(receiver: Receiver) -> None:
+    def slowly(handler: Handler) -> bool:
+        handler.body()
+        handler.send_response(200)
+        handler.send_header("Content-Length", "30000")
+        handler.end_headers()
+        for _ in range(10):
+            handler.wfile.write(bytes(3000))
+            time.sleep(0.3)
+        return True
+
+    receiver.behave = slowly
+    client = HttpClient(Endpoint(receiver.url))
+    assert client.request("POST", receiver.url, 1.0, b"", most=None)[2] == bytes(30000)
+    assert client.request("POST", receiver.url, 1.0, b"", most=10)[2] == bytes(10)
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import fcntl
 import logging
 import os
 import struct
+import time
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ _SUFFIX = ".otlp"
 _REJECTED = "rejected"
 _FIRST = b"\x0a"
 """The first byte of a payload: a `ResourceSpans` begins with its resource."""
+_LOOK_EVERY = 0.02
+"""Seconds between two tries to have a lock."""
 _MOST_TRIED = 64
 """How often as much as there is may be read in the search for a frame behind damage."""
 
@@ -191,17 +194,17 @@ class SpoolReader:
         self._tell = tell or _log  # what a person should know, in a line
 
     @contextlib.contextmanager
-    def lock(self, wait: bool = True) -> Iterator[None]:
+    def lock(self, patience: float | None = None) -> Iterator[None]:
         """Waits until no other process reads for this consumer. Raises OSError if it cannot be had.
 
-        wait: else it is BlockingIOError where another has it.
+        patience: seconds, after which it is BlockingIOError where another still has it.
         """
         file = self.folder / f"{self._consumer}.lock"
         fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         process = os.getpid()
         _lock_fds.add(fd)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(fd, patience)
             yield
         finally:
             if os.getpid() == process:
@@ -391,6 +394,19 @@ def _size(segment: Path) -> int:
         return segment.stat().st_size
     except FileNotFoundError:  # consumed by another
         return 0
+
+
+def _lock(fd: int, patience: float | None) -> None:
+    if patience is None:
+        return fcntl.flock(fd, fcntl.LOCK_EX)
+    ends = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends:
+                raise
+            time.sleep(_LOOK_EVERY)
 
 
 def _pending(size: int, offset: int) -> int:

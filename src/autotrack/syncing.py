@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ._settings import general_options, told_store
 from .errors import AutotrackError, OptionError
-from .exporters.carrying import Carrier
+from .exporters.carrying import PATIENCE, Carrier
 from .exporters.waiting import waiting_bytes
 from .locations import Home, homes, is_server, named_homes, normalized
-from .otlp.answer import MORE, Kind
+from .otlp.answer import BUSY, MORE, Kind
 from .otlp.endpoint import Endpoint
 from .recording.report import Report
 
@@ -145,11 +145,11 @@ def _sent(carrier: Carrier) -> str:
     """Why not everything is sent; "" if it is."""
     failures = 0
     try:
-        while (problem := carrier.carry(wait=True)) is not None:
+        while (problem := carrier.carry(PATIENCE)) is not None:
             if problem is MORE:
                 continue
             failures += 1
-            if problem.kind is not Kind.RETRY or failures >= ATTEMPTS:
+            if problem is BUSY or problem.kind is not Kind.RETRY or failures >= ATTEMPTS:
                 return problem.message
             time.sleep(min(LONGEST_PAUSE, problem.after if problem.after is not None else 0.5 * failures))
         return ""

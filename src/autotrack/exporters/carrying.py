@@ -25,6 +25,8 @@ REQUEST_BYTES = 1 << 20
 SERVER_REQUEST_BYTES = 4 << 20
 MOST_BAD = 16
 """Spans that an endpoint may refuse, one by one, before it has taken any."""
+PATIENCE = 3.0
+"""Seconds that a person waits for another process's turn: it may have been stopped in the midst of it."""
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
 CLAIM = "network.target"
@@ -64,10 +66,10 @@ class Carrier:
         else:
             self._transport = transport(endpoint)
 
-    def carry(self, wait: bool = False) -> Answer | None:
+    def carry(self, patience: float = 0.0) -> Answer | None:
         """Send what is there now; None if all of it has arrived, else why not.
 
-        wait: until another process that is at it has done its turn; else the answer is `BUSY`.
+        patience: seconds that another process has to end its turn; else the answer is `BUSY`.
         """
         problem = None
         for home in self._homes:
@@ -75,7 +77,7 @@ class Carrier:
                 continue
             reader = SpoolReader(home.spool, CONSUMER, self._report.warn)
             try:
-                with reader.lock(wait):
+                with reader.lock(patience):
                     problem = self._sent(home, reader) or problem
             except BlockingIOError:
                 problem = BUSY

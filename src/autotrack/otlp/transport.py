@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import encodings.idna  # noqa: F401  a host's name takes it, and nothing may be imported later, beside a fork
 import gzip
+import http.client
+import io
 import json
+import math
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,8 +37,57 @@ _MOST_TOLD = 300
 LONGEST_WAIT = 3600.0
 """Seconds that a receiver can ask us to wait."""
 AGENT = f"autotrack/{__version__}"
+_SLOWEST = 1000
+"""Bytes of an answer in a second: what comes slower runs out of time."""
 _PROTOBUF = "application/x-protobuf"
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+class _Timely(http.client.HTTPResponse):
+    """An answer with a limit as a whole: the socket's counts for each piece, and a server may drip.
+
+    That is the time for a request, and more for what arrives, as an answer of the API may be long.
+    """
+
+    def __init__(self, sock: Any, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock.gettimeout() or math.inf))
+
+
+class _Timed(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
+        self._raw = raw
+        self._ends = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._ends:
+            raise TimeoutError
+        size = self._raw.readinto(buffer)
+        self._ends += (size or 0) / _SLOWEST
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _HttpConnection(urllib3.connection.HTTPConnection):
+    response_class = _Timely
+
+
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Timely
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
 class Transport(Protocol):
@@ -251,6 +303,12 @@ def network_problem(error: Exception) -> str:
 
 def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
     """With the proxy that the environment names for this host, and the certificates that are named."""
+    manager = _manager(endpoint)
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager
+
+
+def _manager(endpoint: Endpoint) -> urllib3.PoolManager:
     parts = urlsplit(endpoint.url)
     proxies = getproxies_environment()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
