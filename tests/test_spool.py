@@ -190,6 +190,16 @@ def test_another_user_has_read_before(
         os.seteuid(0)
 
 
+def test_a_lock_that_the_program_closed_is_gone(tmp_path: Path) -> None:
+    reader = SpoolReader(tmp_path, "store")
+    with reader.lock():
+        [fd] = spool._lock_fds
+        os.close(fd)
+    assert spool._lock_fds == set()
+    with reader.lock(patience=0.0):
+        pass
+
+
 def written(tmp_path: Path, payloads: list[bytes]) -> Path:
     """The segment of a writer that is gone."""
     writing = SpoolWriter(tmp_path, FIRST)

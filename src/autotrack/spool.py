@@ -177,7 +177,8 @@ _lock_fds: set[int] = set()
 def _let_go_of_locks() -> None:
     """In a forked child: its copies would keep the locks after the parent is gone."""
     while _lock_fds:
-        os.close(_lock_fds.pop())
+        with contextlib.suppress(OSError):  # the program has closed it
+            os.close(_lock_fds.pop())
 
 
 if hasattr(os, "register_at_fork"):
@@ -208,9 +209,10 @@ class SpoolReader:
             yield
         finally:
             if os.getpid() == process:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
                 _lock_fds.discard(fd)
-                os.close(fd)
+                with contextlib.suppress(OSError):  # the program has closed it
+                    fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
+                    os.close(fd)
 
     def segments(self) -> list[Path]:
         """Every segment file, a writer's in the order it wrote them."""
