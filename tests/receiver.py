@@ -227,7 +227,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         digest = self.path.rpartition("/")[2]
         if digest in self.receiver.whole:
-            self.answer(200)
+            self.send_response(200)
+            self.send_header("Upload-Complete", "?1")
+            self.send_header("Content-Length", str(len(self.receiver.whole[digest])))
+            self.end_headers()
             return
         self.answer(404, {"Upload-Offset": str(len(self.receiver.blobs.get(digest, b"")))})
 
@@ -248,7 +251,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(422)
                 return
             self.receiver.whole[digest] = bytes(have)
-        self.answer(204, {"Upload-Offset": str(len(have))})
+            self.answer(204, {"Upload-Complete": "?1"})
+            return
+        self.answer(204, {"Upload-Offset": str(len(have)), "Upload-Complete": "?0"})
 
 
 def status(

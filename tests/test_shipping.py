@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,14 +15,19 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
 from autotrack import semconv as sc
+from autotrack.otlp.answer import Kind
+from autotrack.otlp.endpoint import Endpoint
+from autotrack.otlp.transport import HttpClient, HttpTransport, answer_of
 from autotrack.recording.exporter import EXIT_TIMEOUT
-from autotrack.spool import SpoolReader
+from autotrack.spool import SpoolReader, SpoolWriter
+from autotrack.store import Store
 
 from .receiver import Arrived, Behaviour, Handler, Receiver, break_off, hang, late, status
 from .scripts import TIMEOUT, Ended, Place, end_of, wait_for, wait_until
@@ -239,9 +246,9 @@ def killed(store: Place, url: str) -> None:
     assert process.returncode == -9
 
 
-def sync(store: Place, *arguments: object) -> Ended:
+def sync(store: Place, *arguments: object, **env: str) -> Ended:
     source = "import sys; from autotrack.cli import main; sys.argv[0] = 'autotrack'; main()"
-    return store.run(source, "sync", *arguments, name="cli")
+    return store.run(source, "sync", *arguments, name="cli", env=env)
 
 
 def test_sync_sends_what_a_killed_process_left(store: Place, receiver: Receiver) -> None:
@@ -257,6 +264,19 @@ def test_sync_sends_what_a_killed_process_left(store: Place, receiver: Receiver)
     assert receiver.points("loss") == POINTS
     assert spooled(store) == []
     assert sync(store).out == "✓ Nothing waits.\n"
+
+
+def test_sync_tells_what_damage_there_was(store: Place, receiver: Receiver) -> None:
+    killed(store, SILENT)
+    [segment] = spooled(store)
+    segment.write_bytes(b"rotten" + segment.read_bytes())
+    ended = sync(store, segment.parent, "--store", receiver.url, "--json")
+    [target] = json.loads(ended.out)["targets"]
+    [file] = (segment.parent / "rejected").iterdir()
+    note = f"6 bytes of {segment} are damaged; they are kept in {file}"
+    assert (ended.returncode, target["notes"], target["left_bytes"]) == (0, [note], 0)
+    assert file.read_bytes() == b"rotten"
+    assert receiver.points("loss") == POINTS
 
 
 def test_copied_folder_syncs_elsewhere(store: Place, receiver: Receiver, tmp_path: Path) -> None:
@@ -290,6 +310,78 @@ def test_spool_that_cannot_be_read_is_one_line(store: Place, receiver: Receiver,
     ended = sync(store, folder, "--store", receiver.url)
     assert (ended.returncode, ended.err) == (1, "")
     assert "network.lock: Is a directory" in ended.out.replace("\n", "")
+
+
+def odd_home(store: Place, target: bytes) -> Path:
+    """In which ten bytes wait for it."""
+    folder = store.folder / "data" / "autotrack" / "stores" / "0"  # it comes first
+    (folder / "spool").mkdir(parents=True)
+    (folder / "spool" / "0123456789abcdef-000000.otlp").write_bytes(b"x" * 10)
+    (folder / "target").write_bytes(target)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "target", [b"http://[bad", b"http://", b"\xff\xfe", b"", b"otlp:", b"otlp:http://[bad", b"ftp://there"]
+)
+def test_a_target_that_is_none_is_one_line(store: Place, receiver: Receiver, target: bytes) -> None:
+    killed(store, receiver.url)
+    folder = odd_home(store, target)
+    ended = sync(store)
+    assert (ended.returncode, ended.err) == (1, "")
+    assert f"{folder}/target names no address".replace(" ", "") in "".join(ended.out.split())
+    assert receiver.points("loss") == POINTS
+
+
+def test_an_endpoint_that_is_none_is_one_line(store: Place, receiver: Receiver) -> None:
+    killed(store, receiver.url)
+    odd_home(store, b"otlp:http://127.0.0.1:9/v1/traces")
+    ended = sync(store, OTEL_EXPORTER_OTLP_ENDPOINT="nonsense")
+    out = " ".join(ended.out.split())
+    assert (ended.returncode, ended.err) == (1, "")
+    assert "still wait for http://127.0.0.1:9/v1/traces: OTEL_EXPORTER_OTLP_ENDPOINT is not an address" in out
+    assert receiver.points("loss") == POINTS
+
+
+@pytest.mark.parametrize("trouble", ["pipe", "folder", "claim", "no OTLP"])
+def test_what_is_odd_in_a_spool_keeps_nobody(store: Place, receiver: Receiver, trouble: str) -> None:
+    killed(store, SILENT)
+    folder = spooled(store)[0].parent
+    note, returncode = "", 0
+    if trouble == "pipe":
+        os.mkfifo(folder / "0.otlp")
+        note = f"{folder}/0.otlp is not read"
+    elif trouble == "folder":
+        (folder / "0.otlp").mkdir()
+        note = f"{folder}/0.otlp is not read"
+    elif trouble == "claim":
+        (folder / "network.target").write_bytes(b"\xff\xfe")
+        note, returncode = f"\\xff\\xfe has some of it already: send the rest there, or delete {folder}", 1
+    else:
+        writer = SpoolWriter(folder, "0" * 16)
+        writer.append(b"\xff\xff this is no protobuf")
+        writer.close()
+        receiver.behave = strict
+        note = f"it is kept in {folder}/rejected"
+    ended = sync(store, folder, "--store", receiver.url, "--json")
+    [target] = json.loads(ended.out)["targets"]
+    assert (ended.returncode, ended.err) == (returncode, "")
+    assert note in "".join([target["problem"], *target["notes"]])
+    assert returncode or receiver.points("loss") == POINTS
+
+
+def strict(handler: Handler) -> bool:
+    """Answers what is no request as our server does."""
+    if handler.command != "POST":
+        return False
+    body = zstd.decompress(handler.body())
+    try:
+        handler.receiver.take(ExportTraceServiceRequest.FromString(body))
+    except DecodeError:
+        handler.answer(400, {"Content-Type": "application/x-protobuf"})
+    else:
+        handler.answer(200, {"Content-Type": "application/x-protobuf"})
+    return True
 
 
 def test_sync_leaves_a_local_stores_spool_to_it(store: Place, receiver: Receiver) -> None:
@@ -403,7 +495,7 @@ def test_what_is_never_taken_is_put_aside_alone(store: Place, receiver: Receiver
             handler.answer(400, {"Content-Type": "application/json"}, b'{"error": {"message": "no tags"}}')
         else:
             receiver.take(ExportTraceServiceRequest.FromString(zstd.decompress(body)))
-            handler.answer(200)
+            handler.answer(200, {"Content-Type": "application/x-protobuf"})
         return True
 
     receiver.behave = no_tags
@@ -439,6 +531,55 @@ def test_who_takes_nothing_leaves_the_spool_as_it_is(
     receiver.behave = lambda handler: False
     assert sync(store).returncode == 0
     assert_arrived(receiver)
+
+
+PAGE = b"<html>Please log in to the guest network</html>"
+PROTOBUF = "application/x-protobuf"
+
+
+@pytest.mark.parametrize("code", [200, 202])
+def test_a_page_of_somebody_else_is_no_receipt(store: Place, receiver: Receiver, code: int) -> None:
+    receiver.behave = status(code, {"Content-Type": "text/html"}, body=PAGE)
+    ended = train(store, receiver.url)
+    why = f"no receiver of OTLP answers there: HTTP {code}, content type text/html"
+    assert f"autotrack: {receiver.url}: {why}" in ended.said[0]
+    assert "bytes wait for" in ended.said[-1]
+    ended = sync(store)
+    assert (ended.returncode, why in " ".join(ended.out.split())) == (1, True), ended.out
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    assert_arrived(receiver)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "is_receipt", "is_our_servers"),
+    [
+        (PROTOBUF, b"", True, True),
+        (f"{PROTOBUF}; charset=utf-8", b"", True, True),
+        (PROTOBUF, PAGE, False, False),
+        ("application/json", b"{}", True, False),
+        ("application/json", b'{"partialSuccess": {"rejectedSpans": "0"}, "more": 1}', True, False),
+        ("application/json", b'{"partialSuccess": 7}', False, False),
+        ("application/json", b'"logged out"', False, False),
+        ("application/json", b"{", False, False),
+        ("", b"", True, False),
+        ("text/plain", b"", True, False),
+        ("text/html", b"", False, False),
+        ("text/plain", b"welcome", False, False),
+        ("", PAGE, False, False),
+    ],
+)
+def test_what_is_a_receipt(kind: str, body: bytes, is_receipt: bool, is_our_servers: bool) -> None:
+    headers = {"content-type": kind} if kind else {}
+    assert (answer_of(200, headers, body).kind is Kind.ACCEPTED) == is_receipt
+    assert (answer_of(200, headers, body, of_store=True).kind is Kind.ACCEPTED) == is_our_servers
+    assert answer_of(202, headers, body, of_store=True).kind is Kind.REFUSED
+
+
+def test_partial_success_in_json_is_told_too() -> None:
+    told = b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}'
+    answer = answer_of(200, {"content-type": "application/json; charset=utf-8"}, told)
+    assert (answer.kind, answer.rejected, answer.message) == (Kind.ACCEPTED, 2, "too old")
 
 
 def test_partial_success_is_counted(store: Place, receiver: Receiver) -> None:
@@ -652,8 +793,69 @@ def test_forked_child_does_not_keep_a_spools_lock(store: Place) -> None:
         os._exit(0)
     """
     assert store.run(source, store.folder).returncode == 0
-    with SpoolReader(store.folder, "network").lock(wait=False):
+    with SpoolReader(store.folder, "network").lock(patience=0.0):
         pass
+
+
+def test_a_process_that_was_stopped_keeps_nobody(
+    store: Place, receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by Ctrl-Z, in the midst of a request."""
+    killed(store, receiver.url)
+    receiver.behave = hang
+    process = store.start(WAITS, env={"AUTOTRACK_STORE": receiver.url})
+    asked = receiver.asked
+    receiver.wait_for(lambda: receiver.asked > asked)
+    os.kill(process.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    ended = sync(store)
+    assert time.monotonic() - begun < TIMEOUT / 2
+    assert ended.returncode == 1
+    assert f"still wait for {receiver.url}: another process is sending it" in " ".join(ended.out.split())
+    monkeypatch.setenv("XDG_DATA_HOME", store.env["XDG_DATA_HOME"])
+    Store(receiver.url).drain()
+    assert f"{receiver.url}: another process is sending it" in caplog.text
+    process.kill()
+    process.communicate(timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("slowly", [0, 1, 2], ids=["status", "headers", "body"])
+def test_an_answer_that_drips_is_none(receiver: Receiver, slowly: int) -> None:
+    pieces = [b"HTTP/1.1 200 OK", b"\r\nContent-Length: 50\r\n\r\n", bytes(50)]
+
+    def drip(handler: Handler) -> bool:
+        handler.body()
+        handler.close_connection = True
+        handler.wfile.write(b"".join(pieces[:slowly]))
+        with contextlib.suppress(OSError):
+            for byte in pieces[slowly]:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.4)
+        return True
+
+    receiver.behave = drip
+    sending = HttpTransport(HttpClient(Endpoint(receiver.url)))
+    begun = time.monotonic()
+    answer = sending.send(b"", 1.0)
+    assert time.monotonic() - begun < 4.0
+    assert (answer.kind, answer.message) == (Kind.RETRY, "no answer in time")
+
+
+def test_a_long_answer_may_take_its_time(receiver: Receiver) -> None:
+    def slowly(handler: Handler) -> bool:
+        handler.body()
+        handler.send_response(200)
+        handler.send_header("Content-Length", "30000")
+        handler.end_headers()
+        for _ in range(10):
+            handler.wfile.write(bytes(3000))
+            time.sleep(0.3)
+        return True
+
+    receiver.behave = slowly
+    client = HttpClient(Endpoint(receiver.url))
+    assert client.request("POST", receiver.url, 1.0, b"", most=None)[2] == bytes(30000)
+    assert client.request("POST", receiver.url, 1.0, b"", most=10)[2] == bytes(10)
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -696,6 +898,39 @@ def test_half_done_upload_goes_on_where_it_was(store: Place, receiver: Receiver)
     assert sync(store).returncode == 0
     assert [*receiver.whole.values()] == [WEIGHTS]
     assert [offset for _, offset, _ in receiver.parts] == [0, 4 << 20, 8 << 20]
+    assert kept(store) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "headers"),
+    [
+        ("HEAD", 200, {"Content-Type": "text/html"}),
+        ("HEAD", 200, {"Upload-Complete": "?1", "Content-Length": "7"}),
+        ("PATCH", 204, {}),
+        ("PATCH", 204, {"Upload-Complete": "?1"}),
+        ("PATCH", 200, {"Content-Type": "text/html"}),
+    ],
+)
+def test_a_file_goes_only_once_its_server_says_it_has_it(
+    store: Place, receiver: Receiver, command: str, code: int, headers: dict[str, str]
+) -> None:
+    def somebody_else(handler: Handler) -> bool:
+        if handler.command != command:
+            return False
+        handler.body()
+        handler.send_response(code)
+        for name, value in ({"Content-Length": "0"} | headers).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        return True
+
+    receiver.behave = somebody_else
+    ended = train(store, receiver.url, FILE, AUTOTRACK_ENVIRONMENT="0")
+    assert f"autotrack: {receiver.url}: HTTP {code}: not how files are taken" in ended.err
+    assert len(kept(store)) == 1
+    receiver.behave = lambda handler: False
+    assert sync(store).returncode == 0
+    assert [*receiver.whole.values()] == [WEIGHTS]
     assert kept(store) == []
 
 

@@ -128,9 +128,9 @@ def named_homes() -> dict[str, list[Home]]:
     for root in (platformdirs.user_data_path("autotrack") / "stores", _private_temporary_folder()):
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             home = Home(folder / "spool", folder / "artifacts")
-            with contextlib.suppress(OSError, UnicodeDecodeError):
+            with contextlib.suppress(OSError):
                 if home.is_ours():
-                    found.setdefault(home.name_file.read_text("utf-8"), []).append(home)
+                    found.setdefault(home.name_file.read_text("utf-8", "backslashreplace"), []).append(home)
     return found
 
 

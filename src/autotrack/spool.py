@@ -15,10 +15,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import io
 import logging
 import os
 import struct
+import time
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,6 +35,12 @@ _CURSOR = struct.Struct("<QI")  # offset, crc32 of it
 _AHEAD = 64 << 10
 _SUFFIX = ".otlp"
 _REJECTED = "rejected"
+_FIRST = b"\x0a"
+"""The first byte of a payload: a `ResourceSpans` begins with its resource."""
+_LOOK_EVERY = 0.02
+"""Seconds between two tries to have a lock."""
+_MOST_TRIED = 64
+"""How often as much as there is may be read in the search for a frame behind damage."""
 
 
 class SpoolWriter:
@@ -45,7 +51,9 @@ class SpoolWriter:
         self._writer = writer
         self._number = 0
         self._fd: int | None = None
+        self._file: tuple[int, int] | None = None  # which one that was opened as
         self._size = 0
+        self._deleted = 0
         if hasattr(os, "register_at_fork"):
             # A child's copy of the descriptor would keep the lock after this process is gone.
             close = weakref.WeakMethod(self.close)
@@ -53,10 +61,39 @@ class SpoolWriter:
 
     def append(self, payload: bytes) -> None:
         """Write one frame. Raises OSError, and then nothing of the frame is left in the file."""
-        if self._fd is None or self._size >= SEGMENT_BYTES or not os.fstat(self._fd).st_nlink:
-            self._roll()  # the last: somebody deleted the file under us
-        assert self._fd is not None
         frame = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        if self._size >= SEGMENT_BYTES or not self._is_whole():
+            self._roll()
+        try:
+            self._write(frame)
+        except OSError as error:
+            if error.errno != errno.EFBIG or not self._size:
+                raise
+            self._roll()  # no file may be as large here (`ulimit -f`)
+            self._write(frame)
+
+    def take_deleted(self) -> int:
+        """Bytes that somebody deleted since the last call; whether they had been read is not known."""
+        deleted, self._deleted = self._deleted, 0
+        return deleted
+
+    def _is_whole(self) -> bool:
+        """Whether the segment is open, and what was written to it is there."""
+        if self._fd is None:
+            return False
+        found = _stat(self._fd)
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            self._fd = None  # the program has closed it, and may have given its number to a file of its own
+            return False
+        # No reader deletes what a writer holds.
+        if found.st_nlink and found.st_size >= self._size:
+            return True
+        self._deleted += self._size
+        self._size = 0
+        return False
+
+    def _write(self, frame: bytes) -> None:
+        assert self._fd is not None
         try:
             write_all(self._fd, frame)
         except BaseException:
@@ -74,9 +111,9 @@ class SpoolWriter:
 
     def close(self) -> None:
         """Let go of the newest segment: this writer is gone."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is not None and (found := _stat(fd)) and (found.st_dev, found.st_ino) == self._file:
+            os.close(fd)
 
     def _roll(self) -> None:
         """Start the next segment, locked before anyone can see it under its final name."""
@@ -88,6 +125,7 @@ class SpoolWriter:
         fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            opened = os.fstat(fd)
             os.rename(hidden, self._folder / name)
         except OSError:
             os.close(fd)
@@ -95,6 +133,15 @@ class SpoolWriter:
             raise
         self.close()  # only now: there is always one locked segment while the writer lives
         self._fd, self._size, self._number = fd, 0, self._number + 1
+        self._file = opened.st_dev, opened.st_ino
+
+
+def _stat(fd: int) -> os.stat_result | None:
+    """None where it is open no more."""
+    try:
+        return os.fstat(fd)
+    except OSError:
+        return None
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -130,7 +177,8 @@ _lock_fds: set[int] = set()
 def _let_go_of_locks() -> None:
     """In a forked child: its copies would keep the locks after the parent is gone."""
     while _lock_fds:
-        os.close(_lock_fds.pop())
+        with contextlib.suppress(OSError):  # the program has closed it
+            os.close(_lock_fds.pop())
 
 
 if hasattr(os, "register_at_fork"):
@@ -140,29 +188,31 @@ if hasattr(os, "register_at_fork"):
 class SpoolReader:
     """Reads a spool for one consumer (a name); one reader of a name at a time, see `lock`."""
 
-    def __init__(self, folder: Path, consumer: str) -> None:
+    def __init__(self, folder: Path, consumer: str, tell: Callable[[str], object] | None = None) -> None:
         self.folder = folder
         self.live: set[str] = set()  # writers that lived when `batches` came to their segments
         self._consumer = consumer
+        self._tell = tell or _log  # what a person should know, in a line
 
     @contextlib.contextmanager
-    def lock(self, wait: bool = True) -> Iterator[None]:
+    def lock(self, patience: float | None = None) -> Iterator[None]:
         """Waits until no other process reads for this consumer. Raises OSError if it cannot be had.
 
-        wait: else it is BlockingIOError where another has it.
+        patience: seconds, after which it is BlockingIOError where another still has it.
         """
         file = self.folder / f"{self._consumer}.lock"
         fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         process = os.getpid()
         _lock_fds.add(fd)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(fd, patience)
             yield
         finally:
             if os.getpid() == process:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
                 _lock_fds.discard(fd)
-                os.close(fd)
+                with contextlib.suppress(OSError):  # the program has closed it
+                    fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
+                    os.close(fd)
 
     def segments(self) -> list[Path]:
         """Every segment file, a writer's in the order it wrote them."""
@@ -187,7 +237,7 @@ class SpoolReader:
                 try:
                     yield from self._batches(segment, limit)
                 except OSError as error:
-                    log.warning("autotrack: %s is not read: %s", segment, error.strerror or error)
+                    self._tell(f"{segment} is not read: {error.strerror or error}")
             if not meanwhile:
                 return
             seen.update(new)
@@ -197,15 +247,18 @@ class SpoolReader:
         is_held = _is_held(segment)
         if is_held:
             self.live.add(_writer_of(segment))
+        is_sure = False  # that the cursor stands between two frames
         while True:
             while batch := self._read(segment, limit):
+                is_sure = True
                 yield batch
                 if is_held and batch.is_last:
                     return  # what it has written meanwhile is for the next time
             if is_held:
                 return
-            if not self._reject_frame(segment):
+            if not self._passed_damage(segment, is_sure):
                 return self._delete(segment)
+            is_sure = True
 
     def done(self, batch: Batch, payloads: int | None = None) -> None:
         """The batch, or its first `payloads`, is safe elsewhere: never read it again."""
@@ -217,16 +270,20 @@ class SpoolReader:
         """How much is waiting here; of writers that are gone alone, if not `of_the_living`."""
         segments = [s for s in self.segments() if of_the_living or not _is_held(s)]
         begun = {cursor.name for cursor in self.folder.glob(f"*.{self._consumer}")}  # few have one to ask for
-        pending = [_size(s) - (self._offset(s) if self._cursor(s).name in begun else 0) for s in segments]
-        waiting = [n for n in pending if n > 0]
+        pending = [
+            _pending(_size(s), self._offset(s) if self._cursor(s).name in begun else 0) for s in segments
+        ]
+        waiting = [n for n in pending if n]
         rejected = self.folder / _REJECTED
         return Backlog(len(waiting), sum(waiting), len(list(rejected.iterdir())) if rejected.is_dir() else 0)
 
-    def reject(self, segment: Path, data: bytes) -> None:
-        """Keep bytes that cannot be consumed, for `autotrack doctor` to show."""
+    def reject(self, segment: Path, data: bytes) -> Path:
+        """Keep bytes that cannot be consumed, for `autotrack doctor` to show; the file that has them."""
         folder = self.folder / _REJECTED
         folder.mkdir(exist_ok=True)
-        (folder / f"{segment.stem}-{zlib.crc32(data):08x}").write_bytes(data)
+        file = folder / f"{segment.stem}-{zlib.crc32(data):08x}"
+        file.write_bytes(data)
+        return file
 
     def _read(self, segment: Path, limit: int) -> Batch | None:
         offset = self._offset(segment)
@@ -239,17 +296,26 @@ class SpoolReader:
                 taken += len(payload) + _HEADER.size
         return Batch(segment, payloads, offset + taken, payload is None) if payloads else None
 
-    def _reject_frame(self, segment: Path) -> bool:
-        """Put aside the bytes at the cursor that are no frame; False if there are none left."""
+    def _passed_damage(self, segment: Path, is_sure: bool) -> bool:
+        """Put aside what lies between the cursor and the next frame; False at the segment's end.
+
+        is_sure: else a cursor that cannot be one of this file is dropped, to begin again: what comes twice
+        is better than what never comes, and a ledger drops it.
+        """
         offset = self._offset(segment)
-        with segment.open("rb") as file:
-            file.seek(offset)
-            rest = file.read()
-        if rest:
-            bad = rest[: _bad_length(rest)]
-            self.reject(segment, bad)
-            self._save_offset(segment, offset + len(bad))
-        return bool(rest)
+        with _opened(segment, os.O_RDONLY) as fd:
+            if offset == os.fstat(fd).st_size:
+                return False
+        data = segment.read_bytes()
+        whole = [] if is_sure or not offset else _frames(data, 0)
+        if offset > len(data) or any(begin < offset < end for begin, end in whole):
+            self._cursor(segment).unlink()
+            return True
+        end = next((begin for begin, _ in _frames(data, offset)), len(data))
+        file = self.reject(segment, data[offset:end])
+        self._save_offset(segment, end)
+        self._tell(f"{end - offset:,} bytes of {segment} are damaged; they are kept in {file}")
+        return True
 
     def _delete(self, segment: Path) -> None:
         segment.unlink(missing_ok=True)
@@ -284,7 +350,7 @@ def _opened(file: Path, flags: int) -> Iterator[int]:
     `open` asks the system three questions more. At each the interpreter is let go, and a training that is
     busy has it for a while: reading beside it takes as long as it has calls.
     """
-    fd = os.open(file, flags | os.O_CLOEXEC, 0o666)
+    fd = os.open(file, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)  # a pipe would wait for a writer
     try:
         yield fd
     finally:
@@ -321,7 +387,8 @@ def _read_frame(read: Callable[[int], bytes]) -> bytes | None:
         return None
     length, crc = _HEADER.unpack(header)
     payload = read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+    is_whole = 0 < length == len(payload)  # what is all zeros has the checksum of nothing
+    return payload if is_whole and zlib.crc32(payload) == crc else None
 
 
 def _size(segment: Path) -> int:
@@ -331,18 +398,46 @@ def _size(segment: Path) -> int:
         return 0
 
 
+def _lock(fd: int, patience: float | None) -> None:
+    if patience is None:
+        return fcntl.flock(fd, fcntl.LOCK_EX)
+    ends = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends:
+                raise
+            time.sleep(_LOOK_EVERY)
+
+
+def _pending(size: int, offset: int) -> int:
+    """Bytes not yet read; all, where the cursor cannot be this file's."""
+    return size - offset if offset <= size else size
+
+
 def _writer_of(segment: Path) -> str:
     return segment.name.partition("-")[0]
 
 
-def _bad_length(data: bytes) -> int:
-    """How many bytes to put aside: one frame if a whole one, or the end, follows it; else everything."""
-    if len(data) >= _HEADER.size:
-        length: int = _HEADER.unpack_from(data)[0]
-        end = _HEADER.size + length
-        if end == len(data) or _read_frame(io.BytesIO(data[end:]).read) is not None:
-            return end
-    return len(data)
+def _frames(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Where each whole frame from `at` on begins and ends, whatever lies between them."""
+    view, tried = memoryview(data), 0
+    while len(data) - at > _HEADER.size and tried <= _MOST_TRIED * len(data):
+        length, crc = _HEADER.unpack_from(data, at)
+        begin, end = at, at + _HEADER.size + length
+        if length and end <= len(data):
+            if zlib.crc32(view[begin + _HEADER.size : end]) == crc:
+                yield begin, end
+                at = end
+                continue
+            tried += length
+        found = data.find(_FIRST, begin + _HEADER.size + 1)
+        at = found - _HEADER.size if found >= 0 else len(data)
+
+
+def _log(told: str) -> None:
+    log.warning("autotrack: %s", told)
 
 
 def _crc_of_offset(offset: int) -> int:
@@ -352,7 +447,7 @@ def _crc_of_offset(offset: int) -> int:
 def _is_held(segment: Path) -> bool:
     """Whether a living process holds the segment."""
     try:
-        fd = os.open(segment, os.O_RDONLY)
+        fd = os.open(segment, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

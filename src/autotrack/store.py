@@ -351,11 +351,11 @@ class Store:
 
     def _send(self) -> None:
         """What this machine's trainings have for the server; where it cannot be reached, it waits."""
-        from .exporters.carrying import Carrier
+        from .exporters.carrying import PATIENCE, Carrier
         from .otlp.answer import MORE
 
         carrier = Carrier(Endpoint.of_store(self.url), self.homes, Report())
-        while (problem := carrier.carry(wait=True)) is MORE:
+        while (problem := carrier.carry(PATIENCE)) is MORE:
             pass
         carrier.close()
         if problem is not None:

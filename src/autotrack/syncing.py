@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +10,10 @@ from pathlib import Path
 
 from ._settings import general_options, told_store
 from .errors import AutotrackError, OptionError
-from .exporters.carrying import Carrier
+from .exporters.carrying import PATIENCE, Carrier
 from .exporters.waiting import waiting_bytes
 from .locations import Home, homes, is_server, named_homes, normalized
-from .otlp.answer import MORE, Kind
+from .otlp.answer import BUSY, MORE, Kind
 from .otlp.endpoint import Endpoint
 from .recording.report import Report
 
@@ -100,16 +101,29 @@ def _endpoint(store: str | None, endpoint: str | None) -> Endpoint | None:
 
 
 def _for_target(target: str, places: Sequence[Home]) -> Shipment:
-    if is_server(target):
+    scheme, _, shown = target.partition(":")
+    is_store = is_server(target)
+    if not (is_store or scheme in ("otlp", "otlp+grpc")) or not _is_address(target if is_store else shown):
+        problem = f"{places[0].name_file} names no address; write the URL into it"
+        return Shipment(target, None, places, problem)
+    if is_store:
         return Shipment(target, Endpoint.of_store(target), places)
-    own = Endpoint.from_environment()
+    try:
+        own = Endpoint.from_environment()
+    except OptionError as error:
+        return Shipment(shown, None, places, str(error))
     if own.target == target:
         return Shipment(own.shown, own, places)
-    scheme, _, shown = target.partition(":")
     protocol = "OTEL_EXPORTER_OTLP_PROTOCOL=grpc " if scheme == "otlp+grpc" else ""
     address = f"{protocol}OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={shown}"
     advice = f"set {address}, or: {protocol}autotrack sync --endpoint {shown}"
     return Shipment(shown, None, places, advice)
+
+
+def _is_address(url: str) -> bool:
+    with contextlib.suppress(OptionError):
+        return is_server(url) and bool(normalized(url))
+    return False
 
 
 def _copied_home(folder: Path) -> Home:
@@ -131,11 +145,11 @@ def _sent(carrier: Carrier) -> str:
     """Why not everything is sent; "" if it is."""
     failures = 0
     try:
-        while (problem := carrier.carry(wait=True)) is not None:
+        while (problem := carrier.carry(PATIENCE)) is not None:
             if problem is MORE:
                 continue
             failures += 1
-            if problem.kind is not Kind.RETRY or failures >= ATTEMPTS:
+            if problem is BUSY or problem.kind is not Kind.RETRY or failures >= ATTEMPTS:
                 return problem.message
             time.sleep(min(LONGEST_PAUSE, problem.after if problem.after is not None else 0.5 * failures))
         return ""

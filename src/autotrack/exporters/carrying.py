@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import artifacts
 from ..locations import Home
 from ..otlp.answer import BUSY, MORE, TIME_IS_UP, Answer, Kind
-from ..otlp.requests import halves, joined, merged
+from ..otlp.requests import halves, is_frame, joined, merged
 from ..otlp.transport import HttpClient, HttpTransport, Transport, transport
 from ..spool import Batch, SpoolReader
 from .uploading import Uploader
@@ -25,6 +25,8 @@ REQUEST_BYTES = 1 << 20
 SERVER_REQUEST_BYTES = 4 << 20
 MOST_BAD = 16
 """Spans that an endpoint may refuse, one by one, before it has taken any."""
+PATIENCE = 3.0
+"""Seconds that a person waits for another process's turn: it may have been stopped in the midst of it."""
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
 CLAIM = "network.target"
@@ -64,18 +66,18 @@ class Carrier:
         else:
             self._transport = transport(endpoint)
 
-    def carry(self, wait: bool = False) -> Answer | None:
+    def carry(self, patience: float = 0.0) -> Answer | None:
         """Send what is there now; None if all of it has arrived, else why not.
 
-        wait: until another process that is at it has done its turn; else the answer is `BUSY`.
+        patience: seconds that another process has to end its turn; else the answer is `BUSY`.
         """
         problem = None
         for home in self._homes:
             if not home.spool.is_dir() or not home.is_ours():
                 continue
-            reader = SpoolReader(home.spool, CONSUMER)
+            reader = SpoolReader(home.spool, CONSUMER, self._report.warn)
             try:
-                with reader.lock(wait):
+                with reader.lock(patience):
                     problem = self._sent(home, reader) or problem
             except BlockingIOError:
                 problem = BUSY
@@ -94,7 +96,7 @@ class Carrier:
         if not self._are_copies:
             return self._frames(reader) or self._files(home)
         claim = reader.folder / CLAIM
-        if claim.exists() and (other := claim.read_text("utf-8")) != self._endpoint.shown:
+        if claim.exists() and (other := claim.read_text("utf-8", "backslashreplace")) != self._endpoint.shown:
             advice = f"send the rest there, or delete {claim}"
             return Answer(Kind.REFUSED, f"{other} has some of it already: {advice}")
         problem = self._frames(reader) or self._files(home)
@@ -125,7 +127,10 @@ class Carrier:
                 if smaller := part.divided():
                     parts += reversed(smaller)
                     continue
-                bad.append((part.frames[0], problem))
+                if is_frame(part.frames[0]):
+                    bad.append((part.frames[0], problem))
+                else:  # nobody would take it
+                    self._put_aside(reader, batch, [(part.frames[0], problem)])
             elif problem is not None:
                 return problem
             arrived += part.completes

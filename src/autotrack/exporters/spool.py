@@ -72,10 +72,18 @@ class SpoolExporter(Exporter):
                 if problems:
                     home = self._spools[0][0].parent
                     self._report.warn_of_place(f"{problems[0]}; writing to {folder} instead", home)
+                if deleted := spool.take_deleted():
+                    self._tell_of_deleted(folder, deleted)
                 self._appended(folder)
                 return True
         self._report.warn(f"{problems[0]}, nor to any other folder; keeping data in memory", kind=problems[0])
         return False
+
+    def _tell_of_deleted(self, folder: Path, size: int) -> None:
+        told = f"{size:,} bytes in {folder} were deleted by somebody as they were recorded"
+        advice = "what nobody had read of them is lost; recording goes on"
+        self._report.warn(f"{told}: {advice}", f"deleted in {folder}")
+        self._report.count_skipped("a file of the spool that somebody deleted")
 
     def _appended(self, folder: Path) -> None:
         """Called after each frame that this folder has taken."""

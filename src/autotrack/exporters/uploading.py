@@ -43,17 +43,17 @@ class Uploader:
         try:
             answer = self._request("HEAD", url, time_left)
             offset = _offset(answer[1], 0)
-            if answer[0] not in (200, 404):
+            is_whole = _is_whole(answer, 200) and answer[1].get("content-length") == str(blob.size)
+            if not is_whole and answer[0] != 404:
                 yield _refused(answer)
                 return
-            is_whole = answer[0] == 200
             while not is_whole:
                 part = _part(folder, blob, offset)
                 is_last = offset + len(part) >= blob.size
                 told = {OFFSET: str(offset), COMPLETE: "?1" if is_last else "?0"}
                 answer = self._request("PATCH", url, time_left, part, told)
-                if answer[0] == 204:
-                    is_whole, offset = is_last, _offset(answer[1], offset + len(part))
+                if _is_whole(answer, 204) if is_last else answer[0] == 204 and OFFSET in answer[1]:
+                    is_whole, offset = is_last, _offset(answer[1], offset)
                     self._moved(len(part))
                 elif answer[0] in (409, 422) and wrong < ATTEMPTS:
                     wrong += 1
@@ -103,8 +103,13 @@ def _offset(headers: dict[str, str], default: int) -> int:
     return int(value) if value.isascii() and value.isdigit() else default
 
 
+def _is_whole(answer: tuple[int, dict[str, str], bytes], status: int) -> bool:
+    """Whether the server says that it has the file; others say 200, or 204, to anything."""
+    return answer[0] == status and answer[1].get(COMPLETE) == "?1"
+
+
 def _refused(answer: tuple[int, dict[str, str], bytes]) -> Answer:
+    if 200 <= answer[0] < 300:
+        return Answer(Kind.REFUSED, f"HTTP {answer[0]}: not how files are taken")
     told = answer_of(*answer)
-    if told.kind is Kind.RETRY:
-        return told
-    return Answer(Kind.REFUSED, told.message or f"HTTP {answer[0]}: not how files are taken")
+    return told if told.kind is Kind.RETRY else Answer(Kind.REFUSED, told.message)

@@ -27,7 +27,7 @@ class Answer:
     after: float | None = None
 
 
-BUSY = Answer(Kind.RETRY, "another process is sending it")
+BUSY = Answer(Kind.RETRY, "another process is sending it; if it was stopped (Ctrl-Z), continue or end it")
 MORE = Answer(Kind.RETRY, "there is more")
 """Nothing is wrong: go on at once."""
 TIME_IS_UP = Answer(Kind.RETRY, "there was no time left to send it")

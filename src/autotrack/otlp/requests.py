@@ -24,6 +24,11 @@ def joined(frames: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def is_frame(frame: bytes) -> bool:
+    """Whether it can be read as a `ResourceSpans`."""
+    return _parsed(frame) is not None
+
+
 def halves(frame: bytes) -> list[bytes]:
     """The frame's spans in two frames; none if it holds but one, or is no frame."""
     whole = _parsed(frame)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import encodings.idna  # noqa: F401  a host's name takes it, and nothing may be imported later, beside a fork
 import gzip
+import http.client
+import io
 import json
+import math
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,7 +37,57 @@ _MOST_TOLD = 300
 LONGEST_WAIT = 3600.0
 """Seconds that a receiver can ask us to wait."""
 AGENT = f"autotrack/{__version__}"
+_SLOWEST = 1000
+"""Bytes of an answer in a second: what comes slower runs out of time."""
+_PROTOBUF = "application/x-protobuf"
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+class _Timely(http.client.HTTPResponse):
+    """An answer with a limit as a whole: the socket's counts for each piece, and a server may drip.
+
+    That is the time for a request, and more for what arrives, as an answer of the API may be long.
+    """
+
+    def __init__(self, sock: Any, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock.gettimeout() or math.inf))
+
+
+class _Timed(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
+        self._raw = raw
+        self._ends = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._ends:
+            raise TimeoutError
+        size = self._raw.readinto(buffer)
+        self._ends += (size or 0) / _SLOWEST
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _HttpConnection(urllib3.connection.HTTPConnection):
+    response_class = _Timely
+
+
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Timely
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
 class Transport(Protocol):
@@ -123,7 +176,7 @@ class HttpTransport:
         self._zstd = zstd.ZstdCompressor(1)  # kept: its tables need not be made anew for each body
 
     def send(self, body: bytes, timeout: float) -> Answer:
-        headers = {"content-type": "application/x-protobuf"}
+        headers = {"content-type": _PROTOBUF}
         if self._endpoint.compression:
             body = self._compressed(body)
             headers["content-encoding"] = self._endpoint.compression
@@ -131,7 +184,7 @@ class HttpTransport:
             status, answered, said = self._client.request("POST", self._endpoint.url, timeout, body, headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Answer(Kind.RETRY, network_problem(error))
-        return answer_of(status, answered, said)
+        return answer_of(status, answered, said, of_store=bool(self._endpoint.store))
 
     def _compressed(self, body: bytes) -> bytes:
         if self._endpoint.compression == "gzip":
@@ -142,10 +195,17 @@ class HttpTransport:
         self._client.close()
 
 
-def answer_of(status: int, headers: dict[str, str], said: bytes) -> Answer:
-    """What an HTTP status means."""
+def answer_of(status: int, headers: dict[str, str], said: bytes, of_store: bool = False) -> Answer:
+    """What an HTTP answer to spans means; `of_store`: a server of ours was asked, whose form is known.
+
+    A guest network's page of login says 200 to everything: only an `ExportTraceServiceResponse` is a receipt.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if 200 <= status < 300:
-        return _accepted(said if "protobuf" in headers.get("content-type", "") else b"")
+        is_other = of_store and (status, kind) != (200, _PROTOBUF)
+        receipt = None if is_other else _receipt(kind, said)
+        seen = f"HTTP {status}, content type {kind or 'none'}"
+        return receipt or Answer(Kind.REFUSED, f"no receiver of OTLP answers there: {seen}")
     message = _told(status, headers, said)
     if status == 413:
         return Answer(Kind.TOO_LARGE, message)
@@ -158,7 +218,7 @@ def answer_of(status: int, headers: dict[str, str], said: bytes) -> Answer:
 
 def _is_of_otlp(headers: dict[str, str], said: bytes) -> bool:
     """Whether a receiver of spans says it, by a Status or in our server's form; not whoever else is there."""
-    if headers.get("content-type", "").startswith("application/x-protobuf"):
+    if headers.get("content-type", "").startswith(_PROTOBUF):
         return True
     with contextlib.suppress(ValueError):
         told = json.loads(said)
@@ -166,13 +226,25 @@ def _is_of_otlp(headers: dict[str, str], said: bytes) -> bool:
     return False
 
 
+def _receipt(kind: str, said: bytes) -> Answer | None:
+    """What is read from the body of a success; None if a receiver of OTLP does not answer like that.
+
+    Some say nothing at all, and then do not say in which form.
+    """
+    with contextlib.suppress(DecodeError, ValueError, TypeError, AttributeError):
+        if kind == _PROTOBUF:
+            return _accepted(said)
+        if kind == "application/json":
+            partial = json.loads(said).get("partialSuccess") or {}
+            rejected = int(partial.get("rejectedSpans", 0))
+            return Answer(Kind.ACCEPTED, str(partial.get("errorMessage", "")), max(0, rejected))
+    return Answer(Kind.ACCEPTED) if not said and kind in ("", "text/plain") else None
+
+
 def _accepted(said: bytes) -> Answer:
-    """Read what the receiver says of spans that it did not take; most say nothing."""
-    if said:
-        with contextlib.suppress(DecodeError):
-            partial = ExportTraceServiceResponse.FromString(said).partial_success
-            return Answer(Kind.ACCEPTED, partial.error_message, max(0, partial.rejected_spans))
-    return Answer(Kind.ACCEPTED)
+    """Read what the receiver says of spans that it did not take; most say nothing. Raises DecodeError."""
+    partial = ExportTraceServiceResponse.FromString(said).partial_success
+    return Answer(Kind.ACCEPTED, partial.error_message, max(0, partial.rejected_spans))
 
 
 def _told(status: int, headers: dict[str, str], said: bytes) -> str:
@@ -181,7 +253,7 @@ def _told(status: int, headers: dict[str, str], said: bytes) -> str:
     text = ""
     if headers.get("content-type", "").startswith(("text/plain", "application/json")):
         text = " ".join((_message(said) or said.decode("utf-8", "replace")).split())[:_MOST_TOLD]
-    elif headers.get("content-type", "").startswith("application/x-protobuf"):
+    elif headers.get("content-type", "").startswith(_PROTOBUF):
         text = " ".join(_status_message(said).split())[:_MOST_TOLD]
     if status == 401:
         text = f"set {tokens.VARIABLE} to its token"
@@ -231,6 +303,12 @@ def network_problem(error: Exception) -> str:
 
 def _pool(endpoint: Endpoint) -> urllib3.PoolManager:
     """With the proxy that the environment names for this host, and the certificates that are named."""
+    manager = _manager(endpoint)
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager
+
+
+def _manager(endpoint: Endpoint) -> urllib3.PoolManager:
     parts = urlsplit(endpoint.url)
     proxies = getproxies_environment()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -287,7 +365,10 @@ class GrpcTransport:
                 )
         except self._grpc.RpcError as error:
             return self._answer(error)
-        return _accepted(said)
+        try:
+            return _accepted(said)
+        except DecodeError:
+            return Answer(Kind.REFUSED, "no receiver of OTLP answers there")
 
     def _answer(self, error: Any) -> Answer:
         code, status = error.code(), self._grpc.StatusCode
