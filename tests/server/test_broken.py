@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import time
 
@@ -57,6 +59,76 @@ def test_a_connection_whose_next_head_does_not_come(
             answer += connection.recv(1 << 16)
         connection.sendall(next_head)
         assert connection.recv(10) == b"", "it is closed"
+
+
+CHUNKED = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n" * 1000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 10_000),
+        (b"GET /", b"a" * 10_000),
+        (CHUNKED + b"0\r\n", b"a: b\r\n" * 1000),
+        (CHUNKED + b"0\r\nX: ", b"a" * 10_000),
+        (CHUNKED + b"5;", b"a" * 10_000),
+        (b"", b"\r\n" * 5000),
+    ],
+    ids=["headers", "header", "url", "trailers", "trailer", "extension", "nothing"],
+)
+def test_a_head_or_its_trailers_without_end_are_refused(store: Place, begin: bytes, more: bytes) -> None:
+    """They would be kept until the memory is full."""
+    with Threaded(store.url, token=None, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=5.0)
+        connection.sendall(begin)
+        answer = b""
+        with contextlib.suppress(OSError):
+            for _ in range(20):
+                connection.sendall(more)
+                time.sleep(0.01)  # so that it is read before the next comes
+        with contextlib.suppress(OSError):
+            answer = connection.recv(1 << 16)
+        assert not answer or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 403"))
+        with pytest.raises(OSError):
+            for _ in range(20):
+                connection.sendall(more)
+        assert server.ask("GET", "/health").status == 200
+
+
+def test_a_head_that_is_too_long_gets_an_answer(store: Place) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        for headers, status in (({"x": "a" * 60_000}, 200), ({"x": "a" * 70_000}, 431)):
+            answer = server.ask("GET", "/health", headers=headers)
+            assert answer.status == status
+        assert "65,536" in answer.json()["error"]["message"]
+
+
+def test_trailers_are_no_headers(store: Place) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        head = CHUNKED.replace(b"Host: x", b"Host: 127.0.0.1")
+        connection.sendall(head + b"0\r\nAuthorization: Bearer secret\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("noise", [b"\0\0\0\r\n\r\n", b"GET / HTTP/9.7\r\n\r\n"])
+def test_what_is_no_http_is_told_so_in_json(store: Place, noise: bytes) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        connection.sendall(noise)
+        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400")
+        assert json.loads(body)["error"]["message"]
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one(
+    store: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        answer = server.ask("GET", "/health", headers={"Connection": "Upgrade", "Upgrade": "h2c"})
+        assert answer.status == 200
+    assert not caplog.records
 
 
 def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest.MonkeyPatch) -> None:
