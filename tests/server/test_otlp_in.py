@@ -35,12 +35,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from autotrack import semconv as sc
 from autotrack.backends.sqlite import SqliteBackend
+from autotrack.otlp import pieces
 from autotrack.otlp.answer import Kind
 from autotrack.otlp.decode import decode_request
 from autotrack.otlp.decode_json import decode_json_request
 from autotrack.otlp.records import encode_records
 from autotrack.otlp.requests import joined
 from autotrack.otlp.transport import answer_of
+from autotrack.otlp.wire import block
 from autotrack.records import SpanRecord
 from autotrack.server import bodies, intake
 from autotrack.testing.histories import histories, ours
@@ -219,6 +221,46 @@ def test_a_small_body_that_unpacks_into_a_huge_one(server: Threaded, encoding: s
     assert len(bomb) < 1 << 20
     answer = server.ask("POST", "/v1/traces", bomb, PROTOBUF | {"content-encoding": encoding})
     assert answer.status == 413
+
+
+EMPTY = {
+    "groups": b"\x0a\x00" * 200_000,
+    "spans": block(b"\x0a", block(b"\x12", b"\x12\x00" * 200_000)),
+    "unknown": b"\x0b\x0c" + block(b"\x0a", b"\x28\x00" * 200_000),
+    "JSON's groups": b'{"resourceSpans":[' + b"{}," * 100_000 + b"{}]}",
+    "JSON's spans": b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"{}," * 100_000 + b"{}]}]}]}",
+    "JSON's lists": b"[" + b"[]," * 4_000_000 + b"[]]",
+}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_a_small_body_of_many_empty_pieces(server: Threaded, what: str) -> None:
+    """They would take gigabytes, and keep all others waiting; a client that splits gets them in."""
+    head = JSON if "JSON" in what else PROTOBUF
+    answer = server.ask("POST", "/v1/traces", zstd.compress(EMPTY[what]), head | {"content-encoding": "zstd"})
+    assert answer.status == 413
+    assert answer_of(answer.status, dict(answer.headers), answer.data).kind is Kind.TOO_LARGE
+
+
+def test_many_empty_points_are_too_many(server: Threaded) -> None:
+    points = block(b"\x2a", b"\x0a\x00" * 200_000)
+    body = block(b"\x0a", block(b"\x12", block(b"\x12", points)))
+    assert server.ask("POST", "/v1/metrics", body, PROTOBUF).status == 413
+
+
+def test_a_large_batch_is_taken(server: Threaded) -> None:
+    run, span = points("loss", [1.0])
+    body = body_of(span, *(replace(span, span_id=f"{n:016x}", attributes={}) for n in range(20_000)))
+    assert server.ask("POST", "/v1/traces", body, PROTOBUF).status == 200
+    assert curve(server, run, "loss") == [1.0]
+
+
+@given(noise=st.binary(max_size=40))
+def test_pieces_of_no_request_are_left_to_who_decodes_it(noise: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "MOST_PIECES", 5)
+        with contextlib.suppress(pieces.TooMany):
+            pieces.check(noise, pieces.METRICS)
 
 
 def test_a_body_that_says_it_is_too_large_is_not_even_read(server: Threaded) -> None:

@@ -106,6 +106,7 @@ class GrpcDoor:
         return bears_token(str(dict(metadata).get("authorization", "")), self._token)
 
     def _code(self, refused: Refused) -> Any:
-        """OTLP's clients send again what is UNAVAILABLE, not what is an INVALID_ARGUMENT."""
+        """OTLP's clients send again what is UNAVAILABLE, nothing else; gRPC itself says the same of 413."""
         status = self._grpc.StatusCode
-        return status.INVALID_ARGUMENT if refused.status == 400 else status.UNAVAILABLE
+        codes = {400: status.INVALID_ARGUMENT, 413: status.RESOURCE_EXHAUSTED}
+        return codes.get(refused.status, status.UNAVAILABLE)
