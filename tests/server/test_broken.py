@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import urllib3
 
 from autotrack import tokens
+from autotrack.server.app import GRACE
 from autotrack.server.listening import PatientProtocol
 
 from ..scripts import TIMEOUT, Place
@@ -150,6 +154,59 @@ def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest
             part = connection.recv(1 << 16)
             assert part, "it is still open"
             answer += part
+
+
+SENDING = [
+    ("POST", "/v1/traces", "application/json", ""),
+    ("POST", "/v1/traces", "application/x-protobuf", ""),
+    ("POST", "/api/v1/search", "application/json", ""),
+    ("PATCH", f"/api/v1/blobs/{'a' * 64}", "application/octet-stream", "Upload-Offset: 0\r\n"),
+]
+
+
+def test_who_is_still_sending_when_the_server_ends_is_asked_to_send_again(store: Place) -> None:
+    """OTLP's clients send again after a 503, not after a 500."""
+    server = Process(store.url, store.env)
+    token, sending = tokens.client_token(server.url), []
+    for method, path, kind, more in SENDING:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}"
+        connection.sendall(f"{head}Content-Type: {kind}\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        sending.append(connection)
+    time.sleep(0.5)  # until all have been read
+    said = server.end()
+    assert "Traceback" not in said
+    for connection, (_, path, kind, _) in zip(sending, SENDING, strict=True):
+        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 5" in head
+        form = kind if path == "/v1/traces" else "application/json"
+        assert f"content-type: {form}".encode() in head
+        assert b"is ending" in body
+
+
+def test_a_store_that_another_process_has_locked_does_not_keep_the_server_from_ending(
+    store: Place,
+) -> None:
+    server = Process(store.url, store.env)
+    token = tokens.client_token(server.url)
+    head = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    ask = partial(urllib3.request, "POST", f"{server.url}/v1/traces", headers=head, retries=False)
+    span = {"traceId": "1" * 32, "spanId": "1" * 16, "name": "x"}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    assert ask(body=body, timeout=TIMEOUT).status == 200
+    with (
+        contextlib.closing(sqlite3.connect(store.url.removeprefix("sqlite:///"), isolation_level=None)) as db,
+        ThreadPoolExecutor(1) as other,
+    ):
+        db.execute("BEGIN IMMEDIATE")
+        waiting = other.submit(ask, body=body.replace("x", "y").replace("1", "2"), timeout=TIMEOUT)
+        time.sleep(0.5)
+        began = time.monotonic()
+        server.end()
+        assert time.monotonic() - began < 4 * GRACE
+        answer = waiting.result()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
 
 def test_nul_is_no_runs_id(store: Place) -> None:
