@@ -184,6 +184,21 @@ user_id = 'me'
 """
 
 
+@pytest.mark.parametrize("late", ["1e999990", "1e999999", "9" * 5000, "'9999-12-31'", "'2263-01-01T00:00Z'"])
+def test_a_time_after_all_that_a_store_can_hold(late: str) -> None:
+    """Whoever says "before the year 9999" is understood, and no number takes long."""
+    assert parse_filter(f"started < {late}") == Compare(STARTED, "<", 2**63 - 1)
+
+
+@pytest.mark.parametrize("early", ["-1e999990", "-1e999999", "'0001-01-01'", "'1676-12-31'"])
+def test_a_time_before_all_that_a_store_can_hold(early: str) -> None:
+    assert parse_filter(f"started > {early}") == Compare(STARTED, ">=", -(2**63))
+
+
+def test_a_time_that_is_hardly_more_than_none() -> None:
+    assert parse_filter("started >= 1e-999999") == Compare(STARTED, ">=", 0)
+
+
 @pytest.mark.parametrize("text", MLFLOW.strip().splitlines())
 def test_mlflows_filters_are_taken(text: str) -> None:
     assert parse_filter(text) is not None

@@ -8,6 +8,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 _FIRST, _LAST = -(2**63), 2**63 - 1
+_FAR = Decimal(10**13)
+"""Milliseconds, more than a store can hold."""
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+"""Those that a store can hold as a whole."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"-(\d{1,9})\s*([smhdw])")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -29,7 +33,7 @@ def of_milliseconds(number: str) -> Span:
     value = Decimal(number)
     if not value.is_finite():
         raise ValueError(number)
-    low = int(value * 1_000_000)
+    low = int(min(max(value, -_FAR), _FAR) * 1_000_000)  # of a larger one it would have a million digits
     return _within(low, low + 1_000_000)
 
 
@@ -43,6 +47,8 @@ def of_text(text: str, now: int) -> Span:
     if not _DATE.match(text):
         raise ValueError(text)
     start = datetime.fromisoformat(text)
+    if not _FIRST_YEAR <= start.year <= _LAST_YEAR:  # datetime itself does not reckon to the end of 9999
+        return Span(_LAST, _LAST) if start.year > _LAST_YEAR else Span(_FIRST, _FIRST)
     return _within(_ns(start), _ns(start + _length(text)))
 
 

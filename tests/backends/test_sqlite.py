@@ -25,6 +25,7 @@ from sqlalchemy import create_engine, event
 
 from autotrack import semconv as sc
 from autotrack.backends import compaction, migrations, points
+from autotrack.backends.incoming import Malformed, point_table
 from autotrack.backends.ledger import Ranges
 from autotrack.backends.migrations import REVISIONS, VERSION_TABLE
 from autotrack.backends.schema import metadata
@@ -225,6 +226,20 @@ def test_a_malformed_table_is_kept_as_a_span_and_costs_the_others_nothing(
     assert backend.points(RUNS[0], "x").value.tolist() == [1.0]
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT type FROM span").fetchall() == [("metrics",)]
+
+
+@pytest.mark.parametrize("rows", [(2**62, 2**62, 2**62, 2**62 + 3), (2, 2, -1, 0)])
+def test_rows_whose_sum_only_seems_right_are_no_table(rows: tuple[int, ...]) -> None:
+    """A sum goes round: numpy would write beyond what it has, and the process end."""
+    facts = {
+        sc.METRICS_STEP: (1, 2, 3),
+        sc.METRICS_TIME: (1, 2, 3),
+        sc.METRICS_ROWS: rows,
+        sc.METRICS_VALUE_PREFIX + "x": (1.0, 2.0, 3.0),
+    }
+    seqs = (1, 2, 3, 4)
+    with pytest.raises(Malformed):
+        point_table(ours("metrics", RUNS[0], 1, WRITERS[0], seqs, facts, 0), seqs)
 
 
 def test_integers_among_the_values_are_numbers(fresh: Fresh) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import urllib3
 
 from autotrack import tokens
+from autotrack.server.app import GRACE
 from autotrack.server.listening import PatientProtocol
 
 from ..scripts import TIMEOUT, Place
@@ -59,6 +65,79 @@ def test_a_connection_whose_next_head_does_not_come(
         assert connection.recv(10) == b"", "it is closed"
 
 
+CHUNKED = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n" * 1000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"a" * 10_000),
+        (b"GET /", b"a" * 10_000),
+        (CHUNKED + b"0\r\n", b"a: b\r\n" * 1000),
+        (CHUNKED + b"0\r\nX: ", b"a" * 10_000),
+        (CHUNKED + b"5;", b"a" * 10_000),
+        (b"", b"\r\n" * 5000),
+    ],
+    ids=["headers", "header", "url", "trailers", "trailer", "extension", "nothing"],
+)
+def test_a_head_or_its_trailers_without_end_are_refused(store: Place, begin: bytes, more: bytes) -> None:
+    """They would be kept until the memory is full."""
+    with Threaded(store.url, token=None, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=5.0)
+        connection.sendall(begin)
+        with contextlib.suppress(OSError):
+            _flood(connection, more)
+        answer = b""
+        with contextlib.suppress(OSError):
+            answer = connection.recv(1 << 16)
+        assert not answer or answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 403"))
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            _flood(connection, more)
+        assert server.ask("GET", "/health").status == 200
+
+
+def _flood(connection: socket.socket, more: bytes) -> None:
+    for _ in range(20):
+        connection.sendall(more)
+        time.sleep(0.01)  # so that it is read before the next comes
+
+
+def test_a_head_that_is_too_long_gets_an_answer(store: Place) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        for headers, status in (({"x": "a" * 60_000}, 200), ({"x": "a" * 70_000}, 431)):
+            answer = server.ask("GET", "/health", headers=headers)
+            assert answer.status == status
+        assert "65,536" in answer.json()["error"]["message"]
+
+
+def test_trailers_are_no_headers(store: Place) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        head = CHUNKED.replace(b"Host: x", b"Host: 127.0.0.1")
+        connection.sendall(head + b"0\r\nAuthorization: Bearer secret\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("noise", [b"\0\0\0\r\n\r\n", b"GET / HTTP/9.7\r\n\r\n"])
+def test_what_is_no_http_is_told_so_in_json(store: Place, noise: bytes) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        connection.sendall(noise)
+        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400")
+        assert json.loads(body)["error"]["message"]
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one(
+    store: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Threaded(store.url, http=PatientProtocol) as server:
+        answer = server.ask("GET", "/health", headers={"Connection": "Upgrade", "Upgrade": "h2c"})
+        assert answer.status == 200
+    assert not caplog.records
+
+
 def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotrack.server.listening.HEAD_TIMEOUT", 0.2)
     with Threaded(store.url, http=PatientProtocol) as server:
@@ -75,6 +154,59 @@ def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest
             part = connection.recv(1 << 16)
             assert part, "it is still open"
             answer += part
+
+
+SENDING = [
+    ("POST", "/v1/traces", "application/json", ""),
+    ("POST", "/v1/traces", "application/x-protobuf", ""),
+    ("POST", "/api/v1/search", "application/json", ""),
+    ("PATCH", f"/api/v1/blobs/{'a' * 64}", "application/octet-stream", "Upload-Offset: 0\r\n"),
+]
+
+
+def test_who_is_still_sending_when_the_server_ends_is_asked_to_send_again(store: Place) -> None:
+    """OTLP's clients send again after a 503, not after a 500."""
+    server = Process(store.url, store.env)
+    token, sending = tokens.client_token(server.url), []
+    for method, path, kind, more in SENDING:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}"
+        connection.sendall(f"{head}Content-Type: {kind}\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        sending.append(connection)
+    time.sleep(0.5)  # until all have been read
+    said = server.end()
+    assert "Traceback" not in said
+    for connection, (_, path, kind, _) in zip(sending, SENDING, strict=True):
+        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 5" in head
+        form = kind if path == "/v1/traces" else "application/json"
+        assert f"content-type: {form}".encode() in head
+        assert b"is ending" in body
+
+
+def test_a_store_that_another_process_has_locked_does_not_keep_the_server_from_ending(
+    store: Place,
+) -> None:
+    server = Process(store.url, store.env)
+    token = tokens.client_token(server.url)
+    head = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    ask = partial(urllib3.request, "POST", f"{server.url}/v1/traces", headers=head, retries=False)
+    span = {"traceId": "1" * 32, "spanId": "1" * 16, "name": "x"}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    assert ask(body=body, timeout=TIMEOUT).status == 200
+    with (
+        contextlib.closing(sqlite3.connect(store.url.removeprefix("sqlite:///"), isolation_level=None)) as db,
+        ThreadPoolExecutor(1) as other,
+    ):
+        db.execute("BEGIN IMMEDIATE")
+        waiting = other.submit(ask, body=body.replace("x", "y").replace("1", "2"), timeout=TIMEOUT)
+        time.sleep(0.5)
+        began = time.monotonic()
+        server.end()
+        assert time.monotonic() - began < 4 * GRACE
+        answer = waiting.result()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
 
 def test_nul_is_no_runs_id(store: Place) -> None:

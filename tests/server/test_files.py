@@ -218,3 +218,12 @@ def test_a_client_fetches_a_file_in_parts_and_goes_on(
     assert backend.blob("0" * 64) is None
     assert backend.blob("../../etc/passwd") is None
     backend.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "what"), [({}, "is missing"), ({"upload-offset": "1e3"}, "no number: '1e3'")]
+)
+def test_an_upload_says_where_it_goes_on(server: Threaded, told: dict[str, str], what: str) -> None:
+    answer = server.ask("PATCH", f"/api/v1/blobs/{'5' * 64}", DATA, told)
+    assert answer.status == 400
+    assert what in answer.json()["error"]["message"]

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,6 +192,24 @@ def test_where_there_are_too_many_calls_one_more_is_sent_again(
     with held(server, channel, monkeypatch):
         assert code_of(channel.stream_unary(SERVICES[1]), never) is grpc.StatusCode.UNAVAILABLE
     assert channel.unary_unary(SERVICES[1])(b"", metadata=TOKEN, timeout=TIMEOUT) == b""
+
+
+def test_calls_that_say_nothing_keep_nobody_out(
+    server: Threaded, channel: grpc.Channel, never: Iterator[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is slow is waited for, until others need the room."""
+    monkeypatch.setattr(grpc_door, "MOST_CALLS", 1)
+    monkeypatch.setattr(grpc_door, "SILENCE", 1.0)
+    door, ask = server.server._grpc, channel.unary_unary(SERVICES[1])
+    assert door is not None
+    silent = channel.stream_unary(SERVICES[1]).future(never, metadata=TOKEN, timeout=TIMEOUT)
+    wait_until(lambda: door._open == 1)
+    assert code_of(ask, b"") is grpc.StatusCode.UNAVAILABLE
+    time.sleep(1.0)
+    assert not silent.done()
+    assert ask(b"", metadata=TOKEN, timeout=TIMEOUT) == b""
+    assert silent.code() is grpc.StatusCode.UNAVAILABLE
+    assert "did not come" in silent.details()
 
 
 def test_a_store_that_cannot_be_written_asks_for_patience(

@@ -6,11 +6,12 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -35,12 +36,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from autotrack import semconv as sc
 from autotrack.backends.sqlite import SqliteBackend
+from autotrack.otlp import pieces
 from autotrack.otlp.answer import Kind
 from autotrack.otlp.decode import decode_request
 from autotrack.otlp.decode_json import decode_json_request
 from autotrack.otlp.records import encode_records
 from autotrack.otlp.requests import joined
 from autotrack.otlp.transport import answer_of
+from autotrack.otlp.wire import block
 from autotrack.records import SpanRecord
 from autotrack.server import bodies, intake
 from autotrack.testing.histories import histories, ours
@@ -221,6 +224,46 @@ def test_a_small_body_that_unpacks_into_a_huge_one(server: Threaded, encoding: s
     assert answer.status == 413
 
 
+EMPTY = {
+    "groups": b"\x0a\x00" * 200_000,
+    "spans": block(b"\x0a", block(b"\x12", b"\x12\x00" * 200_000)),
+    "unknown": b"\x0b\x0c" + block(b"\x0a", b"\x28\x00" * 200_000),
+    "JSON's groups": b'{"resourceSpans":[' + b"{}," * 100_000 + b"{}]}",
+    "JSON's spans": b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"{}," * 100_000 + b"{}]}]}]}",
+    "JSON's lists": b"[" + b"[]," * 4_000_000 + b"[]]",
+}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_a_small_body_of_many_empty_pieces(server: Threaded, what: str) -> None:
+    """They would take gigabytes, and keep all others waiting; a client that splits gets them in."""
+    head = JSON if "JSON" in what else PROTOBUF
+    answer = server.ask("POST", "/v1/traces", zstd.compress(EMPTY[what]), head | {"content-encoding": "zstd"})
+    assert answer.status == 413
+    assert answer_of(answer.status, dict(answer.headers), answer.data).kind is Kind.TOO_LARGE
+
+
+def test_many_empty_points_are_too_many(server: Threaded) -> None:
+    points = block(b"\x2a", b"\x0a\x00" * 200_000)
+    body = block(b"\x0a", block(b"\x12", block(b"\x12", points)))
+    assert server.ask("POST", "/v1/metrics", body, PROTOBUF).status == 413
+
+
+def test_a_large_batch_is_taken(server: Threaded) -> None:
+    run, span = points("loss", [1.0])
+    body = body_of(span, *(replace(span, span_id=f"{n:016x}", attributes={}) for n in range(20_000)))
+    assert server.ask("POST", "/v1/traces", body, PROTOBUF).status == 200
+    assert curve(server, run, "loss") == [1.0]
+
+
+@given(noise=st.binary(max_size=40))
+def test_pieces_of_no_request_are_left_to_who_decodes_it(noise: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "MOST_PIECES", 5)
+        with contextlib.suppress(pieces.TooMany):
+            pieces.check(noise, pieces.METRICS)
+
+
 def test_a_body_that_says_it_is_too_large_is_not_even_read(server: Threaded) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as client:
         client.sendall(
@@ -363,6 +406,62 @@ def test_when_more_is_being_read_than_can_be_kept(server: Threaded, monkeypatch:
     assert "too much is being sent at once" in Status.FromString(answer.data).message
     assert answered == [200], "alone it may be as large as any"
     assert server.ask("POST", "/v1/traces", body, PROTOBUF).status == 200
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_what_is_being_unpacked_counts_too(
+    server: Threaded, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(bodies, "MOST_BEING_READ", 3 << 20)
+    monkeypatch.setattr(bodies, "_being_read", 10)  # another's
+    encoding = {"content-encoding": "gzip" if pack is gzip.compress else "zstd"}
+    packed = pack(b"\xff" * (5 << 20))
+    answer = server.ask("POST", "/v1/traces", packed, PROTOBUF | encoding)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert bodies._being_read == 10
+    monkeypatch.setattr(bodies, "_being_read", 0)
+    answer = server.ask("POST", "/v1/traces", packed, PROTOBUF | encoding)
+    assert answer.status == 400, "alone it is unpacked, and holds no spans"
+    assert bodies._being_read == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (5 << 20) + 7])
+@pytest.mark.parametrize("makes", [bytes, os.urandom])
+def test_bodies_are_unpacked_step_by_step(makes: Callable[[int], bytes], size: int) -> None:
+    body = makes(size)
+    for encoding, pack in (("gzip", gzip.compress), ("zstd", zstd.compress)):
+        assert bodies._unpacked(pack(body) + pack(b"end"), encoding, bodies.MOST_BYTES) == body + b"end"
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(server: Threaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then would keep its room, which is others' too; a slow line gets the time it needs."""
+    monkeypatch.setattr(bodies, "SILENCE", 0.5)
+    monkeypatch.setattr(bodies, "LEAST_RATE", 100)
+    monkeypatch.setattr(bodies, "LINGER", 0.0)
+    body = body_of(points("x", [1.0])[1])
+
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.1) as client:
+        client.sendall(
+            b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n"
+            b"Content-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\n"
+        )
+        answer, sent = b"", 0
+        while not answer and sent < 50:
+            client.sendall(b"\n")
+            sent += 1
+            with contextlib.suppress(TimeoutError):
+                answer = client.recv(1 << 16)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"too slowly" in answer
+
+    def parts() -> Iterator[bytes]:
+        for at in range(0, len(body), 15):
+            yield body[at : at + 15]
+            time.sleep(0.1)
+
+    began = time.monotonic()
+    assert server.ask("POST", "/v1/traces", parts(), PROTOBUF).status == 200
+    assert time.monotonic() - began > 1.0
 
 
 def test_metrics_are_translated(server: Threaded) -> None:

@@ -89,7 +89,9 @@ def point_table(span: SpanRecord, seqs: tuple[int, ...]) -> PointTable[str]:
     counts = _array(attributes.get(sc.METRICS_ROWS, (len(step),)), np.int64)
     columns = _columns(_under(attributes, sc.METRICS_VALUE_PREFIX))
     lengths = {len(step), len(time), *map(len, columns.values())}
-    if len(lengths) != 1 or len(counts) != len(seqs) or (counts < 0).any() or counts.sum() != len(step):
+    # Unsigned, a negative one is large too. Each is checked, as a sum of large ones goes round.
+    is_beyond = (counts.view(np.uint64) > len(step)).any()
+    if len(lengths) != 1 or len(counts) != len(seqs) or is_beyond or counts.sum() != len(step):
         raise Malformed("the columns of a metrics table differ in length")
     if not len(step) or not columns:
         raise Malformed("a metrics table without points")

@@ -22,6 +22,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
 from autotrack.records import SpanEvent, SpanRecord
 
+from . import pieces
+
 LONGEST_TUPLE = 32
 _STATUSES = {Status.STATUS_CODE_OK: "ok", Status.STATUS_CODE_ERROR: "error"}
 _SCALARS = frozenset({"string_value", "bool_value", "int_value", "double_value", "bytes_value"})
@@ -60,10 +62,11 @@ class Received:
 
 
 def decode_request(data: bytes) -> Received:
-    """Read an `ExportTraceServiceRequest`. Raises ValueError if `data` is none.
+    """Read an `ExportTraceServiceRequest`. Raises ValueError if `data` is none, or has too many spans.
 
     A span that is none (an id of the wrong length) costs the others nothing.
     """
+    pieces.check(data, pieces.TRACES)
     try:
         message = ExportTraceServiceRequest.FromString(data)
     except DecodeError as error:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..records import SpanEvent, SpanRecord
+from . import pieces
 from .decode import INT64_MAX, LONGEST_TUPLE, Received
 
 _STATUSES = {1: "ok", 2: "error", "STATUS_CODE_OK": "ok", "STATUS_CODE_ERROR": "error"}
@@ -26,7 +27,7 @@ def decode_json_request(data: bytes) -> Received:
     As by `decode_request`, long arrays of numbers become numpy arrays, and a span that is none costs the
     others nothing.
     """
-    message = loaded(data)
+    message = loaded(data, pieces.TRACES)
     received = Received()
     for group in rows(message, "resourceSpans"):
         resource = mapping(rows(as_object(group.get("resource") or {}), "attributes"))
@@ -40,12 +41,15 @@ def decode_json_request(data: bytes) -> Received:
     return received
 
 
-def loaded(data: bytes) -> dict[str, Any]:
+def loaded(data: bytes, levels: pieces.Levels) -> dict[str, Any]:
     """The object that is the request. Raises ValueError."""
+    pieces.check_brackets(data)
     try:
-        return as_object(json.loads(data))
+        message = as_object(json.loads(data))
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
+    pieces.check_json(message, levels)
+    return message
 
 
 def as_object(found: Any) -> dict[str, Any]:

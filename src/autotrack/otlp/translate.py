@@ -24,6 +24,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from .. import semconv as sc
 from ..records import SpanRecord
 from . import decode_json as dj
+from . import pieces
 from .decode import Received
 
 STREAM = "otel"
@@ -43,7 +44,9 @@ def decode_logs(data: bytes, is_json: bool) -> Received:
 
     Records that tell neither a run nor a span are nobody's here: they are rejected, which the answer says.
     """
-    request = dj.loaded(data) if is_json else _as_json(ExportLogsServiceRequest, data)
+    request = (
+        dj.loaded(data, pieces.LOGS) if is_json else _as_json(ExportLogsServiceRequest, data, pieces.LOGS)
+    )
     received = Received()
     for origin, group in _groups(request, "resourceLogs", "scopeLogs"):
         for record in dj.rows(group, "logRecords"):
@@ -59,7 +62,8 @@ def decode_metrics(data: bytes, is_json: bool) -> Received:
 
     Points that name no run are nobody's here: they are rejected, which the answer says.
     """
-    request = dj.loaded(data) if is_json else _as_json(ExportMetricsServiceRequest, data)
+    levels = pieces.METRICS
+    request = dj.loaded(data, levels) if is_json else _as_json(ExportMetricsServiceRequest, data, levels)
     received = Received()
     for origin, group in _groups(request, "resourceMetrics", "scopeMetrics"):
         tables: dict[tuple[str, int, int], dict[str, float]] = defaultdict(dict)
@@ -74,8 +78,9 @@ def decode_metrics(data: bytes, is_json: bool) -> Received:
     return received
 
 
-def _as_json(kind: type[Message], data: bytes) -> dict[str, Any]:
+def _as_json(kind: type[Message], data: bytes, levels: pieces.Levels) -> dict[str, Any]:
     """The message as OTLP's JSON has it."""
+    pieces.check(data, levels)
     message = kind()
     try:
         message.ParseFromString(data)

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import ipaddress
 import secrets
@@ -119,9 +121,14 @@ class Guard:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         refusal = self._refusal(scope)
-        if refusal is None:
+        if refusal is not None:
+            return await refusal(scope, receive, send)
+        try:
             return await self._app(scope, receive, send)
-        return await refusal(scope, receive, send)
+        except asyncio.CancelledError:  # the server ends, and its patience has
+            ending = failure_for(scope, 503, "the server is ending: try again", headers={"Retry-After": "5"})
+            with contextlib.suppress(RuntimeError):  # an answer that has begun is cut off
+                await ending(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         """What is answered in the application's place; None lets the request through."""

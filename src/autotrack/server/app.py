@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ from .registry import Models
 log = logging.getLogger("autotrack")
 
 GRACE = 3
-"""Seconds that open requests get when the server is asked to end."""
+"""Seconds that open requests get when the server is asked to end, and then the writer."""
 
 
 class Server:
@@ -93,8 +94,9 @@ class Server:
         yield
         if self._grpc:
             await self._grpc.stop(GRACE)
-        self.intake.stop()
-        self.store.close()
+        # In a thread: the answers that are given up meanwhile still go out.
+        if await asyncio.to_thread(self.intake.stop, GRACE):
+            self.store.close()
 
     async def _start_grpc(self, door: GrpcDoor) -> None:
         try:

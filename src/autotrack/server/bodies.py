@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,13 +17,19 @@ from ..otlp.compression import zstd
 from .answers import Refused
 
 MOST_BEING_READ = 256 << 20
-"""Of all bodies that are coming in."""
+"""Of all bodies that are coming in or being unpacked."""
 SILENCE = 30.0
 """Seconds within which more of a body must come."""
+LEAST_RATE = 16 << 10
+"""Bytes that come each second once a body has been coming for `SILENCE`: a byte now and then is too slow."""
 LINGER = 0.5
 """Seconds for which more of a body is taken that is refused."""
 _being_read = 0
+_account = threading.Lock()
+"""Of what is being read: bodies come in the event loop, and are unpacked in threads."""
 _SLICE = 64 << 10
+_STEP = 1 << 20
+"""What is unpacked before it is counted."""
 _MOST_MEMBERS = 1_000
 MOST_BYTES = 64 << 20
 """Of a body, before and after it is unpacked."""
@@ -31,7 +38,8 @@ MOST_BYTES = 64 << 20
 async def read_body(request: Request, limit: int = MOST_BYTES, within: float | None = None) -> bytes:
     """The body, chunked or with a length, unpacked. Raises `Refused`: 400, 408, 413, 415 or 429.
 
-    within: seconds in which all of it must come; None: as long as some of it comes each `SILENCE`.
+    within: seconds in which all of it must come; None: as long as some of it comes each `SILENCE`, and all
+    of it at `LEAST_RATE`.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "zstd"):
@@ -63,32 +71,38 @@ async def _let_finish(request: Request) -> None:
 
 async def _read(request: Request, limit: int, within: float | None) -> bytes:
     """What is being read for all requests together is bounded too."""
-    global _being_read
     parts, size = [], 0
     now = asyncio.get_running_loop().time
+    began = now()
     try:
         async with asyncio.timeout(within or SILENCE) as patience:
             async for part in request.stream():
                 size += len(part)
-                _being_read += len(part)
+                _count(len(part), size)
                 if size > limit:
                     raise _too_large(limit)
-                if _being_read > MOST_BEING_READ and size < _being_read:
-                    raise Refused(
-                        429, "too much is being sent at once: try again", headers={"Retry-After": "1"}
-                    )
                 parts.append(part)
                 if part and not within:
-                    patience.reschedule(now() + SILENCE)
+                    patience.reschedule(SILENCE + min(now(), began + size / LEAST_RATE))
         return b"".join(parts)
     except TimeoutError:
         if within:
             raise Refused(408, f"the body did not come within {within:g} s") from None
-        raise Refused(400, "the body ended early") from None
+        raise Refused(400, "the body ended early, or comes too slowly: send it in smaller parts") from None
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
     finally:
-        _being_read -= size
+        _count(-size)
+
+
+def _count(more: int, own: int = 0) -> None:
+    """Raises `Refused` where it is too much, unless all of it is this request's own."""
+    global _being_read
+    with _account:
+        _being_read += more
+        is_too_much = _being_read > MOST_BEING_READ and own < _being_read
+    if is_too_much and more > 0:
+        raise Refused(429, "too much is being sent at once: try again", headers={"Retry-After": "1"})
 
 
 async def spoken(request: Request) -> AsyncIterator[bytes]:
@@ -118,34 +132,36 @@ async def read_json(request: Request, limit: int) -> dict[str, Any]:
 
 
 def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    found = bytearray()
+    parts, size = [], 0
     try:
-        for part in _gunzipped(body, limit) if encoding == "gzip" else _unzstd(body, limit):
-            found += part
-            if len(found) > limit:
+        for part in _gunzipped(body) if encoding == "gzip" else _unzstd(body):
+            size += len(part)
+            _count(len(part), size)
+            if size > limit:
                 raise _too_large(limit)
+            parts.append(part)
+        return b"".join(parts)
     except (zlib.error, EOFError, ValueError) as error:
         raise Refused(400, f"the body is no {encoding}: {error}") from None
-    return bytes(found)
+    finally:
+        _count(-size)
 
 
-def _gunzipped(body: bytes, limit: int) -> Iterator[bytes]:
+def _gunzipped(body: bytes) -> Iterator[bytes]:
     """Member by member."""
-    return _members(body, limit, lambda: zlib.decompressobj(wbits=31), lambda member: member.unconsumed_tail)
+    return _members(body, lambda: zlib.decompressobj(wbits=31), lambda member: member.unconsumed_tail)
 
 
-def _unzstd(body: bytes, limit: int) -> Iterator[bytes]:
-    """Frame by frame."""
+def _unzstd(body: bytes) -> Iterator[bytes]:
+    """Frame by frame; one keeps what it has not unpacked yet."""
     try:
-        yield from _members(body, limit, zstd.ZstdDecompressor, lambda frame: not frame.needs_input)
+        yield from _members(body, zstd.ZstdDecompressor, lambda frame: b"")
     except zstd.ZstdError as error:
         raise ValueError(str(error)) from None
 
 
-def _members(
-    body: bytes, limit: int, new: Callable[[], Any], has_more: Callable[[Any], object]
-) -> Iterator[bytes]:
-    """What each part of a body unpacks to, no longer than what is allowed of the whole, and a byte.
+def _members(body: bytes, new: Callable[[], Any], left: Callable[[Any], bytes]) -> Iterator[bytes]:
+    """What each part of a body unpacks to, at most `_STEP` at a time.
 
     Fed by slices, since what a part leaves over is copied.
     """
@@ -157,9 +173,11 @@ def _members(
             if members > _MOST_MEMBERS:
                 raise ValueError(f"it has more than {_MOST_MEMBERS:,} parts")
         part = view[at : at + _SLICE]
-        yield member.decompress(part, limit + 1)
-        if not member.eof and has_more(member):
-            raise _too_large(limit)
+        found = member.decompress(part, _STEP)
+        yield found
+        while len(found) == _STEP and not member.eof:
+            found = member.decompress(left(member), _STEP)
+            yield found
         at += len(part) - (len(member.unused_data) if member.eof else 0)
     if not member.eof:
         raise EOFError("it ends early")

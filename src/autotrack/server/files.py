@@ -107,9 +107,11 @@ class Files:
     async def add(self, request: Request, sha256: str) -> Response:
         """Add bytes at `Upload-Offset`; with `Upload-Complete: ?1` they are the last."""
         part = self._part(sha256)
-        offset = whole_number(request.headers.get("upload-offset", ""))
+        told = request.headers.get("upload-offset")
+        offset = whole_number(told or "")
         if offset is None:
-            raise Refused(400, "Upload-Offset is missing: how many bytes are here already")
+            what = "is missing" if told is None else f"is no number: {told[:40]!r}"
+            raise Refused(400, f"Upload-Offset {what}: say how many bytes are here already")
         if sha256 in self._busy:
             raise Refused(409, "this file is being uploaded by somebody else", headers=_offset(part))
         self._busy.add(sha256)

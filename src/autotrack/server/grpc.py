@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from ..errors import OptionError
 from .access import bears_token
 from .answers import Refused
-from .bodies import MOST_BYTES
+from .bodies import MOST_BYTES, SILENCE
 from .intake import Intake
 from .otlp import SIGNALS, Decode, MakeAnswer, taken
 
@@ -36,6 +37,8 @@ class GrpcDoor:
         self._token = token
         self._server: Any = None
         self._open = 0
+        self._silent: dict[asyncio.Timeout, float] = {}
+        """Calls whose message has not come, and since when: the first for the longest time."""
         self.port = port
 
     async def start(self) -> None:
@@ -66,15 +69,16 @@ class GrpcDoor:
 
     def _export(
         self, decode: Decode, make_answer: MakeAnswer
-    ) -> Callable[[AsyncIterable[bytes], Any], Awaitable[bytes | None]]:
+    ) -> Callable[[AsyncIterator[bytes], Any], Awaitable[bytes | None]]:
         """Takes the one message of a call as a stream: so it is not read before this asks for it."""
 
-        async def export(messages: AsyncIterable[bytes], context: Any) -> bytes | None:
+        async def export(messages: AsyncIterator[bytes], context: Any) -> bytes | None:
             self._open += 1
             try:
-                if self._open > MOST_CALLS:
+                if self._open > MOST_CALLS and not self._hangs_up():
                     raise Refused(429, "too many calls at once: try again")
-                async for body in messages:
+                body = await self._message(messages)
+                if body is not None:
                     received = await taken(self._intake, body, False, decode)
                     return make_answer(received).SerializeToString()
             except Refused as refused:
@@ -84,6 +88,28 @@ class GrpcDoor:
             return None  # it brought none, or too large a one, which gRPC has answered
 
         return export
+
+    async def _message(self, messages: AsyncIterator[bytes]) -> bytes | None:
+        """The one of a call. Nothing tells how much of it has come, so as long as there is room it may take
+        its time."""
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._silent[patience] = asyncio.get_running_loop().time()
+                return await anext(aiter(messages), None)
+        except TimeoutError:
+            raise Refused(408, f"the message did not come within {SILENCE:g} s: try again") from None
+        finally:
+            self._silent.pop(patience)
+
+    def _hangs_up(self) -> bool:
+        """Whether a call has been silent for so long that another takes its place."""
+        now = asyncio.get_running_loop().time()
+        for patience, since in self._silent.items():
+            if patience.when() is None:  # it has not been told to go
+                if now - since > SILENCE:
+                    patience.reschedule(now)
+                return now - since > SILENCE
+        return False
 
     def _interceptor(self) -> Any:
         """The check, before a message is read."""
@@ -106,6 +132,7 @@ class GrpcDoor:
         return bears_token(str(dict(metadata).get("authorization", "")), self._token)
 
     def _code(self, refused: Refused) -> Any:
-        """OTLP's clients send again what is UNAVAILABLE, not what is an INVALID_ARGUMENT."""
+        """OTLP's clients send again what is UNAVAILABLE, nothing else; gRPC itself says the same of 413."""
         status = self._grpc.StatusCode
-        return status.INVALID_ARGUMENT if refused.status == 400 else status.UNAVAILABLE
+        codes = {400: status.INVALID_ARGUMENT, 413: status.RESOURCE_EXHAUSTED}
+        return codes.get(refused.status, status.UNAVAILABLE)

@@ -108,10 +108,15 @@ class Intake:
         self._thread.start()
         self._drained.wait(DRAIN_INTERVAL)
 
-    def stop(self) -> None:
-        """Commit what waits, then end."""
+    def stop(self, within: float | None = None) -> bool:
+        """Commit what waits, then end; whether it has ended in so many seconds.
+
+        A thread that has not waits for a lock of another process, or has much to merge: that ends with the
+        process, and is done again by the next.
+        """
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(within)
+        return not self._thread.is_alive()
 
     def liveness(self) -> Liveness:
         """Who lives, as of the last look."""

@@ -9,13 +9,16 @@ import resource
 import socket
 from collections.abc import Collection, Iterator
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..errors import OptionError
 from ..tokens import is_loopback
+from .answers import failure
 
 HEAD_TIMEOUT = 20.0
 """Seconds within which a request must have told its head."""
+MOST_HEAD = 64 << 10
+"""Bytes of a request's head, and of the trailers after its body."""
 EVERYWHERE = ("0.0.0.0", "::")
 
 
@@ -31,10 +34,17 @@ class PatientProtocol(HttpToolsProtocol):
     """Closes a connection whose request's head does not come: who opens many would keep all others out.
 
     One timer goes on as long as the connection: one for each request would be made and cancelled each time.
+    A head that goes on and on is refused too, as are trailers, before they fill the memory. Nobody asked for
+    trailers, so they are counted and dropped.
     """
 
     _waits_since: float | None
     """The loop's time from which on a head is waited for."""
+    _is_in_head = False
+    _head = 0
+    """Bytes that were told of the head, and of the trailers."""
+    _untold = 0
+    """Bytes since the parser last told of something: it keeps a header until that is whole."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,15 +54,62 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._waits_since is None and (self.cycle is None or self.cycle.response_complete):
             self._waits_since = self.loop.time()  # empty lines before a head are no beginning of it
+        self._untold += len(data)
         super().data_received(data)
+        if self._untold > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._waits_since = self.loop.time()
+        self._is_in_head, self._head, self._untold = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._waits_since = None
+        self._waits_since, self._is_in_head, self._untold = None, False, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._untold = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._untold = 0
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        """What is raised here is the parser's own error to who feeds it."""
+        self._head += size
+        self._untold = 0
+        if self._head > MOST_HEAD:
+            raise ValueError
+
+    def send_400_response(self, msg: str) -> None:
+        """In our form, and the end; it is no answer to a request before it, which is cut off."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if not is_answering or not (self.pipeline or self._is_in_head or self.cycle.response_started):
+            self.transport.write(self._refusal())
+        self.transport.close()
+
+    def _refusal(self) -> bytes:
+        if max(self._head, self._untold) > MOST_HEAD:
+            answer = failure(431, f"the request's head is longer than {MOST_HEAD:,} bytes: send less")
+        else:
+            answer = failure(400, "this is no request of HTTP/1.1")
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        return b"".join((STATUS_LINE[answer.status_code], *lines, b"\r\n", answer.body))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """No line in the log, which would say what to install: the request is answered as any other."""
 
     def connection_lost(self, error: Exception | None) -> None:
         self._patience.cancel()

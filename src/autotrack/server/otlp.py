@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..otlp.decode import Received, decode_request
 from ..otlp.decode_json import decode_json_request
+from ..otlp.pieces import TooMany
 from ..otlp.translate import decode_logs, decode_metrics
 from ..records import SpanRecord
 from .answers import JSON, PROTOBUF, Refused, failure_for, media_type
@@ -89,6 +90,8 @@ async def taken(intake: Intake, body: bytes, is_json: bool, decode: Decode) -> R
 
     try:
         await intake.take(spans, len(body))
+    except TooMany as error:
+        raise Refused(413, str(error)) from None
     except ValueError as error:
         raise Refused(400, str(error)) from None
     return received

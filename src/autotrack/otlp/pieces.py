@@ -1,0 +1,108 @@
+"""How many pieces a request has, told before it is decoded: a kilobyte unpacks into millions of empty spans.
+
+Only the levels down to spans, log records and points are looked at. What is no request is left to who
+decodes it, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
+
+MOST_PIECES = 100_000
+"""Of a request; a collector's batch has 8,192 spans, as a rule."""
+MOST_BRACKETS = 4_000_000
+"""Of a request in JSON, each of whose numbers is an object."""
+
+Levels = Sequence[Mapping[int, str]]
+"""From the request down: the fields that lead on, and the names that JSON has for them."""
+TRACES: Levels = ({1: "resourceSpans"}, {2: "scopeSpans"}, {2: "spans"})
+LOGS: Levels = ({1: "resourceLogs"}, {2: "scopeLogs"}, {2: "logRecords"})
+METRICS: Levels = (
+    {1: "resourceMetrics"},
+    {2: "scopeMetrics"},
+    {2: "metrics"},
+    {5: "gauge", 7: "sum", 9: "histogram", 10: "exponentialHistogram", 11: "summary"},
+    {1: "dataPoints"},
+)
+
+
+class TooMany(ValueError):
+    """The request has to be sent in parts."""
+
+    def __init__(self) -> None:
+        super().__init__("the request has too many spans, log records or points: send it in parts")
+
+
+def check(data: bytes, levels: Levels) -> None:
+    """Raises `TooMany`. Each field of these levels is a piece, so that this takes no longer than they do."""
+    if len(data) <= 2 * MOST_PIECES:  # none is shorter than two bytes
+        return
+    messages, count = [(0, len(data))], 0
+    for wanted in levels:
+        inner = []
+        for at, end in messages:
+            for number, start, stop in _fields(data, at, end):
+                count += 1
+                if count > MOST_PIECES:
+                    raise TooMany
+                if number in wanted and start < stop:
+                    inner.append((start, min(stop, end)))
+        messages = inner
+
+
+def check_brackets(data: bytes) -> None:
+    """Raises `TooMany` where JSON would become too many objects and lists."""
+    if data.count(b"{") + data.count(b"[") > MOST_BRACKETS:
+        raise TooMany
+
+
+def check_json(message: Mapping[str, Any], levels: Levels) -> None:
+    """Raises `TooMany`."""
+    messages, count = [message], 0
+    for names in levels:
+        messages = [inner for outer in messages for name in names.values() for inner in _inner(outer, name)]
+        count += len(messages)
+        if count > MOST_PIECES:
+            raise TooMany
+
+
+def _inner(message: Any, name: str) -> Sequence[Any]:
+    found = message.get(name) if isinstance(message, dict) else None
+    if isinstance(found, list):
+        return found
+    return () if found is None else (found,)
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The number of each field, and where its bytes begin and end; none after one that is malformed."""
+    while at < end:
+        tag, at = _varint(data, at)
+        kind, start = tag & 7, at
+        if kind == 0:
+            at = _varint(data, at)[1]
+            start = at
+        elif kind == 2:
+            size, start = _varint(data, at)
+            at = start + size
+        elif kind in _FIXED:
+            start = at = at + _FIXED[kind]
+        elif kind not in _GROUPS:  # a group's fields are counted as if it were none
+            return
+        yield tag >> 3, start, at
+
+
+_FIXED = {1: 8, 5: 4}
+_GROUPS: Container[int] = (3, 4)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Its value, and where the next byte is; beyond the end where it does not end."""
+    value = shift = 0
+    for byte in data[at : at + 10]:
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+    return 0, len(data)
