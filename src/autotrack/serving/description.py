@@ -42,7 +42,8 @@ _FAILURES = {
     408: "the body came too slowly",
     413: "the body is too large",
     415: "another content type",
-    422: "data that does not fit the signature; the message names the column",
+    422: "data that does not fit the signature, or with missing, infinite or too large values that the model "
+    "does not take; the message names the column",
     500: "the model failed",
     503: "too many requests wait",
 }

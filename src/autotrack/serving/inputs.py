@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -125,24 +125,69 @@ def with_missing(data: Any) -> list[str]:
     """The columns, or parts, of a model's input in which values are missing: names in quotes, or numbers."""
     if hasattr(data, "isna"):
         return [repr(name) for name, lacks in data.isna().any().items() if lacks]
+    return _where(is_missing, lambda array: np.isnan(array) if array.dtype.kind in "fcmM" else None, data)
+
+
+def with_larger(largest: float, data: Any) -> list[str]:
+    """Those in which numbers are larger, or infinite."""
+
+    def is_larger(value: Any) -> bool:
+        return isinstance(value, (int, float, np.floating)) and bool(value > largest or value < -largest)
+
+    data = {name: data[name].to_numpy() for name in data.columns} if hasattr(data, "columns") else data
+    return _where(is_larger, lambda array: abs(array) > largest if array.dtype.kind in "fc" else None, data)
+
+
+def _where(one: Callable[[Any], bool], many: Callable[[NDArray[Any]], Any], data: Any) -> list[str]:
+    """The columns, or parts, in which something is so; `many` gives None where none of an array is."""
     if isinstance(data, list):  # of rows
         data = dict(enumerate(zip(*data, strict=True)))
     if isinstance(data, Mapping):
-        return [repr(name) for name, values in data.items() if _missing(values).any()]
-    lacks = _missing(data)
-    others = tuple(axis for axis in range(lacks.ndim) if axis != 1)
-    columns = lacks.any(axis=others) if lacks.ndim > 1 else lacks.any(keepdims=True)
+        return [repr(name) for name, values in data.items() if _are(one, many, values).any()]
+    found = _are(one, many, data)
+    others = tuple(axis for axis in range(found.ndim) if axis != 1)
+    columns = found.any(axis=others) if found.ndim > 1 else found.any(keepdims=True)
     return [str(column) for column in np.flatnonzero(columns)]
 
 
-def _missing(values: Any) -> NDArray[np.bool_]:
+def _are(one: Callable[[Any], bool], many: Callable[[NDArray[Any]], Any], values: Any) -> NDArray[np.bool_]:
     """Where in an array, or a list of values of any kind."""
     if isinstance(values, (list, tuple)):
-        return np.array([is_missing(value) for value in values], bool)
+        return np.array([one(value) for value in values], bool)
     array = np.asarray(values)
     if array.dtype.kind == "O":
-        return np.array([is_missing(value) for value in array.flat], bool).reshape(array.shape)
-    return np.isnan(array) if array.dtype.kind in "fcmM" else np.zeros(array.shape, bool)
+        return np.array([one(value) for value in array.flat], bool).reshape(array.shape)
+    found = many(array)
+    return np.zeros(array.shape, bool) if found is None else found
+
+
+def half_in(asked: Input) -> str:
+    """What is told of the first half character that is asked about; empty: there is none."""
+    if isinstance(asked, Rows):
+        for row, values in enumerate(asked.rows):
+            for name, value in zip(asked.names or range(len(values)), values, strict=True):
+                if (half := _half(value)) is not None:
+                    return f"column {name!r}, row {row}: half a character: {half!r:.60}"
+        return ""
+    told = asked.arrays if isinstance(asked, Tensors) else getattr(asked, "data", None)
+    half = _half(told)
+    return "" if half is None else f"half a character: {half!r:.60}"
+
+
+def _half(told: Any) -> str | None:
+    """The first text with half a character in JSON's values, or in arrays of them."""
+    waiting = [told]
+    while waiting:
+        part = waiting.pop()
+        if is_half(part):
+            return str(part)
+        if isinstance(part, np.ndarray):
+            part = part.ravel().tolist()
+        if isinstance(part, Mapping):
+            part = [*part, *part.values()]
+        if isinstance(part, list):
+            waiting += reversed(part)
+    return None
 
 
 def parsed(body: bytes, content_type: str, signature: Signature | None) -> Asked:
