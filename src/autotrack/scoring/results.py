@@ -38,11 +38,17 @@ def _named(result: Any) -> Columns:
     if isinstance(result, Mapping):
         return dict(zip(texts_of(result), result.values(), strict=True))
     if hasattr(result, "columns") and hasattr(result, "iloc"):
-        return {name: result.iloc[:, i].to_numpy() for i, name in enumerate(texts_of(result.columns))}
+        return {name: _values(result.iloc[:, i]) for i, name in enumerate(texts_of(result.columns))}
     if hasattr(result, "toarray"):
         result = result.toarray()
     if hasattr(result, "to_numpy"):
-        result = result.to_numpy()
+        result = _values(result) if hasattr(result, "iloc") else result.to_numpy()
     if isinstance(result, np.ndarray) and result.ndim > 1:
         return {f"{NAME}_{i}": column for i, column in enumerate(np.moveaxis(result, 1, 0))}
     return {NAME: result}
+
+
+def _values(series: Any) -> Any:
+    """In numpy, which has no integers with missing values among them: these stay Python's."""
+    is_integer = not isinstance(series.dtype, np.dtype) and series.dtype.kind in "iu"
+    return series.to_numpy(object, na_value=None) if is_integer and series.hasnans else series.to_numpy()
