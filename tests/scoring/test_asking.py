@@ -228,6 +228,7 @@ def test_a_failure_leaves_what_was_there(signed: Predictor, tmp_path: Path) -> N
         ("in.csv", b"a,b\n\xff,1\n", "no CSV in UTF-8"),
         ("in.jsonl", b'{"a": 1, "b": 2}\n{"a"\n', "line 2 of .* is no JSON"),
         ("in.jsonl", b"[1]\n", "line 1 of .* is no JSON object"),
+        ("in.jsonl", b'{"a": 1, "a": 2}\n', "line 1 of .* is unclear: name 'a' is there twice"),
         ("in.parquet", b"PAR1", "is no Parquet file"),
         ("in.npy", b"\x93NUMPY", "is no array"),
         ("nowhere.csv", None, "cannot be read: No such file"),

@@ -229,6 +229,8 @@ WRONG = [
     (b"{}", 400, "it has none"),
     (b'{"inputs": [1], "instances": [1]}', 400, "instances and inputs"),
     (b'{"inputs": [1], "parms": {}}', 400, "'parms'"),
+    (b'{"inputs": [1], "inputs": [2]}', 400, "unclear: name 'inputs' is there twice in one object"),
+    (b'{"dataframe_records": [{"a": 1, "b": 1, "a": 1}]}', 400, "name 'a' is there twice"),
     (b'{"inputs": [1], "params": 3}', 400, "params must be"),
     (b'{"dataframe_split": [1]}', 422, "dataframe_split must be"),
     (

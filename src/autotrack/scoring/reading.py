@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ from ..errors import OptionError
 from ..signatures import Schema
 from ..signatures.written import as_written, floats_hold
 from .tables import has_pandas, kinds_of, stay_objects, table, typed
+from .unlike import Twice, parsed_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,9 @@ def _table(path: Path, columns: Mapping[str, Any], rows: int, schema: Schema | N
 
 def _record(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
     try:
-        row = json.loads(line)
+        row = parsed_json(line)
+    except Twice as error:
+        raise OptionError(f"line {number} of {path} is unclear: {error}") from None
     except (ValueError, RecursionError) as error:
         raise OptionError(f"line {number} of {path} is no JSON: {str(error)[:200]}") from None
     if not isinstance(row, dict):

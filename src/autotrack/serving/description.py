@@ -36,7 +36,7 @@ _TYPES: Mapping[DataType, Mapping[str, Any]] = {
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string"}
 """Of numpy's."""
 _FAILURES = {
-    400: "the body is not what its content type says",
+    400: "the body is not what its content type says, or an object in it has a name twice",
     401: "a token is needed",
     403: "another host, or a page of another site",
     408: "the body came too slowly",

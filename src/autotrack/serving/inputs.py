@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError
 from ..scoring.tables import has_pandas, kinds_of, stay_objects, typed
+from ..scoring.unlike import Twice, parsed_json
 from ..server.answers import Refused
 from ..signatures import Schema, Signature
 from ..signatures.values import is_half, is_missing
@@ -217,7 +217,9 @@ def parsed(body: bytes, content_type: str, signature: Signature | None) -> Asked
             415, f"content-type {content_type[:60]!r} is not known: send application/json or text/csv"
         )
     try:
-        told = json.loads(body)
+        told = parsed_json(body)
+    except Twice as error:
+        raise Refused(400, f"the body is unclear: {error}") from None
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is no JSON: {str(error)[:200]}") from None
     return _of_json(told, schema)
