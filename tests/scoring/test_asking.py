@@ -28,7 +28,7 @@ from autotrack.loading import load, model_folder
 from autotrack.predictor import Predictor
 from autotrack.scoring import tables
 from autotrack.scoring.asking import score
-from autotrack.signatures import Column, DataType, Schema, Signature
+from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
 
 from ..scripts import TIMEOUT
 from ..serving import toys
@@ -159,6 +159,35 @@ def test_integers_with_missing_ones_among_them_are_written_as_they_are(
             assert pyarrow.parquet.read_table(out).column(0).to_pylist() == [2**53 + 1, None]
         else:
             assert str(2**53 + 1) in out.read_text()
+
+
+COLUMNS = Schema((Column("p", DataType.DOUBLE), Column("q", DataType.STRING)))
+NO_ROWS: list[tuple[Schema | None, list[str]]] = [
+    (COLUMNS, ["p", "q"]),
+    (Schema((Column(None, DataType.LONG),)), ["prediction"]),
+    (Schema((Column(None, DataType.LONG),) * 2), []),
+    (Schema((Tensor(None, "int64", (-1,)),)), ["prediction"]),
+    (Schema((Tensor(None, "str", (-1,)),)), ["prediction"]),
+    (Schema((Tensor(None, "float32", (-1, 2)),)), ["prediction_0", "prediction_1"]),
+    (Schema((Tensor("x", "float32", (-1, 2)), Tensor("y", "bool", (-1,)))), ["x", "y"]),
+    (Schema((Tensor(None, "float32", (-1, -1)),)), []),
+    (None, []),
+]
+
+
+@pytest.mark.parametrize(("outputs", "names"), NO_ROWS)
+def test_of_no_rows_the_columns_are_written(tmp_path: Path, outputs: Schema | None, names: list[str]) -> None:
+    (tmp_path / "in.csv").write_text("a\n")
+    predictor = Saying()
+    predictor.signature = Signature(toys.INPUTS, outputs)  # type: ignore[assignment]
+    for form in ("csv", "jsonl", "parquet"):
+        assert score(predictor, tmp_path / "in.csv", tmp_path / f"out.{form}") == 0  # type: ignore[arg-type]
+    assert (tmp_path / "out.csv").read_text() == (",".join(names) + "\n" if names else "")
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert (table.column_names, table.num_rows) == (names, 0)
+    if outputs is COLUMNS:
+        assert list(map(str, table.schema.types)) == ["double", "string"]
 
 
 def test_columns_of_predictions(tmp_path: Path) -> None:

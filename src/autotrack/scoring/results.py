@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from ..signatures import DataType, Schema
+from ..signatures.casting import DTYPES
 from .plain import texts_of
 
 NAME = "prediction"
@@ -32,6 +34,29 @@ def columns_of(result: Any, rows: int) -> Columns:
             what = "one value" if length is None else f"{length} values"
             raise ModelError(f"the model gives {what} of {name!r} for {rows} rows: these are no rows")
     return found
+
+
+def no_rows(outputs: Schema | None) -> Columns | None:
+    """The columns of no prediction; None: the signature does not tell which they are."""
+    if outputs is None or not (outputs.names or len(outputs) == 1):
+        return None
+    if not outputs.is_tensors:
+        names = outputs.names or [NAME]
+        kinds = (_EMPTY.get(column.type, object) for column in outputs.columns)
+        return {str(name): np.empty(0, kind) for name, kind in zip(names, kinds, strict=True)}
+    if any(length < 0 for tensor in outputs.tensors for length in tensor.shape[1:]):
+        return None
+    made = {tensor.name: np.empty((0, *tensor.shape[1:]), tensor.dtype) for tensor in outputs.tensors}
+    return columns_of(made.get(None, made), 0)
+
+
+_EMPTY: Mapping[Any, Any] = {
+    **DTYPES,
+    DataType.STRING: "U",
+    DataType.BINARY: "S",
+    DataType.DATETIME: "M8[us]",
+}
+"""How numpy has a column of none."""
 
 
 def _named(result: Any) -> Columns:
