@@ -15,6 +15,8 @@ from typing import Any
 import click
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
@@ -26,7 +28,7 @@ from autotrack.loading import load, model_folder
 from autotrack.predictor import Predictor
 from autotrack.scoring import tables
 from autotrack.scoring.asking import score
-from autotrack.signatures import Column, DataType, Schema, Signature
+from autotrack.signatures import Column, DataType, Schema, Signature, Tensor
 
 from ..scripts import TIMEOUT
 from ..serving import toys
@@ -93,6 +95,38 @@ def test_without_a_signature(tmp_path: Path) -> None:
     assert told(path) == EXPECTED
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_number_is_treated_alike_whatever_stands_beside_it(tmp_path: Path, form: str) -> None:
+    """pandas would make floats of integers beside floats, or beside what is missing."""
+    large = {
+        "csv": "a,o\n16777217,9007199254740993\n{},\n",
+        "jsonl": '{{"a":16777217,"o":9007199254740993}}\n{}',
+    }
+    schema = Schema((Column("a", DataType.FLOAT), Column("o", DataType.LONG, False)))
+    path, out = tmp_path / f"in.{form}", tmp_path / "out.jsonl"
+    for beside in ("0.5", ""):
+        if form == "parquet":
+            table = pyarrow.table({"a": [2**24 + 1, None], "o": [2**53 + 1, None]})
+            pyarrow.parquet.write_table(table, path)
+        else:
+            record = f'{{"a": {beside or "null"}}}'
+            path.write_text(large[form].format(beside if form == "csv" else record))
+        optional = Schema(schema.columns[1:])
+        score(_asked(lambda data: data["o"], optional), path, out)
+        assert told(out) == [2**53 + 1, None]
+        with pytest.raises(ModelError, match="column 'a', row 0: 16777217 has no exact float"):
+            score(_asked(lambda data: data["a"], schema), path, out)
+        score(_asked(lambda data: data["a"]), path, out)  # nobody says what it is
+        assert told(out) == [2**24 + 1, 0.5 if beside and form != "parquet" else "NaN"]
+
+
+def test_dates_of_csv_may_look_like_numbers(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("t\n20200101\n")
+    schema = Schema((Column("t", DataType.DATETIME),))
+    score(_asked(lambda data: data["t"].dt.year, schema), tmp_path / "in.csv", tmp_path / "out.csv")
+    assert told(tmp_path / "out.csv") == [2020]
+
+
 def test_texts_stay_texts(tmp_path: Path) -> None:
     """What one batch looks like does not decide for it: 01 is no number where the signature says text."""
     schema = Schema((Column("zip", DataType.STRING),))
@@ -109,6 +143,51 @@ def test_numbers_of_a_text_are_as_narrow_as_the_models(tmp_path: Path, form: str
     path = given(tmp_path, form, pd.DataFrame({"a": [0.1, 0.3], "b": [0.2, None]}))
     score(predictor, path, tmp_path / "out.jsonl")
     assert told(tmp_path / "out.jsonl") == [float(np.float32(0.1)), float(np.float32(0.3))]
+
+
+@pytest.mark.parametrize("output", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["Int64", "int64[pyarrow]"])
+def test_integers_with_missing_ones_among_them_are_written_as_they_are(
+    tmp_path: Path, kind: str, output: str
+) -> None:
+    said = pd.Series([2**53 + 1, None], dtype=kind)
+    (tmp_path / "in.csv").write_text("a\n1\n2\n")
+    out = tmp_path / f"out.{output}"
+    for made in (said, said.to_frame("prediction")):
+        score(Saying(made), tmp_path / "in.csv", out)  # type: ignore[arg-type]
+        if output == "parquet":
+            assert pyarrow.parquet.read_table(out).column(0).to_pylist() == [2**53 + 1, None]
+        else:
+            assert str(2**53 + 1) in out.read_text()
+
+
+COLUMNS = Schema((Column("p", DataType.DOUBLE), Column("q", DataType.STRING)))
+NO_ROWS: list[tuple[Schema | None, list[str]]] = [
+    (COLUMNS, ["p", "q"]),
+    (Schema((Column(None, DataType.LONG),)), ["prediction"]),
+    (Schema((Column(None, DataType.LONG),) * 2), []),
+    (Schema((Tensor(None, "int64", (-1,)),)), ["prediction"]),
+    (Schema((Tensor(None, "str", (-1,)),)), ["prediction"]),
+    (Schema((Tensor(None, "float32", (-1, 2)),)), ["prediction_0", "prediction_1"]),
+    (Schema((Tensor("x", "float32", (-1, 2)), Tensor("y", "bool", (-1,)))), ["x", "y"]),
+    (Schema((Tensor(None, "float32", (-1, -1)),)), []),
+    (None, []),
+]
+
+
+@pytest.mark.parametrize(("outputs", "names"), NO_ROWS)
+def test_of_no_rows_the_columns_are_written(tmp_path: Path, outputs: Schema | None, names: list[str]) -> None:
+    (tmp_path / "in.csv").write_text("a\n")
+    predictor = Saying()
+    predictor.signature = Signature(toys.INPUTS, outputs)  # type: ignore[assignment]
+    for form in ("csv", "jsonl", "parquet"):
+        assert score(predictor, tmp_path / "in.csv", tmp_path / f"out.{form}") == 0  # type: ignore[arg-type]
+    assert (tmp_path / "out.csv").read_text() == (",".join(names) + "\n" if names else "")
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert (table.column_names, table.num_rows) == (names, 0)
+    if outputs is COLUMNS:
+        assert list(map(str, table.schema.types)) == ["double", "string"]
 
 
 def test_columns_of_predictions(tmp_path: Path) -> None:
@@ -178,6 +257,7 @@ def test_a_failure_leaves_what_was_there(signed: Predictor, tmp_path: Path) -> N
         ("in.csv", b"a,b\n\xff,1\n", "no CSV in UTF-8"),
         ("in.jsonl", b'{"a": 1, "b": 2}\n{"a"\n', "line 2 of .* is no JSON"),
         ("in.jsonl", b"[1]\n", "line 1 of .* is no JSON object"),
+        ("in.jsonl", b'{"a": 1, "a": 2}\n', "line 1 of .* is unclear: name 'a' is there twice"),
         ("in.parquet", b"PAR1", "is no Parquet file"),
         ("in.npy", b"\x93NUMPY", "is no array"),
         ("nowhere.csv", None, "cannot be read: No such file"),

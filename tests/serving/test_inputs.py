@@ -15,6 +15,7 @@ from autotrack.serving import inputs
 from autotrack.serving.inputs import Rows, Tensors, parsed
 from autotrack.signatures import Column, DataType, Schema, Signature, Tensor, columns
 from autotrack.signatures.enforcing import enforce
+from autotrack.signatures.written import as_written
 
 COLUMNS = Signature(Schema((Column("a", DataType.DOUBLE), Column("s", DataType.STRING))))
 ROW = {"inputs": {"a": 1.5, "s": "x"}}
@@ -56,6 +57,100 @@ def test_columns_get_the_types_that_pandas_gives_them() -> None:
         [False, True],
         [True, False],
     ]
+
+
+FLOATS = Signature(Schema((Column("a", DataType.FLOAT), Column("b", DataType.FLOAT))))
+FLOAT_TENSOR = Signature(Schema((Tensor("x", "float32", (-1, 2)),)))
+LARGE, EXACT, SMALL = 2**24 + 1, 2**24, 0.5
+
+
+def _bodies(a: Any, b: Any) -> list[tuple[Any, Signature]]:
+    """Bodies with two rows, in which a and b stand below each other."""
+    rows = [{"a": a, "b": 1.0}, {"a": b, "b": 1.0}]
+    lists = [[a, 1.0], [b, 1.0]]
+    return [
+        ({"dataframe_split": {"columns": ["a", "b"], "data": lists}}, FLOATS),
+        ({"dataframe_split": {"data": lists}}, FLOATS),
+        ({"dataframe_split": {"columns": ["x", "y"], "data": lists}}, TENSOR),
+        ({"dataframe_records": rows}, FLOATS),
+        ({"instances": rows}, FLOATS),
+        ({"instances": lists}, FLOATS),
+        ({"inputs": {"a": [a, b], "b": [1.0, 1.0]}}, FLOATS),
+        ({"inputs": lists}, TENSOR),
+        ({"inputs": lists}, FLOAT_TENSOR),
+        ({"instances": [{"x": row} for row in lists]}, FLOAT_TENSOR),
+        ({"inputs": {"x": lists}}, FLOAT_TENSOR),
+        (f"a,b\n{a},1.0\n{b},1.0\n".replace("None", ""), FLOATS),
+        (f"a,b\n{a},1.0\n{b},1.0\n".replace("None", ""), TENSOR),
+    ]
+
+
+def _fitting(told: Any, signature: Signature) -> Any:
+    """What a model gets."""
+    if isinstance(told, str):
+        found = parsed(told.encode(), "text/csv", signature).input
+    else:
+        found = asked(told, signature)
+    assert signature.inputs
+    return enforce(signature.inputs, as_written(signature.inputs, found.joined([])))
+
+
+@pytest.mark.parametrize("form", range(len(_bodies(0, 0))))
+def test_a_value_is_treated_alike_whatever_stands_beside_it(form: int) -> None:
+    """An integer that floats do not hold is refused, not rounded for another row's sake."""
+    for beside in (SMALL, None, EXACT, LARGE):
+        with pytest.raises(SchemaError, match=rf"{LARGE}(\.0)? has no exact float"):
+            _fitting(*_bodies(LARGE, beside)[form])
+        made = _fitting(*_bodies(EXACT, beside)[form]) if beside != LARGE else None
+        if made is None:
+            continue
+        made = made["x"] if isinstance(made, dict) else np.asarray(made)
+        expected = np.array([[EXACT, 1], [np.nan if beside is None else beside, 1]], "float32")
+        assert made.dtype == np.float32
+        np.testing.assert_array_equal(made, expected)
+
+
+def test_integers_that_floats_hold_are_made_such() -> None:
+    """Models without a signature get the tables and arrays that they always got."""
+    told = {"columns": ["a", "b"], "data": [[1, 2**53], [0.5, None]]}
+    assert data({"dataframe_split": told}).dtypes.tolist() == [np.float64, np.float64]
+    assert data({"inputs": [[1, 2**53], [0.5, 1e300]]}).dtype == np.float64
+    told = {"columns": ["a"], "data": [[2**53 + 1], [0.5]]}
+    assert data({"dataframe_split": told})["a"].tolist() == [2**53 + 1, 0.5]
+    assert data({"inputs": [2**53 + 1, 0.5]}).tolist() == [2**53 + 1, 0.5]
+    assert data({"inputs": [2**63, -1]}).tolist() == [2**63, -1]
+
+
+def test_only_tables_whose_columns_are_made_alike_are_joined() -> None:
+    small, large = ({"dataframe_records": [{"a": a, "b": 1}, {"a": 0.5, "b": 1}]} for a in (1, LARGE))
+    assert asked(small, FLOATS).kind == asked(small, FLOATS).kind != asked(large, FLOATS).kind
+
+
+def test_an_optional_integer_may_be_null() -> None:
+    columns = (Column("l", DataType.LONG, False), Column("i", DataType.INTEGER, False))
+    signature = Signature(Schema(columns))
+    for told in (
+        {"dataframe_records": [{"l": 2**53 + 1, "i": 1}, {"l": None}]},
+        {"dataframe_split": {"columns": ["i", "l"], "data": [[1, 2**53 + 1], [None, None]]}},
+        {"inputs": {"l": [2**53 + 1, None], "i": [1, None]}},
+        {"instances": [[2**53 + 1, 1], [None, None]]},
+        f"l,i\n{2**53 + 1},1\n,\n",
+    ):
+        made = _fitting(told, signature)
+        assert made.dtypes.astype(str).tolist() == ["Int64", "Int32"], told
+        assert made["l"].tolist() == [2**53 + 1, pd.NA], told
+    required = Signature(Schema((Column("l", DataType.LONG),)))
+    with pytest.raises(SchemaError, match="column 'l', row 1: a value is missing"):
+        _fitting({"dataframe_records": [{"l": 1}, {"l": None}]}, required)
+    with pytest.raises(SchemaError, match=r"column 'l', row 1: 1.5 is double, not long"):
+        _fitting({"dataframe_records": [{"l": 1}, {"l": 1.5}]}, required)
+
+
+def test_dates_and_bytes_of_csv_may_look_like_numbers() -> None:
+    columns = (Column("t", DataType.DATETIME), Column("b", DataType.BINARY))
+    made = _fitting("t,b\n20200101,1234\n,\n", Signature(Schema(columns)))
+    assert made["t"].tolist() == [pd.Timestamp("2020-01-01"), pd.NaT]
+    assert made["b"].iloc[0] == b"\xd7m\xf8"
 
 
 def test_tensors() -> None:
@@ -134,6 +229,8 @@ WRONG = [
     (b"{}", 400, "it has none"),
     (b'{"inputs": [1], "instances": [1]}', 400, "instances and inputs"),
     (b'{"inputs": [1], "parms": {}}', 400, "'parms'"),
+    (b'{"inputs": [1], "inputs": [2]}', 400, "unclear: name 'inputs' is there twice in one object"),
+    (b'{"dataframe_records": [{"a": 1, "b": 1, "a": 1}]}', 400, "name 'a' is there twice"),
     (b'{"inputs": [1], "params": 3}', 400, "params must be"),
     (b'{"dataframe_split": [1]}', 422, "dataframe_split must be"),
     (

@@ -49,6 +49,20 @@ def test_json(result: Any, expected: Any) -> None:
     assert told(result) == expected
 
 
+def test_datetimes_have_all_their_digits() -> None:
+    said = pd.Series(pd.to_datetime(["2024-01-02T03:04:05.123456789", None, "2024-01-02"], format="ISO8601"))
+    expected = ["2024-01-02T03:04:05.123456789", None, "2024-01-02T00:00:00"]
+    series = pl.Series("t", said)
+    for one in (said, pl.Series(said), pa.array(said)):
+        assert told(one) == expected
+    for table in (said.to_frame("t"), series.to_frame(), pa.table({"t": pa.array(said)})):
+        rows = told(table)
+        assert [row["t"] for row in rows] == expected
+    zoned = series.dt.replace_time_zone("Europe/Berlin")
+    assert told(zoned)[0] == "2024-01-02T03:04:05.123456789+01:00"
+    assert told(said.to_numpy())[0] == expected[0]
+
+
 def test_what_json_cannot_say() -> None:
     with pytest.raises(TypeError, match="a object"):
         rendered([object()])

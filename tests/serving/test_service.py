@@ -9,20 +9,25 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
 import pytest
+import torch
 import urllib3
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from xgboost import XGBRegressor
 
 import autotrack
 from autotrack.errors import ModelError
 from autotrack.serving.following import Following
-from autotrack.serving.inputs import with_missing
+from autotrack.serving.inputs import with_larger, with_missing
 from autotrack.serving.loading import StoreAddresses
 from autotrack.serving.options import Options
 from autotrack.serving.worker import _Protocol, application, service_of
@@ -261,6 +266,75 @@ def test_of_several_parts_those_are_named_that_lack_values() -> None:
     assert with_missing(np.full((2, 3, 2), np.nan)) == ["0", "1", "2"]
 
 
+def test_of_several_parts_those_are_named_that_have_larger_values() -> None:
+    large = np.array([1e39, 0.0])
+    assert with_larger(1e38, {"a": large, "b": [1, 2], "c": ["x", -(10**400)]}) == ["'a'", "'c'"]
+    assert with_larger(1e308, {"a": large, "b": [[np.inf]], "c": [True]}) == []
+    assert with_larger(1e38, [[1.0, -np.inf], [2.0, None]]) == ["1"]
+    assert with_larger(1e38, np.array([[0.0, 1.0], [0.0, np.inf]])) == ["1"]
+    frame = pandas.DataFrame({"a": large, "t": pandas.to_datetime(["2024-01-02", None]), "o": ["x", 1e40]})
+    assert with_larger(1e38, frame) == ["'a'", "'o'"]
+
+
+@pytest.mark.parametrize("kind", ["table", "array"])
+def test_a_model_says_which_columns_have_infinite_or_too_large_values(tmp_path: Path, kind: str) -> None:
+    """It is the data of whoever asks that is wrong, not the model."""
+    inputs: Any = pandas.DataFrame(NAMED, columns=["a", "b", "c"]) if kind == "table" else NAMED
+    linear, forest = LogisticRegression(), RandomForestClassifier(2)
+    first, third = ("'a'", "'c'") if kind == "table" else ("0", "2")
+    for model in (linear, forest):
+        folder = tmp_path / type(model).__name__
+        autotrack.save_model(model.fit(inputs, [0, 1] * 20), folder, inputs=inputs)
+        with Threaded(folder) as service:
+            asked: list[tuple[bytes, str]] = [
+                (b'{"instances": [[1e400, 1.0, 5.0]]}', first),
+                (b'{"instances": [[0.0, 1.0, -Infinity], [1e39, 0, 0]]}', third),
+            ]
+            for body, column in asked:
+                status, told = service.invoke(body)
+                named = f"{first}, {third}" if model is forest and column == third else column
+                assert status == 422, told
+                assert f"values are infinite or too large in the columns {named}: ValueError: Input X" in told
+            status, told = service.invoke(b"a,b,c\n1,2,inf\n", content_type="text/csv")
+            assert (status, f"too large in the columns {third}:" in told) == (422, True), told
+            status, told = service.invoke({"instances": [[1e39, 1, 5]]})
+            assert status == (422 if model is forest else 200), told
+
+
+HALF = [
+    (b'{"dataframe_records": [{"tags": ["x"]}, {"tags": ["\\ud800"]}]}', "column 'tags', row 1: half a"),
+    (b'{"inputs": {"tags": [{"x": "\\udfff"}]}}', "half a character: '\\udfff'"),
+    (b'{"instances": [["\\ud800"]]}', "half a character: '\\ud800'"),
+]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize(("body", "problem"), HALF)
+def test_half_a_character_inside_a_list_is_the_askers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes, problem: str, raises: bool
+) -> None:
+    def echo(model: toys.Toy, data: Any) -> Any:
+        found = data["tags"].tolist() if hasattr(data, "columns") else data
+        found = found["tags"] if isinstance(found, dict) else found
+        if raises:
+            json.dumps(np.asarray(found, object).tolist(), ensure_ascii=False).encode()
+        return found
+
+    monkeypatch.setattr(toys.Toy, "predict", echo)
+    with Threaded(toys.save(tmp_path / "m")) as service:
+        status, told = service.invoke(body)
+        assert (status, problem in told) == (422, True), told
+
+
+def test_half_a_character_of_the_models_own_is_its_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys.Toy, "predict", lambda model, data: [["\ud800"]] * len(data))
+    with Threaded(toys.save(tmp_path / "m")) as service:
+        status, told = service.invoke(rows([1, 2]))
+        assert (status, "the model's answer cannot be told" in told) == (500, True), told
+
+
 def test_missing_columns_without_a_signature_are_the_models_own_error(bare: Threaded) -> None:
     status, told = bare.invoke({"dataframe_records": [{"a": 1.0}]})
     assert (status, told) == (500, "the model failed: KeyError: 'b'")
@@ -325,7 +399,16 @@ def test_who_it_is(signed: Threaded) -> None:
     assert signed.ask("GET", "/version").json()["version"] == uri
     assert signed.ask("GET", "/nothing").status == 404
     assert signed.ask("GET", "/invocations").status == 405
+    refused = signed.ask("POST", "/ping")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
     assert signed.ask("GET", "/ping").data == b""
+
+
+@pytest.mark.parametrize("path", ["/ping", "/health", "/version", "/openapi.json"])
+def test_head_is_answered_as_get_is(signed: Threaded, path: str) -> None:
+    got, head = signed.ask("GET", path), signed.ask("HEAD", path)
+    assert (head.status, head.data) == (200, b"")
+    assert head.headers["content-length"] == got.headers["content-length"] == str(len(got.data))
 
 
 def test_openapi_comes_from_the_signature(signed: Threaded, bare: Threaded) -> None:
@@ -340,6 +423,31 @@ def test_openapi_comes_from_the_signature(signed: Threaded, bare: Threaded) -> N
     assert record["properties"]["a"] == {"type": "number", "format": "double"}
     assert forms["inputs"]["params"]["properties"] == {"seconds": {"type": "number", "format": "double"}}
     assert "params" not in json.dumps(bare.ask("GET", "/openapi.json").json()["paths"]["/invocations"])
+
+
+def centered(x: Any) -> Any:
+    return x - x.mean(0)
+
+
+def test_only_models_that_surely_predict_row_by_row_are_asked_together(tmp_path: Path) -> None:
+    """A graph, or source of the user's, may look at the whole batch."""
+    linear = LinearRegression().fit(NAMED, NAMED[:, 0])
+    own = make_pipeline(FunctionTransformer(centered), LinearRegression()).fit(NAMED, NAMED[:, 0])
+    models: dict[str, tuple[Any, int]] = {
+        "sklearn": (linear, 256),
+        "xgboost": (XGBRegressor(n_estimators=1).fit(NAMED, NAMED[:, 0]), 256),
+        "own": (own, 1),
+        "torch": (torch.nn.Linear(3, 1), 1),
+        "onnx": (autotrack.to_onnx(linear, NAMED[:2]), 1),
+        "function": (centered, 1),
+    }
+    for name, (model, rows_together) in models.items():
+        folder = tmp_path / name
+        autotrack.save_model(model, folder, inputs=NAMED)
+        options = Options(uri=str(folder), store="", allow_code=True)
+        assert StoreAddresses(options).load(str(folder)).most_rows == rows_together, name
+        told = StoreAddresses(replace(options, most_rows=7)).load(str(folder))
+        assert told.most_rows == 7, name
 
 
 def test_a_model_that_is_not_trusted_is_not_loaded(tmp_path: Path) -> None:

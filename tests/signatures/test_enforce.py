@@ -601,6 +601,22 @@ def test_texts_that_are_all_missing_are_no_datetimes() -> None:
     assert values(found) == {"a": [None]}
 
 
+def test_datetimes_of_text_keep_their_nanoseconds() -> None:
+    texts = [
+        "2020-01-01T00:00:00.123456789Z",
+        "2020-01-01T00:00:00.1234560000Z",
+        "2020-01-01T00:00:00.0000001Z",
+    ]
+    found = enforce(schema(t="datetime"), {"t": texts})["t"]
+    assert [(t.microsecond, t.nanosecond) for t in found] == [(123456, 789), (123456, 0), (0, 100)]
+    for text, problem in (
+        ("2020-01-01T00:00:00.1234567891", "finer than nanoseconds"),
+        ("9999-01-01T00:00:00.123456789", "cannot keep its nanoseconds"),
+    ):
+        with pytest.raises(SchemaError, match=f"column 't', row 0: '{text}' .*{problem}"):
+            enforce(schema(t="datetime"), {"t": [text]})
+
+
 def test_a_wide_table_is_not_all_named_in_an_error() -> None:
     data = pd.DataFrame(np.zeros((1, 5000)), columns=[f"c{i}" for i in range(5000)])
     with pytest.raises(SchemaError) as caught:

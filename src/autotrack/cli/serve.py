@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     "--max-batch",
     metavar="ROWS",
     type=click.IntRange(1),
-    help="Of requests that are predicted together; 1: each alone. Default: 256, for a Python function 1.",
+    help="Of requests that are predicted together; 1: each alone. Default: 256 for scikit-learn and XGBoost, "
+    "else 1, as what a graph or source of yours says of a row may depend on the rows beside it.",
 )
 @click.option(
     "--max-body",

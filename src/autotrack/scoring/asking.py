@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import AutotrackError, ModelError, OptionError
 from ..predictor import Predictor
 from .reading import Batch, source
-from .results import columns_of
+from .results import columns_of, no_rows
 from .writing import sink
 
 BATCH = 10_000
@@ -42,6 +42,9 @@ def score(
             file.write(columns_of(_asked(predictor, part, params, done), part.rows))
             done += part.rows
             advanced(part.read, rows.total)
+        outputs = predictor.signature.outputs if predictor.signature else None
+        if not done and (columns := no_rows(outputs)):
+            file.write(columns)
     return done
 
 

@@ -63,8 +63,22 @@ def _instant(value: Any) -> str | None:
     return None if np.isnat(value) else str(value)
 
 
-_PLAIN = ("toarray", "tolist", "to_dicts", "to_list", "to_pylist")
-"""How sparse arrays, tensors, tables of polars and of Arrow become Python's lists."""
+def _with_nanoseconds(series: Any) -> list[str | None]:
+    """Of polars, whose lists have Python's datetimes: those have microseconds."""
+    pairs = zip(series.to_list(), series.dt.nanosecond().to_list(), strict=True)
+    return [None if value is None else _told(value, nanoseconds % 1000) for value, nanoseconds in pairs]
+
+
+def _told(value: datetime, nanoseconds: int) -> str:
+    if not nanoseconds:
+        return value.isoformat()
+    text = value.isoformat(timespec="microseconds")
+    end = text.index(".") + 7
+    return f"{text[:end]}{nanoseconds:03}{text[end:]}"
+
+
+_PLAIN = ("toarray", "tolist", "to_list", "to_pylist")
+"""How sparse arrays, tensors, columns of polars and tables of Arrow become Python's lists."""
 
 
 def _of_library(value: Any) -> Any:
@@ -78,6 +92,11 @@ def _of_library(value: Any) -> Any:
         return None
     if hasattr(value, "column_names"):  # of Arrow, which would itself make one of two
         texts_of(value.column_names)
+    if hasattr(value, "get_columns"):  # of polars
+        columns = [as_plain(column) for column in value.get_columns()]
+        return [dict(zip(value.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    if getattr(getattr(value, "dtype", None), "time_unit", "") == "ns" and hasattr(value.dtype, "time_zone"):
+        return _with_nanoseconds(value)
     for method in _PLAIN:
         if hasattr(value, method):
             return as_plain(getattr(value, method)())

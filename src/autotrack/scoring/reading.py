@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -15,8 +14,9 @@ import numpy as np
 
 from ..errors import OptionError
 from ..signatures import Schema
-from ..signatures.written import as_written
-from .tables import has_pandas, kinds_of, table, typed
+from ..signatures.written import as_written, floats_hold
+from .tables import has_pandas, kinds_of, stay_objects, table, typed
+from .unlike import Twice, parsed_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _csv_batches(path: Path, file: io.BufferedReader, size: int, schema: Schema 
                 done += len(rows)
                 columns = zip(names, zip(*rows, strict=True), strict=True)
                 data = {name: typed(cells, kinds.get(name)) for name, cells in columns}
-                yield Batch(as_written(schema, table(data)), len(rows), file.tell())
+                yield Batch(as_written(schema, table(data, schema)), len(rows), file.tell())
         except (UnicodeDecodeError, csv.Error) as error:
             raise OptionError(f"{path} is no CSV in UTF-8: {error}") from None
 
@@ -104,21 +104,23 @@ def _jsonl_batches(path: Path, file: io.BufferedReader, size: int, schema: Schem
             rows = [_record(path, number, line) for number, line in some]
             names = dict.fromkeys(name for row in rows for name in row)
             data = {name: [row.get(name) for row in rows] for name in names}
-            yield Batch(as_written(schema, _table(path, data, len(rows))), len(rows), file.tell())
+            yield Batch(as_written(schema, _table(path, data, len(rows), schema)), len(rows), file.tell())
 
 
-def _table(path: Path, columns: Mapping[str, Any], rows: int) -> Any:
+def _table(path: Path, columns: Mapping[str, Any], rows: int, schema: Schema | None) -> Any:
     if not columns:
         raise OptionError(f"{path} has {rows} rows without any column")
     try:
-        return table(columns)
+        return table(columns, schema)
     except UnicodeEncodeError:  # JSON has \ud800, which no text has
         raise OptionError(f"{path} has a text with half a character, which is no Unicode") from None
 
 
 def _record(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
     try:
-        row = json.loads(line)
+        row = parsed_json(line)
+    except Twice as error:
+        raise OptionError(f"line {number} of {path} is unclear: {error}") from None
     except (ValueError, RecursionError) as error:
         raise OptionError(f"line {number} of {path} is no JSON: {str(error)[:200]}") from None
     if not isinstance(row, dict):
@@ -139,17 +141,17 @@ def _parquet(path: Path, size: int, schema: Schema | None) -> Source:
         file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.ArrowInvalid as error:
         raise OptionError(f"{path} is no Parquet file: {error}") from None
-    return Source(file.metadata.num_rows, _parquet_batches(path, file, size))
+    return Source(file.metadata.num_rows, _parquet_batches(path, file, size, schema))
 
 
-def _parquet_batches(path: Path, file: Any, size: int) -> Iterator[Batch]:
+def _parquet_batches(path: Path, file: Any, size: int, schema: Schema | None) -> Iterator[Batch]:
     done = 0
     with file:
         batches = file.iter_batches(size)
         while True:
             try:
                 batch = next(batches, None)
-                data = batch.to_pandas() if batch is not None and has_pandas() else batch
+                data = _frame(batch, schema) if batch is not None and has_pandas() else batch
             except OSError:
                 raise
             except Exception as error:  # pandas' own part of the file, if damaged, fails in many ways
@@ -158,6 +160,22 @@ def _parquet_batches(path: Path, file: Any, size: int) -> Iterator[Batch]:
                 return
             done += batch.num_rows
             yield Batch(data, batch.num_rows, done)
+
+
+def _frame(batch: Any, schema: Schema | None) -> Any:
+    """In pandas, which makes floats of integers with nulls among them; those that these do not hold stay."""
+    import pandas
+    import pyarrow
+
+    data = batch.to_pandas()
+    floats = {name for name, dtype in data.dtypes.items() if dtype == np.float64}
+    names = batch.schema.names
+    for name, column, largest in zip(names, batch.columns, floats_hold(schema, names), strict=True):
+        if name in floats and pyarrow.types.is_integer(column.type) and names.count(name) == 1:
+            values = column.to_pylist() if column.null_count else ()
+            if stay_objects(values, largest):
+                data[name] = pandas.Series(values, data.index, object)
+    return data
 
 
 def _npy(path: Path, size: int, schema: Schema | None) -> Source:

@@ -36,13 +36,14 @@ _TYPES: Mapping[DataType, Mapping[str, Any]] = {
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "string"}
 """Of numpy's."""
 _FAILURES = {
-    400: "the body is not what its content type says",
+    400: "the body is not what its content type says, or an object in it has a name twice",
     401: "a token is needed",
     403: "another host, or a page of another site",
     408: "the body came too slowly",
     413: "the body is too large",
     415: "another content type",
-    422: "data that does not fit the signature; the message names the column",
+    422: "data that does not fit the signature, or with missing, infinite or too large values that the model "
+    "does not take; the message names the column",
     500: "the model failed",
     503: "too many requests wait",
 }

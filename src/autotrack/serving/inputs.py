@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -19,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SchemaError
-from ..scoring.tables import has_pandas, kinds_of, typed
+from ..scoring.tables import has_pandas, kinds_of, stay_objects, typed
+from ..scoring.unlike import Twice, parsed_json
 from ..server.answers import Refused
 from ..signatures import Schema, Signature
 from ..signatures.values import is_half, is_missing
+from ..signatures.written import floats_hold
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _INT64 = 1 << 63
 MOST_EMPTY = 250_000
 """Cells of a table from records that need not be there: names that few rows have make it wide and empty."""
-_NUMBERS = frozenset({int, float, bool, type(None)})
 
 
 class Input(Protocol):
@@ -55,20 +55,26 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table. `names` None: columns are meant by position."""
+    """A table. `names` None: columns are meant by position. `objects`: see `stay_objects`."""
 
     names: tuple[str | int, ...] | None
     rows: list[Sequence[Any]]
     kind: object
+    objects: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, names: Sequence[str | int] | None, rows: list[Sequence[Any]]) -> Rows:
+    def of(
+        cls, names: Sequence[str | int] | None, rows: list[Sequence[Any]], schema: Schema | None = None
+    ) -> Rows:
         """All rows are of one length. Tables are alike if each column has values of the same types: then
         a column gets the same type in the joint table as it has alone."""
         named = None if names is None else tuple(names)
-        if any(type(v) is int and not -_INT64 <= v < _INT64 for row in rows for v in row):
-            return cls(named, rows, None)
-        return cls(named, rows, (named, tuple(frozenset(map(type, c)) for c in zip(*rows, strict=True))))
+        columns = list(zip(*rows, strict=True))
+        types = tuple(frozenset(map(type, column)) for column in columns)
+        objects = _objects(named, columns, schema) if named and any(len(some) > 1 for some in types) else ()
+        if any(int in some and _is_huge(column) for column, some in zip(columns, types, strict=True)):
+            return cls(named, rows, None, objects)
+        return cls(named, rows, (named, types, objects), objects)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,7 +86,16 @@ class Rows:
         if not has_pandas():
             columns = zip(*rows, strict=True) if rows else ((),) * len(self.names)
             return {name: list(column) for name, column in zip(self.names, columns, strict=True)}
-        return _frame(self.names, rows)
+        return _frame(self.names, rows, self.objects)
+
+
+def _is_huge(column: Sequence[Any]) -> bool:
+    return any(type(value) is int and not -_INT64 <= value < _INT64 for value in column)
+
+
+def _objects(names: Sequence[str | int], columns: Sequence[Any], schema: Schema | None) -> tuple[int, ...]:
+    largest = floats_hold(schema, names)
+    return tuple(i for i, column in enumerate(columns) if stay_objects(column, largest[i]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +140,69 @@ def with_missing(data: Any) -> list[str]:
     """The columns, or parts, of a model's input in which values are missing: names in quotes, or numbers."""
     if hasattr(data, "isna"):
         return [repr(name) for name, lacks in data.isna().any().items() if lacks]
+    return _where(is_missing, lambda array: np.isnan(array) if array.dtype.kind in "fcmM" else None, data)
+
+
+def with_larger(largest: float, data: Any) -> list[str]:
+    """Those in which numbers are larger, or infinite."""
+
+    def is_larger(value: Any) -> bool:
+        return isinstance(value, (int, float, np.floating)) and bool(value > largest or value < -largest)
+
+    data = {name: data[name].to_numpy() for name in data.columns} if hasattr(data, "columns") else data
+    return _where(is_larger, lambda array: abs(array) > largest if array.dtype.kind in "fc" else None, data)
+
+
+def _where(one: Callable[[Any], bool], many: Callable[[NDArray[Any]], Any], data: Any) -> list[str]:
+    """The columns, or parts, in which something is so; `many` gives None where none of an array is."""
     if isinstance(data, list):  # of rows
         data = dict(enumerate(zip(*data, strict=True)))
     if isinstance(data, Mapping):
-        return [repr(name) for name, values in data.items() if _missing(values).any()]
-    lacks = _missing(data)
-    others = tuple(axis for axis in range(lacks.ndim) if axis != 1)
-    columns = lacks.any(axis=others) if lacks.ndim > 1 else lacks.any(keepdims=True)
+        return [repr(name) for name, values in data.items() if _are(one, many, values).any()]
+    found = _are(one, many, data)
+    others = tuple(axis for axis in range(found.ndim) if axis != 1)
+    columns = found.any(axis=others) if found.ndim > 1 else found.any(keepdims=True)
     return [str(column) for column in np.flatnonzero(columns)]
 
 
-def _missing(values: Any) -> NDArray[np.bool_]:
+def _are(one: Callable[[Any], bool], many: Callable[[NDArray[Any]], Any], values: Any) -> NDArray[np.bool_]:
     """Where in an array, or a list of values of any kind."""
     if isinstance(values, (list, tuple)):
-        return np.array([is_missing(value) for value in values], bool)
+        return np.array([one(value) for value in values], bool)
     array = np.asarray(values)
     if array.dtype.kind == "O":
-        return np.array([is_missing(value) for value in array.flat], bool).reshape(array.shape)
-    return np.isnan(array) if array.dtype.kind in "fcmM" else np.zeros(array.shape, bool)
+        return np.array([one(value) for value in array.flat], bool).reshape(array.shape)
+    found = many(array)
+    return np.zeros(array.shape, bool) if found is None else found
+
+
+def half_in(asked: Input) -> str:
+    """What is told of the first half character that is asked about; empty: there is none."""
+    if isinstance(asked, Rows):
+        for row, values in enumerate(asked.rows):
+            for name, value in zip(asked.names or range(len(values)), values, strict=True):
+                if (half := _half(value)) is not None:
+                    return f"column {name!r}, row {row}: half a character: {half!r:.60}"
+        return ""
+    told = asked.arrays if isinstance(asked, Tensors) else getattr(asked, "data", None)
+    half = _half(told)
+    return "" if half is None else f"half a character: {half!r:.60}"
+
+
+def _half(told: Any) -> str | None:
+    """The first text with half a character in JSON's values, or in arrays of them."""
+    waiting = [told]
+    while waiting:
+        part = waiting.pop()
+        if is_half(part):
+            return str(part)
+        if isinstance(part, np.ndarray):
+            part = part.ravel().tolist()
+        if isinstance(part, Mapping):
+            part = [*part, *part.values()]
+        if isinstance(part, list):
+            waiting += reversed(part)
+    return None
 
 
 def parsed(body: bytes, content_type: str, signature: Signature | None) -> Asked:
@@ -157,7 +217,9 @@ def parsed(body: bytes, content_type: str, signature: Signature | None) -> Asked
             415, f"content-type {content_type[:60]!r} is not known: send application/json or text/csv"
         )
     try:
-        told = json.loads(body)
+        told = parsed_json(body)
+    except Twice as error:
+        raise Refused(400, f"the body is unclear: {error}") from None
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is no JSON: {str(error)[:200]}") from None
     return _of_json(told, schema)
@@ -178,7 +240,7 @@ def _of_json(told: Any, schema: Schema | None) -> Asked:
     value = told[forms[0]]
     match forms[0]:
         case "dataframe_split":
-            found: Input = _split(value)
+            found: Input = _split(value, schema)
         case "dataframe_records":
             found = _records(value, "dataframe_records", schema)
         case "instances":
@@ -191,7 +253,7 @@ def _of_json(told: Any, schema: Schema | None) -> Asked:
 # --- tables -----------------------------------------------------------------------------------------
 
 
-def _split(told: Any) -> Input:
+def _split(told: Any, schema: Schema | None) -> Input:
     if not isinstance(told, dict) or not isinstance(told.get("data"), list):
         raise Refused(422, 'dataframe_split must be {"columns": […], "data": [[…], …]}')
     names, rows = told.get("columns"), told["data"]
@@ -202,7 +264,7 @@ def _split(told: Any) -> Input:
         if not isinstance(row, list) or len(row) != width:
             what = f"has {len(row)} values" if isinstance(row, list) else "is no list"
             raise Refused(422, f"dataframe_split: row {i} {what}, there are {width} columns")
-    return Rows.of(names, rows)
+    return Rows.of(names, rows, schema)
 
 
 def _names(told: Any) -> list[str | int]:
@@ -225,7 +287,7 @@ def _records(told: Any, form: str, schema: Schema | None) -> Input:
     cells = len(told) * len(names)
     if cells > MOST_EMPTY and cells > 4 * sum(map(len, told)):
         raise Refused(422, f"{form}: {len(told)} rows of {len(names)} names have hardly a value each")
-    return Rows.of(names, [[row.get(name) for name in names] for row in told])
+    return Rows.of(names, [[row.get(name) for name in names] for row in told], schema)
 
 
 def _asked_for(names: Iterable[str], schema: Schema | None) -> list[str]:
@@ -258,7 +320,7 @@ def _csv(body: bytes, schema: Schema | None) -> Input:
         typed(column, kinds.get(name))
         for name, column in zip(names, zip(*rows, strict=True) if rows else ((),) * len(names), strict=True)
     ]
-    return Rows.of(names, [list(row) for row in zip(*columns, strict=True)])
+    return Rows.of(names, [list(row) for row in zip(*columns, strict=True)], schema)
 
 
 # --- tensors ----------------------------------------------------------------------------------------
@@ -274,7 +336,7 @@ def _instances(told: Any, schema: Schema | None) -> Input:
         names = list(told[0])
         if any(row.keys() != told[0].keys() for row in told):
             raise Refused(422, "instances: all entries must have the same names")
-        return Tensors({name: _array([row[name] for row in told], f"instances, {name!r}") for name in names})
+        return _tensors({name: [row[name] for row in told] for name in names}, "instances", schema)
     return _list(told, "instances", schema)
 
 
@@ -284,8 +346,8 @@ def _inputs(told: Any, schema: Schema | None) -> Input:
         if not told and _wants(schema):
             return Whole(told)  # no rows, but what the signature's check tells of is that all is missing
         if schema is not None and not schema.is_tensors:
-            return _columns(told)
-        return Tensors({name: _array(value, f"inputs, {name!r}") for name, value in told.items()})
+            return _columns(told, schema)
+        return _tensors(told, "inputs", schema)
     if isinstance(told, list):
         if told and all(isinstance(row, dict) for row in told):
             return _records(told, "inputs", schema)
@@ -298,31 +360,42 @@ def _wants(schema: Schema | None) -> bool:
     return schema is not None and (schema.is_tensors or any(column.required for column in schema.columns))
 
 
-def _columns(told: Mapping[str, Any]) -> Input:
+def _columns(told: Mapping[str, Any], schema: Schema) -> Input:
     lengths = {len(column) if isinstance(column, list) else -1 for column in told.values()}
     if lengths == {-1} or len(lengths) > 1:  # one row, or what the signature's check tells of
         return Whole(dict(told))
-    return Rows.of(list(told), [list(row) for row in zip(*told.values(), strict=True)])
+    return Rows.of(list(told), [list(row) for row in zip(*told.values(), strict=True)], schema)
 
 
 def _list(told: list[Any], form: str, schema: Schema | None) -> Input:
     if schema is None or schema.is_tensors:
-        return Tensors({None: _array(told, form)})
+        return Tensors({None: _array(told, form, *floats_hold(schema, [None]))})
     if told and all(isinstance(row, list) and len(row) == len(told[0]) for row in told):
         return Rows.of(None, told)
     return Whole(told)
 
 
-def _array(told: Any, where: str) -> NDArray[Any]:
+def _tensors(told: Mapping[str, Any], form: str, schema: Schema | None) -> Input:
+    largest = floats_hold(schema, list(told))
+    parts = zip(told.items(), largest, strict=True)
+    return Tensors({name: _array(value, f"{form}, {name!r}", most) for (name, value), most in parts})
+
+
+def _array(told: Any, where: str, largest: int) -> NDArray[Any]:
     """Numbers as numpy has them. Texts stay objects: in an array of its own type each takes as much as the
-    longest of all."""
-    has_text = _has_text(told)
+    longest of all. So do integers beside floats, if one is larger than what those hold."""
+    kinds = _kinds(told)
+    has_text = str in kinds
     try:
         made = np.array(told, object if has_text else None)
     except (ValueError, OverflowError, MemoryError) as error:
         raise Refused(422, f"{where} is no tensor: {error}") from None
     if has_text and any(isinstance(value, list) for value in made.flat):
         raise Refused(422, f"{where} is no tensor: its parts are of different lengths")
+    if int in kinds and made.dtype.kind == "f" and (abs(made) >= largest).any():
+        objects = np.array(told, object)
+        if any(type(value) is int and abs(value) > largest for value in objects.flat):
+            return objects
     return made
 
 
@@ -331,29 +404,33 @@ def _is_alike(array: NDArray[Any]) -> bool:
     return array.dtype.kind != "O" or set(map(type, array.flat)) == {str}
 
 
-def _has_text(told: Any) -> bool:
-    waiting = [told]
-    while waiting:
+def _kinds(told: Any) -> set[type]:
+    """The types of the values in lists in each other; of the first ones only, where a text is found."""
+    waiting, found = [told], set()
+    while waiting and str not in found:
         part = waiting.pop()
-        if isinstance(part, str):
-            return True
         if isinstance(part, list):
-            if set(map(type, part)) <= _NUMBERS:
-                continue
-            waiting += part
-    return False
+            kinds = set(map(type, part))
+            found |= kinds - {list}
+            waiting += part if list in kinds else ()
+        else:
+            found.add(type(part))
+    return found
 
 
 # --- pandas -----------------------------------------------------------------------------------------
 
 
-def _frame(names: tuple[str | int, ...], rows: list[Sequence[Any]]) -> Any:
+def _frame(names: tuple[str | int, ...], rows: list[Sequence[Any]], objects: tuple[int, ...]) -> Any:
     import pandas
 
     try:
         if rows and all(type(value) is float for row in rows for value in row):
             return pandas.DataFrame(np.array(rows), columns=_index(names), copy=False)
-        return pandas.DataFrame(rows, columns=_index(names))
+        made = pandas.DataFrame(rows, columns=_index(names))
+        for i in objects:
+            made.isetitem(i, pandas.Series([row[i] for row in rows], dtype=object))
+        return made
     except UnicodeEncodeError:  # its texts are Arrow's, which are UTF-8
         _refuse_half_characters(names, rows)
         raise

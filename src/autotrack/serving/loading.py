@@ -8,6 +8,7 @@ from ..addresses import registered
 from ..flavor import PYTHON_FUNCTION, Permissions
 from ..loading import load, model_folder
 from ..mlmodel.document import OURS
+from ..mlmodel.folder import ModelFolder
 from ..registry import is_address
 from ..store import Store, open_store
 from .batching import Version
@@ -15,6 +16,8 @@ from .options import Options
 
 MOST_ROWS = 256
 """Of a joint prediction, unless the server was told otherwise."""
+_BY_ROWS = frozenset({"sklearn", "xgboost"})
+"""The flavors of models that predict row by row."""
 
 
 class StoreAddresses:
@@ -32,11 +35,18 @@ class StoreAddresses:
         """The model, and how many rows it may be asked about at once."""
         folder = model_folder(lambda: self._store, identity)
         predictor = load(folder, self._permissions)
-        # What a function of the user's makes of a row may depend on the rows beside it.
-        by_rows = set(folder.flavors) - {PYTHON_FUNCTION, OURS}
-        most = self._options.most_rows or (MOST_ROWS if by_rows else 1)
+        most = self._options.most_rows or (MOST_ROWS if _by_rows(folder) else 1)
         return Version(identity, predictor, most)
 
     @cached_property
     def _store(self) -> Store:
         return open_store(self._options.store)
+
+
+def _by_rows(folder: ModelFolder) -> bool:
+    """Whether what the model says of a row surely does not depend on the rows beside it.
+
+    What a graph, or source of the user's, makes of it may.
+    """
+    names = set(folder.flavors) - {PYTHON_FUNCTION, OURS}
+    return bool(names) and names <= _BY_ROWS and not any(folder.section(name).get("code") for name in names)

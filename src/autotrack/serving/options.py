@@ -15,10 +15,10 @@ class Options:
     """uri: the model's address. store: the URL of the store that it is looked up in.
 
     token: None needs none. guarded: others than this machine's users may reach it without one, as what
-    stands around it lets in only whom it should. most_rows: of a joint prediction; None: as many as the
-    model's flavor allows. most_bytes: of a body. patience: seconds in which a body must have come.
-    follow_every: seconds between two looks at where an alias points. grace: seconds that requests get when
-    the server is asked to end.
+    stands around it lets in only whom it should. most_rows: of a joint prediction; None: 1, or more
+    where the model surely predicts row by row. most_bytes: of a body. patience: seconds in which a body must
+    have come. follow_every: seconds between two looks at where an alias points. grace: seconds that requests
+    get when the server is asked to end.
     """
 
     uri: str

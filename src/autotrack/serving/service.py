@@ -6,10 +6,12 @@ import contextlib
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +25,7 @@ from ..server.bodies import read_body
 from .batching import Batcher, Version
 from .description import description
 from .following import Following
-from .inputs import Asked, parsed, with_missing
+from .inputs import Asked, half_in, parsed, with_larger, with_missing
 from .predictions import rendered
 from .telemetry import ASKED
 
@@ -40,7 +42,11 @@ LONGEST_LINE = 500
 MOST_KINDS = 1_000
 """Of failures, whose tracebacks are logged."""
 
+_OF_INFINITE = re.compile(r"\b(inf|infinity|infinite|non-?finite|too large)\b", re.IGNORECASE)
 _OF_MISSING = re.compile(r"\b(nans?|nas?|nat|nulls?|missing|non-?finite)\b", re.IGNORECASE)
+
+_READING = ("GET", "HEAD")
+"""The methods; what the latter gets loses its body on the way, in uvicorn."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -66,20 +72,20 @@ class Service:
         self._batcher = Batcher()
         self._logged: set[tuple[str, str, str, int]] = set()
         self.ends = False
-        self._routes: Mapping[str, tuple[str, Handler]] = {
-            "/invocations": ("POST", self._invocations),
-            "/ping": ("GET", self._ping),
-            "/health": ("GET", self._health),
-            "/version": ("GET", self._version),
-            "/openapi.json": ("GET", self._openapi),
+        self._routes: Mapping[str, tuple[Sequence[str], Handler]] = {
+            "/invocations": (("POST",), self._invocations),
+            "/ping": (_READING, self._ping),
+            "/health": (_READING, self._health),
+            "/version": (_READING, self._version),
+            "/openapi.json": (_READING, self._openapi),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it, for HTTP."""
-        method, handler = self._routes.get(scope["path"], (scope["method"], _nothing))
+        methods, handler = self._routes.get(scope["path"], ((scope["method"],), _nothing))
         try:
-            if scope["method"] != method:
-                raise Refused(405, f"send {method}", headers={"Allow": method})
+            if scope["method"] not in methods:
+                raise Refused(405, f"send {methods[0]}", headers={"Allow": ", ".join(methods)})
             response = await handler(Request(scope, receive))
         except Refused as error:
             response = error.answer()
@@ -108,7 +114,7 @@ class Service:
             self._log(version, error)
             raise await run_in_threadpool(_refusal, version, asked, error) from None
         request.scope[ASKED] = (version.identity, len(asked.input), together)
-        return await self._predictions(result, len(body) >= LARGE)
+        return await self._predictions(asked, result, len(body) >= LARGE)
 
     def _log(self, version: Version, error: Exception) -> None:
         """With its traceback once for each kind: who may ask shall not fill the log with rows that fail."""
@@ -119,10 +125,13 @@ class Service:
             self._logged.add(kind)
             log.error("autotrack: %s failed", version.identity, exc_info=error)
 
-    async def _predictions(self, result: Any, large: bool) -> Response:
+    async def _predictions(self, asked: Asked, result: Any, large: bool) -> Response:
         try:
             made = await run_in_threadpool(rendered, result) if large else rendered(result)
-        except TypeError as error:
+        except (TypeError, UnicodeEncodeError) as error:
+            is_half = isinstance(error, UnicodeEncodeError)
+            if is_half and (half := await run_in_threadpool(half_in, asked.input)):
+                raise Refused(422, half) from None
             raise Refused(500, f"the model's answer cannot be told: {error}") from None
         return Response(made, media_type="application/json")
 
@@ -161,19 +170,27 @@ async def _nothing(request: Request) -> Response:
 def _refusal(version: Version, asked: Asked, error: Exception) -> Refused:
     """What is told of a model that failed.
 
-    It is the data that is wrong where values are missing and a `ValueError` speaks of such, else the model.
+    It is the data that is wrong where it has values of which a `ValueError` speaks: missing ones, such as
+    are infinite or too large, half characters. Else it is the model.
     """
-    told = _line(error)
-    speaks_of_missing = isinstance(error, ValueError) and _OF_MISSING.search(str(error))
-    if speaks_of_missing and (lack := _lacking(version, asked)):
-        return Refused(422, f"the model failed, and values are missing in the columns {lack}: {told}")
+    told, text = _line(error), str(error)
+    if not isinstance(error, ValueError):
+        return Refused(500, f"the model failed: {told}")
+    if isinstance(error, UnicodeEncodeError) and (half := half_in(asked.input)):
+        return Refused(422, half)
+    if _OF_MISSING.search(text) and (names := _named(with_missing, version, asked)):
+        return Refused(422, f"the model failed, and values are missing in the columns {names}: {told}")
+    largest = float(np.finfo(np.float64 if "float64" in text else np.float32).max)
+    if _OF_INFINITE.search(text) and (names := _named(partial(with_larger, largest), version, asked)):
+        what = "values are infinite or too large in the columns"
+        return Refused(422, f"the model failed, and {what} {names}: {told}")
     return Refused(500, f"the model failed: {told}")
 
 
-def _lacking(version: Version, asked: Asked) -> str:
-    """The columns with missing values, as far as they can be told: the model's error is told in any case."""
+def _named(find: Callable[[Any], Iterable[str]], version: Version, asked: Asked) -> str:
+    """The columns that are found, as far as they can be told: the model's error is told in any case."""
     with contextlib.suppress(Exception):
-        return ", ".join(with_missing(version.predictor.fitting(version.data([asked.input]))))
+        return ", ".join(find(version.predictor.fitting(version.data([asked.input]))))
     return ""
 
 

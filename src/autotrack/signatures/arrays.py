@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import SchemaError
 from ..options import did_you_mean
-from .casting import Misfit, cast, tensor_array
+from .casting import Misfit, cast, exact_up_to, tensor_array
 from .libraries import library_of
 from .types import Schema, Tensor, dtype_name
 
@@ -117,7 +117,22 @@ def _of_list(data: Any, wanted: np.dtype[Any]) -> NDArray[Any]:
         raise Misfit("its lists are not of one length") from None
     if array.dtype.kind in "USO":  # numpy makes texts of numbers that stand beside texts
         array = _of_values(np.asarray(data, object), wanted)
+    if array.dtype.kind == "f" and wanted.kind == "f":
+        _refuse_inexact(array, data, wanted)
     return array.astype(wanted) if array.size == 0 else _as_json_means(array, wanted)
+
+
+def _refuse_inexact(array: NDArray[Any], data: Any, wanted: np.dtype[Any]) -> None:
+    """Integers that stood beside floats, or beside null, were made floats by numpy: none may have changed."""
+    large = np.argwhere(abs(array) >= exact_up_to(wanted))
+    values = np.asarray(data, object) if len(large) else array
+    for index in map(tuple, large.tolist()):
+        value = values[index]
+        if isinstance(value, (int, np.integer)):
+            with np.errstate(over="ignore"):
+                made = float(wanted.type(array[index]))
+            if not np.isfinite(made) or int(made) != value:
+                raise Misfit(f"{value!s:.60} has no exact {dtype_name(wanted)}", index)
 
 
 def _of_values(array: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:

@@ -82,6 +82,11 @@ def _narrowed(values: NDArray[Any], want: np.dtype[Any]) -> NDArray[Any]:
     return made
 
 
+def exact_up_to(dtype: np.dtype[Any]) -> int:
+    """The integer up to which floats of a dtype, and Python's, hold every one as it is."""
+    return int(2 ** min(np.finfo(dtype).nmant + 1, 53))
+
+
 def _named(dtype: np.dtype[Any]) -> str:
     known = type_of_dtype(dtype)
     return str(dtype.name if known is DataType.ANY else known)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -255,11 +256,30 @@ def _datetimes(value: Any) -> Any:
 
 
 def parsed_datetime(text: Any) -> datetime:
-    """A datetime of its text by ISO 8601. Raises `SchemaError`."""
+    """A datetime of its text by ISO 8601; pandas' own where it has nanoseconds. Raises `SchemaError`."""
     try:
-        return datetime.fromisoformat(text)
+        made = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         raise SchemaError(f"{text!r:.80} is no datetime as ISO 8601 has it") from None
+    finer = _FINER.search(text)
+    return made if finer is None else _with_nanoseconds(made, finer[1], text)
+
+
+_FINER = re.compile(r"[.,]\d{6}(\d*[1-9])")
+"""Digits of a second that Python's datetimes pass over."""
+
+
+def _with_nanoseconds(made: datetime, digits: str, text: str) -> datetime:
+    if len(digits) > 3:
+        raise SchemaError(f"{text!r:.80} is finer than nanoseconds: give nine digits of a second at most")
+    try:
+        import pandas
+
+        more = pandas.Timedelta(int(digits.ljust(3, "0")), "ns")
+        whole: datetime = pandas.Timestamp(made).as_unit("ns") + more
+    except (ImportError, ValueError) as error:  # ns reach from 1677 to 2262
+        raise SchemaError(f"{text!r:.80} cannot keep its nanoseconds: {error}") from None
+    return whole
 
 
 def parsed_bytes(text: str) -> bytes:

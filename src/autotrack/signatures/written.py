@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .casting import DTYPES
+from .casting import DTYPES, exact_up_to
 from .libraries import as_texts, is_object, library_of
 from .types import Column, DataType, Schema, Tensor
 
@@ -44,6 +44,26 @@ def _with_texts(schema: Schema, data: Any) -> Any:
         if set(map(type, data[name])) <= {str, type(None)}:  # of others `enforce` tells
             made[name] = as_texts(data[name], data.index)
     return made
+
+
+def floats_hold(schema: Schema | None, names: Sequence[str | int | None]) -> list[int]:
+    """Up to which integer each of some columns, or tensors, may be made floats, which hold it as it is.
+
+    -1 where integers are no floats at all.
+    """
+    fields = list(schema or ())
+    if schema is None or not schema.names:
+        fields = fields * len(names) if schema is not None and schema.is_tensors else fields
+        return [*map(_exact, fields[: len(names)]), *[_exact(None)] * (len(names) - len(fields))]
+    named = dict(zip(map(str, schema.names), fields, strict=False))
+    only = fields[0] if len(fields) == 1 else None  # what is alone needs no name
+    return [_exact(named.get(str(name), only)) for name in names]
+
+
+def _exact(field: Column | Tensor | None) -> int:
+    if isinstance(field, Column) and field.type in (DataType.INTEGER, DataType.LONG):
+        return -1
+    return exact_up_to((field and _narrow(field)) or DTYPES[DataType.DOUBLE])
 
 
 def _narrow(field: Column | Tensor) -> np.dtype[Any] | None:
