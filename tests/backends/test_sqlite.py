@@ -188,6 +188,26 @@ def test_a_crowd_of_tables_that_nothing_can_be_merged_with_is_put_under_its_name
     assert contents(path) == before
 
 
+def test_tables_of_other_names_are_not_merged_though_the_store_says_they_are_alike(fresh: Fresh) -> None:
+    """Before names that hold NUL were told apart, stores were written that say so."""
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 81, 2):
+        backend.write([table(seq, [seq], a=[1.0]), table(seq + 1, [seq], b=[2.0], c=[3.0])])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE axis SET names = x'00'")
+    for seq in range(81, 83):  # the second finds what the first made of them
+        backend.write([table(seq, [seq], a=[1.0])])
+        before = contents(path)
+        backend.compact()
+        assert contents(path) == before
+    assert counts(path)[0] < 10
+
+
+def test_the_digest_of_names_is_what_stores_have() -> None:
+    assert points._digest(["loss", "acc/é"]).hex() == "a6bd4a48236bff45"
+
+
 def test_a_value_that_looks_like_a_name_is_none(fresh: Fresh) -> None:
     """Names are looked for in the bytes of a table."""
     backend = backend_at(fresh())

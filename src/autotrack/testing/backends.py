@@ -135,6 +135,18 @@ class BackendConformance(RegistryConformance):
         assert is_done
         backend.close()
 
+    def test_names_that_hold_nul_are_no_others(self, new_url: Callable[[], str]) -> None:
+        """Tables are merged by their names: what parts these must be no part of one."""
+        url = new_url()
+        backend = self.make_backend(url)
+        for seq in range(1, 121, 3):
+            backend.write([table(seq, [seq], seq, **{"a\0b": [1.0]}), table(seq + 1, [seq], a=[2.0], b=[3.0])])
+            backend.write([table(seq + 2, [seq], seq, **{"a\0": [4.0], "b": [5.0]})])
+        before = self.said(url)
+        backend.compact()
+        backend.close()
+        assert self.said(url) == before
+
     # --- writing ------------------------------------------------------------------------------------
 
     def test_what_was_written_is_there_for_the_next_process(self, new_url: Callable[[], str]) -> None:
