@@ -20,6 +20,7 @@ from .incoming import (
     Identity,
     Malformed,
     PointTable,
+    is_int,
     json_text,
     point_table,
     prefixed,
@@ -113,7 +114,7 @@ class Gathering:
             case sc.SpanType.EDIT:
                 self._gather_edit(span, identity)
             case sc.SpanType.BEAT:
-                if span.attributes.get(sc.RUN_STATE) == State.IDLE:
+                if text(span.attributes, sc.RUN_STATE) == State.IDLE:
                     self._segment(identity, {"idle": span.end})
             case _:
                 self.spans.append((span, identity))
@@ -185,13 +186,13 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
 
 def _names_kept(told: Any) -> str | None:
     """Those that a run has, with spaces between them."""
-    names = told if isinstance(told, (tuple, list)) else ()
+    names = {name for name in told if isinstance(name, str)} if isinstance(told, (tuple, list)) else set()
     return " ".join(name for name in sc.RUN_IDENTITY if name in names) or None
 
 
 def _end_facts(span: SpanRecord) -> dict[str, Any]:
     attributes = span.attributes
-    state = attributes.get(sc.RUN_STATE)
+    state = text(attributes, sc.RUN_STATE)
     if state not in (State.FINISHED, State.FAILED, State.KILLED):
         raise Malformed(f"{state!r} is no final state")
     return {
@@ -206,7 +207,7 @@ def _end_facts(span: SpanRecord) -> dict[str, Any]:
 def _artifact_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
     attributes = span.attributes
     size = attributes.get(sc.ARTIFACT_SIZE)
-    if type(size) is not int:
+    if not is_int(size):
         raise Malformed("an artifact without a size")
     return required_text(attributes, sc.ARTIFACT_PATH), {
         "sha256": required_text(attributes, sc.ARTIFACT_SHA256),
@@ -224,7 +225,7 @@ def _dataset_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
         "digest": required_text(attributes, sc.DATASET_DIGEST),
         "kind": text(attributes, sc.DATASET_KIND) or "",
         "shape": shape(attributes, sc.DATASET_SHAPE),
-        "size": size if type(size) is int else None,
+        "size": size if is_int(size) else None,
         "schema": json_text(attributes, sc.DATASET_SCHEMA, "null"),
     }
 
@@ -234,7 +235,7 @@ def _model_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
     return required_text(attributes, sc.MODEL_PATH), {
         "flavor": required_text(attributes, sc.MODEL_FLAVOR),
         "class": required_text(attributes, sc.MODEL_CLASS),
-        "facts": json_text(attributes, sc.MODEL_FACTS, "{}"),
+        "facts": json_text(attributes, sc.MODEL_FACTS, "{}", dict),
     }
 
 
