@@ -186,7 +186,11 @@ class BackendConformance(RegistryConformance):
         url = new_url()
         backend = self.make_backend(url)
         for seq in range(1, 121, 3):
-            names = ({"a\0b": [1.0]}, {"a": [2.0], "b": [3.0]}, {"a\0": [4.0], "b": [5.0]})
+            names: list[dict[str, Any]] = [
+                {"a\0b": [1.0]},
+                {"a": [2.0], "b": [3.0]},
+                {"a\0": [4.0], "b": [5.0]},
+            ]
             backend.write([table(seq + n, [seq], **columns) for n, columns in enumerate(names)])
         before = self.said(url)
         backend.compact()
