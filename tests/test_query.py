@@ -17,15 +17,13 @@ from hypothesis import strategies as st
 import autotrack
 from autotrack.cli import commands
 from autotrack.errors import AutotrackError, QueryError
-from autotrack.grammar import (
+from autotrack.grammar import parse_filter, parse_order
+from autotrack.query import (
     MOST_CONDITIONS,
     MOST_DEPTH,
+    MOST_KEYS,
     MOST_PATTERN,
     MOST_VALUES,
-    parse_filter,
-    parse_order,
-)
-from autotrack.query import (
     And,
     Compare,
     Entity,
@@ -242,6 +240,11 @@ WRONG = [
         11,
         "'2026-13-01' is no time: write '2026-11-01', '2026-11-01 14:30', '-7d' or milliseconds since 1970",
     ),
+    (
+        "started > '9999-12-31'",
+        11,
+        "'9999-12-31' is no time: write '2026-11-01', '2026-11-01 14:30', '-7d' or milliseconds since 1970",
+    ),
     ("state = 'finnished'", 9, "no state 'finnished': did you mean 'finished'?"),
     ("state > 'failed'", 7, "state is a state: compare it by = or !="),
     ("name = '\ud800'", 9, "half a character that is no Unicode"),
@@ -283,6 +286,14 @@ def test_a_wrong_order_is_pointed_at(text: str, column: int, problem: str) -> No
             parse_order(order_by)
         assert str(raised.value) == f"the order's column {column}: {problem}"
         assert raised.value.query == text
+
+
+def test_too_many_keys_to_sort_by() -> None:
+    keys = ["metrics.a"] * (MOST_KEYS + 1)
+    for order_by in (keys, ", ".join(keys), iter(keys)):
+        with pytest.raises(QueryError, match=f"the order's column 1: more than {MOST_KEYS} keys"):
+            parse_order(order_by)
+    assert len(parse_order(keys[1:])) == MOST_KEYS
 
 
 def test_too_deep_a_filter() -> None:

@@ -43,7 +43,10 @@ def of_text(text: str, now: int) -> Span:
     if not _DATE.match(text):
         raise ValueError(text)
     start = datetime.fromisoformat(text)
-    return _within(_ns(start), _ns(start + _length(text)))
+    try:
+        return _within(_ns(start), _ns(start + _length(text)))
+    except OverflowError:
+        raise ValueError(text) from None
 
 
 def _length(text: str) -> timedelta:

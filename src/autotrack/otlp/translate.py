@@ -203,7 +203,7 @@ def _named(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _said(value: Any) -> str:
-    """A value so that no other is said like it: a text that would read as one of another type is in quotes."""
+    """A value so that no other is said like it: a text that reads as one of another type is in quotes."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False) if _reads_as_another(value) else _quoted(value)
     return str(value) if isinstance(value, _SCALARS) else json.dumps(value, default=_plain)
