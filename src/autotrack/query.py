@@ -22,8 +22,8 @@ MOST_VALUES = 10_000
 MOST_DEPTH = 20
 MOST_PATTERN = 10_000
 MOST_KEYS = 20
-"""What databases take: conditions, values in all of them, ORs in ANDs in ORs, characters of a pattern, keys to
-sort by: a key may need three terms of ORDER BY, and with 65 of them SQLite 3.40 ends the process."""
+"""What databases take: conditions, values in all of them, ORs in ANDs in ORs, characters of a pattern, keys
+to sort by: a key may need three terms of ORDER BY, and with 65 of them SQLite 3.40 ends the process."""
 
 Comparator = Literal["=", "!=", "<", "<=", ">", ">="]
 

@@ -58,13 +58,13 @@ class Gathering:
         self.stamped: dict[Table, StampedRows] = {
             table: defaultdict(list)
             for table in (
+                schema.edit,  # before the tags, which it holds
                 schema.param,
                 schema.tag,
                 schema.attribute,
                 schema.artifact,
                 schema.dataset,
                 schema.model,
-                schema.edit,
             )
         }
         self.tables: list[tuple[Identity, PointTable[str]]] = []
@@ -130,14 +130,13 @@ class Gathering:
             self._stamp(schema.attribute, span, identity, name, facts)
 
     def _gather_edit(self, span: SpanRecord, identity: Identity) -> None:
-        """A tag that a person sets is a tag; a name is the run's own too, so what edits say stands apart."""
+        """What edits say stands apart, as it holds over what the run says of itself; a tag is a tag too."""
         field, value = (required_text(span.attributes, key) for key in (sc.EDIT_FIELD, sc.EDIT_VALUE))
+        facts = {"value": value, "author": text(span.attributes, sc.EDIT_AUTHOR) or ""}
         kind, _, tag = field.partition(".")
         if kind == "tags" and tag:
             self._stamp(schema.tag, span, identity, tag, {"value": value})
-        else:
-            facts = {"value": value, "author": text(span.attributes, sc.EDIT_AUTHOR) or ""}
-            self._stamp(schema.edit, span, identity, field, facts)
+        self._stamp(schema.edit, span, identity, field, facts)
 
     def _segment(self, identity: Identity, facts: dict[str, Any]) -> None:
         known = self.segments[identity.run, identity.segment, identity.writer]

@@ -379,20 +379,27 @@ class BackendConformance(RegistryConformance):
         self._with(url, lambda b: b.write([again], received=now + 40 * second))
         assert states(now + 41 * second) == (State.RUNNING, [])
 
-    def test_what_a_person_changed_holds(self, new_url: Callable[[], str]) -> None:
+    @pytest.mark.parametrize("began", [1, 99], ids=["before", "by a clock that is ahead"])
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_what_a_person_changed_holds(
+        self, new_url: Callable[[], str], began: int, is_first: bool
+    ) -> None:
         url = new_url()
         facts = {sc.RUN_NAME: "as told", sc.EXPERIMENT_NAME: "e", f"{sc.TAG_PREFIX}team": "a"}
         changes = {"name": "as given", "note": "mine", "archived": "true", "tags.team": "b"}
         edits = [
-            ours("edit", RUNS[0], 0, WRITERS[1], (n,), {sc.EDIT_FIELD: field, sc.EDIT_VALUE: value}, 5)
-            for n, (field, value) in enumerate(changes.items(), 1)
+            ours("edit", RUNS[0], 0, WRITERS[1], (n,), {sc.EDIT_FIELD: field, sc.EDIT_VALUE: value}, n)
+            for n, (field, value) in enumerate([("tags.team", "x"), *changes.items()], 1)
         ]
-        self.write(url, *edits)
-        self.write(url, ours("run.start", RUNS[0], 1, WRITERS[0], (1,), facts, 1))
+        start = ours("run.start", RUNS[0], 1, WRITERS[0], (1,), facts, began)
+        for span in [*edits, start] if is_first else [start, *edits]:
+            self.write(url, span)
         row = self._with(url, lambda backend: backend.run(RUNS[0]))
         assert row is not None
         assert (row.name, row.note, row.archived, row.tags) == ("as given", "mine", True, {"team": "b"})
         assert row.started == 1
+        found = self._with(url, lambda b: b.runs(Search(parse_filter("tags.team = 'b'"))))
+        assert [one.id for one in found] == [RUNS[0]]
 
     def test_ranks_are_of_the_latest_segment(self, new_url: Callable[[], str]) -> None:
         url, start = new_url(), {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
