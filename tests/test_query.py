@@ -17,15 +17,13 @@ from hypothesis import strategies as st
 import autotrack
 from autotrack.cli import commands
 from autotrack.errors import AutotrackError, QueryError
-from autotrack.grammar import (
+from autotrack.grammar import parse_filter, parse_order
+from autotrack.query import (
     MOST_CONDITIONS,
     MOST_DEPTH,
+    MOST_KEYS,
     MOST_PATTERN,
     MOST_VALUES,
-    parse_filter,
-    parse_order,
-)
-from autotrack.query import (
     And,
     Compare,
     Entity,
@@ -298,6 +296,14 @@ def test_a_wrong_order_is_pointed_at(text: str, column: int, problem: str) -> No
             parse_order(order_by)
         assert str(raised.value) == f"the order's column {column}: {problem}"
         assert raised.value.query == text
+
+
+def test_too_many_keys_to_sort_by() -> None:
+    keys = ["metrics.a"] * (MOST_KEYS + 1)
+    for order_by in (keys, ", ".join(keys), iter(keys)):
+        with pytest.raises(QueryError, match=f"the order's column 1: more than {MOST_KEYS} keys"):
+            parse_order(order_by)
+    assert len(parse_order(keys[1:])) == MOST_KEYS
 
 
 def test_too_deep_a_filter() -> None:

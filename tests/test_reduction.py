@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,6 +71,15 @@ def test_curves_without_a_spike(values: NDArray[np.float64]) -> None:
     few = reduced(points(values), 100)
     is_nan = np.isnan(values).all()
     assert len(few) == 5000 if is_nan else 2 <= len(few) <= 100
+
+
+def test_leaps_beyond_the_largest_number_are_no_warning() -> None:
+    values = np.resize([1e308, -1e308, 0.0], 300)
+    values[[150, 170]] = np.nan, np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = reduced(Points(np.arange(300), np.arange(300), values), 40)
+    assert {1e308, -1e308} <= set(kept.value.tolist())
 
 
 def test_a_short_curve_is_itself() -> None:

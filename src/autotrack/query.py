@@ -17,6 +17,14 @@ from typing import Literal
 
 from .states import State
 
+MOST_CONDITIONS = 500
+MOST_VALUES = 10_000
+MOST_DEPTH = 20
+MOST_PATTERN = 10_000
+MOST_KEYS = 20
+"""What databases take: conditions, values in all of them, ORs in ANDs in ORs, characters of a pattern, keys
+to sort by: a key may need three terms of ORDER BY, and with 65 of them SQLite 3.40 ends the process."""
+
 Comparator = Literal["=", "!=", "<", "<=", ">", ">="]
 
 
@@ -184,3 +192,17 @@ def conditions(expression: Expression) -> Iterator[Condition | InState]:
             yield operand
         case condition:
             yield condition
+
+
+def excess(expression: Expression) -> str:
+    """What there is more of than databases take; "" if nothing."""
+    all_conditions = list(conditions(expression))
+    if len(all_conditions) > MOST_CONDITIONS:
+        return f"more than {MOST_CONDITIONS} conditions"
+    if sum(len(c.values) for c in all_conditions if isinstance(c, OneOf)) > MOST_VALUES:
+        return f"more than {MOST_VALUES:,} values"
+    if depth(expression) > MOST_DEPTH:
+        return f"AND and OR inside each other more than {MOST_DEPTH} times"
+    if any(len(c.pattern) > MOST_PATTERN for c in all_conditions if isinstance(c, Like)):
+        return f"a pattern of more than {MOST_PATTERN:,} characters"
+    return ""

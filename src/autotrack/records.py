@@ -135,8 +135,8 @@ class Model:
 
     def owns(self, artifact: str) -> bool:
         """Whether an artifact of the run is one of its files: others may have been logged below it."""
-        name = artifact.removeprefix(f"{self.path}/")
-        return name != artifact and name in self.facts.get("files", [name])
+        name, files = artifact.removeprefix(f"{self.path}/"), self.facts.get("files")
+        return name != artifact and (name in files if isinstance(files, list) else True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,6 +264,11 @@ class Store:
         search = Search(below, (Order(Key(Entity.RUN, "started")),))
         return RunList(self._found(search, self.liveness()))
 
+    def check(self) -> None:
+        """Raises `StoreError` where there is something that no runs can be read from or written to."""
+        if self.backend.exists():
+            self.backend.run_ids("")
+
     def drain(self) -> set[str]:
         """Move what the spools hold into the backend. Raises `StoreError`; then the spools keep it.
 

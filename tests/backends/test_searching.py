@@ -20,15 +20,8 @@ from sqlalchemy import event
 from autotrack import semconv as sc
 from autotrack.backend import Liveness, state_of
 from autotrack.backends import searching
-from autotrack.grammar import (
-    MOST_CONDITIONS,
-    MOST_DEPTH,
-    MOST_PATTERN,
-    MOST_VALUES,
-    parse_filter,
-    parse_order,
-)
-from autotrack.query import Search
+from autotrack.grammar import parse_filter, parse_order
+from autotrack.query import MOST_CONDITIONS, MOST_DEPTH, MOST_KEYS, MOST_PATTERN, MOST_VALUES, Search
 from autotrack.records import SpanRecord
 from autotrack.states import State
 
@@ -394,6 +387,24 @@ def test_the_largest_filters_are_taken(fresh: Fresh) -> None:
         (f"tags.a like '{pattern}%' or params.a like '{pattern}['", False),
     ):
         assert len(backend.runs(Search(parse_filter(text)))) == passes, text[:80]
+
+
+def test_the_longest_orders_are_taken(fresh: Fresh) -> None:
+    backend = backend_at(fresh())
+    run = Made("1" * 32, "a", "e", 1, None, None, None, {"a": 1}, {}, {"m": 1.0}, {})
+    backend.write(run.spans(1))
+    order = parse_order(["metrics.m", *(f"params.x.a{n}" for n in range(MOST_KEYS - 1))])
+    where = parse_filter(" and ".join(f"params.x.a{n} IS NULL" for n in range(MOST_CONDITIONS)))
+    for keys in (order, order[:0:-1] + order[:1]):
+        assert len(backend.runs(Search(where, keys), limit=5)) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 3000, '{"a":' * 3000, "9" * 5000])
+def test_a_text_that_python_cannot_read_as_json_is_a_text(fresh: Fresh, text: str) -> None:
+    backend = backend_at(fresh())
+    backend.write(Made("1" * 32, "a", "e", 1, None, None, None, {"a": text}, {}, {}, {}).spans(1))
+    for filter in (f"params.a = '{text}'", f"params.a in ('x', '{text}')"):
+        assert [row.id for row in backend.runs(Search(parse_filter(filter)))] == ["1" * 32]
 
 
 def test_long_values_are_found_too(fresh: Fresh) -> None:

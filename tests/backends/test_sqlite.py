@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -30,8 +31,10 @@ from autotrack.backends.ledger import Ranges
 from autotrack.backends.migrations import REVISIONS, VERSION_TABLE
 from autotrack.backends.schema import metadata
 from autotrack.backends.sqlite import SqliteBackend
-from autotrack.errors import NewerStore, StoreError
+from autotrack.backends.wire import record_to_json
+from autotrack.errors import NewerStore, RegistryConflict, StoreError
 from autotrack.testing import BackendConformance
+from autotrack.testing.registries import model_spans
 
 from .history import RUNS, WRITERS, contents, ours, table
 
@@ -187,6 +190,53 @@ def test_a_crowd_of_tables_that_nothing_can_be_merged_with_is_put_under_its_name
     backend.compact()
     assert counts(path) == (30, 0, 30)
     assert contents(path) == before
+
+
+@pytest.mark.parametrize("told", ["[]", "5", "null", "[" * 600 + "]" * 600])
+def test_what_older_stores_took_for_facts_is_read(fresh: Fresh, told: str) -> None:
+    path = fresh()
+    backend = backend_at(path)
+    backend.write(model_spans())
+    backend.write([ours("dataset", RUNS[0], 1, WRITERS[1], (1,), {sc.DATASET_NAME: "d", **_DATA}, 1)])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE model SET facts = ?", (told,))
+        db.execute("UPDATE dataset SET schema = ?", (told,))
+    assert all(isinstance(model.facts, dict) for model in backend.models(RUNS[0]))
+    assert len(json.dumps([record_to_json(dataset) for dataset in backend.datasets(RUNS[0])])) < 500
+    with pytest.raises(RegistryConflict, match="cannot be registered"):
+        backend.registry.register("m", RUNS[0], "model")
+
+
+def test_a_models_files_that_are_no_list_are_all_that_lie_below_it(fresh: Fresh) -> None:
+    backend = backend_at(fresh())
+    odd = {sc.MODEL_PATH: "model", sc.MODEL_FLAVOR: "f", sc.MODEL_CLASS: "c"}
+    odd[sc.MODEL_FACTS] = '{"state": "kept", "files": 5}'
+    backend.write([*model_spans(), ours("model", RUNS[0], 1, WRITERS[1], (1,), odd, 99)])
+    files = backend.registry.register("m", RUNS[0], "model").files
+    assert [file.path for file in files] == ["model/model.bin"]
+
+
+_DATA = {sc.DATASET_ROLE: "train", sc.DATASET_DIGEST: "x"}
+
+
+def test_tables_of_other_names_are_not_merged_though_the_store_says_they_are_alike(fresh: Fresh) -> None:
+    """Before names that hold NUL were told apart, stores were written that say so."""
+    path = fresh()
+    backend = backend_at(path)
+    for seq in range(1, 81, 2):
+        backend.write([table(seq, [seq], a=[1.0]), table(seq + 1, [seq], b=[2.0], c=[3.0])])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE axis SET names = x'00'")
+    for seq in range(81, 83):  # the second finds what the first made of them
+        backend.write([table(seq, [seq], a=[1.0])])
+        before = contents(path)
+        backend.compact()
+        assert contents(path) == before
+    assert counts(path)[0] < 10
+
+
+def test_the_digest_of_names_is_what_stores_have() -> None:
+    assert points._digest(["loss", "acc/é"]).hex() == "a6bd4a48236bff45"
 
 
 def test_a_value_that_looks_like_a_name_is_none(fresh: Fresh) -> None:

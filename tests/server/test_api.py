@@ -166,6 +166,15 @@ def test_a_search_that_was_understood_elsewhere(server: Threaded, runs: list[str
         {"where": ["Present", ["run", 7]]},
         {"order": [["metric", "x", 1]]},
         {"order": 3},
+        {"order": [["metric", "x", True]] * 21},
+        {"order": [["dataset", "name", True]]},
+        {"order": [["metric", "\ud800", True]]},
+        {"where": ["Present", ["param", "\ud800"]]},
+        {"where": ["Compare", ["tag", "x"], "=", "\ud800"]},
+        {"where": ["Or", *[["Compare", ["param", "a"], "=", 1.0]] * 501]},
+        {"where": ["OneOf", ["param", "a"], [1.0] * 10_001, False]},
+        {"where": ["Like", ["param", "a"], "%" * 10_001, False, False]},
+        {"where": json.loads('["And", ' * 21 + '["Present", ["param", "a"]]' + "]" * 21)},
     ],
 )
 def test_no_search(server: Threaded, told: Any) -> None:
@@ -196,6 +205,9 @@ def test_a_person_changes_a_run(server: Threaded, runs: list[str]) -> None:
         {"field": "note", "value": 7},
         {"field": "note"},
         {"field": "note", "value": "x", "more": 1},
+        {"field": "note", "value": "\ud800"},
+        {"field": "note", "value": "x", "author": "\ud800"},
+        {"field": "tags.\ud800", "value": "x"},
     ):
         edit(422, **wrong)
     assert server.ask("POST", "/api/v1/runs/zz/edits", '{"field": "note", "value": ""}').status == 404

@@ -7,13 +7,19 @@ import json
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 import urllib3
+from click.testing import CliRunner
 
 from autotrack import tokens
+from autotrack.backends.migrations import VERSION_TABLE
+from autotrack.backends.sqlite import SqliteBackend
+from autotrack.cli import commands
 from autotrack.server.app import GRACE
 from autotrack.server.listening import PatientProtocol
 
@@ -217,3 +223,48 @@ def test_nul_is_no_runs_id(store: Place) -> None:
     finally:
         server.kill()
     assert status == 404
+
+
+def _newer(path: Path) -> None:
+    SqliteBackend(f"sqlite:///{path}").write([])
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'zzz9'")
+
+
+def _of_another_program(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE t (a)")
+
+
+NO_STORES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a newer one": (_newer, "was written by a newer autotrack (schema zzz9): pip install -U autotrack"),
+    "another program's": (_of_another_program, "is no autotrack store; choose another"),
+    "a text": (lambda path: path.write_text("hello world " * 1000), "file is not a database"),
+    "a folder": (Path.mkdir, "unable to open database file"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "said"), NO_STORES.values(), ids=NO_STORES)
+def test_a_server_of_what_is_no_store_does_not_start(
+    tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    path = tmp_path / "runs.db"
+    spoil(path)
+    result = CliRunner().invoke(commands, ["server", "--store", f"sqlite:///{path}", "--port", "0"])
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+    assert said in result.output
+    assert str(path) in result.output
+
+
+@pytest.mark.parametrize(("spoil", "said"), list(NO_STORES.values())[:2], ids=list(NO_STORES)[:2])
+def test_a_server_whose_store_becomes_none_is_not_ready(
+    tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    path = tmp_path / "runs.db"
+    with Threaded(f"sqlite:///{path}") as server:
+        assert server.ask("GET", "/ready").status == 200
+        spoil(path)
+        answer = server.ask("GET", "/ready")
+        assert answer.status == 503
+        assert said in answer.json()["error"]["message"]

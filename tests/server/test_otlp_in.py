@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
 )
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -485,6 +486,61 @@ def test_metrics_are_translated(server: Threaded) -> None:
     assert "set ml.run.id on their resource" in answer["partialSuccess"]["errorMessage"]
 
 
+def gauges(run: str, *points: dict[str, Any]) -> str:
+    """Points of the metric `m`."""
+    resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
+    group = {"metrics": [{"name": "m", "gauge": {"dataPoints": points}}]}
+    return json.dumps({"resourceMetrics": [{"resource": resource, "scopeMetrics": [group]}]})
+
+
+def series(**attributes: Any) -> list[dict[str, Any]]:
+    """Attributes in JSON."""
+    return [
+        {"key": key, "value": {"stringValue": value} if isinstance(value, str) else value}
+        for key, value in attributes.items()
+    ]
+
+
+def test_a_series_has_a_name_of_its_own(server: Threaded) -> None:
+    named = {
+        "m{k=a,z=b c}": series(k="a", z="b c"),
+        'm{k="1,z=2"}': series(k="1,z=2"),
+        'm{k="1",z="2"}': series(k="1", z="2"),
+        "m{k=1,z=2}": series(k={"intValue": "1"}, z={"intValue": "2"}),
+        "m{k=1.0}": series(k={"doubleValue": 1.0}),
+        "m{k=True}": series(k={"boolValue": True}),
+        'm{k="True"}': series(k="True"),
+        'm{k="a}"}': series(k="a}"),
+        'm{k="\\"a\\""}': series(k='"a"'),
+        'm{k=["a"]}': series(k={"arrayValue": {"values": [{"stringValue": "a"}]}}),
+        'm{k="[\\"a\\"]"}': series(k='["a"]'),
+        'm{"k=a,z"=b}': series(**{"k=a,z": "b"}),
+        'm{k="nan"}': series(k="nan"),
+        "m{k=}": series(k=""),
+        "m{k=None}": series(k={}),
+        'm{k="None"}': series(k="None"),
+    }
+    run = f"{next(_numbers):032x}"
+    points = [{"timeUnixNano": "7", "asDouble": n, "attributes": a} for n, a in enumerate(named.values())]
+    assert server.ask("POST", "/v1/metrics", gauges(run, *points), JSON).json() == {}
+    assert {name: curve(server, run, name) for name in named} == {n: [v] for v, n in enumerate(named)}
+
+
+@pytest.mark.parametrize("time", ["0", "7"])
+@pytest.mark.parametrize("together", [True, False])
+def test_points_that_differ_in_their_values_alone_are_all_kept(
+    server: Threaded, time: str, together: bool
+) -> None:
+    run = f"{next(_numbers):032x}"
+    points = [{"timeUnixNano": time, "asDouble": value} for value in (0.5, 0.25, 0.5, float("nan"))]
+    points[-1]["asDouble"] = "NaN"
+    bodies = [gauges(run, *points)] if together else [gauges(run, point) for point in points]
+    for _ in range(2):  # one that comes again is known
+        for body in bodies:
+            assert server.ask("POST", "/v1/metrics", body, JSON).json() == {}
+    assert sorted(map(str, curve(server, run, "m"))) == ["0.25", "0.5", "NaN"]
+
+
 def a_log(time: int, text: str, **facts: Any) -> dict[str, Any]:
     return {"timeUnixNano": f"{time}", "body": {"stringValue": text}, "severityText": "WARN", **facts}
 
@@ -551,6 +607,60 @@ def test_log_records_of_no_run_are_refused(server: Threaded) -> None:
     answer = server.ask("POST", "/v1/logs", json.dumps(logs_of({}, a_log(5000, "hello"))), JSON).json()
     assert answer["partialSuccess"]["rejectedLogRecords"] == "1"
     assert "set ml.run.id on their resource" in answer["partialSuccess"]["errorMessage"]
+
+
+def valued(told: Any) -> dict[str, Any]:
+    """An `AnyValue` in JSON."""
+    if isinstance(told, list):
+        return {"arrayValue": {"values": [valued(item) for item in told]}}
+    return {"doubleValue": told} if isinstance(told, float) else {"intValue": str(told)}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_not_finite_cost_no_line(server: Threaded, number: str) -> None:
+    run, _, start = begun()
+    assert server.ask("POST", "/v1/traces", body_of(start), PROTOBUF).status == 200
+    resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
+    odd = {"attributes": [{"key": "x", "value": {"doubleValue": number}}]}
+    body = json.dumps(logs_of(resource, a_log(5000, "hello", **odd), a_log(6000, "world")))
+    assert server.ask("POST", "/v1/logs", body, JSON).status == 200
+    assert [line[0] for line in lines_of(server, run)] == ["hello", "world"]
+
+
+@pytest.mark.parametrize("key", ["trace_id", "span_id"])
+@pytest.mark.parametrize("size", [1, 7, 9, 14, 15, 23])
+def test_a_record_with_an_odd_id_costs_the_others_nothing(server: Threaded, key: str, size: int) -> None:
+    run, _, start = begun()
+    assert server.ask("POST", "/v1/traces", body_of(start), PROTOBUF).status == 200
+    resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
+    body = as_protobuf(logs_of(resource, a_log(5000, "hello"), a_log(6000, "odd"), a_log(7000, "world")))
+    request = ExportLogsServiceRequest.FromString(body)
+    setattr(request.resource_logs[0].scope_logs[0].log_records[1], key, b"x" * size)
+    answer = server.ask("POST", "/v1/logs", request.SerializeToString(), PROTOBUF)
+    partial = ExportLogsServiceResponse.FromString(answer.data).partial_success
+    assert (answer.status, partial.rejected_log_records) == (200, 1)
+    assert "hexadecimal digits" in partial.error_message
+    assert [line[0] for line in lines_of(server, run)] == ["hello", "world"]
+
+
+@pytest.mark.parametrize("place", ["body", "attributes"])
+@pytest.mark.parametrize("values", [list(range(2000)), [0.1] * 40], ids=["integers", "doubles"])
+def test_long_arrays_in_log_records_are_kept_whole(server: Threaded, place: str, values: list[Any]) -> None:
+    """Records are told apart by what they say."""
+    run, _, start = begun()
+    assert server.ask("POST", "/v1/traces", body_of(start), PROTOBUF).status == 200
+    resource = {"attributes": [{"key": sc.RUN_ID, "value": {"stringValue": run}}]}
+    others = [*values[:20], values[20] * (1 + 1e-12) if values[20] < 1 else -5, *values[21:]]
+    told = [valued(values), valued(others)]
+    facts = [
+        {"body": one} if place == "body" else {"attributes": [{"key": "x", "value": one}]} for one in told
+    ]
+    records = [a_log(5000, "hello") | fact for fact in facts]
+    for _ in range(2):
+        assert server.ask("POST", "/v1/logs", json.dumps(logs_of(resource, *records)), JSON).status == 200
+    lines = [line[0] for line in lines_of(server, run)]
+    said = [json.dumps(values), json.dumps(others)] if place == "body" else ["hello"] * 2
+    assert sorted(lines) == sorted(said)
 
 
 def metrics_of() -> tuple[str, ExportMetricsServiceRequest]:

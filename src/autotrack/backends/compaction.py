@@ -109,21 +109,33 @@ def _up_to_full(group: list[Small]) -> list[list[Small]]:
 
 
 def _merge(db: Connection, ids: list[int]) -> None:
-    """One table in place of several, which `ids` names in the order of their numbers."""
+    """One table in place of several, which `ids` names in the order of their numbers.
+
+    More than one where their names differ: older stores took some that hold NUL for the same.
+    """
     found = {
         row.id: row
         for some in in_parts(ids)
         for row in db.execute(select(schema.axis).where(schema.axis.c.id.in_(some)))
     }
-    axes = [found[number] for number in ids]
-    columns = _columns(db, axes)
+    columns = _columns(db, list(found.values()))
+    alike: dict[tuple[int, ...], list[Row[Any]]] = defaultdict(list)
+    for number in ids:
+        alike[tuple(sorted(columns[number]))].append(found[number])
+    for axes in alike.values():
+        _replace(db, axes, columns)
+
+
+def _replace(db: Connection, axes: list[Row[Any]], columns: dict[int, dict[int, Any]]) -> None:
     table = PointTable(
         step=np.concatenate([codec.decode_ints(axis.steps) for axis in axes]),
         time=np.concatenate([codec.decode_ints(axis.times) for axis in axes]),
         seqs=np.concatenate([row_seqs(axis.seqs) for axis in axes]),
-        columns={name: np.concatenate([parts[i] for i in ids]) for name, parts in columns.items()},
+        columns={
+            name: np.concatenate([columns[axis.id][name] for axis in axes]) for name in columns[axes[0].id]
+        },
     )
-    for some in in_parts(ids):
+    for some in in_parts(axis.id for axis in axes):
         db.execute(delete(schema.chunk).where(schema.chunk.c.axis.in_(some)))
         db.execute(delete(schema.axis).where(schema.axis.c.id.in_(some)))
     first = axes[0]
@@ -131,15 +143,14 @@ def _merge(db: Connection, ids: list[int]) -> None:
 
 
 def _columns(db: Connection, axes: list[Row[Any]]) -> dict[int, dict[int, Any]]:
-    """Values by name's id and axis."""
+    """Values by axis and name's id."""
     columns: dict[int, dict[int, Any]] = defaultdict(dict)
     for axis in axes:
         if axis.columns is not None:
-            for name, values in codec.decode_columns(axis.columns, axis.rows).items():
-                columns[name][axis.id] = values
+            columns[axis.id] = codec.decode_columns(axis.columns, axis.rows)
     for some in in_parts(axis.id for axis in axes if axis.columns is None):
         for row in db.execute(select(schema.chunk).where(schema.chunk.c.axis.in_(some))):
-            columns[row.name][row.axis] = codec.decode_floats(row.points)
+            columns[row.axis][row.name] = codec.decode_floats(row.points)
     return columns
 
 

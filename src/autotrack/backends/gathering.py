@@ -20,6 +20,7 @@ from .incoming import (
     Identity,
     Malformed,
     PointTable,
+    is_int,
     json_text,
     point_table,
     prefixed,
@@ -57,13 +58,13 @@ class Gathering:
         self.stamped: dict[Table, StampedRows] = {
             table: defaultdict(list)
             for table in (
+                schema.edit,  # before the tags, which it holds
                 schema.param,
                 schema.tag,
                 schema.attribute,
                 schema.artifact,
                 schema.dataset,
                 schema.model,
-                schema.edit,
             )
         }
         self.tables: list[tuple[Identity, PointTable[str]]] = []
@@ -113,7 +114,7 @@ class Gathering:
             case sc.SpanType.EDIT:
                 self._gather_edit(span, identity)
             case sc.SpanType.BEAT:
-                if span.attributes.get(sc.RUN_STATE) == State.IDLE:
+                if text(span.attributes, sc.RUN_STATE) == State.IDLE:
                     self._segment(identity, {"idle": span.end})
             case _:
                 self.spans.append((span, identity))
@@ -129,14 +130,13 @@ class Gathering:
             self._stamp(schema.attribute, span, identity, name, facts)
 
     def _gather_edit(self, span: SpanRecord, identity: Identity) -> None:
-        """A tag that a person sets is a tag; a name is the run's own too, so what edits say stands apart."""
+        """What edits say stands apart, as it holds over what the run says of itself; a tag is a tag too."""
         field, value = (required_text(span.attributes, key) for key in (sc.EDIT_FIELD, sc.EDIT_VALUE))
+        facts = {"value": value, "author": text(span.attributes, sc.EDIT_AUTHOR) or ""}
         kind, _, tag = field.partition(".")
         if kind == "tags" and tag:
             self._stamp(schema.tag, span, identity, tag, {"value": value})
-        else:
-            facts = {"value": value, "author": text(span.attributes, sc.EDIT_AUTHOR) or ""}
-            self._stamp(schema.edit, span, identity, field, facts)
+        self._stamp(schema.edit, span, identity, field, facts)
 
     def _segment(self, identity: Identity, facts: dict[str, Any]) -> None:
         known = self.segments[identity.run, identity.segment, identity.writer]
@@ -185,13 +185,13 @@ def _start_facts(span: SpanRecord) -> dict[str, Any]:
 
 def _names_kept(told: Any) -> str | None:
     """Those that a run has, with spaces between them."""
-    names = told if isinstance(told, (tuple, list)) else ()
+    names = {name for name in told if isinstance(name, str)} if isinstance(told, (tuple, list)) else set()
     return " ".join(name for name in sc.RUN_IDENTITY if name in names) or None
 
 
 def _end_facts(span: SpanRecord) -> dict[str, Any]:
     attributes = span.attributes
-    state = attributes.get(sc.RUN_STATE)
+    state = text(attributes, sc.RUN_STATE)
     if state not in (State.FINISHED, State.FAILED, State.KILLED):
         raise Malformed(f"{state!r} is no final state")
     return {
@@ -206,7 +206,7 @@ def _end_facts(span: SpanRecord) -> dict[str, Any]:
 def _artifact_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
     attributes = span.attributes
     size = attributes.get(sc.ARTIFACT_SIZE)
-    if type(size) is not int:
+    if not is_int(size):
         raise Malformed("an artifact without a size")
     return required_text(attributes, sc.ARTIFACT_PATH), {
         "sha256": required_text(attributes, sc.ARTIFACT_SHA256),
@@ -224,7 +224,7 @@ def _dataset_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
         "digest": required_text(attributes, sc.DATASET_DIGEST),
         "kind": text(attributes, sc.DATASET_KIND) or "",
         "shape": shape(attributes, sc.DATASET_SHAPE),
-        "size": size if type(size) is int else None,
+        "size": size if is_int(size) else None,
         "schema": json_text(attributes, sc.DATASET_SCHEMA, "null"),
     }
 
@@ -234,7 +234,7 @@ def _model_facts(span: SpanRecord) -> tuple[str, dict[str, Any]]:
     return required_text(attributes, sc.MODEL_PATH), {
         "flavor": required_text(attributes, sc.MODEL_FLAVOR),
         "class": required_text(attributes, sc.MODEL_CLASS),
-        "facts": json_text(attributes, sc.MODEL_FACTS, "{}"),
+        "facts": json_text(attributes, sc.MODEL_FACTS, "{}", dict),
     }
 
 

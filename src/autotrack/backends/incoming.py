@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,7 @@ Name = TypeVar("Name", str, int)
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _WRITER = re.compile(r"[0-9a-f]{16}")
 _INT64 = range(-(2**63), 2**63)
+_MOST_LEVELS = 50
 
 
 class Malformed(ValueError):
@@ -45,12 +46,12 @@ def identity_of(span: SpanRecord) -> Identity | None:
     segment = get(sc.SEGMENT, 0)
     if not (isinstance(kind, str) and isinstance(run, str) and isinstance(writer, str)):
         return None
-    if not (_RUN_ID.fullmatch(run) and _WRITER.fullmatch(writer) and _is_int(segment)):
+    if not (_RUN_ID.fullmatch(run) and _WRITER.fullmatch(writer) and is_int(segment)):
         return None
     if not isinstance(seqs, (tuple, list, np.ndarray)):
         return None
     numbers = tuple(seqs.tolist() if isinstance(seqs, np.ndarray) else seqs)
-    if not numbers or not all(_is_int(n) for n in numbers):
+    if not numbers or not all(is_int(n) for n in numbers):
         return None
     return Identity(kind, run, segment, writer, numbers)
 
@@ -141,14 +142,36 @@ def required_text(attributes: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def json_text(attributes: Mapping[str, Any], key: str, default: str) -> str:
-    """A string attribute that holds JSON. Raises `Malformed` if it is something else."""
+def json_text(attributes: Mapping[str, Any], key: str, default: str, kind: type[Any] = object) -> str:
+    """A string attribute that holds JSON of a kind. Raises `Malformed` if it is something else."""
     value = text(attributes, key) or default
     try:
-        json.loads(value)
-    except (ValueError, RecursionError):
-        raise Malformed(f"{key} is no JSON") from None
+        from_json(value, kind)
+    except ValueError as error:
+        raise Malformed(f"{key}: {error}") from None
     return value
+
+
+def from_json(told: str, kind: type[Any] = object) -> Any:
+    """What JSON of a kind says. Raises ValueError, also where it is nested too deeply for readers."""
+    try:
+        found = json.loads(told)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [found]
+    for _ in range(_MOST_LEVELS):
+        level = [item for one in level if isinstance(one, (dict, list)) for item in _items(one)]
+        if not level:
+            break
+    else:
+        raise ValueError("nested too deeply")
+    if not isinstance(found, kind):
+        raise ValueError(f"no {kind.__name__}")
+    return found
+
+
+def _items(found: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return found.values() if isinstance(found, dict) else found
 
 
 def shape(attributes: Mapping[str, Any], key: str) -> str:
@@ -182,5 +205,6 @@ def _array(values: Any, dtype: type[Any]) -> NDArray[Any]:
     return found.astype(dtype, copy=False)
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
+    """Whether a column of whole numbers takes it."""
     return type(value) is int and value in _INT64

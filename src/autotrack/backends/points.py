@@ -186,7 +186,10 @@ def _axis_row(number: int, piece: Piece, encode: Callable[[NDArray[np.int64]], b
 
 
 def _digest(names: Iterable[str]) -> bytes:
-    joined = "\0".join(sorted(names)).encode("utf-8", "surrogatepass")
+    """NUL parts the names: one inside a name is a byte there that no text has."""
+    joined = b"\0".join(
+        [name.encode("utf-8", "surrogatepass").replace(b"\0", b"\xff") for name in sorted(names)]
+    )
     return hashlib.sha256(joined).digest()[:8]
 
 

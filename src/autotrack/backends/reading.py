@@ -26,6 +26,7 @@ from ..semconv import Scalar
 from ..states import RunError, State
 from . import codec, registry_reading, schema
 from .compaction import row_seqs
+from .incoming import from_json
 from .sql import in_parts
 
 _NAN = float("nan")
@@ -181,7 +182,7 @@ def datasets(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Dataset]]
             kind=row.kind,
             shape=tuple(json.loads(row.shape)),
             size=row.size,
-            schema=json.loads(row.schema),
+            schema=_known(row.schema, object, None),
         )
         found[run_id].append(told)
     return found
@@ -191,9 +192,23 @@ def models(db: Connection, run_ids: Sequence[str]) -> dict[str, list[Model]]:
     """The models of some runs."""
     found: dict[str, list[Model]] = {run_id: [] for run_id in run_ids}
     for run_id, row in _of_runs(db, schema.model, run_ids):
-        facts = json.loads(row.facts)
+        facts = facts_of(row.facts)
         found[run_id].append(Model(row.name, row.flavor, row._mapping["class"], facts))
     return found
+
+
+def facts_of(told: str) -> dict[str, Any]:
+    """The facts of a model."""
+    found: dict[str, Any] = _known(told, dict, {})
+    return found
+
+
+def _known(told: str, kind: type[Any], default: Any) -> Any:
+    """What a store has as JSON; older ones took what no reader can make anything of."""
+    try:
+        return from_json(told, kind)
+    except ValueError:
+        return default
 
 
 def blobs(db: Connection) -> set[str]:

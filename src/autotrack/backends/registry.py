@@ -30,6 +30,7 @@ from ..registry import (
 from ..states import Stage
 from . import registry_reading as reading
 from . import schema
+from .reading import facts_of
 from .sql import upsert
 
 Connected = Callable[[], AbstractContextManager[Connection]]
@@ -403,7 +404,7 @@ def _files_of(db: Connection, run_id: str, path: str) -> list[dict[str, Any]]:
     if path not in known:
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise ModelNotFound(f"run {run_id} has no model {path[:MOST_NAME]!r}; {there}")
-    facts = json.loads(known[path])
+    facts = facts_of(known[path])
     if facts.get("state") != "kept":
         why = facts.get("reason") or ("it is still being converted" if facts else "it was not kept")
         raise RegistryConflict(f"model {path!r} of run {run_id} cannot be registered: {why}")

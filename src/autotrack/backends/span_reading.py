@@ -62,9 +62,9 @@ def _foreign_logs(db: Connection, run_id: str) -> list[Row[Any]]:
     Whether its traces have any is soon seen; where each hangs takes a walk through all of the run's spans.
     """
     span, run, segment = schema.span, schema.run, schema.segment
-    is_one = (span.c.name == sc.SpanType.LOG) & (
-        func.json_extract(span.c.attributes, f'$."{sc.SPAN_TYPE}"') == sc.SpanType.LOG
-    )
+    # Nearly so, by its text: there may be NaN in it, which is no JSON to SQLite.
+    says_so = func.instr(span.c.attributes, f'"{sc.SPAN_TYPE}": "{sc.SpanType.LOG}"') > 0
+    is_one = (span.c.name == sc.SpanType.LOG) & says_so
     naming = [*db.execute(select(span).where(span.c.run_id == run_id, is_one))]
     traces = select(segment.c.trace_id).join(run).where(run.c.id == run_id)
     is_below = _is_unclaimed(span) & is_one
@@ -117,6 +117,8 @@ def _spans(db: Connection, run_id: str, span_type: str) -> list[Row[Any]]:
 def _log_lines(row: Row[Any]) -> list[LogLine]:
     """The lines of a `log` span; what it should say of each and does not, is made up for."""
     attributes = json.loads(row.attributes)
+    if attributes.get(sc.SPAN_TYPE) != sc.SpanType.LOG:
+        return []
     first = attributes.get(sc.LOG_LINE)
     lines = str(attributes.get(sc.LOG_TEXT, "")).split("\n")
     times, levels, loggers = (

@@ -427,7 +427,7 @@ def _revision(db: Connection) -> str | None:
 
 def _wrong_version(version: str | None, path: object) -> StoreError:
     if version is None:
-        return StoreError(f"{path} is no autotrack store")
+        return StoreError(f"{path} is no autotrack store; choose another")
     if version in REVISIONS:
         return StoreError(
             f"{path} has the older schema {version} and cannot be upgraded here: is it read-only?"

@@ -176,7 +176,7 @@ def json_of(text: str) -> Iterator[str]:
     yield from (form for form, said in _WORDS.items() if said == text)
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(value, int | float) and text not in _WORDS and str(value) == text:
         yield text

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ..backend import RunRow
 from ..query import (
     DATASET_FIELDS,
+    MOST_KEYS,
     RUN_FIELDS,
     And,
     Compare,
@@ -31,6 +32,7 @@ from ..query import (
     Order,
     Present,
     Search,
+    excess,
 )
 from ..records import (
     Artifact,
@@ -268,11 +270,19 @@ def search_from_json(told: Any) -> Search:
     """And back; it may come from anybody. Raises ValueError if it is none."""
     try:
         where = _expression(told["where"], _MOST_LEVELS) if told.get("where") is not None else None
-        order = tuple(Order(_key_from(key), _is(bool, down)) for *key, down in told.get("order", ()))
+        order = tuple(_order(key, down) for *key, down in told.get("order", ()))
+        if problem := f"more than {MOST_KEYS} keys" if len(order) > MOST_KEYS else where and excess(where):
+            raise ValueError(problem)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         told_so = str(error) if isinstance(error, ValueError) else "not of the form that clients send"
         raise ValueError(f"no search: {told_so}") from None
     return Search(where, order)
+
+
+def _order(key: Any, down: Any) -> Order:
+    if (found := _key_from(key)).entity is Entity.DATASET:
+        raise ValueError("a run may have several datasets: there is no order by one")
+    return Order(found, _is(bool, down))
 
 
 def _expression_to_json(expression: Expression) -> list[Any]:
@@ -331,7 +341,7 @@ def _key(key: Key) -> list[str]:
 
 def _key_from(told: Any) -> Key:
     entity, name = told
-    key = Key(Entity(entity), _is(str, name))
+    key = Key(Entity(entity), _text(name))
     if key.name not in _FIELDS.get(key.entity, (key.name,)):
         raise ValueError(f"a {entity} has no field {name[:40]!r}")
     return key
@@ -351,7 +361,7 @@ def _operand(key: Key, told: Any) -> float | str:
     """What values of a key can be compared with."""
     value = _scalar_from_json(told)
     if isinstance(value, str):
-        value.encode()  # half a surrogate pair is no text
+        _text(value)
     if type(value) is int and not -(2**63) <= value < 2**63:
         raise ValueError(f"{value} is beyond 64 bits")
     if type(value) is int and kind_of(key) is not Kind.TIME:
@@ -360,6 +370,16 @@ def _operand(key: Key, told: Any) -> float | str:
         raise ValueError(f"{key.name[:40]!r} is {kind_of(key).value}, not {str(told)[:40]!r}")
     operand: float | str = value
     return operand
+
+
+def _text(value: Any) -> str:
+    """Raises ValueError, as for half a surrogate pair."""
+    found: str = _is(str, value)
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a character that is no Unicode") from None
+    return found
 
 
 def _is(kind: type[Any], value: Any) -> Any:

@@ -1,8 +1,9 @@
 """Spans in: what a batch of spans says is gathered first, then merged with what the store has.
 
 Every merge is commutative and every span counts once (the ledger), so order and batches do not
-matter: params, tags and artifacts are won by the latest (time, writer, seq); counts add up; a
-metric's last value is won by the latest (segment, step, time, writer, seq).
+matter: params, tags and artifacts are won by the latest (time, writer, seq), tags by a person's edit
+before all others; counts add up; a metric's last value is won by the latest (segment, step, time,
+writer, seq).
 """
 
 from __future__ import annotations
@@ -136,14 +137,17 @@ def _rename(db: Connection, gathered: Gathering, runs: dict[str, int]) -> None:
 
 
 def _merge_stamped(db: Connection, table: Table, facts: StampedRows, runs: dict[str, int]) -> None:
-    """Latest stamp wins; the others are kept as superseded."""
+    """Latest stamp wins, of a tag a person's; the others are kept as superseded."""
     by_key = {(runs[run], name): rows for (run, name), rows in facts.items()}
     for key, row in rows_by_name(db, table, by_key).items():
         stamp = Stamp(*(row.pop(field) for field in Stamp._fields))
         by_key[key].append((stamp, {k: v for k, v in row.items() if k not in ("run", "name")}))
+    held = _edits_of_tags(db, by_key) if table is schema.tag else {}
     winners, losers = [], []
-    for (run, name), rows in by_key.items():
-        *earlier, (stamp, facts_now) = sorted(rows, key=lambda row: row[0])
+    for key, rows in by_key.items():
+        run, name = key
+        given = held.get(key)
+        *earlier, (stamp, facts_now) = sorted(rows, key=lambda row: (row[0] == given, row[0]))
         winners.append({"run": run, "name": name, **facts_now, **stamp._asdict()})
         for stamp_then, then in earlier:
             value = then["value"] if "value" in then else to_json(then)
@@ -152,6 +156,15 @@ def _merge_stamped(db: Connection, table: Table, facts: StampedRows, runs: dict[
             )
     upsert(db, table, winners)
     upsert(db, schema.superseded, losers)
+
+
+def _edits_of_tags(db: Connection, tags: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Stamp]:
+    """The stamps of the latest, by run and tag: a training's clock may be ahead of the server's."""
+    rows = rows_by_name(db, schema.edit, ((run, f"tags.{name}") for run, name in tags))
+    return {
+        (run, field.removeprefix("tags.")): Stamp(*(row[of] for of in Stamp._fields))
+        for (run, field), row in rows.items()
+    }
 
 
 def _insert_spans(

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -66,15 +67,21 @@ def decode_metrics(data: bytes, is_json: bool) -> Received:
     request = dj.loaded(data, levels) if is_json else _as_json(ExportMetricsServiceRequest, data, levels)
     received = Received()
     for origin, group in _groups(request, "resourceMetrics", "scopeMetrics"):
-        tables: dict[tuple[str, int, int], dict[str, float]] = defaultdict(dict)
+        tables: dict[tuple[str, int, int, int], dict[str, float]] = defaultdict(dict)
+        known: dict[tuple[str, int, int, str], set[float]] = defaultdict(set)
         for metric in dj.rows(group, "metrics"):
             for kind, point in _data_points(metric):
                 try:
                     for run, step, time, name, value in _points(metric, kind, point, origin):
-                        tables[run, step, time][name] = value
+                        others = known[run, step, time, name]
+                        if value not in others:  # of one moment, as where none is told, there may be many
+                            tables[run, step, time, len(others)][name] = value
+                            others.add(value)
                 except ValueError as error:
                     received.reject(error)
-        received.spans += [_metrics_span(origin, *key, values) for key, values in tables.items()]
+        received.spans += [
+            _metrics_span(origin, run, step, time, values) for (run, step, time, _), values in tables.items()
+        ]
     return received
 
 
@@ -95,8 +102,11 @@ def _as_json(kind: type[Message], data: bytes, levels: pieces.Levels) -> dict[st
 
 
 def _hexed(raw: bytes) -> bytes:
-    """Bytes whose base64 is the hexadecimal form of `raw`: it becomes that when it is made JSON."""
-    return base64.b64decode(raw.hex())
+    """Bytes whose base64 is the hexadecimal form of `raw`: it becomes that when it is made JSON.
+
+    An odd number of them is no id, nor is their own base64, so the record that has it is rejected.
+    """
+    return raw if len(raw) % 2 else base64.b64decode(raw.hex())
 
 
 def _groups(
@@ -135,7 +145,7 @@ def _log_span(record: Mapping[str, Any], origin: _Origin) -> SpanRecord:
             sc.SPAN_TYPE: sc.SpanType.LOG,
             sc.LOG_STREAM: STREAM,
             sc.LOG_TIMES: (time,),
-            sc.LOG_TEXT: body if isinstance(body, str) else json.dumps(body, default=str),
+            sc.LOG_TEXT: body if isinstance(body, str) else json.dumps(body, default=_plain),
             sc.LOG_LEVELS: (dj.text(record, "severityText"),),
             sc.LOG_LOGGERS: (origin.scope,),
         },
@@ -193,13 +203,38 @@ def _named(name: str, attributes: Mapping[str, Any]) -> str:
     """A metric's attributes tell its series apart, so they are part of the name."""
     if not attributes:
         return name
-    return f"{name}{{{','.join(f'{key}={value}' for key, value in sorted(attributes.items()))}}}"
+    said = (f"{_quoted(key)}={_said(value)}" for key, value in sorted(attributes.items()))
+    return f"{name}{{{','.join(said)}}}"
+
+
+def _said(value: Any) -> str:
+    """A value so that no other is said like it: a text that reads as one of another type is in quotes."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if _reads_as_another(value) else _quoted(value)
+    return str(value) if isinstance(value, _SCALARS) else json.dumps(value, default=_plain)
+
+
+def _quoted(text: str) -> str:
+    """In quotes where it has what parts attributes."""
+    return json.dumps(text, ensure_ascii=False) if _PARTING.search(text) else text
+
+
+def _reads_as_another(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text in ("True", "False", "None")
+    return True
+
+
+_SCALARS = (bool, int, float, type(None))
+_PARTING = re.compile(r'[,={}\[\]"]')
 
 
 def _metrics_span(origin: _Origin, run: str, step: int, time: int, values: Mapping[str, float]) -> SpanRecord:
     # Numbers that are digests never follow each other, so no writer should have many: there is one a minute.
     writer = _digest(origin, run, time // _MINUTE)[:16]
-    digest = _digest(origin, run, step, time, sorted(values))
+    digest = _digest(origin, run, step, time, sorted(values.items()))
     return SpanRecord(
         trace_id=digest[:32],
         span_id=digest[32:48],
@@ -233,5 +268,10 @@ def _run_of(attributes: Mapping[str, Any], origin: _Origin) -> str | None:
     return run if isinstance(run, str) and _RUN_ID.fullmatch(run) else None
 
 
+def _plain(value: Any) -> Any:
+    """What JSON has no type for; numpy's own text of an array leaves most of it out."""
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
 def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, default=_plain, sort_keys=True).encode()).hexdigest()

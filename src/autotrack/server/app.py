@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from ..errors import OptionError
+from ..errors import OptionError, StoreError
 from ..store import Store
 from . import openapi, otlp, ui
 from .access import Access, Guard
@@ -107,12 +108,20 @@ class Server:
             self._grpc = None
             log.warning("autotrack: no OTLP over gRPC: %s", error)
 
-    def _ready(self, request: Request) -> Response:
+    async def _ready(self, request: Request) -> Response:
         """Whether spans can be taken in."""
-        problem = self.intake.problem
+        problem = self.intake.problem or await run_in_threadpool(self._problem_of_store)
         return (
             failure(503, problem, headers={"Retry-After": "5"}) if problem else as_json({"status": "ready"})
         )
+
+    def _problem_of_store(self) -> str:
+        """It may have been exchanged, or brought up to date by a newer release: the next write would tell."""
+        try:
+            self.store.check()
+        except StoreError as error:
+            return str(error)
+        return ""
 
 
 async def _health(request: Request) -> Response:

@@ -85,4 +85,8 @@ def _checked(told: dict[str, Any]) -> tuple[str, str, str]:
         value = "true" if value else ""
     if not isinstance(value, str) or len(value) > _MOST_TEXT or not isinstance(author, str):
         raise Refused(422, f"value and author are text, of at most {_MOST_TEXT:,} characters")
+    try:
+        f"{field}{value}{author}".encode()
+    except UnicodeEncodeError:
+        raise Refused(422, "field, value or author has half a character that is no Unicode") from None
     return field, value, author[:250]

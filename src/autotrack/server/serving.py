@@ -88,7 +88,10 @@ def _usual_grpc_port(host: str, port: int) -> int | None:
 
 
 def serve(serving: Serving, started: Callable[[Started], None]) -> None:
-    """Serve until a signal ends it; `started` is called once it listens. Raises `OptionError`."""
+    """Serve until a signal ends it; `started` is called once it listens.
+
+    Raises `OptionError`, and `StoreError` where the store can be known to be none.
+    """
     if serving.token is None:
         check_open(serving.host, serving.allowed_hosts)
     if serving.token:
@@ -105,6 +108,7 @@ def serve(serving: Serving, started: Callable[[Started], None]) -> None:
         grpc_port = _usual_grpc_port(serving.host, serving.port) if serving.usual_grpc else serving.grpc_port
         grpc_at = None if grpc_port is None else (serving.host, grpc_port)
         server = Server(serving.store, access, grpc_at, serving.usual_grpc)
+        server.store.check()
         url = url_of(serving.host, port)
         page = f"{url}/" if token is None else f"{url}/?key={access.one_time_key()}"
         config = uvicorn.Config(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .. import semconv as sc
 from ..backend import Backend, Liveness, state_of
+from ..backends.wire import record_to_json
 from ..grammar import parse_filter, parse_order
 from ..query import Search
 from ..records import Experiment, SpanEvent, SpanRecord
@@ -33,6 +36,49 @@ MALFORMED: dict[str, dict[str, Any]] = {
     "a step that is no array": {"steps": 7, "times": (1,), "x": (1.0,)},
     "a step beyond int64": {"steps": (2**70,), "times": (1,), "x": (1.0,)},
     "an array of arrays": {"steps": ((1,), (1, 2)), "times": (1,), "x": (1.0,)},
+}
+
+READ: dict[str, dict[str, Any]] = {
+    "run.start": {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
+    | dict.fromkeys((sc.RUN_PARENT, sc.RUN_KEEPS, sc.RUN_BEAT_INTERVAL, "vcs.ref.head.revision"))
+    | dict.fromkeys((f"{sc.PARAM_PREFIX}p", f"{sc.TAG_PREFIX}t")),
+    "run": {sc.RUN_STATE: "failed"} | dict.fromkeys((sc.ERROR_TYPE, sc.ERROR_MESSAGE, sc.ERROR_STACKTRACE)),
+    "beat": {sc.RUN_STATE: "idle"},
+    "artifact": {sc.ARTIFACT_PATH: "p", sc.ARTIFACT_SHA256: "0" * 64, sc.ARTIFACT_SIZE: 1}
+    | dict.fromkeys((sc.ARTIFACT_MEDIA_TYPE, sc.ARTIFACT_URI)),
+    "dataset": {sc.DATASET_NAME: "d", sc.DATASET_ROLE: "train", sc.DATASET_DIGEST: "x"}
+    | dict.fromkeys((sc.DATASET_KIND, sc.DATASET_SHAPE, sc.DATASET_SIZE, sc.DATASET_SCHEMA)),
+    "model": {sc.MODEL_PATH: "m", sc.MODEL_FLAVOR: "f", sc.MODEL_CLASS: "c", sc.MODEL_FACTS: "{}"},
+    "metrics": {sc.METRICS_STEP: (1,), sc.METRICS_TIME: (1,), f"{sc.METRICS_VALUE_PREFIX}x": (1.0,)}
+    | dict.fromkeys((sc.METRICS_ROWS, sc.SEGMENT)),
+    "edit": {sc.EDIT_FIELD: "note", sc.EDIT_VALUE: "x", sc.EDIT_AUTHOR: "ada"},
+    "log": {sc.LOG_STREAM: "stdout", sc.LOG_LINE: 1, sc.LOG_TEXT: "a"}
+    | dict.fromkeys((sc.LOG_TIMES, sc.LOG_LEVELS, sc.LOG_LOGGERS)),
+    "fit": {sc.FIT_CLASS: "m.C", sc.ERROR_TYPE: None},
+    "rank": {sc.RANK: 0, sc.WORLD_SIZE: 1, sc.RUN_STATE: "failed", sc.ERROR_TYPE: "E"},
+}
+"""What is read of each type of span, None where it may be absent."""
+
+ODD_VALUES: dict[str, Any] = {
+    "text": "x",
+    "a truth": True,
+    "half": 0.5,
+    "NaN": math.nan,
+    "infinity": math.inf,
+    "beyond int64": 2**64 - 1,
+    "bytes": b"\xff",
+    "nothing": (),
+    "words": ("x", None),
+    "an array in an array": (np.arange(33), "name"),
+    "integers": np.arange(33),
+    "doubles": np.full(40, np.nan),
+    "counts whose sum is beyond int64": (2**62, 2**62, 2**62, 2**62 + 1),
+    "a mapping": {"x": {"y": (1, math.inf)}},
+    "JSON of a list": "[]",
+    "JSON of a number": "5",
+    "JSON of nothing": "null",
+    "a deep list": "[" * 600 + "]" * 600,
+    "a deep object": '{"a":' * 600 + "1" + "}" * 600,
 }
 
 
@@ -135,6 +181,22 @@ class BackendConformance(RegistryConformance):
         assert is_done
         backend.close()
 
+    def test_names_that_hold_nul_are_no_others(self, new_url: Callable[[], str]) -> None:
+        """Tables are merged by their names: what parts these must be no part of one."""
+        url = new_url()
+        backend = self.make_backend(url)
+        for seq in range(1, 121, 3):
+            names: list[dict[str, Any]] = [
+                {"a\0b": [1.0]},
+                {"a": [2.0], "b": [3.0]},
+                {"a\0": [4.0], "b": [5.0]},
+            ]
+            backend.write([table(seq + n, [seq], **columns) for n, columns in enumerate(names)])
+        before = self.said(url)
+        backend.compact()
+        backend.close()
+        assert self.said(url) == before
+
     # --- writing ------------------------------------------------------------------------------------
 
     def test_what_was_written_is_there_for_the_next_process(self, new_url: Callable[[], str]) -> None:
@@ -174,6 +236,25 @@ class BackendConformance(RegistryConformance):
         url = new_url()
         self.write(url, ours("metrics", RUNS[0], 1, WRITERS[0], (1,), facts, 0), table(2, [1], x=[1.0]))
         assert self._with(url, lambda backend: backend.points(RUNS[0], "x")).value.tolist() == [1.0]
+
+    @pytest.mark.parametrize("value", ODD_VALUES.values(), ids=ODD_VALUES)
+    def test_an_odd_value_costs_the_others_nothing(self, new_url: Callable[[], str], value: Any) -> None:
+        """In any attribute that is read; what the run says is JSON all the same."""
+        odd = [(kind, facts | {name: value}) for kind, facts in READ.items() for name in facts]
+        spans = [
+            ours(kind, RUNS[0], 1, WRITERS[0], (seq,), {k: v for k, v in facts.items() if v is not None}, seq)
+            for seq, (kind, facts) in enumerate(odd, 2)
+        ]
+        url = new_url()
+        self.write(url, *spans, _start(RUNS[1], 1), table(1000, [1], y=[1.0]))
+        backend = self.make_backend(url)
+        assert {row.id for row in backend.runs()} == set(RUNS)
+        assert backend.points(RUNS[0], "y").value.tolist() == [1.0]
+        for name in ("artifacts", "datasets", "models", "fits", "logs", "ranks", "spans"):
+            json.dumps([record_to_json(record) for record in getattr(backend, name)(RUNS[0])])
+        assert all(isinstance(model.facts, dict) for model in backend.models(RUNS[0]))
+        assert backend.count(Search(parse_filter("params.p > 5"))) <= 1
+        backend.close()
 
     # --- what can be read -----------------------------------------------------------------------------
 
@@ -298,20 +379,27 @@ class BackendConformance(RegistryConformance):
         self._with(url, lambda b: b.write([again], received=now + 40 * second))
         assert states(now + 41 * second) == (State.RUNNING, [])
 
-    def test_what_a_person_changed_holds(self, new_url: Callable[[], str]) -> None:
+    @pytest.mark.parametrize("began", [1, 99], ids=["before", "by a clock that is ahead"])
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_what_a_person_changed_holds(
+        self, new_url: Callable[[], str], began: int, is_first: bool
+    ) -> None:
         url = new_url()
         facts = {sc.RUN_NAME: "as told", sc.EXPERIMENT_NAME: "e", f"{sc.TAG_PREFIX}team": "a"}
         changes = {"name": "as given", "note": "mine", "archived": "true", "tags.team": "b"}
         edits = [
-            ours("edit", RUNS[0], 0, WRITERS[1], (n,), {sc.EDIT_FIELD: field, sc.EDIT_VALUE: value}, 5)
-            for n, (field, value) in enumerate(changes.items(), 1)
+            ours("edit", RUNS[0], 0, WRITERS[1], (n,), {sc.EDIT_FIELD: field, sc.EDIT_VALUE: value}, n)
+            for n, (field, value) in enumerate([("tags.team", "x"), *changes.items()], 1)
         ]
-        self.write(url, *edits)
-        self.write(url, ours("run.start", RUNS[0], 1, WRITERS[0], (1,), facts, 1))
+        start = ours("run.start", RUNS[0], 1, WRITERS[0], (1,), facts, began)
+        for span in [*edits, start] if is_first else [start, *edits]:
+            self.write(url, span)
         row = self._with(url, lambda backend: backend.run(RUNS[0]))
         assert row is not None
         assert (row.name, row.note, row.archived, row.tags) == ("as given", "mine", True, {"team": "b"})
         assert row.started == 1
+        found = self._with(url, lambda b: b.runs(Search(parse_filter("tags.team = 'b'"))))
+        assert [one.id for one in found] == [RUNS[0]]
 
     def test_ranks_are_of_the_latest_segment(self, new_url: Callable[[], str]) -> None:
         url, start = new_url(), {sc.RUN_NAME: "x", sc.EXPERIMENT_NAME: "e"}
