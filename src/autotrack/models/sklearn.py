@@ -26,6 +26,7 @@ from ..flavor import (
     Permissions,
     Section,
 )
+from ..interrupts import pass_on
 from .pickled import unpickled
 
 FILE = "model.skops"
@@ -61,6 +62,7 @@ class SklearnFlavor(Flavor):
         except NotKept:
             raise
         except Exception as error:
+            pass_on(error)
             raise NotKept(f"it cannot be pickled ({type(error).__name__}: {error})") from error
         return Frozen(file.getbuffer(), packages=frozenset(pickler.packages & PICKLED - _STANDARD))
 
@@ -70,6 +72,7 @@ class SklearnFlavor(Flavor):
         try:
             return {FILE: skops_io.dumps(model)}
         except Exception as error:
+            pass_on(error)
             raise NotKept(f"skops cannot hold it ({error})") from error
 
     def outputs(self, model: Any) -> Any:
