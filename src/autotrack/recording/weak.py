@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -36,10 +37,10 @@ class Table(Generic[Value]):
 
     def set(self, thing: Any, value: Value) -> None:
         """Raises TypeError for what takes no weak reference."""
-        while self._dead:
-            self._forget(self._dead.pop())
+        if self._dead:
+            self._forget_dead()
         reference = _Keyed(thing, self._told)
-        reference.key = id(thing)  # as long as `_forget` has not returned, no other object can have it
+        reference.key = id(thing)  # where `gone` is told, no other object can have it before that returns
         self._entries[reference.key] = reference, value
 
     def values(self) -> list[Value]:
@@ -62,6 +63,11 @@ class Table(Generic[Value]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _forget_dead(self) -> None:
+        with contextlib.suppress(IndexError):  # another thread does the same
+            while self._dead:
+                self._forget(self._dead.pop())
 
     def _forget(self, reference: _Keyed) -> None:
         entry = self._entries.get(reference.key)
