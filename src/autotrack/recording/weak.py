@@ -62,6 +62,8 @@ class Table(Generic[Value]):
         self._entries.clear()
 
     def __len__(self) -> int:
+        if self._dead:
+            self._forget_dead()
         return len(self._entries)
 
     def _forget_dead(self) -> None:
