@@ -52,7 +52,11 @@ def run(
     handle = recorder.new_run(
         name or script_name(), home, params=params, tags=tags, resume=resumed, told=told
     )
-    handle.placement.offer()
+    try:
+        handle.placement.offer()
+    except BaseException:  # a signal's: nobody will have the handle
+        handle.placement.discard()
+        raise
     return handle
 
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 from weakref import ref
 
+from .interrupts import pass_on
 from .recording.ranks import Peers
 
 log = logging.getLogger("autotrack")
@@ -34,6 +35,7 @@ class TorchRanks:
         try:
             return self._of_group() or _of_launcher()
         except Exception as error:  # noqa: BLE001  another shape of torch, or half of it while it is imported
+            pass_on(error)
             log.debug("autotrack: torch.distributed does not tell its ranks: %r", error)
             return None
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .interrupts import pass_on
 from .locations import make_private
 
 _BLOCK = 1 << 20
@@ -64,6 +65,7 @@ def put(source: Path | bytes, folders: Sequence[Path]) -> Blob:
                 known = _known(source, folder) if isinstance(source, bytes) else None
                 return known or _put(original, folder)
             except OSError as error:
+                pass_on(error)
                 problem = problem or error
     raise problem or FileNotFoundError("no folder for artifacts")
 

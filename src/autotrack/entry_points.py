@@ -17,6 +17,8 @@ from importlib.machinery import PathFinder
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .interrupts import pass_on
+
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
@@ -69,7 +71,8 @@ def _name(package: Distribution) -> str:
     """Empty for what has none, of which some finders' packages say nothing and others raise."""
     try:
         return package.name or ""
-    except Exception:  # noqa: BLE001  finders are anybody's
+    except Exception as error:  # noqa: BLE001  finders are anybody's
+        pass_on(error)
         return ""
 
 
@@ -77,7 +80,8 @@ def _of_folders() -> Iterator[tuple[str, str]]:
     for folder in dict.fromkeys(path or os.curdir for path in sys.path):
         try:
             inside = sorted(os.listdir(folder))
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             continue
         for name in inside:
             if name.endswith((".dist-info", ".egg-info")):
@@ -90,7 +94,8 @@ def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return ""
 
 

@@ -25,6 +25,7 @@ from functools import cached_property
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from .interrupts import pass_on
 from .recording.naming import name_of
 
 if TYPE_CHECKING:
@@ -370,6 +371,7 @@ def _switch_off_what_fails(item: Any) -> None:
             try:
                 return method(*args, **kwargs)
             except Exception as error:  # noqa: BLE001  the library called us: its training goes on
+                pass_on(error)
                 item.__dict__.update(dict.fromkeys(names, _nothing))
                 log.warning("autotrack: %s.%s failed and is off: %r", type(item).__name__, name, error)
                 return None

@@ -15,6 +15,7 @@ from .addresses import RUN_ADDRESS, registered
 from .errors import AutotrackError, ModelError
 from .flavor import PYTHON_FUNCTION, Flavor, Permissions
 from .flavors import flavor_in
+from .interrupts import pass_on, raised_by_a_handler
 from .keeping.jobs import is_helpers
 from .keeping.load import LONGEST_WAIT
 from .locations import is_server
@@ -22,7 +23,6 @@ from .mlmodel import archive
 from .mlmodel.folder import ModelFile, ModelFolder
 from .mlmodel.importing import NEEDS_PERMISSION, Copied
 from .predictor import Predictor
-from .recording.signals import raised_by_a_handler
 from .records import Artifact, Model
 from .registry import is_address
 from .store import Run, Store
@@ -55,6 +55,7 @@ def load(folder: ModelFolder, permissions: Permissions) -> Predictor:
             raise
         raise ModelError(f"{folder.told} does not load: its code called sys.exit({error.code!r})") from error
     except Exception as error:
+        pass_on(error)
         lacks_code = isinstance(error, ImportError) and not permissions.code and _code(chosen, folder)
         problem = f"{folder.told} does not load ({type(error).__name__}: {error})"
         advice = f"it {NEEDS_PERMISSION}" if lacks_code else _made_with(versions)
@@ -117,6 +118,7 @@ def _folder(store: Store, files: Iterable[Artifact], path: str, told: str) -> Mo
             try:
                 blob = _blob(store, file.sha256, until)
             except OSError as error:
+                pass_on(error)
                 raise ModelError(f"{file.path} of {told} is not to be had: {error}") from error
             if blob is None:
                 raise ModelError(f"{file.path} of {told} is not to be had: its bytes are not on this machine")

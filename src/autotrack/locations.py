@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from .errors import OptionError
+from .interrupts import pass_on
 
 _SCHEME = "sqlite:///"
 
@@ -161,6 +162,7 @@ def _is_private(folder: Path) -> bool:
     """Whether it is a real folder (no link) that this user owns and no other may write to."""
     try:
         found = folder.lstat()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

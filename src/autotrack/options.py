@@ -18,6 +18,7 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import OptionError
+from .interrupts import pass_on
 
 log = logging.getLogger("autotrack")
 
@@ -166,7 +167,8 @@ def working_folder() -> Path | None:
     """The working directory; None if it is gone."""
     try:
         return Path.cwd()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return None
 
 
@@ -188,6 +190,7 @@ def _table_above(folder: Path) -> tuple[Path | None, dict[str, Any]]:
                 if not isinstance(table, dict):
                     raise ValueError("tool.autotrack is no table")
             except (OSError, ValueError, AttributeError) as error:
+                pass_on(error)
                 log.warning("autotrack: cannot read %s: %s; ignored", path, error)
                 return path, {}
             return path, table

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import entry_points
 from .entry_points import EntryPoint
 from .errors import AutotrackError
+from .interrupts import pass_on
 from .options import did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def load(group: str, name: str) -> Any:
     try:
         return known[name].load()
     except Exception as error:
+        pass_on(error)
         raise AutotrackError(f"{name!r} of {group} ({known[name].value}) does not load: {error!r}") from error
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from .errors import ModelError
 from .flavor import Files, NotKept
 from .flavors import flavor_of, freeze, name_of
+from .interrupts import pass_on
 from .mlmodel.composing import whole
 from .mlmodel.description import Identity
 from .mlmodel.folder import check_name
@@ -41,6 +42,7 @@ def write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> Non
     try:
         _write(path, names, read)
     except OSError as error:  # of the same class, but of the path that whoever asks for it knows
+        pass_on(error)
         problem = (
             f"the model cannot be written ({error.strerror or error}): make room, or take another folder"
         )
@@ -65,6 +67,7 @@ def _write(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> No
         try:
             hidden.rename(path)
         except OSError as error:
+            pass_on(error)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else was faster
                 raise _there(path) from None
             raise

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .interrupts import pass_on
 from .locations import make_private
 
 log = logging.getLogger("autotrack")
@@ -106,8 +107,11 @@ class SpoolWriter:
         assert self._fd is not None
         try:
             os.ftruncate(self._fd, self._size)
-        except OSError:
+        except BaseException as error:
             self.close()
+            if not isinstance(error, OSError):
+                raise  # a signal's
+            pass_on(error)
 
     def close(self) -> None:
         """Let go of the newest segment: this writer is gone."""
@@ -127,7 +131,7 @@ class SpoolWriter:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             opened = os.fstat(fd)
             os.rename(hidden, self._folder / name)
-        except OSError:
+        except BaseException:
             os.close(fd)
             hidden.unlink(missing_ok=True)
             raise

@@ -17,6 +17,7 @@ from . import plugins
 from .backend import Backend, Liveness, RunRow, state_of
 from .errors import RunNotFound, StoreError
 from .grammar import parse_filter, parse_order
+from .interrupts import pass_on
 from .locations import Home, homes, is_server, normalized
 from .otlp.decode import decode_resource_spans
 from .otlp.endpoint import Endpoint
@@ -302,6 +303,7 @@ class Store:
                     finally:
                         live |= spool.live
             except OSError as error:
+                pass_on(error)
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
         self._bring_files_home()
 
@@ -331,6 +333,7 @@ class Store:
         try:
             blobs.put(path, [home])
         except OSError as error:
+            pass_on(error)
             if path.exists():
                 why = f"{home} takes no files ({error.strerror}), the model's"
                 raise StoreError(f"{why} lie in {path.parent.parent}; make room, and try again") from error
@@ -344,6 +347,7 @@ class Store:
                 try:
                     blobs.bring(other.artifacts, home.artifacts)
                 except OSError as error:
+                    pass_on(error)
                     log.debug("autotrack: files stay in %s: %s", other.artifacts, error)
 
     def backlogs(self) -> dict[Path, Backlog]:

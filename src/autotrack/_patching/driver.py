@@ -10,9 +10,11 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
+from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
+from ..interrupts import pass_on
 from ..recording.current import current
 from ..recording.lineage import lineage
 from ..recording.outcomes import outcome_of, qualified_name
@@ -55,8 +57,12 @@ class Driver:
         session = self._begin(wrapped, instance, args, kwargs)
         if session is None:
             return wrapped(*args, **kwargs)
-        with session:
-            session.value = wrapped(*session.call.args, **session.call.kwargs)
+        try:
+            with session:
+                session.value = wrapped(*session.call.args, **session.call.kwargs)
+        except BaseException as error:
+            session.abandon(error)  # a signal may have come amid the session's own beginning or end
+            raise
         return session.value
 
     async def _await(
@@ -66,8 +72,12 @@ class Driver:
         session = self._begin(wrapped, instance, args, kwargs)
         if session is None:
             return await wrapped(*args, **kwargs)
-        with session:
-            session.value = await wrapped(*session.call.args, **session.call.kwargs)
+        try:
+            with session:
+                session.value = await wrapped(*session.call.args, **session.call.kwargs)
+        except BaseException as error:
+            session.abandon(error)
+            raise
         return session.value
 
     def _begin(
@@ -83,10 +93,10 @@ class Driver:
         try:
             session.open()
         except BaseException as error:
-            frames.set(outer)
             session.abandon(error)
             if not isinstance(error, Exception):
                 raise  # Ctrl-C is the user's
+            pass_on(error)
             self.hook.warn("a call was not recorded", error)
             return None
         return session
@@ -117,7 +127,8 @@ class Driver:
         """What is trained; what the call is bound to where the arguments do not tell."""
         try:
             return self._integration.subject(call)
-        except Exception:  # noqa: BLE001  of a call with wrong arguments the library complains
+        except Exception as error:  # noqa: BLE001  of a call with wrong arguments the library complains
+            pass_on(error)
             return call.instance
 
     def _resumed(self, call: Call) -> str | None:
@@ -126,6 +137,7 @@ class Driver:
         except TypeError:  # of a call with wrong arguments the library complains
             return None
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             self.hook.warn("the run that a call goes on with was not found", error)
             return None
 
@@ -134,6 +146,7 @@ class Driver:
         try:
             return self._integration.settings(call)
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             self.hook.warn("the params of a call were not recorded", error)
             return {}
 
@@ -152,7 +165,9 @@ class _Session:
         self._fit: Fit | None = None
         self._held_by: list[Fit] | None = None
         self._resting: RestingRun | None = None
+        self._token: Token[ActiveRun | None] | None = None
         self._owns_run = False
+        self._is_over = False
         self._run: ActiveRun
 
     def open(self) -> None:
@@ -187,14 +202,17 @@ class _Session:
         self._token = current.set(self._run)
 
     def abandon(self, error: BaseException) -> None:
-        """What came before the call failed: the call goes on alone."""
-        self._end_run(error)
+        """Leave what was entered, and end the run, as far as that has not been done."""
+        frames.set(self._outer)
+        silent.set(False)  # as it was: else there were no session
+        if not self._is_over:
+            self._end_run(error)
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        """Everything after the call; never raises."""
+        """Everything after the call; never raises, but what a signal's handler does."""
         duration = time.perf_counter() - self._started
         frames.set(self._outer)
         try:
@@ -205,6 +223,9 @@ class _Session:
                     self._driver.hook.finish(self._steps, Outcome(self.value, error, duration))
             if self._fit is not None:
                 self._end_fit(self._fit, error)
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
             self._end_run(error)
 
@@ -217,10 +238,13 @@ class _Session:
 
     def _end_run(self, error: BaseException | None) -> None:
         if self._resting is not None:
-            current.reset(self._token)
+            if self._token is not None:
+                token, self._token = self._token, None
+                current.reset(token)
             resting_runs.leave(self._resting, *outcome_of(error))
         elif self._owns_run:
             self._run.finish(*outcome_of(error))
+        self._is_over = True
 
     def _enclosing_span_id(self) -> int | None:
         fit = self._outer[-1].fit if self._outer else None
@@ -231,7 +255,8 @@ def _is_predictor(call: Call) -> bool:
     """A model, as against a transformer: it predicts, or it is a training function."""
     try:
         return call.instance is None or hasattr(call.instance, "predict")
-    except Exception:  # noqa: BLE001  a property of the user's class may raise anything
+    except Exception as error:  # noqa: BLE001  a property of the user's class may raise anything
+        pass_on(error)
         return True
 
 

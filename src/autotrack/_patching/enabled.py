@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Kind
+from ..interrupts import pass_on
 from .driver import Driver
 from .follower import Follower
 from .guarding import GuardedHook
@@ -67,6 +68,7 @@ class EnabledIntegration:
         try:
             act()
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             log.warning("autotrack: %s: %s failed: %r", self._integration.name, act.__name__, error)
 
     def switch_off(self) -> None:
@@ -112,6 +114,7 @@ class EnabledIntegration:
             try:
                 act(module)
             except Exception as error:  # noqa: BLE001  the library changed its shape: the other targets go on
+                pass_on(error)
                 name = self._integration.name
                 log.warning("autotrack: %s: %s is not recorded: %s", name, target, error)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Outcome
+from ..interrupts import pass_on
 from ..recording.outcomes import message_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class GuardedHook:
                 self._method(*arguments)
                 self._failures = 0
             except Exception as error:  # noqa: BLE001
+                pass_on(error)
                 self._failed("its hook failed", error)
 
     def start(self, *arguments: Any) -> Steps | None:
@@ -58,6 +60,7 @@ class GuardedHook:
             self._failures = 0
             return None
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             return Steps(None, error)
         return Steps(generator)
 
@@ -91,5 +94,6 @@ def _end(generator: Generator[None, Outcome, None], outcome: Outcome) -> Excepti
     except StopIteration:
         return None
     except Exception as error:  # noqa: BLE001
+        pass_on(error)
         return error
     return RuntimeError("it has more than one yield")

@@ -15,6 +15,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ..interrupts import pass_on
+
 log = logging.getLogger("autotrack")
 
 Callback = Callable[[ModuleType], None]
@@ -52,13 +54,21 @@ def _imported(module_name: str, module: ModuleType) -> None:
     for token in list(callbacks):
         callback = callbacks.get(token)  # None: cancelled by one before it
         if callback is not None:
-            _call(callback, module_name, module)
+            try:
+                _call(callback, module_name, module)
+            except BaseException:  # a signal's
+                with _lock:
+                    callbacks.update(_waiting.get(module_name, {}))
+                    _waiting[module_name] = callbacks
+                raise
+            callbacks.pop(token, None)
 
 
 def _call(callback: Callback, module_name: str, module: ModuleType) -> None:
     try:
         callback(module)
     except Exception as error:  # noqa: BLE001  it would end the user's import
+        pass_on(error)
         log.warning("autotrack: %s was imported but is not tracked: %r", module_name, error)
 
 
@@ -85,10 +95,12 @@ class _WatchedSpec(ModuleSpec):
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "_initializing" or value:
             return super().__setattr__(name, value)
-        _tell(self.name)  # other threads wait until it is cleared
-        super().__setattr__(name, value)
-        self.__class__ = ModuleSpec  # type: ignore[assignment]
-        return _tell(self.name)  # who came to wait just now
+        try:
+            _tell(self.name)  # other threads wait until it is cleared
+        finally:
+            super().__setattr__(name, value)
+            self.__class__ = ModuleSpec  # type: ignore[assignment]
+            _tell(self.name)  # who came to wait just now, or was cut off by a signal
 
 
 def _tell(module_name: str) -> None:

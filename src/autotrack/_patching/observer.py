@@ -37,8 +37,8 @@ class Observer:
         caller = sys._getframe(1)  # wrapt's own frames are in C
         if str(caller.f_globals.get("__name__")).partition(".")[0] in self._libraries:
             return wrapped(*args, **kwargs)
-        token = silent.set(True)  # this is called often: `with silence()` takes three times as long
         try:
+            silent.set(True)  # this is called often: `with silence()` takes three times as long
             value = wrapped(*args, **kwargs)
             if instance is None:
                 run = lineage.run_behind((*args, *kwargs.values()))
@@ -47,5 +47,5 @@ class Observer:
                 call.caller = caller
                 self._hook.tell(run, call, value)
         finally:
-            silent.reset(token)
+            silent.set(False)
         return value

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from ..interrupts import pass_on
 from .wrappers import ABSENT, Inherited, Patch, Wrapper, patch_of, put_in_place
 
 log = logging.getLogger("autotrack")
@@ -114,6 +115,7 @@ class Patcher:
             if is_function and not _is_patched(cls, attribute):
                 self._put_on(cls, attribute, wrapper)
         except Exception as error:  # noqa: BLE001  metaclasses and descriptors may raise anything
+            pass_on(error)
             self._warn("is not tracked", cls, attribute, error)
 
     def _put_on(self, owner: Any, attribute: str, wrapper: Wrapper) -> Any:
@@ -130,6 +132,7 @@ class Patcher:
             if patch_of(vars(patch.owner).get(patch.attribute)) is patch:
                 _restore(patch)
         except Exception as error:  # noqa: BLE001  the others are still to be taken off
+            pass_on(error)
             self._warn("stays wrapped, switched off", patch.owner, patch.attribute, error)
 
     def _warn(self, what: str, owner: Any, attribute: str, error: Exception) -> None:

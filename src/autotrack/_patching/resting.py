@@ -81,7 +81,7 @@ class RestingRuns:
     def leave(self, resting: RestingRun, state: State, error: RunError | None) -> None:
         """The call is over, and ended so."""
         with self._lock:
-            resting.active -= 1
+            resting.active = max(0, resting.active - 1)  # again, if a signal came amid this
             if not resting.is_ours or resting.active:
                 return
             if state is State.FINISHED:

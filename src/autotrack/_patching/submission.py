@@ -14,6 +14,7 @@ from itertools import count, takewhile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ..interrupts import pass_on
 from ..recording.companion import Companion
 from ..recording.origin import Origin
 from .frames import silent
@@ -104,6 +105,7 @@ class SubmissionPoints(Companion):
             try:
                 patch_target(self._patcher, module, target, None, wrapper)
             except Exception as error:  # noqa: BLE001  the library changed its shape: the others go on
+                pass_on(error)
                 log.warning("autotrack: what goes through %s is not recorded: %s", target, error)
 
         self._cancel.append(when_imported(target.partition(":")[0], patch))
@@ -170,6 +172,7 @@ class SubmissionPoints(Companion):
             bound.arguments["env"] = {**ours, **origin.environment(recorder.options)}
             return bound.args, bound.kwargs
         except Exception as error:  # noqa: BLE001  wrong arguments are Popen's to complain of
+            pass_on(error)
             log.debug("autotrack: a process does not join the run: %r", error)
             return args, kwargs
 
@@ -181,6 +184,7 @@ class SubmissionPoints(Companion):
                 return None
             return Handover(self._join, self._config(), origin)
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             log.debug("autotrack: a task does not join the run: %r", error)
             return None
 
@@ -214,6 +218,7 @@ def _is_a_pools(process: Any) -> bool:
     try:
         return str(getattr(process._target, "__module__", "")).partition(".")[0] in _POOLS
     except Exception as error:  # noqa: BLE001
+        pass_on(error)
         log.debug("autotrack: a process does not join the run: %r", error)
         return True
 

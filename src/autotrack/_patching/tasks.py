@@ -16,6 +16,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from ..integration import Call
+from ..interrupts import pass_on
 from ..recording.current import current
 from ..recording.origin import Origin
 from .frames import Frame, frames, silence, silent
@@ -86,6 +87,7 @@ def carried(function: Any, handover: Handover | None = None, may_lack_us: bool =
             return function
         return _Task(function, handover, may_lack_us)
     except Exception as error:  # noqa: BLE001
+        pass_on(error)
         log.debug("autotrack: a task does not join the run: %r", error)
         return function
 
@@ -179,6 +181,7 @@ def _joined(packed: bytes) -> tuple[Origin | None, ActiveRun | None]:
             return None, None
         return handover.origin, handover.join(handover.config).joined.of(handover.origin)
     except Exception as error:  # noqa: BLE001
+        pass_on(error)
         _log_failure(error)
         return None, None
 
@@ -188,6 +191,7 @@ def arrive(join: Callable[[str], Recorder], config: str, origin: Origin) -> None
     try:
         join(config).join_for_good(origin)
     except Exception as error:  # noqa: BLE001  whatever fails here, the process goes on
+        pass_on(error)
         _log_failure(error)
 
 

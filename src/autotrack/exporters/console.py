@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from .. import semconv as sc
 from ..display import text
+from ..interrupts import pass_on
 from ..recording.tap import own_write
 from ..states import State
 
@@ -114,7 +115,8 @@ def _has_room(stream: TextIO) -> bool:
     """
     try:
         return bool(select.select([], [stream.fileno()], [], PATIENCE)[1])
-    except (AttributeError, OSError, ValueError):  # in memory, as a notebook's, or anybody's object
+    except (AttributeError, OSError, ValueError) as error:  # in memory, as a notebook's, or anybody's object
+        pass_on(error)
         return not getattr(stream, "closed", False)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import semconv as sc
+from ..interrupts import pass_on
 from ..locations import Home, homes, name_home
 from ..otlp.endpoint import Endpoint
 from ..recording.report import Report
@@ -116,7 +117,8 @@ class OtlpExporter(SpoolExporter):
 def _left(places: Sequence[Home], files: bool) -> int:
     try:
         return waiting_bytes(places, of_the_living=False, files=files)
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return 0  # folders that nobody can read
 
 

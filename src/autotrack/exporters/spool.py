@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from ..interrupts import pass_on
 from ..otlp.encode import encode_resource_spans
 from ..recording.exporter import Exporter
 from ..spool import SpoolWriter
@@ -67,6 +68,7 @@ class SpoolExporter(Exporter):
             try:
                 spool.append(frame)
             except OSError as error:
+                pass_on(error)
                 problems.append(f"cannot write to {folder} ({error.strerror or error})")
             else:
                 if problems:

@@ -13,6 +13,7 @@ from typing import Any
 from .. import flavors
 from ..errors import ModelError, SchemaError
 from ..flavor import Flavor, Frozen, NotKept
+from ..interrupts import pass_on
 from ..mlmodel.description import Described
 from ..recording.model_details import (
     ModelDetails,
@@ -71,6 +72,7 @@ def freeze(
             skip(f"model {path!r}: {state.left}")
         told = _described(details, flavor, model, path, skip)
     except (NotKept, ModelError) as refusal:
+        pass_on(refusal)
         raise Refused(entry, str(refusal)) from refusal
     packages = {*flavor.needs, *state.packages}
     return FrozenModel(

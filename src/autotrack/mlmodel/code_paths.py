@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ModelError
+from ..interrupts import pass_on
 from .description import Files
 
 FOLDER = "code"
@@ -30,6 +31,7 @@ def collected(paths: Sequence[str | os.PathLike[str]]) -> Files:
                     raise ModelError(f"code_paths has more than {MOST_BYTES:,} bytes at {file}")
                 found[name] = file.read_bytes()
             except OSError as error:
+                pass_on(error)
                 raise ModelError(f"{file} of code_paths cannot be read: {error}") from error
     return {f"{FOLDER}/{name}": data for name, data in found.items()}
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from ..errors import ModelError, OtherCode
+from ..interrupts import pass_on
 from .folder import ModelFolder
 
 NEEDS_PERMISSION = (
@@ -56,7 +57,8 @@ def _identity(root: Path) -> tuple[int, int, int] | None:
     """The owner too: numbers of files are given again."""
     try:
         found = os.lstat(root)
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return None
     return found.st_dev, found.st_ino, found.st_uid
 
@@ -193,8 +195,10 @@ def _sources(module: Any) -> list[Path]:
     told = getattr(module, "__dict__", {})  # a lazy module's own `__getattr__` might import
     file = told.get("__file__")
     if "__path__" in told:
-        with contextlib.suppress(Exception):  # a stranger's object
+        try:
             return [Path(folder) for folder in told["__path__"]]
+        except Exception as error:  # noqa: BLE001  a stranger's object
+            pass_on(error)
     return [Path(file)] if isinstance(file, str) else []
 
 

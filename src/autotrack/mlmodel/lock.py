@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from ..interrupts import pass_on
 from .description import Files
 
 LOCK = "uv.lock"
@@ -16,7 +17,8 @@ def locked() -> Files:
     """`uv.lock` and its `pyproject.toml`; {} where the working directory is in no such project."""
     try:
         return _of(Path.cwd())
-    except OSError:  # the directory may be gone
+    except OSError as error:  # the directory may be gone
+        pass_on(error)
         return {}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..flavor import NotKept
+from ..interrupts import pass_on
 from .onnx import OnnxFlavor
 
 log = logging.getLogger("autotrack")
@@ -50,6 +51,7 @@ def _compare(model: Any, made: Any, example: Any, asked: Callable[[Any, Any], li
     try:
         apart = _apart(asked(model, example), made, example)
     except Exception as error:  # noqa: BLE001  the model is made; whether it is good is its user's to see
+        pass_on(error)
         log.warning("autotrack: the ONNX model could not be compared with the original: %s", error)
         return
     if apart.any():
@@ -106,6 +108,7 @@ def _of_sklearn(model: Any, example: Any) -> Any:
             made = skl2onnx.to_onnx(model, data, options=options, target_opset=opset)
             OnnxFlavor().ready(made)
         except Exception as error:  # noqa: BLE001  the converters have many
+            pass_on(error)
             problems.append(error)
         else:
             return made

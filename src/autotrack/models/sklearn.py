@@ -27,6 +27,7 @@ from ..flavor import (
     Permissions,
     Section,
 )
+from ..interrupts import pass_on
 from .pickled import unpickled
 
 FILE = "model.skops"
@@ -65,6 +66,7 @@ class SklearnFlavor(Flavor):
         except NotKept:
             raise
         except Exception as error:
+            pass_on(error)
             raise NotKept(f"it cannot be pickled ({type(error).__name__}: {error})") from error
         return Frozen(file.getbuffer(), packages=frozenset(pickler.packages & PICKLED - _STANDARD))
 
@@ -74,6 +76,7 @@ class SklearnFlavor(Flavor):
         try:
             return {FILE: skops_io.dumps(model)}
         except Exception as error:
+            pass_on(error)
             raise NotKept(f"skops cannot hold it ({error})") from error
 
     def outputs(self, model: Any) -> Any:

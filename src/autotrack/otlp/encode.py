@@ -18,6 +18,7 @@ from struct import Struct
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..interrupts import pass_on
 from .wire import SHORT_VARINTS, block, varint
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
     for name, value in attributes.items() if attributes else ():
         try:
             fields.append(_key_value(tag, name, value, MAX_NESTING))
-        except Exception:  # noqa: BLE001 - whatever a foreign container does, its span must not be lost
+        except Exception as error:  # noqa: BLE001 - whatever a foreign container does, its span must not be lost
+            pass_on(error)
             fields.append(_key_value(tag, as_text(name), as_text(value), 0))
     return fields
 
@@ -265,7 +267,8 @@ def as_text(value: object) -> str:
     """`str(value)`, or ``<ClassName>`` where that fails."""
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - __str__ is anybody's code
+    except Exception as error:  # noqa: BLE001 - __str__ is anybody's code
+        pass_on(error)
         return f"<{type(value).__name__}>"
 
 

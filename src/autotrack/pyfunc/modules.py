@@ -13,6 +13,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 from ..flavor import NotKept
+from ..interrupts import pass_on
 from ..syntax import parse
 from .changed import check_module
 
@@ -144,6 +145,7 @@ def _read(path: str) -> str:
             source = file.read()
         parse(source)
     except (OSError, SyntaxError, ValueError) as error:
+        pass_on(error)
         raise NotKept(f"the source of {path} cannot be read: {error}") from error
     return source
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..flavor import Frozen, HoldsOthers, NotKept
 from ..flavors import library_flavor
 from ..forms.telling import Form, Forms
+from ..interrupts import pass_on
 from .code import Code
 
 
@@ -86,6 +87,7 @@ class State(Forms):
         except NotKept:
             raise
         except Exception as error:
+            pass_on(error)
             raise NotKept(f"{where} cannot be written ({type(error).__name__}: {error})") from error
 
     def _array(self, value: Any, kind: type, where: str) -> Any:
@@ -190,6 +192,7 @@ class State(Forms):
                         self._copied(file, f"{path}/{file.relative_to(value).as_posix()}")
                 return {"artifact": path}
         except OSError as error:
+            pass_on(error)
             raise NotKept(f"{where}: {value} cannot be read: {error}") from error
         return None
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..interrupts import pass_on
 from . import objects
 from .digest import BLOCK_BYTES, WHOLE_BYTES, Column
 from .values import text
@@ -80,7 +81,8 @@ def length(data: Any) -> int | None:
         return None
     try:
         return len(data)
-    except Exception:  # noqa: BLE001  a user's class may raise anything
+    except Exception as error:  # noqa: BLE001  a user's class may raise anything
+        pass_on(error)
         return None
 
 

@@ -12,6 +12,7 @@ import time
 from math import nan
 from typing import Any
 
+from ..interrupts import pass_on
 from . import pinned
 
 log = logging.getLogger("autotrack")
@@ -91,7 +92,8 @@ class OnDevice:
             device.synchronize(self._device)
             if not self._slot.is_filled(self._place.element_size()):  # type: ignore[union-attr]
                 raise RuntimeError("the device is idle, and the value has not come")
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             _dead.add(self._device)
             raise
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ..interrupts import pass_on
 from .signals import leave_to_the_program
 from .tables import PIECE, ROW, Gathered, Table
 
@@ -74,12 +75,12 @@ class Flusher:
 
     def start(self) -> None:
         """Start the thread. Where none can be started any more, requests are served by the caller."""
-        thread = threading.Thread(target=self._loop, name="autotrack-flusher", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="autotrack-flusher", daemon=True)
         try:
-            thread.start()
-        except RuntimeError:  # the interpreter is going down
-            return
-        self._thread = thread
+            self._thread.start()  # known before: it may begin, and a signal come as this waits for it
+        except RuntimeError as error:  # the interpreter is going down
+            self._thread = None
+            pass_on(error)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Export everything queued before this call. False if that took longer than `timeout` seconds."""
@@ -138,7 +139,7 @@ class Flusher:
 
     def _loop(self) -> None:
         leave_to_the_program()
-        while not self._lets_go():
+        while self._thread is threading.current_thread() and not self._lets_go():
             try:
                 done = self._requests.get(timeout=self._interval)
             except Empty:
@@ -236,6 +237,7 @@ class Flusher:
         try:
             action(*arguments)
         except Exception as error:  # noqa: BLE001  one bad record must not cost the others
+            pass_on(error)
             self._report.skip(f"a record could not be converted ({type(error).__name__}: {error})")
 
     def _export(self) -> None:

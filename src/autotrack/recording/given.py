@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from ..interrupts import pass_on
 from ..semconv import Scalar
 from . import values
 from .outcomes import message_of
@@ -27,6 +28,7 @@ def settings(what: str, given: Mapping[str, Any] | None, report: Report) -> dict
         if given is None or is_mapping(given, f"run({what}=…)", report):
             return dict(given or {})
     except Exception as error:  # noqa: BLE001  a mapping of the user's may raise anything
+        pass_on(error)
         report.skip(f"{what} of a run: {type(error).__name__}: {message_of(error)}")
     return {}
 

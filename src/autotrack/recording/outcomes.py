@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+from ..interrupts import pass_on
 from ..states import RunError, State
 
 
@@ -36,12 +37,14 @@ def message_of(error: BaseException) -> str:
     """The exception's text, empty if it has none to give."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
+    except Exception as error:  # noqa: BLE001  a user's __str__ may raise anything
+        pass_on(error)
         return ""
 
 
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  formatting calls the user's __str__ and reads their sources
+    except Exception as error:  # noqa: BLE001  formatting calls the user's __str__ and reads their sources
+        pass_on(error)
         return ""

@@ -13,6 +13,8 @@ import sys
 from collections import deque
 from typing import Any
 
+from ..interrupts import raised_by_a_handler
+
 MARK = 0x7FF5_7FA5_7FA5_7FA5
 """Eight bytes that are no value: their first two, four and eight are NaN, but none that arithmetic gives.
 
@@ -51,11 +53,11 @@ class Slot:
                     tensor = tensor.float() if tensor.is_floating_point() else tensor.long()
                 place = self._places[tensor.dtype] = self._place(tensor.dtype)
             place.copy_(tensor, non_blocking=True)
-        except Exception:
-            _free.append(self)
-            raise
-        except BaseException:  # Ctrl-C: the copy may be on its way all the same
-            self.leave(8)
+        except BaseException as error:
+            if not isinstance(error, Exception) or raised_by_a_handler(error):
+                self.leave(8)  # as of Ctrl-C: the copy may be on its way all the same
+            else:
+                _free.append(self)
             raise
         return place
 
@@ -119,8 +121,9 @@ def take_many(tensor: Any) -> Any:
         block = _new_block(tensor.numel(), tensor.dtype)
     try:
         block.copy_(tensor, non_blocking=True)
-    except Exception:  # after any other, as Ctrl-C's, the copy may be on its way: the block is forgotten
-        free(block)
+    except Exception as error:
+        if not raised_by_a_handler(error):  # else, as of Ctrl-C, the copy may be on its way
+            free(block)
         raise
     return block
 

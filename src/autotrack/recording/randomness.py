@@ -6,12 +6,12 @@ has imported is looked at.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import semconv as sc
+from ..interrupts import pass_on
 from ..semconv import Scalar
 
 _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -26,8 +26,10 @@ def states() -> dict[str, Any]:
     found = {}
     for module, (name, read) in _READERS.items():
         if module in sys.modules:
-            with contextlib.suppress(Exception):  # half imported, or another thing of that name
+            try:
                 found[name] = read(sys.modules[module])
+            except Exception as error:  # noqa: BLE001  half imported, or another thing of that name
+                pass_on(error)
     return found
 
 

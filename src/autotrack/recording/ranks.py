@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from .. import semconv as sc
+from ..interrupts import pass_on
 from ..states import RunError, State
 from .companion import Companion
 from .origin import Origin
@@ -409,6 +410,7 @@ class _Exchange:
         try:
             return cls(peers, word, interval)
         except RuntimeError as error:
+            pass_on(error)
             log.debug("autotrack: ranks do not hear of each other: %s", error)
             return None
 

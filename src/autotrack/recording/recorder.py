@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import semconv as sc
+from ..interrupts import pass_on
 from ..semconv import Scalar
 from ..states import RunError, State
 from .companion import Companion
@@ -133,8 +134,8 @@ class Recorder:
             if self.push != self._push_first:
                 return
             self._flusher.start()
-            self.push, self.push_row = self.actions.append, self.rows.extend
             self.on_first_record()
+            self.push, self.push_row = self.actions.append, self.rows.extend
         self.ranks.look()
 
     def start(self) -> None:
@@ -302,11 +303,11 @@ class Recorder:
         self._open.pop(segment.run, None)
         self.loops.end_below(segment.run)
         self._tell(lambda companion: companion.ended(segment))
+        self.push(functools.partial(self.spans.run_end, segment, state, error, time))
         if segment.run.is_muted:
             self.ranks.ends(state, error)
-        else:
+        else:  # last, and so once
             self.report.runs[state] += 1
-        self.push(functools.partial(self.spans.run_end, segment, state, error, time))
 
     def fit_ended(self, fit: Fit) -> None:
         self.push(functools.partial(self.spans.fit, fit))
@@ -330,6 +331,7 @@ class Recorder:
                 return reason
             blob = self._files.put(source)
         except OSError as error:
+            pass_on(error)
             what = name if isinstance(source, bytes) else str(source)
             self.report.skip(f"artifact {what!r}: {error.strerror or error}")
             return error.strerror or str(error)
@@ -358,6 +360,7 @@ class Recorder:
             try:
                 answers.append(tell(companion))
             except Exception as error:  # noqa: BLE001  it may fail again, every flush interval
+                pass_on(error)
                 name, problem = type(companion).__name__, type(error).__name__
                 self.report.warn(f"recording failed in {name}: {problem}: {error}", f"{name} {problem}")
         return answers

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack
 
 from .. import semconv as sc
+from ..interrupts import pass_on
 from ..semconv import Scalar
 from ..states import RunError, State
 from . import files, given, tabular, values
@@ -35,13 +36,17 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def never_raises(method: Method) -> Method:
-    """What fails in a method of a run is one line in the log: it must not end the user's training."""
+    """What fails in a method of a run is one line in the log: it must not end the user's training.
+
+    What a handler of signals raised is the user's.
+    """
 
     @functools.wraps(method)
     def guarded(self: ActiveRun, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             what = method.__name__.strip("_")
             self._report.skip(f"{what}() failed: {type(error).__name__}: {message_of(error)}")
             return None
@@ -289,13 +294,21 @@ class ActiveRun:
         self.finish(*outcome_of(error))
 
     def __enter__(self) -> ActiveRun:
-        self.begin()
+        try:
+            self.begin()
+        except BaseException as error:  # a signal's: nobody will leave what was not entered
+            self.end(error)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self.end(error)
+        try:
+            self.end(error)
+        except BaseException as raised:  # a signal's, amid the end
+            self.end(raised)
+            raise
 
     def __call__(self, function: FunctionT) -> FunctionT:
         """As a decorator: every call of `function` is a run like this one."""
@@ -315,20 +328,30 @@ class ActiveRun:
     @never_raises
     def begin(self, at: int | None = None) -> None:
         """Start the run, or a new segment of it, unless it is running. at: unix ns, default now."""
-        with self._lock:
-            if self.is_unheard or (self._segment is not None and not self.ended):
-                return
-            self._recorder.ranks.look()
-            self.is_muted = self._recorder.ranks.rank > 0
-            self._settled_id()
-            self.placement.find_outer()
-            if "parent" not in self.keeps:
-                self.parent_id = self.parent_id or (self.outer.id if self.outer else None)
-            self._segment = self._start_segment(time.time_ns() if at is None else at)
-            self.ended = False
+        segment = None
+        try:
+            with self._lock:
+                if self.is_unheard or (self._segment is not None and not self.ended):
+                    return
+                self._recorder.ranks.look()
+                self.is_muted = self._recorder.ranks.rank > 0
+                self._settled_id()
+                self.placement.find_outer()
+                if "parent" not in self.keeps:
+                    self.parent_id = self.parent_id or (self.outer.id if self.outer else None)
+                segment = self._new_segment(time.time_ns() if at is None else at)
+                self._segment, self.ended = segment, False
+            self._tell_of_beginning(segment)
+        except BaseException:  # a signal's: it has begun all the same; told twice it counts once
+            if segment is not None and self._segment is segment:
+                self._tell_of_beginning(segment)
+            raise
+
+    def _tell_of_beginning(self, segment: Segment) -> None:
+        self.placement.enter(segment.span)
         params, tags = self._first
         self._recorder.run_began(
-            self._segment,
+            segment,
             given.shortened(values.scalars(params), self._report),
             given.shortened(values.texts(tags), self._report),
         )
@@ -337,15 +360,24 @@ class ActiveRun:
     def finish(self, state: State, error: RunError | None = None, at: int | None = None) -> None:
         """End the segment in this state, at unix ns or now; in a forked child only its context is left."""
         self._recorder.settle()
-        with self._lock:
-            segment = self._segment
-            if self.ended or segment is None:
-                return
-            self.ended = True
-            if self.activity.rests_since is not None:
-                state, error, at = State.FINISHED, None, self.activity.rests_since
-            elif state is State.FINISHED and at is None:
-                at = self.activity.last_step()
+        is_ending = False
+        try:
+            with self._lock:
+                segment = self._segment
+                if self.ended or segment is None:
+                    return
+                self.ended = is_ending = True
+                if self.activity.rests_since is not None:
+                    state, error, at = State.FINISHED, None, self.activity.rests_since
+                elif state is State.FINISHED and at is None:
+                    at = self.activity.last_step()
+            self._tell_of_end(segment, state, error, at)
+        except BaseException:  # a signal's: as above
+            if is_ending and segment is not None:
+                self._tell_of_end(segment, state, error, at)
+            raise
+
+    def _tell_of_end(self, segment: Segment, state: State, error: RunError | None, at: int | None) -> None:
         self.placement.leave(segment.span)
         if not self.inherited:
             self._recorder.run_ended(segment, state, error, segment.now() if at is None else at)
@@ -480,10 +512,9 @@ class ActiveRun:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _start_segment(self, start: int) -> Segment:
+    def _new_segment(self, start: int) -> Segment:
         offset = time.time_ns() - time.perf_counter_ns()
         span = self._recorder.spans.open_run(self.name, start, self.placement.context())
-        self.placement.enter(span)
         return Segment(self, start, span, offset)
 
     @never_raises

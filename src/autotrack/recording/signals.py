@@ -6,9 +6,10 @@ import functools
 import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
+
+from ..interrupts import raised_by_a_handler
 
 NOT_FOR_THREADS = {
     *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT),
@@ -30,11 +31,10 @@ def not_swallowed(hook: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(hook)
     def watched(*arguments: Any) -> None:
-        handlers = _handlers()
         try:
             hook(*arguments)
         except BaseException as error:
-            if isinstance(error, Exception) and not raised_by_a_handler(error, handlers):
+            if isinstance(error, Exception) and not raised_by_a_handler(error):
                 raise
             again = threading.Timer(AGAIN, _raise_in, (threading.get_ident(), error))
             again.daemon = True
@@ -47,29 +47,6 @@ AGAIN = 0.05
 """Seconds after which it is."""
 _forking: set[int] = set()
 """Threads that are among the hooks of a fork: what is raised in others' is swallowed too."""
-
-
-def raised_by_a_handler(error: BaseException, handlers: Collection[Any] = ()) -> bool:
-    """Whether what handles a signal was at work, now or among `handlers`: no code that ran is at fault."""
-    codes = {*handlers, *_handlers()}
-    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-_SIGNALS = tuple(signal.valid_signals())  # each fork asks for their handlers
-
-
-def _handlers() -> set[Any]:
-    """The code of each; one may take itself away."""
-    return {_code_of(handler) for handler in map(signal.getsignal, _SIGNALS) if callable(handler)}
-
-
-def _code_of(handler: Any) -> Any:
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    function = getattr(handler, "__func__", handler)
-    if not hasattr(function, "__code__"):
-        function = vars(type(handler)).get("__call__")
-    return getattr(function, "__code__", None)
 
 
 def _raise_in(thread: int, error: BaseException) -> None:

@@ -168,10 +168,10 @@ class SpanFactory:
         )
 
     def run_end(self, segment: Segment, state: State, error: RunError | None, time: int) -> None:
-        """A run's segment is over: its span ends."""
-        if segment.run.is_muted:
-            return
+        """A run's segment is over: its span ends, once."""
         span = segment.span
+        if segment.run.is_muted or not span.is_recording():
+            return
         attributes = self._common(segment, sc.SpanType.RUN, next(self._numbers))
         attributes[sc.RUN_STATE] = str(state)
         last = itertools.islice(segment.run.last_values.items(), COURTESY_METRICS)

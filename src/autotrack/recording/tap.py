@@ -15,6 +15,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, NamedTuple
 
+from ..interrupts import pass_on
 from .console import LOGGING, STDERR, STDOUT, Console
 
 log = logging.getLogger("autotrack")
@@ -79,6 +80,7 @@ class Tap:
                 try:
                     self._listen(name, stream)
                 except Exception as error:  # noqa: BLE001  the user's object may refuse in any way
+                    pass_on(error)
                     log.warning("autotrack: sys.%s is not recorded: %s", name, error)
 
     def off(self) -> None:
@@ -134,6 +136,7 @@ class Tap:
         try:
             console.take(name, what)
         except Exception as error:  # noqa: BLE001  the user's print must not fail of it
+            pass_on(error)
             console.failed(error)
 
     def _take_record(self, console: Console, logger: logging.Logger, record: logging.LogRecord) -> None:
@@ -141,6 +144,7 @@ class Tap:
             if console.place() is not None and _is_shown(logger, record):
                 console.take(LOGGING, _text_of(record), record.levelname, record.name)
         except Exception as error:  # noqa: BLE001  nor their logging
+            pass_on(error)
             console.failed(error)
 
 
@@ -162,6 +166,7 @@ def _text_of(record: logging.LogRecord) -> str:
     try:
         message = getattr(record, "message", None) or record.getMessage()
     except Exception as error:  # noqa: BLE001  the handlers have complained of it
+        pass_on(error)
         message = f"{record.msg!r} (its arguments cannot be formatted: {type(error).__name__})"
     parts = [message]
     if record.exc_info:

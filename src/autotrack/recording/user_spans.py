@@ -15,6 +15,7 @@ from weakref import WeakSet
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, Tracer
 
+from ..interrupts import pass_on
 from .companion import Companion
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class UserSpans(Companion, SpanProcessor):
             processors.add_span_processor(self)
             self._joined.add(processors)
         except Exception as error:  # noqa: BLE001  the user's span must not fail of it
+            pass_on(error)
             if self.recorder:
                 self.recorder.report.warn(f"spans of a tracer are not recorded: {error!r}")
 

@@ -9,6 +9,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+from ..interrupts import pass_on
 from ..semconv import Scalar
 from .devices import OnDevice, is_capturing
 from .outcomes import message_of
@@ -53,7 +54,8 @@ def number(name: str, value: Any) -> float:
         raise Refused(f"metric {name!r} is too large for a float64") from None
     except Refused:
         raise
-    except Exception:  # noqa: BLE001  a user's object may raise anything
+    except Exception as error:  # noqa: BLE001  a user's object may raise anything
+        pass_on(error)
         raise Refused(f"metric {name!r} is {_a(kind)}, not a number") from None
 
 
@@ -117,7 +119,8 @@ def scalar(value: Any) -> Scalar:
     if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
         try:
             return scalar(value.item())
-        except Exception:  # noqa: BLE001  a user's object may raise anything
+        except Exception as error:  # noqa: BLE001  a user's object may raise anything
+            pass_on(error)
             return text(value)
     if isinstance(value, type) or callable(value):
         return getattr(value, "__qualname__", None) or text(value)
@@ -132,7 +135,8 @@ def text(value: Any) -> str:
         return str(value)
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001  a user's repr may raise anything
+    except Exception as error:  # noqa: BLE001  a user's repr may raise anything
+        pass_on(error)
         return f"<{type(value).__name__}>"
 
 

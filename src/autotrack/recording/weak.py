@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
 Value = TypeVar("Value")
+
+
+class _Keyed(ref[Any]):
+    __slots__ = ("key",)
+    key: int
 
 
 class Table(Generic[Value]):
@@ -17,8 +24,11 @@ class Table(Generic[Value]):
     """
 
     def __init__(self, gone: Callable[[Value], None] | None = None) -> None:
-        self._entries: dict[int, tuple[ref[Any], Value]] = {}
+        self._entries: dict[int, tuple[_Keyed, Value]] = {}
         self._gone = gone
+        self._dead: deque[_Keyed] = deque()
+        # In a callback CPython swallows what a signal's handler raises; in a function in C none runs.
+        self._told = self._dead.append if gone is None else self._forget
 
     def get(self, thing: Any) -> Value | None:
         """What it has; None if nothing."""
@@ -27,9 +37,11 @@ class Table(Generic[Value]):
 
     def set(self, thing: Any, value: Value) -> None:
         """Raises TypeError for what takes no weak reference."""
-        key = id(thing)
-        # As long as the callback has not returned, no other object can have the id.
-        self._entries[key] = ref(thing, lambda reference: self._forget(key, reference)), value
+        if self._dead:
+            self._forget_dead()
+        reference = _Keyed(thing, self._told)
+        reference.key = id(thing)  # where `gone` is told, no other object can have it before that returns
+        self._entries[reference.key] = reference, value
 
     def values(self) -> list[Value]:
         """Of all that live."""
@@ -50,11 +62,18 @@ class Table(Generic[Value]):
         self._entries.clear()
 
     def __len__(self) -> int:
+        if self._dead:
+            self._forget_dead()
         return len(self._entries)
 
-    def _forget(self, key: int, reference: ref[Any]) -> None:
-        entry = self._entries.get(key)
+    def _forget_dead(self) -> None:
+        with contextlib.suppress(IndexError):  # another thread does the same
+            while self._dead:
+                self._forget(self._dead.pop())
+
+    def _forget(self, reference: _Keyed) -> None:
+        entry = self._entries.get(reference.key)
         if entry is not None and entry[0] is reference:
-            del self._entries[key]
+            del self._entries[reference.key]
             if self._gone is not None:
                 self._gone(entry[1])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError, SchemaError
+from ..interrupts import pass_on
 from .codec import plain
 from .enforcing import enforce
 from .infer import infer_schema
@@ -192,6 +193,7 @@ def _loaded(folder: Path, name: Any) -> Any:
             raise ModelError(f"the input example {name} is larger than {_MOST_READ >> 20} MiB")
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
+        pass_on(error)
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"the input example {name} cannot be read: {error}") from None

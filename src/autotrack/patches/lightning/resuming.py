@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from ...interrupts import pass_on
+
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
 
@@ -59,7 +61,8 @@ def mark_in(trainer: Any, asked: Any, settings: str) -> str | None:
         path = _path(trainer, asked)
         mark, _, then = ((path and _mark_at(path)) or "").partition("+")
         return mark if mark and then == settings else None
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        pass_on(error)
         return None
 
 

@@ -6,6 +6,8 @@ import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...interrupts import pass_on
+
 TRAINER = (
     *("max_epochs", "min_epochs", "max_steps", "min_steps", "precision", "num_nodes", "num_devices"),
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
@@ -31,7 +33,8 @@ class _Short(reprlib.Repr):
     def repr_instance(self, x: Any, level: int) -> str:
         try:
             return repr(x)[: self.maxother]
-        except Exception:  # noqa: BLE001  a user's repr may raise anything
+        except Exception as error:  # noqa: BLE001  a user's repr may raise anything
+            pass_on(error)
             return f"<{type(x).__name__}>"
 
 

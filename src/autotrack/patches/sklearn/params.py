@@ -9,6 +9,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from ...interrupts import pass_on
+
 SMALL_ARRAY = 16
 """Elements of an array that are written out; of a larger one only shape and type."""
 SLOW_REPR = 0.005
@@ -58,7 +60,8 @@ def is_estimator(value: Any) -> bool:
     """Whether it has params of its own. A user's attribute may raise anything."""
     try:
         return hasattr(value, "get_params") and not isinstance(value, type)
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
+        pass_on(error)
         return False
 
 
@@ -106,7 +109,8 @@ def _text(value: Any) -> str:
     started = time.perf_counter()
     try:
         return _bounded.repr(value)
-    except Exception:  # noqa: BLE001  a user's repr may raise anything
+    except Exception as error:  # noqa: BLE001  a user's repr may raise anything
+        pass_on(error)
         return f"<{kind.__name__}>"
     finally:
         if time.perf_counter() - started > SLOW_REPR and kind.__module__ != "builtins":

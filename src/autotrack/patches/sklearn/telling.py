@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..._patching.frames import silence
+from ...interrupts import pass_on
 from .fitted import log_fitted
 from .predictions import BUDGET, MIN_BUDGET, predictions
 from .trust import is_known, may_predict
@@ -46,12 +46,14 @@ def predictions_of(call: Call, seconds: float) -> Predictions | None:
     """Of the data that was trained on; None where scikit-learn cannot say it, of odd targets or none."""
     from sklearn.base import is_classifier, is_regressor
 
-    with contextlib.suppress(Exception):
+    try:
         estimator, given = call.instance, call.arguments
         is_one = is_classifier(estimator)
         if (is_one or is_regressor(estimator)) and given.get("y") is not None and may_predict(estimator):
             weight = given.get("sample_weight")
             return predictions(estimator, is_one, given["X"], given["y"], weight, seconds)
+    except Exception as error:  # noqa: BLE001
+        pass_on(error)
     return None
 
 
@@ -72,6 +74,7 @@ def _computed(
     try:
         return compute(found, "training_")
     except Exception as error:  # noqa: BLE001
+        pass_on(error)
         log.debug("autotrack: no %s of a training: %r", compute.__name__, error)
         return {}
 

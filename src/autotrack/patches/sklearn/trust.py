@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...interrupts import pass_on
 from .params import own_params, values_in
 
 KNOWN = frozenset({"sklearn", "xgboost", "lightgbm", "catboost"})
@@ -19,7 +20,8 @@ def is_known(estimator: Any) -> bool:
     """Whether only code of known libraries runs when it is asked for params or predictions."""
     try:
         return all(map(_is_harmless, values_in(estimator)))
-    except Exception:  # noqa: BLE001  an odd estimator is a stranger
+    except Exception as error:  # noqa: BLE001  an odd estimator is a stranger
+        pass_on(error)
         return False
 
 

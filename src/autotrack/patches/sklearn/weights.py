@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...interrupts import pass_on
 from .params import state_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Weights:
         try:
             for step in self.steps:
                 names = step.get_feature_names_out(names)
-        except Exception:  # noqa: BLE001  a step may have no names to give
+        except Exception as error:  # noqa: BLE001  a step may have no names to give
+            pass_on(error)
             names = None
         if names is None or len(names) != count:
             return [f"x{i}" for i in range(count)]

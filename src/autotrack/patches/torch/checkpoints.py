@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from ...interrupts import pass_on
 from ...recording.process import is_loader_worker
 
 if TYPE_CHECKING:
@@ -66,5 +67,6 @@ def _named(path: Path) -> str:
     """As seen from the working directory; of one elsewhere only the file's name."""
     try:
         return path.relative_to(Path.cwd()).as_posix()
-    except (ValueError, OSError):
+    except (ValueError, OSError) as error:
+        pass_on(error)
         return path.name

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from ...interrupts import pass_on
 from ...recording import values
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Gathering:
             return values.number("", tensor)
         except values.NotCopied:
             raise
-        except Exception:  # noqa: BLE001  kinds of tensors are many
+        except Exception as error:  # noqa: BLE001  kinds of tensors are many
+            pass_on(error)
             return None
 
     def enter(self, loop: Loop) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ...interrupts import pass_on
 from ...recording.naming import variables_near
 from ...recording.outcomes import qualified_name
 
@@ -28,7 +29,8 @@ def model_of(parameters: set[int], frame: FrameType | None) -> Any:
     for module in _modules_near(frame):
         try:
             own = {id(parameter) for parameter in module.parameters()}
-        except Exception:  # noqa: BLE001  a module of the user's that is not ready, or no longer
+        except Exception as error:  # noqa: BLE001  a module of the user's that is not ready, or no longer
+            pass_on(error)
             continue
         key = (len(own & parameters), -len(own))
         if key[0] and key > best_key:
@@ -107,7 +109,8 @@ def _modules_near(frame: FrameType | None) -> Iterator[Any]:
 def _size(parameter: Any) -> int:
     try:
         return int(parameter.numel())
-    except Exception:  # noqa: BLE001  a lazy one has none yet
+    except Exception as error:  # noqa: BLE001  a lazy one has none yet
+        pass_on(error)
         return 0
 
 

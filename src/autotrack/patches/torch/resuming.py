@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ...interrupts import pass_on
+
 if TYPE_CHECKING:
     from .loaders import Pass
 
@@ -35,7 +37,8 @@ def epochs_before(steps: int, scheduler: Any, passage: Pass | None) -> int:
         return 0  # of a stream the length may be found by reading it
     try:
         return steps // max(len(loader), 1)
-    except Exception:  # noqa: BLE001  a sampler of the user's may not know
+    except Exception as error:  # noqa: BLE001  a sampler of the user's may not know
+        pass_on(error)
         return 0
 
 
