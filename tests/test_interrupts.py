@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+import autotrack.store
 from autotrack.interrupts import pass_on, raised_by_a_handler
 
-from .scripts import Place
+from .scripts import Place, values
 from .tracking import Tracking, tracking
 
 __all__ = ["tracking"]
@@ -311,3 +312,27 @@ def test_a_run_that_a_signal_keeps_from_beginning_is_over(store: Place) -> None:
     )
     assert ended.out == "raised None\n1 then never\n", ended.err
     assert {name: run.state for name, run in store.runs().items()} == {"never": "failed", "then": "finished"}
+
+
+@pytest.mark.parametrize("kind", [TooSlow, TimeoutError])
+def test_a_time_out_amid_a_read_is_raised_and_costs_no_frame(
+    store: Place, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """`TimeoutError` is an OSError: it must not pass for a fault of the disk."""
+    store.run("import autotrack\nwith autotrack.run('r'):\n    autotrack.log({'loss': 1.0}, 0)")
+    decode = autotrack.store.decode_resource_spans
+
+    def interrupted(payload: bytes) -> Any:
+        signal.raise_signal(signal.SIGALRM)
+        return decode(payload)
+
+    def strike(number: int, frame: Any) -> None:
+        raise kind
+
+    signal.signal(signal.SIGALRM, strike)
+    kept = store.open()
+    with monkeypatch.context() as patched:
+        patched.setattr(autotrack.store, "decode_resource_spans", interrupted)
+        with pytest.raises(kind):
+            kept.runs()
+    assert values(store.only_run(), "loss") == [1.0]

@@ -40,14 +40,17 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
 def raised_by_a_handler(error: BaseException) -> bool:
     """Whether what handles a signal was at work when it was raised: no code that ran is at fault."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if any(_handles(frame, frames[:below]) for below, frame in enumerate(frames) if below):
+    if len(frames) < 2:  # what was interrupted stands before it
+        return False
+    if any(_handles(frame, frames, place) for place, frame in enumerate(frames) if place):
         return True
     codes = {_code_of(handler) for handler in map(signal.getsignal, _SIGNALS) if callable(handler)}
     return any(frame.f_code in codes for frame in frames)  # one may have deleted its arguments
 
 
-def _handles(frame: FrameType, below: Sequence[FrameType]) -> bool:
-    """Whether it was called with a signal's number and a frame of those below: a handler may be gone by now.
+def _handles(frame: FrameType, frames: Sequence[FrameType], place: int) -> bool:
+    """Whether it was called with a signal's number and one of the frames before its place: a handler may be
+    gone by now.
 
     That is the frame right below it, or, of C that shows in tracebacks, as Cython's, one farther down.
     """
@@ -60,7 +63,7 @@ def _handles(frame: FrameType, below: Sequence[FrameType]) -> bool:
     if takes_more:
         given[code.co_argcount :] = given[-1] if type(given[-1]) is tuple else ()
     calls = ((a, b) for a, b in pairwise(given) if type(a) is int and a in _SIGNALS)
-    return any(b is interrupted for _, b in calls for interrupted in below)
+    return any(b is interrupted for _, b in calls for interrupted in frames[:place])
 
 
 _VARARGS = 4  # inspect.CO_VARARGS, without an import that takes long

@@ -129,9 +129,11 @@ def named_homes() -> dict[str, list[Home]]:
     for root in (platformdirs.user_data_path("autotrack") / "stores", _private_temporary_folder()):
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             home = Home(folder / "spool", folder / "artifacts")
-            with contextlib.suppress(OSError):
+            try:
                 if home.is_ours():
                     found.setdefault(home.name_file.read_text("utf-8", "backslashreplace"), []).append(home)
+            except OSError as error:  # another deletes it
+                pass_on(error)
     return found
 
 

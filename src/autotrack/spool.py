@@ -90,7 +90,7 @@ class SpoolWriter:
         if found.st_nlink and found.st_size >= self._size:
             return True
         self._deleted += self._size
-        self._size = 0
+        self._size = SEGMENT_BYTES  # nothing more goes there, whatever becomes of the next one
         return False
 
     def _write(self, frame: bytes) -> None:
@@ -129,8 +129,8 @@ class SpoolWriter:
         fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            opened = os.fstat(fd)
             os.rename(hidden, self._folder / name)
+            opened = os.fstat(fd)  # on some file systems a name's number is its own
         except BaseException:
             os.close(fd)
             hidden.unlink(missing_ok=True)
@@ -144,7 +144,8 @@ def _stat(fd: int) -> os.stat_result | None:
     """None where it is open no more."""
     try:
         return os.fstat(fd)
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return None
 
 
@@ -206,7 +207,7 @@ class SpoolReader:
         """
         file = self.folder / f"{self._consumer}.lock"
         fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        process = os.getpid()
+        process, opened = os.getpid(), os.fstat(fd)
         _lock_fds.add(fd)
         try:
             _lock(fd, patience)
@@ -214,7 +215,8 @@ class SpoolReader:
         finally:
             if os.getpid() == process:
                 _lock_fds.discard(fd)
-                with contextlib.suppress(OSError):  # the program has closed it
+                found = _stat(fd)
+                if found is not None and os.path.samestat(found, opened):  # else the program has closed it
                     fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
                     os.close(fd)
 
@@ -241,6 +243,7 @@ class SpoolReader:
                 try:
                     yield from self._batches(segment, limit)
                 except OSError as error:
+                    pass_on(error)
                     self._tell(f"{segment} is not read: {error.strerror or error}")
             if not meanwhile:
                 return
@@ -332,7 +335,8 @@ class SpoolReader:
         try:
             with _opened(self._cursor(segment), os.O_RDONLY) as fd:
                 offset, crc = _CURSOR.unpack(os.read(fd, _CURSOR.size))
-        except (OSError, struct.error):
+        except (OSError, struct.error) as error:
+            pass_on(error)
             return 0
         # Beginning again is harmless where there is a ledger: it drops what it has.
         return offset if crc == _crc_of_offset(offset) else 0

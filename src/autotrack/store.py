@@ -384,7 +384,8 @@ class Store:
             )
         except (StoreError, MemoryError):
             raise  # not the batch's fault: it waits
-        except Exception:  # noqa: BLE001  what came from outside may fail in any way
+        except Exception as error:  # noqa: BLE001  what came from outside may fail in any way
+            pass_on(error)
             for payload in batch.payloads:
                 self._take_in_frame(spool, batch.segment, payload)
 
@@ -394,6 +395,7 @@ class Store:
         except (StoreError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001
+            pass_on(error)
             log.warning("autotrack: a frame of %s is put aside: %r", segment.name, error)
             spool.reject(segment, payload)
 

@@ -272,3 +272,11 @@ def test_batches_that_are_each_the_first_of_a_pass_make_no_epochs(tracking: Trac
     assert steps(run, "epoch_seconds") == [6]
     assert steps(run, "data_seconds") == [*range(7)]
     assert run.params["dataset_length"] == 12
+
+
+def test_a_batch_that_is_trained_on_again_and_again_has_times(tracking: Tracking) -> None:
+    tracking.enable()
+    training, batch = Training(), next(iter(loader(12)))
+    for _ in range(4):
+        training.step(batch)
+    assert steps(tracking.run(), "step_seconds") == [0, 1, 2, 3]

@@ -39,10 +39,7 @@ BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nflavors: {sklearn: {}}\n"
         (b"flavors: {autotrack: {files: {3: {}}}}", "are no mapping"),
         (b"flavors: {autotrack: {files: {a: {sha256: 3}}}}", "are no mapping"),
         (b"? [a]\n: b", "a name at line 1 that is no text"),
-        (b"flavors: {}\nmetadata:\n  a: {2305843009213693951: b}", "a name at line 3 that is no text"),
         (b"flavors: {}\nmetadata:\n  ? !!int {=: '2305843009213693951'}\n  : b", "a name at line 3"),
-        (b"flavors: {}\nmetadata: !!set {1.5, 2}", "a name at line 2 that is no text"),
-        (b"flavors: {}\nmetadata: [{2020-01-01: a}]", "a name at line 2 that is no text"),
         (b"flavors: {}\nmetadata: {!!binary aaaa: a}", "a name at line 2 that is no text"),
         (b"flavors: {}\nmetadata:\n  <<: {a: b}", "a name at line 3 that is no text"),
         (b"flavors: {}\nz: !!int ''", "no YAML of plain data"),
@@ -53,7 +50,7 @@ BOMB = b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nflavors: {sklearn: {}}\n"
         (b"flavors: {}\nmetadata: [1]", "metadata that is no mapping"),
         (b" " * (document.MOST_BYTES + 1), "more than 4,194,304"),
     ],
-    ids=range(34),
+    ids=range(31),
 )
 def test_what_is_none(data: bytes, problem: str) -> None:
     with pytest.raises(ModelError, match=problem) as refusal:
@@ -76,17 +73,25 @@ def test_numbers_of_one_hash_are_no_names() -> None:
     """A mapping of such takes the square of their number: of 80,000 a minute."""
     names = "".join(f"  {(2**61 - 1) * number}: 0\n" for number in range(1, 80_000))
     began = time.process_time()
-    with pytest.raises(ModelError, match="a name at line 3 that is no text"):
+    with pytest.raises(ModelError, match="a name at line 1003 that is no text"):
         document.parse(f"flavors: {{}}\nmetadata:\n{names}".encode())
     assert time.process_time() - began < 10
 
 
-def test_metadata_may_have_small_numbers_for_names() -> None:
+def test_metadata_may_have_numbers_for_names() -> None:
     """MLflow writes a dict of the user's as it is."""
     told = document.parse(
-        b"flavors: {}\nmetadata: {0: a, -123456789: b, true: c, null: d, '1.5': e, '<<': f}"
+        b"flavors: {}\nmetadata: {0: a, -123456789: b, true: c, null: d, '1.5': e, '<<': f, 0.5: g}"
     )
-    assert told["metadata"] == {0: "a", -123456789: "b", True: "c", None: "d", "1.5": "e", "<<": "f"}
+    assert told["metadata"] == {
+        0: "a",
+        -123456789: "b",
+        True: "c",
+        None: "d",
+        "1.5": "e",
+        "<<": "f",
+        0.5: "g",
+    }
 
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\ufeff"), max_size=20)

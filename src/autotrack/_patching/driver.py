@@ -228,6 +228,7 @@ class _Session:
             raise
         finally:
             self._end_run(error)
+            error = None  # a cycle with this frame would keep alive what was trained
 
     def _end_fit(self, fit: Fit, error: BaseException | None) -> None:
         self._run.end_fit(fit, self._driver.settings(self.call), error)

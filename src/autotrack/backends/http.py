@@ -18,6 +18,7 @@ import urllib3
 from .. import artifacts
 from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import StoreError
+from ..interrupts import pass_on
 from ..locations import homes, make_private
 from ..otlp.answer import Kind
 from ..otlp.endpoint import Endpoint
@@ -221,6 +222,7 @@ class HttpBackend(Backend):
                 method, url, TIMEOUT, body, dict(headers or {}), most=None
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            pass_on(error)
             raise self._problem(network_problem(error)) from error
         if status not in expected:
             raise self._problem(wire.message_from_json(answer) or f"HTTP {status}")

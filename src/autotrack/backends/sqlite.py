@@ -32,6 +32,7 @@ from sqlalchemy.pool import NullPool
 from .. import semconv as sc
 from ..backend import EVERYTHING, UNKNOWN, Backend, Liveness, RunRow
 from ..errors import NewerStore, StoreError
+from ..interrupts import pass_on
 from ..locations import database_path
 from ..query import Search
 from ..records import Artifact, Dataset, Experiment, Fit, LogLine, Model, Points, Rank, SpanRecord
@@ -290,6 +291,7 @@ class SqliteBackend(Backend):
         except sqlite3.Error as error:  # of what goes past SQLAlchemy: a new file's settings, a backup
             raise StoreError(f"cannot use {self._path}: {error}") from error
         except OSError as error:
+            pass_on(error)
             raise StoreError(f"cannot use {self._path}: {error.strerror}") from error
 
     def _bring_up_to_date(self, db: Connection) -> None:

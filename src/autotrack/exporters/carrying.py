@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from .. import artifacts
+from ..interrupts import pass_on
 from ..locations import Home
 from ..otlp.answer import BUSY, MORE, TIME_IS_UP, Answer, Kind
 from ..otlp.requests import halves, is_frame, joined, merged
@@ -82,6 +83,7 @@ class Carrier:
             except BlockingIOError:
                 problem = BUSY
             except OSError as error:  # a folder that is read-only, or full
+                pass_on(error)
                 problem = Answer(Kind.RETRY, f"{error.filename or home.spool}: {error.strerror or error}")
             if problem is not None and problem is not BUSY:
                 return problem

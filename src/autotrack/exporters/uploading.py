@@ -10,6 +10,7 @@ import urllib3
 
 from .. import artifacts
 from ..artifacts import Stored
+from ..interrupts import pass_on
 from ..otlp.answer import Answer, Kind
 from ..otlp.transport import HttpClient, answer_of, network_problem
 
@@ -43,7 +44,10 @@ class Uploader:
         try:
             answer = self._request("HEAD", url, time_left)
             offset = _offset(answer[1], 0)
-            is_whole = _is_whole(answer, 200) and answer[1].get("content-length") == str(blob.size)
+            is_whole = _is_whole(answer, 200)
+            if is_whole and answer[1].get("content-length") != str(blob.size):
+                self._give_up(blob, folder)  # the server's has the bytes of that name, or says so
+                return
             if not is_whole and answer[0] != 404:
                 yield _refused(answer)
                 return
@@ -68,6 +72,7 @@ class Uploader:
         except FileNotFoundError:
             return  # another process has uploaded it
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            pass_on(error)
             yield Answer(Kind.RETRY, network_problem(error))
             return
         artifacts.remove(folder, blob, blob.modified)

@@ -21,6 +21,9 @@ MOST_VALUES = 200_000
 _BREAKS = re.compile("[\x85\u2028\u2029]")
 _NAMES = re.compile(r"tag:yaml.org,2002:((str|value|bool|null) .*|int [-+]?\d{1,9})", re.DOTALL)
 """Of mappings: a tag and a text. MLflow writes texts, and what else the user's metadata is of."""
+_ODD_NAMES = re.compile(r"tag:yaml.org,2002:(int|float|timestamp)")
+MOST_ODD_NAMES = 1_000
+"""Larger numbers, fractions and dates, in all."""
 MOST_BYTES = 4 << 20
 """Of an `MLmodel` file: signatures of wide tables are in it."""
 
@@ -98,14 +101,19 @@ def _refuse_names(yaml: Any, node: Any) -> None:
     """Numbers can be chosen so that all have one hash, and a mapping of them takes the square of their
     number to make; of texts they cannot, and of small numbers not many.
     """
-    waiting = [node]
+    waiting, odd = [node], 0
     while waiting:
         node = waiting.pop()
         if isinstance(node, yaml.SequenceNode):
             waiting.extend(node.value)
         elif isinstance(node, yaml.MappingNode):
             for name, value in node.value:
-                if not isinstance(name, yaml.ScalarNode) or not _NAMES.fullmatch(f"{name.tag} {name.value}"):
+                is_scalar = isinstance(name, yaml.ScalarNode)
+                is_usual = is_scalar and _NAMES.fullmatch(f"{name.tag} {name.value}")
+                odd += not is_usual
+                if not is_usual and not (
+                    is_scalar and _ODD_NAMES.fullmatch(name.tag) and odd <= MOST_ODD_NAMES
+                ):
                     line = name.start_mark.line + 1
                     raise ModelError(f"{FILE} has a name at line {line} that is no text and no small number")
                 waiting.append(value)

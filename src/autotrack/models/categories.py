@@ -53,7 +53,7 @@ def of(model: Any, booster: Any) -> Any:
 
 
 def _names(told: Mapping[str, Any] | None) -> Any:
-    """None where a text is not all ASCII: XGBoost 3.2 cuts the bytes of such by the number of characters."""
+    """None of them where a text is not all ASCII: XGBoost 3.2 cuts its bytes by the number of characters."""
     if told is None or ("offsets" in told and min(told["values"], default=0) < 0):
         return ()
     if "offsets" not in told:

@@ -221,6 +221,8 @@ def _check_boosters(data: bytes) -> None:
                 waiting.extend(node.values() if isinstance(node, dict) else node)
             if not isinstance(node, dict) or node.get("__class__") != "Booster":
                 continue
+            if str(node.get("__module__")).partition(".")[0] != "xgboost":  # LightGBM has one as well
+                continue
             match node:
                 case {"__loader__": "TypeNode" | "CachedNode"}:
                     continue

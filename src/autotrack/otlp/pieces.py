@@ -11,6 +11,8 @@ from typing import Any
 
 MOST_PIECES = 100_000
 """Of a request; a collector's batch has 8,192 spans, as a rule."""
+MOST_FIELDS = 500_000
+"""That are passed on the way to them."""
 MOST_BRACKETS = 4_000_000
 """Of a request in JSON, each of whose numbers is an object."""
 
@@ -31,20 +33,23 @@ class TooMany(ValueError):
     """The request has to be sent in parts."""
 
     def __init__(self) -> None:
-        super().__init__("the request has too many spans, log records or points: send it in parts")
+        super().__init__(
+            f"the request is too large: more than {MOST_PIECES:,} spans, log records or points; divide it"
+        )
 
 
 def check(data: bytes, levels: Levels) -> None:
-    """Raises `TooMany`. Each field of these levels is a piece, so that this takes no longer than they do."""
+    """Raises `TooMany`."""
     if len(data) <= 2 * MOST_PIECES:  # none is shorter than two bytes
         return
-    messages, count = [(0, len(data))], 0
+    messages, pieces, fields = [(0, len(data))], 0, 0
     for wanted in levels:
         inner = []
         for at, end in messages:
             for number, start, stop in _fields(data, at, end):
-                count += 1
-                if count > MOST_PIECES:
+                fields += 1
+                pieces += number in wanted
+                if pieces > MOST_PIECES or fields > MOST_FIELDS:
                     raise TooMany
                 if number in wanted and start < stop:
                     inner.append((start, min(stop, end)))

@@ -22,6 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from .. import tokens
 from .._version import __version__
 from ..errors import AutotrackError
+from ..interrupts import pass_on
 from .answer import Answer, Kind
 from .compression import zstd
 from .endpoint import GRPC, Endpoint
@@ -183,6 +184,7 @@ class HttpTransport:
         try:
             status, answered, said = self._client.request("POST", self._endpoint.url, timeout, body, headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            pass_on(error)
             return Answer(Kind.RETRY, network_problem(error))
         return answer_of(status, answered, said, of_store=bool(self._endpoint.store))
 

@@ -219,7 +219,9 @@ class Ranks(Companion):
             self._exchange.wake()
 
     def _note(self, segment: Segment) -> None:
-        """An outermost run, which has its like in the other ranks."""
+        """An outermost run, which has its like in the other ranks; told twice it counts once."""
+        if segment in self._keys:
+            return
         name, origin = segment.run.name, segment.run.origin()
         key = Key(name, self._names[name])
         self._names[name] += 1

@@ -63,6 +63,7 @@ def _sent(name: str, tensor: Any) -> float:
     try:
         return OnDevice(tensor)  # type: ignore[return-value]  # a float to whoever asks it
     except RuntimeError as error:
+        pass_on(error)
         told = f"{type(error).__name__}: {message_of(error)}"
         raise NotCopied(f"metric {name!r} cannot be copied from {tensor.device}: {told}") from error
 
@@ -79,7 +80,8 @@ def step_number(step: Any) -> int:
     try:
         step = step.item() if hasattr(step, "item") else step
         whole = int(step) if isinstance(step, float) and step == int(step) else operator.index(step)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError) as error:
+        pass_on(error)
         raise Refused(f"step {step!r} is not a whole number") from None
     if not INT64_MIN <= whole <= INT64_MAX:
         raise Refused(f"step {step!r} is outside int64")

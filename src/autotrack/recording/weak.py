@@ -72,8 +72,10 @@ class Table(Generic[Value]):
                 self._forget(self._dead.pop())
 
     def _forget(self, reference: _Keyed) -> None:
-        entry = self._entries.get(reference.key)
-        if entry is not None and entry[0] is reference:
-            del self._entries[reference.key]
-            if self._gone is not None:
-                self._gone(entry[1])
+        entry = self._entries.pop(reference.key, None)
+        if entry is None:
+            return
+        if entry[0] is not reference:  # another object has the id by now
+            self._entries.setdefault(reference.key, entry)
+        elif self._gone is not None:
+            self._gone(entry[1])

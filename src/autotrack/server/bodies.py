@@ -88,7 +88,7 @@ async def _read(request: Request, limit: int, within: float | None) -> bytes:
     except TimeoutError:
         if within:
             raise Refused(408, f"the body did not come within {within:g} s") from None
-        raise Refused(400, "the body ended early, or comes too slowly: send it in smaller parts") from None
+        raise Refused(408, "the body ended early, or comes too slowly: send it in smaller parts") from None
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
     finally:

@@ -74,8 +74,9 @@ class PatientProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._waits_since, self._is_in_head, self._untold = None, False, 0
-        super().on_headers_complete()
+        self._waits_since, self._untold = None, 0
+        super().on_headers_complete()  # may refuse what came
+        self._is_in_head = False
 
     def on_body(self, body: bytes) -> None:
         self._untold = 0

@@ -138,6 +138,7 @@ class Whole:
 
 def with_missing(data: Any) -> list[str]:
     """The columns, or parts, of a model's input in which values are missing: names in quotes, or numbers."""
+    data = data.to_frame() if hasattr(data, "to_frame") else data
     if hasattr(data, "isna"):
         return [repr(name) for name, lacks in data.isna().any().items() if lacks]
     return _where(is_missing, lambda array: np.isnan(array) if array.dtype.kind in "fcmM" else None, data)

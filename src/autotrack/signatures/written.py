@@ -38,6 +38,8 @@ def as_written(schema: Schema | None, data: Any) -> Any:
 
 def _with_texts(schema: Schema, data: Any) -> Any:
     texts = {str(column.name) for column in schema.columns if column.type is DataType.STRING}
+    if not texts:
+        return data
     objects = [name for name in data.columns if str(name) in texts and is_object(data[name].dtype)]
     made = data.copy(deep=False) if objects else data
     for name in objects:

@@ -126,7 +126,9 @@ class Gathering:
     def step_began(self, passage: Pass | None) -> int | None:
         """When the step began that is over now, perf_counter_ns: a pass's first begins with its batch."""
         if passage is not None and (self.since is None or passage.epoch is None):
-            return passage.asked if passage.gave(self.steps) else None
+            if passage.gave(self.steps):
+                return passage.asked
+            return self.since if passage.is_over else None  # a batch of it is trained on again and again
         return self.since
 
     def lose_time(self) -> None:
