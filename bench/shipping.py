@@ -154,6 +154,7 @@ def serve(kind: str) -> None:
             if kind == "takes":
                 bodies.append((self.headers.get("Content-Encoding", ""), body))
             self.send_response(200 if kind == "takes" else 503)
+            self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -123,6 +123,7 @@ def test_an_error_after_the_loop(store: Place) -> None:
 def test_a_signal_in_an_epoch(store: Place, number: signal.Signals, state: State) -> None:
     script = store.start(
         f"""{LOOP}
+    import signal; signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     import autotrack; autotrack.enable(beat_interval=0.5)
 
     def wait(epoch):
