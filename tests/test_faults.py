@@ -272,20 +272,23 @@ def test_a_folder_that_can_be_written_in_the_end(store: Place) -> None:
     assert curve(run, "i") == [(i, float(i)) for i in range(101)]
 
 
+BEFORE_AND_AFTER = """
+    import sys
+    import autotrack
+    autotrack.enable()
+    with autotrack.run("before"):
+        autotrack.log({"a": 1.0})
+    autotrack.flush()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    with autotrack.run("after"):
+        autotrack.log({"a": 2.0})
+"""
+
+
 def test_store_deleted_while_a_process_goes_on(store: Place) -> None:
     """Somebody starts over with `rm -r runs.db*`, and forgets the notebook."""
-    process = store.start("""
-        import sys
-        import autotrack
-        autotrack.enable()
-        with autotrack.run("before"):
-            autotrack.log({"a": 1.0})
-        autotrack.flush()
-        print("ready", flush=True)
-        sys.stdin.readline()
-        with autotrack.run("after"):
-            autotrack.log({"a": 2.0})
-    """)
+    process = store.start(BEFORE_AND_AFTER)
     wait_for(process, "ready")
     assert [run.name for run in store.open().runs()] == ["before"]
     for path in store.folder.glob("runs.db*"):
@@ -297,18 +300,7 @@ def test_store_deleted_while_a_process_goes_on(store: Place) -> None:
 
 @pytest.mark.parametrize("trouble", ["delete", "cut off"])
 def test_what_somebody_deletes_from_the_spool_is_told(store: Place, trouble: str) -> None:
-    process = store.start("""
-        import sys
-        import autotrack
-        autotrack.enable()
-        with autotrack.run("before"):
-            autotrack.log({"a": 1.0})
-        autotrack.flush()
-        print("ready", flush=True)
-        sys.stdin.readline()
-        with autotrack.run("after"):
-            autotrack.log({"a": 2.0})
-    """)
+    process = store.start(BEFORE_AND_AFTER)
     wait_for(process, "ready")
     spool = store.folder / "runs.db-spool"
     if trouble == "delete":

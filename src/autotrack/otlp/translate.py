@@ -45,9 +45,7 @@ def decode_logs(data: bytes, is_json: bool) -> Received:
 
     Records that tell neither a run nor a span are nobody's here: they are rejected, which the answer says.
     """
-    request = (
-        dj.loaded(data, pieces.LOGS) if is_json else _as_json(ExportLogsServiceRequest, data, pieces.LOGS)
-    )
+    request = _request(ExportLogsServiceRequest, data, is_json, pieces.LOGS)
     received = Received()
     for origin, group in _groups(request, "resourceLogs", "scopeLogs"):
         for record in dj.rows(group, "logRecords"):
@@ -63,8 +61,7 @@ def decode_metrics(data: bytes, is_json: bool) -> Received:
 
     Points that name no run are nobody's here: they are rejected, which the answer says.
     """
-    levels = pieces.METRICS
-    request = dj.loaded(data, levels) if is_json else _as_json(ExportMetricsServiceRequest, data, levels)
+    request = _request(ExportMetricsServiceRequest, data, is_json, pieces.METRICS)
     received = Received()
     for origin, group in _groups(request, "resourceMetrics", "scopeMetrics"):
         tables: dict[tuple[str, int, int, int], dict[str, float]] = defaultdict(dict)
@@ -85,8 +82,10 @@ def decode_metrics(data: bytes, is_json: bool) -> Received:
     return received
 
 
-def _as_json(kind: type[Message], data: bytes, levels: pieces.Levels) -> dict[str, Any]:
+def _request(kind: type[Message], data: bytes, is_json: bool, levels: pieces.Levels) -> dict[str, Any]:
     """The message as OTLP's JSON has it."""
+    if is_json:
+        return dj.loaded(data, levels)
     pieces.check(data, levels)
     message = kind()
     try:
