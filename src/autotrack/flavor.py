@@ -96,7 +96,8 @@ class Flavor(ABC):
     libraries: packages whose versions a model depends on, by the name of their module; of those that a
     model is not made of (`Frozen.packages`), only `needs` are among its requirements.
     needs: modules of `libraries` without which no model of the flavor can be loaded.
-    predicts_by_row: whether each array that a model predicts has one entry for each row.
+    predicts_by_row: whether each array that a model predicts has one entry for each row, which the rows
+    beside it do not change.
     """
 
     name: ClassVar[str]

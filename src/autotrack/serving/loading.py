@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from .. import plugins
 from ..addresses import registered
 from ..flavor import PYTHON_FUNCTION, Permissions
+from ..flavors import flavor
 from ..loading import load, model_folder
 from ..mlmodel.document import OURS
 from ..mlmodel.folder import ModelFolder
@@ -16,8 +18,6 @@ from .options import Options
 
 MOST_ROWS = 256
 """Of a joint prediction, unless the server was told otherwise."""
-_BY_ROWS = frozenset({"sklearn", "xgboost"})
-"""The flavors of models that predict row by row."""
 
 
 class StoreAddresses:
@@ -49,4 +49,9 @@ def _by_rows(folder: ModelFolder) -> bool:
     What a graph, or source of the user's, makes of it may.
     """
     names = set(folder.flavors) - {PYTHON_FUNCTION, OURS}
-    return bool(names) and names <= _BY_ROWS and not any(folder.section(name).get("code") for name in names)
+    return (
+        bool(names)
+        and names <= {*plugins.names(plugins.FLAVORS)}
+        and all(flavor(name).predicts_by_row for name in names)
+        and not any(folder.section(name).get("code") for name in names)
+    )
