@@ -246,6 +246,41 @@ def test_a_time_out_is_raised_whenever_it_strikes(store: Place, call: str) -> No
     assert {run.state for run in runs} <= {"finished", "failed"}, Counter(run.state for run in runs)
 
 
+def test_a_signal_right_after_a_step_has_made_its_run_current_leaves_it(store: Place) -> None:
+    """At that moment nothing has kept what `ContextVar.set` returned."""
+    ended = store.run(
+        CALLS
+        + """
+    from autotrack._patching import driver
+
+    class Context:
+        def __init__(self, context):
+            self.get, self.reset, self._context = context.get, context.reset, context
+
+        def set(self, run):
+            token = self._context.set(run)
+            if not struck:
+                struck.append(run)
+                signal.raise_signal(signal.SIGALRM)
+            return token
+
+    def late(number, frame):
+        raise TimeoutError("time is up")
+
+    struck = []
+    signal.signal(signal.SIGALRM, late)
+    driver.current = Context(driver.current)
+    try:
+        partial_fit()
+    except TimeoutError:
+        print("raised", autotrack.active_run())
+    partial_fit()
+    print(autotrack.active_run())
+    """
+    )
+    assert ended.out == "raised None\nNone\n", ended.err
+
+
 def test_an_import_that_a_signal_ends_is_tracked_all_the_same(store: Place) -> None:
     ended = store.run(
         """

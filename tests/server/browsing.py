@@ -16,7 +16,9 @@ from ..scripts import Place
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'"
 )
-Page, Browser, Locator, expect = sync_api.Page, sync_api.Browser, sync_api.Locator, sync_api.expect
+Page, Browser, Locator, Route, expect = (
+    sync_api.Page, sync_api.Browser, sync_api.Locator, sync_api.Route, sync_api.expect,
+)  # fmt: skip
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [

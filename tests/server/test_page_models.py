@@ -19,7 +19,7 @@ from autotrack.testing.histories import RUNS
 from ..registered import trained
 from ..scripts import Place
 from ..tracking import Tracking, tracking  # noqa: F401
-from .browsing import Locator, Page, expect
+from .browsing import Locator, Page, Route, expect
 from .live import Threaded
 
 HOSTILE = """# About <img src=x onerror="document.title='owned'">
@@ -209,6 +209,7 @@ def test_description_tags_and_stage_are_changed_in_the_page(page: Page, served: 
     page.get_by_label("Description, in Markdown").fill("Better at **all**.")
     expect(page.get_by_role("region", name="Preview").locator("strong")).to_have_text("all")
     page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("region", name="Preview")).to_have_count(0)
     expect(page.locator(".markdown strong")).to_have_text("all")
     edit(page, "tags")
     page.get_by_label("Tag", exact=True).fill("team")
@@ -230,6 +231,33 @@ def test_description_tags_and_stage_are_changed_in_the_page(page: Page, served: 
     page.get_by_role("button", name="Take away tag team").click()
     expect(page.locator(".tag")).to_have_count(0)
     assert served.registry.version("churn", 2).tags == {}
+
+
+def test_a_form_that_closes_late_does_not_take_the_focus_from_where_one_went(
+    page: Page, served: Served
+) -> None:
+    served.registry.create("churn")
+    page.goto(f"{served.address}?model=churn")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "PATCH":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/models/churn", hold)
+    edit(page, "about")
+    page.get_by_label("Description, in Markdown").fill("Better.")
+    page.keyboard.press("Control+Enter")
+    edit(page, "tags")
+    page.get_by_label("Tag", exact=True).fill("team")
+    page.get_by_label("Value", exact=True).focus()
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    expect(page.get_by_role("region", name="Preview")).to_have_count(0)
+    expect(page.get_by_label("Value", exact=True)).to_be_focused()
 
 
 def test_a_description_that_another_changes_meanwhile_is_not_replaced_unseen(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from contextvars import Token
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Call, Hook, Integration, Outcome
@@ -165,7 +164,7 @@ class _Session:
         self._fit: Fit | None = None
         self._held_by: list[Fit] | None = None
         self._resting: RestingRun | None = None
-        self._token: Token[ActiveRun | None] | None = None
+        self._current = current.get()
         self._owns_run = False
         self._is_over = False
         self._run: ActiveRun
@@ -199,7 +198,7 @@ class _Session:
             self.call.instance, self._driver.recorder(), lambda: self._driver.run_of(self.call, name)
         )
         self._run = self._resting.run
-        self._token = current.set(self._run)
+        current.set(self._run)
 
     def abandon(self, error: BaseException) -> None:
         """Leave what was entered, and end the run, as far as that has not been done."""
@@ -239,9 +238,7 @@ class _Session:
 
     def _end_run(self, error: BaseException | None) -> None:
         if self._resting is not None:
-            if self._token is not None:
-                token, self._token = self._token, None
-                current.reset(token)
+            current.set(self._current)
             resting_runs.leave(self._resting, *outcome_of(error))
         elif self._owns_run:
             self._run.finish(*outcome_of(error))

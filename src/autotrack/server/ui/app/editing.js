@@ -53,7 +53,8 @@ function Line({ title, open, children, closing = "done" }) {
   const button = useRef(/** @type {HTMLButtonElement | null} */ (null));
   const wasOpen = useRef(false);
   useEffect(() => {
-    if (wasOpen.current && !open.value) button.current?.focus(); // where the form was opened from
+    const isNowhere = document.activeElement === document.body; // nor where the user went while it was saved
+    if (wasOpen.current && !open.value && isNowhere) button.current?.focus(); // where the form was opened from
     wasOpen.current = open.value;
   }, [open.value]);
   return html`<div class="editable" onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (open.value = false)}>
