@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from http.client import HTTPResponse
 from typing import Any, Self
 
 import uvicorn
@@ -32,3 +33,10 @@ class Listening:
         self._uvicorn.should_exit = True
         self._thread.join(TIMEOUT)
         self._listener.close()
+
+
+def answer_on(connection: socket.socket) -> HTTPResponse:
+    """To what was sent by hand; its body, which may come in parts, is yet to be read."""
+    answer = HTTPResponse(connection)
+    answer.begin()
+    return answer

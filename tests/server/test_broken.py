@@ -23,6 +23,7 @@ from autotrack.cli import commands
 from autotrack.server.app import GRACE
 from autotrack.server.listening import PatientProtocol
 
+from ..listening import answer_on
 from ..scripts import TIMEOUT, Place
 from .live import Process, Threaded
 
@@ -130,9 +131,9 @@ def test_what_is_no_http_is_told_so_in_json(store: Place, noise: bytes) -> None:
     with Threaded(store.url, http=PatientProtocol) as server:
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
         connection.sendall(noise)
-        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 400")
-        assert json.loads(body)["error"]["message"]
+        answer = answer_on(connection)
+        assert answer.status == 400
+        assert json.load(answer)["error"]["message"]
 
 
 def test_who_asks_for_another_protocol_is_answered_in_this_one(
@@ -183,12 +184,10 @@ def test_who_is_still_sending_when_the_server_ends_is_asked_to_send_again(store:
     said = server.end()
     assert "Traceback" not in said
     for connection, (_, path, kind, _) in zip(sending, SENDING, strict=True):
-        head, _, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 503 ")
-        assert b"retry-after: 5" in head
-        form = kind if path == "/v1/traces" else "application/json"
-        assert f"content-type: {form}".encode() in head
-        assert b"is ending" in body
+        answer = answer_on(connection)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert answer.headers["content-type"] == (kind if path == "/v1/traces" else "application/json")
+        assert b"is ending" in answer.read()
 
 
 def test_a_store_that_another_process_has_locked_does_not_keep_the_server_from_ending(
