@@ -846,15 +846,15 @@ def test_a_scaled_loss_that_is_in_no_variable(tracking: Tracking) -> None:
 
 
 def test_losses_without_steps_take_no_memory(tracking: Tracking) -> None:
-    from autotrack.patches.torch import gathering
+    from autotrack.patches.torch import losses
 
     tracking.enable()
     weight = torch.ones((), requires_grad=True)
-    for _ in range(gathering.MOST_LOSSES + 10):
+    for _ in range(losses.MOST_LOSSES + 10):
         (weight * 2).backward()
     model = Net()
     fit(model, torch.optim.SGD(model.parameters(), lr=0.1), 1)
-    assert len(values(tracking.run(), "loss")) <= gathering.MOST_LOSSES
+    assert len(values(tracking.run(), "loss")) <= losses.MOST_LOSSES
 
 
 # --- files --------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ it count.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from ..integration import Hook, Integration, Outcome
@@ -36,28 +36,34 @@ class GuardedHook:
     def __init__(self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder]) -> None:
         self._integration = integration
         self._recorder = recorder
-        self._failures = 0
-        self._method = functools.partial(hook.function, integration)
+        self.failures = 0
+        """In a row."""
+        self.is_off = False
+        self.method: Callable[..., Any] = MethodType(hook.function, integration)
 
     def tell(self, *arguments: Any) -> None:
         """Run a hook that only observes or follows, to its end."""
-        if self._failures < FAILURES_BEFORE_OFF:
+        if not self.is_off:
             try:
-                self._method(*arguments)
-                self._failures = 0
+                self.method(*arguments)
+                self.failures = 0
             except Exception as error:  # noqa: BLE001
-                pass_on(error)
-                self._failed("its hook failed", error)
+                self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """In the `except` around a hook that only observes or follows."""
+        pass_on(error)
+        self._count("its hook failed", error)
 
     def start(self, *arguments: Any) -> Steps | None:
         """Run the hook up to its yield; None if it is switched off or has none."""
-        if self._failures >= FAILURES_BEFORE_OFF:
+        if self.is_off:
             return None
         try:
-            generator = self._method(*arguments)
+            generator = self.method(*arguments)
             next(generator)
         except StopIteration:
-            self._failures = 0
+            self.failures = 0
             return None
         except Exception as error:  # noqa: BLE001
             pass_on(error)
@@ -70,9 +76,9 @@ class GuardedHook:
         if steps.generator is not None:
             failure, when = _end(steps.generator, outcome), "after"
         if failure is None:
-            self._failures = 0
+            self.failures = 0
         elif outcome.error is None:
-            self._failed(f"its hook failed {when} the call", failure)
+            self._count(f"its hook failed {when} the call", failure)
 
     def warn(self, what: str, error: Exception) -> None:
         """One line naming the integration."""
@@ -80,10 +86,10 @@ class GuardedHook:
             f"{self._integration.name}: {what}, training goes on: {type(error).__name__}: {message_of(error)}"
         )
 
-    def _failed(self, what: str, error: Exception) -> None:
-        self._failures += 1
-        off = " (switched off)" if self._failures == FAILURES_BEFORE_OFF else ""
-        self.warn(what + off, error)
+    def _count(self, what: str, error: Exception) -> None:
+        self.failures += 1
+        self.is_off = self.failures >= FAILURES_BEFORE_OFF
+        self.warn(what + " (switched off)" * self.is_off, error)
 
 
 def _end(generator: Generator[None, Outcome, None], outcome: Outcome) -> Exception | None:

@@ -2,7 +2,8 @@
 
 They come by at every step of a training, and find a cold cache: each function of Python's that is called here
 takes a microsecond. So it is spelt out whether what goes on is told by a training call around it, which is
-sealed, or is our own doing, which is silent. A compiler that traces must come upon the question first.
+sealed, or is our own doing, which is silent; and `GuardedHook.tell` as well. A compiler that traces must come
+upon the question first.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class Watcher:
         torch.compile traces through it as through the library's, which it cannot with wrapt's.
         """
         make = _watched_before if self._before else _watched
-        return make(wrapped, self._hook.tell, _question(self._unless), patch)
+        return make(wrapped, self._hook, _question(self._unless), patch)
 
 
 def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> Callable[..., None]:
     """What is given to a library as a hook of its own kind."""
-    return _plugged(integration, hook.tell, _question(unless))
+    return _plugged(integration, hook, _question(unless))
 
 
 def our_codes() -> list[CodeType]:
@@ -56,8 +57,10 @@ _seen: Callable[[tuple[Any, ...]], Seen] = functools.partial(tuple.__new__, Seen
 
 
 def _watched(
-    wrapped: Callable[..., Any], tell: Callable[[Seen], None], passes: Callable[[], bool], patch: Patch
+    wrapped: Callable[..., Any], hook: GuardedHook, passes: Callable[[], bool], patch: Patch
 ) -> FunctionType:
+    method = hook.method
+
     @functools.wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
         if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
@@ -66,22 +69,27 @@ def _watched(
         try:
             value = wrapped(*args, **kwargs)
         except BaseException as error:
-            tell(_seen((args, kwargs, None, error, started)))
+            hook.tell(_seen((args, kwargs, None, error, started)))
             raise
-        tell(_seen((args, kwargs, value, None, started)))
+        if not hook.is_off:
+            try:
+                method(_seen((args, kwargs, value, None, started)))
+                hook.failures = 0
+            except Exception as error:  # noqa: BLE001
+                hook.failed(error)
         return value
 
     return _found_in(patch.owner, watched)
 
 
 def _watched_before(
-    wrapped: Callable[..., Any], tell: Callable[[Seen], None], passes: Callable[[], bool], patch: Patch
+    wrapped: Callable[..., Any], hook: GuardedHook, passes: Callable[[], bool], patch: Patch
 ) -> FunctionType:
     @functools.wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
         if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
             return wrapped(*args, **kwargs)
-        tell(_seen((args, kwargs, None, None, perf_counter_ns())))
+        hook.tell(_seen((args, kwargs, None, None, perf_counter_ns())))
         return wrapped(*args, **kwargs)
 
     return _found_in(patch.owner, watched)
@@ -93,17 +101,21 @@ def _found_in(owner: Any, function: Any) -> FunctionType:
     return function  # type: ignore[no-any-return]
 
 
-def _plugged(
-    integration: Integration, tell: Callable[..., None], passes: Callable[[], bool]
-) -> Callable[..., None]:
-    def hook(*args: Any) -> None:
+def _plugged(integration: Integration, hook: GuardedHook, passes: Callable[[], bool]) -> Callable[..., None]:
+    method = hook.method
+
+    def told(*args: Any) -> None:
         if passes():
             # A compiler has its code do this, and makes that anew whenever what it reads has changed.
             setattr(integration.passed_over, f"_{id(args[0])}", True)
-        elif not (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
-            tell(*args)
+        elif not (hook.is_off or (outer[-1].is_sealed if (outer := frames.get()) else silent.get())):
+            try:
+                method(*args)
+                hook.failures = 0
+            except Exception as error:  # noqa: BLE001
+                hook.failed(error)
 
-    return hook
+    return told
 
 
 def _question(unless: str | None) -> Callable[[], bool]:

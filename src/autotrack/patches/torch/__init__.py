@@ -137,7 +137,10 @@ class Torch(Integration):
     def clipped(self, seen: Seen) -> None:
         """The norm of all gradients, where the user has it computed."""
         if seen.error is None:
-            self._threads.gathering.note("grad_norm", seen.value)
+            gathering = self._threads.gathering
+            norm = gathering.value(seen.value)
+            if norm is not None:
+                gathering.noted["grad_norm"] = norm
 
     @watch("torch.amp.grad_scaler:GradScaler.scale", unless=COMPILING)
     def scaled(self, seen: Seen) -> None:
@@ -193,7 +196,7 @@ class Torch(Integration):
     @imported("torch._dynamo.eval_frame")
     def compiles(self, eval_frame: Any) -> None:
         """torch.compile is there."""
-        leave_ours_alone(eval_frame)
+        leave_ours_alone(eval_frame, self.hooks())
 
     @watch("torch:save", unless=COMPILING)
     def saved(self, seen: Seen) -> None:

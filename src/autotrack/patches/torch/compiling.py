@@ -5,13 +5,17 @@ Between the parts of a function that it compiles, it looks at each Python frame 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...integration import Hook
 
 COMPILING = "torch.compiler:is_dynamo_compiling"
 """True where it traces: it is to find the library's own functions alone."""
 
 
-def leave_ours_alone(eval_frame: Any) -> None:
+def leave_ours_alone(eval_frame: Any, hooks: Iterable[Hook]) -> None:
     """Have it run our functions as they are; `eval_frame` is `torch._dynamo.eval_frame`."""
     from ..._patching.guarding import GuardedHook
     from ..._patching.watcher import our_codes
@@ -20,4 +24,5 @@ def leave_ours_alone(eval_frame: Any) -> None:
         eval_frame.skip_code(code)  # what they call is the library's: that it does look at
     skip = eval_frame.FrameAction.SKIP
     everything = eval_frame.FrameExecStrategy(skip, skip)
-    eval_frame.set_code_exec_strategy(GuardedHook.tell.__code__, everything)
+    for function in (GuardedHook.tell, GuardedHook.failed, *(hook.function for hook in hooks)):
+        eval_frame.set_code_exec_strategy(function.__code__, everything)

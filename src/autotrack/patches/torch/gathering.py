@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from ...integration import Seen
     from .loaders import Pass
     from .loop import Loop
-
-MOST_LOSSES = 10_000
-"""Losses without a step that are remembered: `backward()` is also called for gradients alone."""
+    from .optimizers import Stepper
 
 
 class Gathering:
     """One thread's: its losses, values noted by the way, and where its time went.
 
-    loop: the one that it made its last step in. losses: name and value of each `backward()`. noted:
-    values by name. scaled: what a GradScaler made, of what, and the value that had. passage: the pass
-    over data that is trained on, as far as is known before a step; other: one that is not. since:
-    perf_counter_ns from which on time is the step's, None where that is unknown. steps: all that the
-    thread has made; stepped_at: perf_counter_ns of the last. is_autograds: the thread is none of Python's.
+    loop: the one that it made its last step in; stepper: what made that. losses: name and value of each
+    `backward()`. noted: values by name. scaled: what a GradScaler made, of what, and the value that had.
+    passage: the pass over data that is trained on, as far as is known before a step; other: one that is
+    not. since: perf_counter_ns from which on time is the step's, None where that is unknown. steps: all
+    that the thread has made; stepped_at: perf_counter_ns of the last. is_autograds: the thread is none of
+    Python's.
     """
 
     __slots__ = (
         *("loop", "losses", "noted", "other", "passage"),
-        *("scaled", "since", "stepped_at", "steps", "thread", "is_autograds"),
+        *("scaled", "since", "stepped_at", "stepper", "steps", "thread", "is_autograds"),
     )
 
     def __init__(self) -> None:
         self.loop: Loop | None = None
+        self.stepper: Stepper | None = None
         self.passage: Pass | None = None
         self.other: Pass | None = None
         self.since: int | None = None
@@ -58,11 +58,6 @@ class Gathering:
     def is_trained_in(self) -> bool:
         """Whether it is of a thread that makes steps, or has a loss to make one for."""
         return self.loop is not None or bool(self.losses)
-
-    def lost(self, name: str, value: float) -> None:
-        """`backward()` was called on this loss."""
-        if len(self.losses) < MOST_LOSSES:
-            self.losses.append((name, value))
 
     def note(self, name: str, value: Any) -> None:
         """A value of the step that goes on; the last one counts."""

@@ -104,12 +104,12 @@ class Loop:
         if found_inf is not None and (skipped := gathering.value(found_inf)) is not None:
             row[f"{stepper.prefix}{SKIPPED}"] = skipped
         if stepper is self.first:
-            passage = gathering.training_pass()
-            began = gathering.step_began(passage)
-            if passage is not None:
-                if (epoch := self._epoch_of(passage)) is not None:
-                    row["epoch"] = float(epoch)
-                row["data_seconds"] = passage.waited / 1e9 if passage.gave(gathering.steps) else 0.0
+            began = gathering.since
+            if gathering.passage is not None or gathering.other is not None:
+                passage = gathering.training_pass()
+                began = gathering.step_began(passage)
+                if passage is not None:
+                    self._tell_of(passage, row, gathering)
             if began is not None:
                 row["step_seconds"] = (now - began) / 1e9
         self.log(row, stepper.steps, now)
@@ -139,6 +139,13 @@ class Loop:
                 self.log({name: row[name]}, stepper.steps, now)
             row[name] = value
         return row
+
+    def _tell_of(self, passage: Pass, row: dict[str, float], gathering: Gathering) -> None:
+        """Of the step's data: its epoch, and how long was waited for it."""
+        epoch = self._epoch_of(passage)
+        if epoch is not None:
+            row["epoch"] = float(epoch)
+        row["data_seconds"] = passage.waited / 1e9 if passage.gave(gathering.steps) else 0.0
 
     def _epoch_of(self, passage: Pass) -> int | None:
         """The number of a pass that it is trained on; of `next(iter(loader))`, which is none, None."""

@@ -122,7 +122,9 @@ class Loops:
         now = perf_counter_ns()
         stepper = None
         try:
-            stepper = self._stepper(optimizer, gathering, runs)
+            stepper = gathering.stepper
+            if stepper is None or not stepper.goes_on(optimizer, runs.home()):
+                gathering.stepper = stepper = self._stepper(optimizer, gathering, runs)
             if stepper is None:
                 return
             loop = stepper.loop
@@ -274,7 +276,7 @@ class Loops:
             stepper = loop.succeed(optimizer)
         else:
             stepper = loop.add(optimizer, loop.new_prefix(name_of(optimizer, frame) or "optimizer"))
-        stepper.key = id(optimizer)
+        stepper.optimizer, stepper.key = ref(optimizer), id(optimizer)
         stepper.statistics = Statistics(model)
         self._steppers.set(optimizer, stepper)
         self._enter(loop, gathering, runs)
@@ -333,7 +335,7 @@ def _is_captured(optimizer: Any) -> bool:
     """Whether what is done with its parameters now is only noted for a CUDA graph."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            return is_capturing(parameter)
+            return parameter.is_cuda and is_capturing(parameter)
     return False
 
 

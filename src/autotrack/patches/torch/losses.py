@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 NAME = "loss"
 """Of a loss that is in no variable, as in `criterion(output, target).backward()`."""
+MOST_LOSSES = 10_000
+"""Losses without a step that are remembered: `backward()` is also called for gradients alone."""
 MOST_PLACES = 1000
 """Places in the user's code whose names are remembered."""
-DEPTH = 5
+DEPTH = 4
 """Frames between here and what called the library's function: ours."""
 
 
@@ -45,17 +47,16 @@ class Losses:
         gradients = args[1] if len(args) > 1 else seen.kwargs.get("grad_tensors")
         if gradients is not None and (type(gradients) is not list or any(g is not None for g in gradients)):
             return
-        if hasattr(roots, "numel"):
+        if hasattr(roots, "is_cpu"):
             roots = (roots,)
         elif not isinstance(roots, Collection):
             return  # used up
         for root in roots:
-            if hasattr(root, "numel") and root.numel() == 1:
-                tensor, value = unscaled(root, gathering) if gathering.scaled else (root, None)
-                if value is None:
-                    value = gathering.value(root)
-                if value is not None:
-                    gathering.lost(self._name(tensor), value)
+            tensor, value = unscaled(root, gathering) if gathering.scaled else (root, None)
+            if value is None:
+                value = gathering.value(root)
+            if value is not None and len(gathering.losses) < MOST_LOSSES:
+                gathering.losses.append((self._name(tensor), value))
 
     def _name(self, tensor: Any) -> str:
         """By the place in the code, which costs a look at one frame; more are looked at the first time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ...recording import values
 
@@ -27,12 +28,13 @@ class Stepper:
     """One optimizer of a loop.
 
     prefix: stands before its names, "" for the loop's first. steps: those it has made. at: perf_counter_ns
-    of the last one. key: the optimizer's id.
+    of the last one. optimizer: itself, weakly; key: its id.
     """
 
-    __slots__ = ("at", "key", "loop", "prefix", "rates", "statistics", "steps")
+    __slots__ = ("at", "key", "loop", "optimizer", "prefix", "rates", "statistics", "steps")
 
     key: int
+    optimizer: ref[Any]
     statistics: Statistics
 
     def __init__(self, loop: Loop, prefix: str) -> None:
@@ -40,6 +42,12 @@ class Stepper:
         self.prefix = prefix
         self.steps = self.at = 0
         self.rates: list[str] = []
+
+    def goes_on(self, optimizer: Any, home: Any) -> bool:
+        """Whether a step of the optimizer is one of this, where `home` is the run that is current."""
+        loop = self.loop
+        is_here = self.optimizer() is optimizer and loop.home is home
+        return is_here and not loop.run.ended and not loop.run.inherited
 
     def add_rates(self, row: dict[str, float], optimizer: Any) -> None:
         """The learning rate of each group, as the step had it."""
