@@ -50,12 +50,13 @@ class Ranges:
         return True
 
     def add_all(self, numbers: Iterable[int]) -> Sequence[int]:
-        """Those that are new, each once. Many take no longer in a bad order, or far apart, than in sequence."""
+        """Those that are new, each once. Many take no longer in a bad order, or far apart, than in a row."""
         asked = list(dict.fromkeys(numbers))
         if len(asked) <= _FEW:
             return [number for number in asked if self.add(number)]
         new = [number for number in asked if not self._has(number)]
-        lows, highs = [], []
+        lows: list[int] = []
+        highs: list[int] = []
         for low, high in sorted([*self, *zip(new, new, strict=True)]):
             if highs and highs[-1] == low - 1:
                 highs[-1] = high
