@@ -20,12 +20,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from autotrack import semconv as sc
-from autotrack.otlp.answer import Kind
+from autotrack.exporters.carrying import Carrier
+from autotrack.locations import Home
+from autotrack.otlp.answer import MORE, Kind
 from autotrack.otlp.endpoint import Endpoint
 from autotrack.otlp.transport import HttpClient, HttpTransport, answer_of
 from autotrack.recording.exporter import EXIT_TIMEOUT
+from autotrack.recording.report import Report
 from autotrack.spool import SpoolReader, SpoolWriter
 from autotrack.store import Store
 
@@ -856,6 +860,68 @@ def test_a_long_answer_may_take_its_time(receiver: Receiver) -> None:
     client = HttpClient(Endpoint(receiver.url))
     assert client.request("POST", receiver.url, 1.0, b"", most=None)[2] == bytes(30000)
     assert client.request("POST", receiver.url, 1.0, b"", most=10)[2] == bytes(10)
+
+
+def leave_segment(home: Home, writer: str, *names: str) -> None:
+    """Of a writer that is gone: a span a frame."""
+    spool = SpoolWriter(home.spool, writer * 16)
+    for name in names:
+        span = Span(trace_id=bytes(range(16)), span_id=os.urandom(8), name=name)
+        spool.append(ResourceSpans(scope_spans=[ScopeSpans(spans=[span])]).SerializeToString())
+    spool.close()
+
+
+def test_a_segment_that_nobody_takes_keeps_no_others_from_being_sent(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    def behave(handler: Handler) -> bool:
+        body, kind = handler.body(), {"Content-Type": "application/x-protobuf"}
+        if b"a bad one" in body:
+            handler.answer(400, kind, b"\x12\x03bad")
+        else:
+            receiver.take(ExportTraceServiceRequest.FromString(body))
+            handler.answer(200, kind)
+        return True
+
+    receiver.behave = behave
+    home = Home(tmp_path / "spool", tmp_path / "artifacts")
+    leave_segment(home, "0", "a bad one")
+    leave_segment(home, "1", "good", "good too")
+    carrier = Carrier(Endpoint(receiver.url), [home], Report())
+    assert (carrier.carry(), carrier.carry()) == (MORE, None)
+    assert [span.name for span in receiver.spans] == ["good", "good too"]
+    assert len(list((home.spool / "rejected").iterdir())) == 1
+    leave_segment(home, "2", "a bad one")  # where nothing else is taken, it is left where it is
+    answer = Carrier(Endpoint(receiver.url), [home], Report()).carry()
+    assert answer is not None
+    assert answer.kind is Kind.REFUSED
+    assert len(list(home.spool.glob("*.otlp"))) == 1
+
+
+def test_a_large_request_has_the_time_that_a_slow_link_takes(receiver: Receiver, tmp_path: Path) -> None:
+    def slowly(handler: Handler) -> bool:
+        for _ in range(10):
+            time.sleep(0.2)
+            handler.rfile.read(int(handler.headers["Content-Length"]) // 10)
+        handler.rfile.read(int(handler.headers["Content-Length"]) % 10)
+        handler.close_connection = True
+        handler.answer(200, {"Content-Type": "application/x-protobuf"})
+        return True
+
+    receiver.behave = slowly
+    home = Home(tmp_path / "spool", tmp_path / "artifacts")
+    leave_segment(home, "a", os.urandom(200_000).hex())
+    assert Carrier(Endpoint(receiver.url, timeout=1.0), [home], Report()).carry() is None
+    assert list(home.spool.glob("*.otlp")) == []
+
+
+def test_what_takes_no_more_of_a_request_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        begun = time.monotonic()
+        answer = HttpTransport(HttpClient(Endpoint(url, timeout=1.0))).send(os.urandom(16 << 20), 30.0)
+        assert (answer.kind, answer.message) == (Kind.RETRY, "no answer in time")
+        assert time.monotonic() - begun < 10.0
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def test_a_lock_that_the_program_closed_is_gone(tmp_path: Path) -> None:
     with reader.lock():
         [fd] = spool._lock_fds
         os.close(fd)
-    assert spool._lock_fds == set()
+    assert not spool._lock_fds
     with reader.lock(patience=0.0):
         pass
 
@@ -305,3 +305,18 @@ def test_frames_of_any_size(tmp_path_factory: pytest.TempPathFactory, sizes: lis
     assert read(reader, limit) == payloads
     assert reader.segments() == []
     assert not (folder / "rejected").exists()
+
+
+def test_a_forked_child_keeps_what_the_program_opened_under_the_number_of_a_lock(tmp_path: Path) -> None:
+    with SpoolReader(tmp_path, "store").lock():
+        (fd,) = spool._lock_fds
+        os.close(fd)  # as a program does that closes all it finds
+        with open(tmp_path / "own.txt", "w") as own:
+            assert own.fileno() == fd
+            if not (child := os.fork()):
+                try:
+                    os.fstat(fd)
+                except OSError:
+                    os._exit(1)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0

@@ -9,6 +9,7 @@ from . import artifacts
 from .addresses import check_unchanged
 from .copying import copy_run
 from .errors import ModelError, StoreError
+from .exporters.carrying import LEAST_RATE
 from .exporters.uploading import Uploader
 from .locations import is_server
 from .otlp.endpoint import Endpoint
@@ -100,7 +101,7 @@ def _upload(target: Store, files: dict[str, Path]) -> None:
                 folder = Path(name)
                 _put(path, sha256, [folder])
                 for blob in artifacts.stored(folder):
-                    for problem in uploader.upload(folder, blob, lambda: SECONDS):
+                    for problem in uploader.upload(folder, blob, lambda size: SECONDS + size / LEAST_RATE):
                         if problem is not None:
                             raise StoreError(f"{target.url}: {problem.message}")
                     if uploader.has_given_up(blob):

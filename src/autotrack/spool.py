@@ -175,15 +175,22 @@ class Backlog:
     rejected: int
 
 
-_lock_fds: set[int] = set()
-"""Of the locks that this process's readers have, or wait for."""
+_lock_fds: dict[int, os.stat_result] = {}
+"""Of the locks that this process's readers have, or wait for, and what they were opened as."""
 
 
 def _let_go_of_locks() -> None:
     """In a forked child: its copies would keep the locks after the parent is gone."""
     while _lock_fds:
-        with contextlib.suppress(OSError):  # the program has closed it
-            os.close(_lock_fds.pop())
+        fd, opened = _lock_fds.popitem()
+        if _is_still(fd, opened):
+            os.close(fd)
+
+
+def _is_still(fd: int, opened: os.stat_result) -> bool:
+    """False where the program has closed it, and may have given its number to a file of its own."""
+    found = _stat(fd)
+    return found is not None and os.path.samestat(found, opened)
 
 
 if hasattr(os, "register_at_fork"):
@@ -198,6 +205,7 @@ class SpoolReader:
         self.live: set[str] = set()  # writers that lived when `batches` came to their segments
         self._consumer = consumer
         self._tell = tell or _log  # what a person should know, in a line
+        self._left: set[Path] = set()
 
     @contextlib.contextmanager
     def lock(self, patience: float | None = None) -> Iterator[None]:
@@ -208,15 +216,14 @@ class SpoolReader:
         file = self.folder / f"{self._consumer}.lock"
         fd = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         process, opened = os.getpid(), os.fstat(fd)
-        _lock_fds.add(fd)
+        _lock_fds[fd] = opened
         try:
             _lock(fd, patience)
             yield
         finally:
             if os.getpid() == process:
-                _lock_fds.discard(fd)
-                found = _stat(fd)
-                if found is not None and os.path.samestat(found, opened):  # else the program has closed it
+                _lock_fds.pop(fd, None)
+                if _is_still(fd, opened):
                     fcntl.flock(fd, fcntl.LOCK_UN)  # a child amid fork and exec has a copy
                     os.close(fd)
 
@@ -259,6 +266,8 @@ class SpoolReader:
             while batch := self._read(segment, limit):
                 is_sure = True
                 yield batch
+                if segment in self._left:
+                    return self._left.discard(segment)
                 if is_held and batch.is_last:
                     return  # what it has written meanwhile is for the next time
             if is_held:
@@ -266,6 +275,10 @@ class SpoolReader:
             if not self._passed_damage(segment, is_sure):
                 return self._delete(segment)
             is_sure = True
+
+    def leave(self, batch: Batch) -> None:
+        """Go on with the next segment: this one is for another time."""
+        self._left.add(batch.segment)
 
     def done(self, batch: Batch, payloads: int | None = None) -> None:
         """The batch, or its first `payloads`, is safe elsewhere: never read it again."""

@@ -480,6 +480,23 @@ def test_ranges_hold_what_was_added(numbers: list[int]) -> None:
     assert (gaps[1::2] > 1).all()
 
 
+@given(st.lists(st.lists(st.integers(0, 40), max_size=20)))
+def test_ranges_take_many_numbers_as_they_take_each(told: list[list[int]]) -> None:
+    one, many = Ranges(), Ranges()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autotrack.backends.ledger._FEW", 5)
+        for numbers in told:
+            assert many.add_all(numbers) == [number for number in dict.fromkeys(numbers) if one.add(number)]
+            assert list(many) == list(one)
+
+
+def test_a_span_of_many_numbers_in_a_bad_order_keeps_nobody_waiting() -> None:
+    begun = time.process_time()
+    numbers = range(1_000_000, 0, -2)
+    assert len(Ranges().add_all(numbers)) == len(numbers)
+    assert time.process_time() - begun < 10.0  # one by one they take minutes
+
+
 def test_the_models_and_the_data_of_many_runs_are_one_query_each(empty_store: Path) -> None:
     asked: list[str] = []
     with closing(SqliteBackend(f"sqlite:///{empty_store}")) as backend:

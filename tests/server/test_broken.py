@@ -145,6 +145,31 @@ def test_who_asks_for_another_protocol_is_answered_in_this_one(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_a_body_that_comes_with_an_upgrade_is_read(store: Place, is_chunked: bool, pause: float) -> None:
+    """Java's client asks for HTTP/2 so; its spans were said to be taken, and were not."""
+    body = b'{"resourceSpans":[{"scopeSpans":[{"spans":[{}]}]}]}'
+    size = b"Content-Length: %d" % len(body)
+    if is_chunked:
+        size, body = b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    head = b"POST /v1/traces HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" + size
+    head += b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
+    with (
+        Threaded(store.url, token=None, http=PatientProtocol) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as connection,
+    ):
+        for _ in range(2):
+            connection.sendall(head)
+            time.sleep(pause)
+            connection.sendall(body)
+            answer = answer_on(connection)
+            assert answer.status == 200
+            assert b"without an id" in answer.read()
+        connection.sendall((head + body) * 500)
+        assert b"without an id" in answer_on(connection).read()
+
+
 def test_an_answer_may_take_longer_than_a_head(store: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotrack.server.listening.HEAD_TIMEOUT", 0.2)
     with Threaded(store.url, http=PatientProtocol) as server:

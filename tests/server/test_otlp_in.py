@@ -228,6 +228,13 @@ def test_a_small_body_that_unpacks_into_a_huge_one(server: Threaded, encoding: s
 EMPTY = {
     "groups": b"\x0a\x00" * 200_000,
     "spans": block(b"\x0a", block(b"\x12", b"\x12\x00" * 200_000)),
+    "attributes": block(b"\x0a", block(b"\x12", block(b"\x12", b"\x4a\x00" * 2_100_000))),
+    "events": block(b"\x0a", block(b"\x12", block(b"\x12", b"\x5a\x00" * 2_100_000))),
+    "an event's attributes": block(
+        b"\x0a", block(b"\x12", block(b"\x12", block(b"\x5a", b"\x1a\x00" * 2_100_000)))
+    ),
+    "a resource's attributes": block(b"\x0a", block(b"\x0a", b"\x0a\x00" * 2_100_000)),
+    "a scope's attributes": block(b"\x0a", block(b"\x12", block(b"\x0a", b"\x1a\x00" * 2_100_000))),
     "unknown": b"\x0b\x0c" + block(b"\x0a", b"\x28\x00" * 600_000),
     "JSON's groups": b'{"resourceSpans":[' + b"{}," * 100_000 + b"{}]}",
     "JSON's spans": b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"{}," * 100_000 + b"{}]}]}]}",
@@ -245,9 +252,10 @@ def test_a_small_body_of_many_empty_pieces(server: Threaded, what: str) -> None:
 
 
 def test_many_empty_points_are_too_many(server: Threaded) -> None:
-    points = block(b"\x2a", b"\x0a\x00" * 200_000)
-    body = block(b"\x0a", block(b"\x12", block(b"\x12", points)))
-    assert server.ask("POST", "/v1/metrics", body, PROTOBUF).status == 413
+    points, exemplars = b"\x0a\x00" * 200_000, block(b"\x0a", b"\x2a\x00" * 2_100_000)
+    for gauge in (points, exemplars):
+        body = block(b"\x0a", block(b"\x12", block(b"\x12", block(b"\x2a", gauge))))
+        assert server.ask("POST", "/v1/metrics", body, PROTOBUF).status == 413
 
 
 def test_a_large_batch_is_taken(server: Threaded) -> None:

@@ -75,8 +75,7 @@ class Gathering:
         if identity is None:
             self.spans.append((span, None))
             return
-        ranges = self.ledger[identity.writer]
-        new = [number for number in dict.fromkeys(identity.seqs) if ranges.add(number)]
+        new = self.ledger[identity.writer].add_all(identity.seqs)
         if not new:
             return
         seen, started = self.last_seen, self.started

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+_FEW = 64
+"""Numbers of which each has its place made; of more, all ranges are made anew."""
 
 
 class Ranges:
@@ -45,6 +48,27 @@ class Ranges:
             self._lows.insert(after, number)
             self._highs.insert(after, number)
         return True
+
+    def add_all(self, numbers: Iterable[int]) -> Sequence[int]:
+        """Those that are new, each once. Many take no longer in a bad order, or far apart, than in a row."""
+        asked = list(dict.fromkeys(numbers))
+        if len(asked) <= _FEW:
+            return [number for number in asked if self.add(number)]
+        new = [number for number in asked if not self._has(number)]
+        lows: list[int] = []
+        highs: list[int] = []
+        for low, high in sorted([*self, *zip(new, new, strict=True)]):
+            if highs and highs[-1] == low - 1:
+                highs[-1] = high
+            else:
+                lows.append(low)
+                highs.append(high)
+        self._lows, self._highs = lows, highs
+        return new
+
+    def _has(self, number: int) -> bool:
+        after = bisect_right(self._lows, number)
+        return after > 0 and number <= self._highs[after - 1]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return zip(self._lows, self._highs, strict=True)

@@ -26,8 +26,12 @@ REQUEST_BYTES = 1 << 20
 SERVER_REQUEST_BYTES = 4 << 20
 MOST_BAD = 16
 """Spans that an endpoint may refuse, one by one, before it has taken any."""
+MOST_LEFT = 4
+"""Segments that may be left where they are because of it, to see whether it takes another."""
 PATIENCE = 3.0
 """Seconds that a person waits for another process's turn: it may have been stopped in the midst of it."""
+LEAST_RATE = 16 << 10
+"""Bytes in a second that a link carries at least: large requests have more time than small ones."""
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
 CLAIM = "network.target"
@@ -108,16 +112,26 @@ class Carrier:
 
     def _frames(self, reader: SpoolReader) -> Answer | None:
         limit = SERVER_REQUEST_BYTES if self._endpoint.store else REQUEST_BYTES
+        refused: list[Answer] = []
         for batch in reader.batches(limit, meanwhile=False):
-            if problem := self._batch(reader, batch):
+            problem = self._batch(reader, batch)
+            if problem is None:
+                continue
+            if problem.kind is not Kind.BAD:
                 return problem
+            refused.append(problem)
+            if len(refused) > MOST_LEFT:
+                break
+            reader.leave(batch)
+        if refused:  # the next time they are put aside, if it has taken others
+            return MORE if self._has_accepted else Answer(Kind.REFUSED, refused[0].message)
         return None
 
     def _batch(self, reader: SpoolReader, batch: Batch) -> Answer | None:
         """Send a batch; where the endpoint will not have all of it at once, in ever smaller parts.
 
         A span that it will not have by itself is put aside, but only once the endpoint has taken others:
-        one that takes nothing is no receiver of spans, or not yet.
+        one that takes nothing is no receiver of spans, or not yet. Then that is the problem, as `Kind.BAD`.
         """
         parts = [_Part(batch.payloads, len(batch.payloads))]
         bad: list[tuple[bytes, Answer]] = []
@@ -148,7 +162,7 @@ class Carrier:
                 reader.done(batch, arrived)
                 self._moved(sum(map(len, batch.payloads[kept:arrived])))
                 kept = arrived
-        return Answer(Kind.REFUSED, bad[0][1].message) if bad else None
+        return Answer(Kind.BAD, bad[0][1].message) if bad else None
 
     def _put_aside(self, reader: SpoolReader, batch: Batch, bad: Sequence[tuple[bytes, Answer]]) -> None:
         for frame, problem in bad:
@@ -164,10 +178,11 @@ class Carrier:
         """None if they were accepted."""
         if not self._endpoint.store:
             frames = merged(frames, self._points)
-        timeout = self._time_left()
+        body = joined(frames)
+        timeout = self._time_left(len(body))
         if timeout <= 0:
             return TIME_IS_UP
-        answer = self._transport.send(joined(frames), timeout)
+        answer = self._transport.send(body, timeout)
         if answer.kind is not Kind.ACCEPTED:
             return answer
         self._has_accepted = True
@@ -194,8 +209,9 @@ class Carrier:
                     return MORE
         return None
 
-    def _time_left(self) -> float:
-        own = self._endpoint.timeout
+    def _time_left(self, size: int) -> float:
+        """For a request of so many bytes."""
+        own = self._endpoint.timeout + size / LEAST_RATE
         return own if self.ends is None else min(own, self.ends - time.monotonic())
 
 

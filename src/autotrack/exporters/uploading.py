@@ -37,7 +37,9 @@ class Uploader:
         """Whether the server has said of these bytes that they are not what their name says."""
         return blob.sha256 in self._given_up
 
-    def upload(self, folder: Path, blob: Stored, time_left: Callable[[], float]) -> Iterator[Answer | None]:
+    def upload(
+        self, folder: Path, blob: Stored, time_left: Callable[[int], float]
+    ) -> Iterator[Answer | None]:
         """Upload in parts; after each one None, or at last what went wrong."""
         url = f"{self._client.endpoint.store}/api/v1/blobs/{blob.sha256}"
         wrong = 0
@@ -82,11 +84,11 @@ class Uploader:
         self,
         method: str,
         url: str,
-        time_left: Callable[[], float],
+        time_left: Callable[[int], float],
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        if (timeout := time_left()) <= 0:
+        if (timeout := time_left(len(body or b""))) <= 0:
             raise TimeoutError("there was no time left to send it")
         return self._client.request(method, url, timeout, body, headers)
 

@@ -1,7 +1,7 @@
 """How many pieces a request has, told before it is decoded: a kilobyte unpacks into millions of empty spans.
 
-Only the levels down to spans, log records and points are looked at. What is no request is left to who
-decodes it, and says what is wrong.
+Only the levels down to spans, log records and points are looked at, and of large requests the fields in
+them too. What is no request is left to who decodes it, and says what is wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ MOST_PIECES = 100_000
 """Of a request; a collector's batch has 8,192 spans, as a rule."""
 MOST_FIELDS = 500_000
 """That are passed on the way to them."""
+MOST_PARTS = 2 << 20
+"""Attributes, events and other fields of what the pieces, and who sent them, say. As none is shorter than two
+bytes, requests of up to 4 MiB, the usual ones, need not be looked through for them."""
 MOST_BRACKETS = 4_000_000
 """Of a request in JSON, each of whose numbers is an object."""
 
@@ -27,15 +30,17 @@ METRICS: Levels = (
     {5: "gauge", 7: "sum", 9: "histogram", 10: "exponentialHistogram", 11: "summary"},
     {1: "dataPoints"},
 )
+_SENDER = 1
+"""The field of a group that has its resource or scope, which have attributes too."""
+_PARTED = frozenset({5, 8, 11, 13})
+"""Those of a piece that may hold many fields themselves: events, links and exemplars."""
 
 
 class TooMany(ValueError):
     """The request has to be sent in parts."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            f"the request is too large: more than {MOST_PIECES:,} spans, log records or points; divide it"
-        )
+    def __init__(self, what: str = f"{MOST_PIECES:,} spans, log records or points") -> None:
+        super().__init__(f"the request is too large: more than {what}; divide it")
 
 
 def check(data: bytes, levels: Levels) -> None:
@@ -43,7 +48,8 @@ def check(data: bytes, levels: Levels) -> None:
     if len(data) <= 2 * MOST_PIECES:  # none is shorter than two bytes
         return
     messages, pieces, fields = [(0, len(data))], 0, 0
-    for wanted in levels:
+    senders: list[tuple[int, int]] = []
+    for level, wanted in enumerate(levels):
         inner = []
         for at, end in messages:
             for number, start, stop in _fields(data, at, end):
@@ -53,7 +59,24 @@ def check(data: bytes, levels: Levels) -> None:
                     raise TooMany
                 if number in wanted and start < stop:
                     inner.append((start, min(stop, end)))
+                elif number == _SENDER and level in (1, 2):
+                    senders.append((start, min(stop, end)))
         messages = inner
+    if len(data) > 2 * MOST_PARTS:
+        _check_parts(data, messages, senders)
+
+
+def _check_parts(data: bytes, pieces: Sequence[tuple[int, int]], senders: Sequence[tuple[int, int]]) -> None:
+    """Raises `TooMany`: an empty event takes a hundred times as much as was sent for it."""
+    inner, parts = [*senders], 0
+    for messages in (pieces, inner):
+        for at, end in messages:
+            for number, start, stop in _fields(data, at, end):
+                parts += 1
+                if parts > MOST_PARTS:
+                    raise TooMany(f"{MOST_PARTS:,} attributes, events and other fields")
+                if messages is pieces and number in _PARTED and start < stop:
+                    inner.append((start, min(stop, end)))
 
 
 def check_brackets(data: bytes) -> None:

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import time
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,8 @@ _MOST_TOLD = 300
 LONGEST_WAIT = 3600.0
 """Seconds that a receiver can ask us to wait."""
 AGENT = f"autotrack/{__version__}"
+_BLOCK = 16 << 10
+"""Bytes of a body that have the time of a connection to be on their way."""
 _SLOWEST = 1000
 """Bytes of an answer in a second: what comes slower runs out of time."""
 _PROTOBUF = "application/x-protobuf"
@@ -143,6 +146,11 @@ class HttpClient:
         self, method: str, url: str, timeout: float, body: Any, headers: dict[str, str], most: int | None
     ) -> tuple[int, dict[str, str], bytes]:
         own = {"user-agent": AGENT, **self.endpoint.headers}
+        if (
+            isinstance(body, bytes) and len(body) > _BLOCK
+        ):  # the socket's limit is for each piece that is sent
+            own["content-length"] = str(len(body))
+            body = _blocks(body, timeout)
         if self._token:
             own["authorization"] = f"Bearer {self._token}"
         with uninstrumented():
@@ -151,7 +159,7 @@ class HttpClient:
                 url,
                 body=body,
                 headers=own | headers,
-                timeout=urllib3.Timeout(connect=timeout, read=timeout),
+                timeout=urllib3.Timeout(connect=min(timeout, self.endpoint.timeout), read=timeout),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -195,6 +203,15 @@ class HttpTransport:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _blocks(body: bytes, seconds: float) -> Iterator[bytes]:
+    """Raises TimeoutError where all of them together take longer."""
+    ends = time.monotonic() + seconds
+    for at in range(0, len(body), _BLOCK):
+        if time.monotonic() > ends:
+            raise TimeoutError
+        yield body[at : at + _BLOCK]
 
 
 def answer_of(status: int, headers: dict[str, str], said: bytes, of_store: bool = False) -> Answer:
@@ -296,11 +313,18 @@ def network_problem(error: Exception) -> str:
             return "unknown host"
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
             return str(cause.__cause__ or "cannot connect")
-        if isinstance(cause, urllib3.exceptions.TimeoutError):
+        if isinstance(cause, urllib3.exceptions.TimeoutError) or _ran_out(cause):
             return "no answer in time"
         if isinstance(cause, urllib3.exceptions.SSLError):
             return f"TLS: {' '.join(str(cause).split())[:_MOST_TOLD]}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_MOST_TOLD]
+
+
+def _ran_out(error: object) -> bool:
+    """Whether the time was up before all was sent."""
+    if not isinstance(error, urllib3.exceptions.ProtocolError):
+        return False
+    return any(isinstance(cause, TimeoutError) for cause in error.args)
 
 
 def _pool(endpoint: Endpoint) -> urllib3.PoolManager:

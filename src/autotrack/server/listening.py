@@ -7,8 +7,10 @@ import contextlib
 import errno
 import resource
 import socket
+import sys
 from collections.abc import Collection, Iterator
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..errors import OptionError
@@ -45,6 +47,10 @@ class PatientProtocol(HttpToolsProtocol):
     """Bytes that were told of the head, and of the trailers."""
     _untold = 0
     """Bytes since the parser last told of something: it keeps a header until that is whole."""
+    _data = b""
+    """What the parser is given."""
+    _goes_on = False
+    """Whether the head that is told is ours, of a request whose own has been told."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -55,18 +61,27 @@ class PatientProtocol(HttpToolsProtocol):
         if self._waits_since is None and (self.cycle is None or self.cycle.response_complete):
             self._waits_since = self.loop.time()  # empty lines before a head are no beginning of it
         self._untold += len(data)
-        super().data_received(data)
+        self._data = data
+        while True:
+            given = self._data
+            super().data_received(given)
+            if self._data is given:
+                break
+        self._data = b""
         if self._untold > MOST_HEAD and not self.transport.is_closing():
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
+        if self._goes_on:
+            return
         super().on_message_begin()
         self._waits_since = self.loop.time()
         self._is_in_head, self._head, self._untold = True, 0, 0
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
-        super().on_url(url)
+        if not self._goes_on:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
@@ -75,6 +90,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._waits_since, self._untold = None, 0
+        if self._goes_on:
+            self._goes_on = False
+            return
         super().on_headers_complete()  # may refuse what came
         self._is_in_head = False
 
@@ -84,7 +102,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._untold = 0
-        super().on_message_complete()
+        if not self.parser.should_upgrade():  # else its body has not been looked for
+            super().on_message_complete()
 
     def _count(self, size: int) -> None:
         """What is raised here is the parser's own error to who feeds it."""
@@ -110,7 +129,19 @@ class PatientProtocol(HttpToolsProtocol):
         return b"".join((STATUS_LINE[answer.status_code], *lines, b"\r\n", answer.body))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """No line in the log, which would say what to install: the request is answered as any other."""
+        """An Upgrade is left aside, as Java's client asks for one with each request; no line in the log.
+
+        The parser takes what follows such a head for another protocol. It is the body: another parser reads
+        that, which is told of its length alone.
+        """
+        upgrade = sys.exc_info()[1]
+        assert upgrade is not None
+        rest = self._data[upgrade.args[0] :]
+        framing = (b"content-length", b"transfer-encoding")
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] in framing]
+        self.parser = httptools.HttpRequestParser(self)
+        self._goes_on = True
+        self._data = b"".join((b"POST / HTTP/1.1\r\n", *headers, b"\r\n", rest))  # is given next
 
     def connection_lost(self, error: Exception | None) -> None:
         self._patience.cancel()
