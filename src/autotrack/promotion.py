@@ -9,11 +9,10 @@ from . import artifacts
 from .addresses import check_unchanged
 from .copying import copy_run
 from .errors import ModelError, StoreError
-from .exporters.carrying import LEAST_RATE
 from .exporters.uploading import Uploader
 from .locations import is_server
 from .otlp.endpoint import Endpoint
-from .otlp.transport import HttpClient
+from .otlp.transport import LEAST_RATE, HttpClient
 from .recording.report import Report
 from .records import ModelVersion
 from .store import Store

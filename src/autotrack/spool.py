@@ -267,7 +267,8 @@ class SpoolReader:
                 is_sure = True
                 yield batch
                 if segment in self._left:
-                    return self._left.discard(segment)
+                    self._left.discard(segment)
+                    return
                 if is_held and batch.is_last:
                     return  # what it has written meanwhile is for the next time
             if is_held:

@@ -12,7 +12,7 @@ from ..interrupts import pass_on
 from ..locations import Home
 from ..otlp.answer import BUSY, MORE, TIME_IS_UP, Answer, Kind
 from ..otlp.requests import halves, is_frame, joined, merged
-from ..otlp.transport import HttpClient, HttpTransport, Transport, transport
+from ..otlp.transport import LEAST_RATE, HttpClient, HttpTransport, Transport, transport
 from ..spool import Batch, SpoolReader
 from .uploading import Uploader
 from .waiting import CONSUMER
@@ -30,8 +30,6 @@ MOST_LEFT = 4
 """Segments that may be left where they are because of it, to see whether it takes another."""
 PATIENCE = 3.0
 """Seconds that a person waits for another process's turn: it may have been stopped in the midst of it."""
-LEAST_RATE = 16 << 10
-"""Bytes in a second that a link carries at least: large requests have more time than small ones."""
 UPLOADING = 1.0
 """Seconds for files before it is looked for new frames."""
 CLAIM = "network.target"

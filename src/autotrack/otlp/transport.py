@@ -39,8 +39,8 @@ _MOST_TOLD = 300
 LONGEST_WAIT = 3600.0
 """Seconds that a receiver can ask us to wait."""
 AGENT = f"autotrack/{__version__}"
-_BLOCK = 16 << 10
-"""Bytes of a body that have the time of a connection to be on their way."""
+LEAST_RATE = 16 << 10
+"""Bytes in a second that a link carries at least: large requests have more time than small ones."""
 _SLOWEST = 1000
 """Bytes of an answer in a second: what comes slower runs out of time."""
 _PROTOBUF = "application/x-protobuf"
@@ -146,11 +146,11 @@ class HttpClient:
         self, method: str, url: str, timeout: float, body: Any, headers: dict[str, str], most: int | None
     ) -> tuple[int, dict[str, str], bytes]:
         own = {"user-agent": AGENT, **self.endpoint.headers}
-        if (
-            isinstance(body, bytes) and len(body) > _BLOCK
-        ):  # the socket's limit is for each piece that is sent
+        step = min(timeout, self.endpoint.timeout)  # seconds for each piece that is sent
+        block = max(1, int(step * LEAST_RATE))
+        if isinstance(body, bytes) and len(body) > block:
             own["content-length"] = str(len(body))
-            body = _blocks(body, timeout)
+            body = _blocks(body, block, timeout)
         if self._token:
             own["authorization"] = f"Bearer {self._token}"
         with uninstrumented():
@@ -159,7 +159,7 @@ class HttpClient:
                 url,
                 body=body,
                 headers=own | headers,
-                timeout=urllib3.Timeout(connect=min(timeout, self.endpoint.timeout), read=timeout),
+                timeout=urllib3.Timeout(connect=step, read=timeout),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -205,13 +205,13 @@ class HttpTransport:
         self._client.close()
 
 
-def _blocks(body: bytes, seconds: float) -> Iterator[bytes]:
+def _blocks(body: bytes, size: int, seconds: float) -> Iterator[bytes]:
     """Raises TimeoutError where all of them together take longer."""
     ends = time.monotonic() + seconds
-    for at in range(0, len(body), _BLOCK):
+    for at in range(0, len(body), size):
         if time.monotonic() > ends:
             raise TimeoutError
-        yield body[at : at + _BLOCK]
+        yield body[at : at + size]
 
 
 def answer_of(status: int, headers: dict[str, str], said: bytes, of_store: bool = False) -> Answer:
