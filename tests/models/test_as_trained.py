@@ -104,6 +104,19 @@ def test_a_row_is_answered_alike_whatever_stands_beside_it(
         assert scored(predictor, file, 1) == scored(predictor, file, 9) == [2, 2, 0, 1]
 
 
+@pytest.mark.parametrize("values", [(1, 2, 3), (1.5, 2.0, 3.0), (1, 2.5, 3), (True, False, True)])
+def test_numbers_that_were_objects_are_objects_again(values: tuple[Any, ...], tmp_path: Path) -> None:
+    """As in a table of an array of texts and numbers: encoders know them apart from an array of numbers."""
+    data = pd.DataFrame({"k": pd.Series([*values] * 20, dtype=object), "t": ["a", "b", "c"] * 20})
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(data, [0, 1, 2] * 20)
+    predictor = kept(model, data, tmp_path)
+    rows = data[:3].to_dict("records")
+    assert predictor.predict(data[:3]).tolist() == predictor.predict(rows).tolist() == [0, 1, 2]
+    assert [predictor.predict(data[i : i + 1])[0] for i in range(3)] == [0, 1, 2]
+    assert [served(predictor, {"dataframe_records": [row]}) for row in rows] == [[0], [1], [2]]
+    assert served(predictor, {"dataframe_records": rows}) == [0, 1, 2]
+
+
 def test_an_imputer_of_none_finds_it(tmp_path: Path) -> None:
     data = pd.DataFrame({"k": pd.Series(["a", "b", None] * 20, dtype=object)})
     imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value="c")
