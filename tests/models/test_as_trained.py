@@ -221,6 +221,22 @@ def test_texts_are_the_categories_that_xgboost_knows(alone: bool, dart: bool, tm
         predictor.predict([{**rows[0], "k": 4}])
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda m: GridSearchCV(m, {"max_depth": [3, 6]}, cv=2), make_pipeline],
+    ids=["search", "pipeline"],
+)
+def test_so_they_are_to_what_hands_its_data_on_to_xgboost(wrap: Any, tmp_path: Path) -> None:
+    model = wrap(XGBClassifier(n_estimators=5, enable_categorical=True)).fit(COLORS, TRUTH)
+    predictor = kept(model, COLORS, tmp_path)
+    rows = COLORS[:9].astype(object).to_dict("records")
+    expected = model.predict(COLORS)[:9].tolist()
+    assert predictor.predict(COLORS)[:9].tolist() == predictor.predict(rows).tolist() == expected
+    assert served(predictor, {"dataframe_records": rows}) == expected
+    with pytest.raises(SchemaError, match=r"column 'c', row 0: 'pink' is no category"):
+        predictor.predict([{**rows[0], "c": "pink"}])
+
+
 def test_categories_whose_names_xgboost_damages_are_asked_for(tmp_path: Path) -> None:
     data = COLORS.assign(c=COLORS["c"].cat.rename_categories({"red": "réd"}))
     predictor = kept(XGBClassifier(n_estimators=5, enable_categorical=True).fit(data, TRUTH), data, tmp_path)

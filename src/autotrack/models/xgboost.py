@@ -95,10 +95,9 @@ class XgboostFlavor(Flavor):
         """A booster takes no arrays, only its own matrices."""
         import xgboost
 
-        from .categories import Categorical
+        from . import categories
 
-        if isinstance(model, Categorical):
-            data, model = model.fitting(data) if hasattr(data, "columns") else data, model.model
+        model, data = categories.asked(model, data)
         if isinstance(model, xgboost.Booster) and not isinstance(data, xgboost.DMatrix):
             data = xgboost.DMatrix(data, enable_categorical=True)
         return model.predict(data, **params)
