@@ -276,6 +276,19 @@ def test_lists_of_numbers_are_the_array_that_numpy_makes_of_them(
     assert served(predictor, {"inputs": LISTS[:2]}) == [0, 1]
 
 
+def test_lists_of_texts_beside_numbers_are_a_table_of_both(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable()
+    rows = [["male", 1], ["female", 3], ["female", 2]] * 20
+    make_pipeline(OneHotEncoder(), LogisticRegression()).fit(rows, [0, 1, 2] * 20)
+    run = tracking.run()
+    autotrack.flush()
+    predictor = autotrack.load_predictor(f"runs:/{run.id}/model")
+    for data in (rows[:3], np.array(rows[:3], object), pd.DataFrame(rows[:3])):
+        assert predictor.predict(data).tolist() == [0, 1, 2]
+    assert served(predictor, {"inputs": rows[:3]}) == [0, 1, 2]
+    assert [served(predictor, {"instances": [row]}) for row in rows[:3]] == [[0], [1], [2]]
+
+
 def test_dicts_that_a_model_takes_have_no_signature(tracking: Tracking) -> None:  # noqa: F811
     tracking.enable()
     dicts = [{"a": a} for a, _ in LISTS]
