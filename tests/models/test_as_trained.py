@@ -104,6 +104,19 @@ def test_a_row_is_answered_alike_whatever_stands_beside_it(
         assert scored(predictor, file, 1) == scored(predictor, file, 9) == [2, 2, 0, 1]
 
 
+@pytest.mark.parametrize("values", [(1, 2, 3), (1.5, 2.0, 3.0), (1, 2.5, 3), (True, False, True)])
+def test_numbers_that_were_objects_are_objects_again(values: tuple[Any, ...], tmp_path: Path) -> None:
+    """As in a table of an array of texts and numbers: encoders know them apart from an array of numbers."""
+    data = pd.DataFrame({"k": pd.Series([*values] * 20, dtype=object), "t": ["a", "b", "c"] * 20})
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(data, [0, 1, 2] * 20)
+    predictor = kept(model, data, tmp_path)
+    rows = data[:3].to_dict("records")
+    assert predictor.predict(data[:3]).tolist() == predictor.predict(rows).tolist() == [0, 1, 2]
+    assert [predictor.predict(data[i : i + 1])[0] for i in range(3)] == [0, 1, 2]
+    assert [served(predictor, {"dataframe_records": [row]}) for row in rows] == [[0], [1], [2]]
+    assert served(predictor, {"dataframe_records": rows}) == [0, 1, 2]
+
+
 def test_an_imputer_of_none_finds_it(tmp_path: Path) -> None:
     data = pd.DataFrame({"k": pd.Series(["a", "b", None] * 20, dtype=object)})
     imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value="c")
@@ -208,6 +221,22 @@ def test_texts_are_the_categories_that_xgboost_knows(alone: bool, dart: bool, tm
         predictor.predict([{**rows[0], "k": 4}])
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda m: GridSearchCV(m, {"max_depth": [3, 6]}, cv=2), make_pipeline],
+    ids=["search", "pipeline"],
+)
+def test_so_they_are_to_what_hands_its_data_on_to_xgboost(wrap: Any, tmp_path: Path) -> None:
+    model = wrap(XGBClassifier(n_estimators=5, enable_categorical=True)).fit(COLORS, TRUTH)
+    predictor = kept(model, COLORS, tmp_path)
+    rows = COLORS[:9].astype(object).to_dict("records")
+    expected = model.predict(COLORS)[:9].tolist()
+    assert predictor.predict(COLORS)[:9].tolist() == predictor.predict(rows).tolist() == expected
+    assert served(predictor, {"dataframe_records": rows}) == expected
+    with pytest.raises(SchemaError, match=r"column 'c', row 0: 'pink' is no category"):
+        predictor.predict([{**rows[0], "c": "pink"}])
+
+
 def test_categories_whose_names_xgboost_damages_are_asked_for(tmp_path: Path) -> None:
     data = COLORS.assign(c=COLORS["c"].cat.rename_categories({"red": "réd"}))
     predictor = kept(XGBClassifier(n_estimators=5, enable_categorical=True).fit(data, TRUTH), data, tmp_path)
@@ -245,6 +274,19 @@ def test_lists_of_numbers_are_the_array_that_numpy_makes_of_them(
     for data in (LISTS[:2], np.array(LISTS[:2]), pd.DataFrame(LISTS[:2])):
         assert predictor.predict(data).tolist() == model.predict(LISTS[:2]).tolist() == [0, 1]
     assert served(predictor, {"inputs": LISTS[:2]}) == [0, 1]
+
+
+def test_lists_of_texts_beside_numbers_are_a_table_of_both(tracking: Tracking) -> None:  # noqa: F811
+    tracking.enable()
+    rows = [["male", 1], ["female", 3], ["female", 2]] * 20
+    make_pipeline(OneHotEncoder(), LogisticRegression()).fit(rows, [0, 1, 2] * 20)
+    run = tracking.run()
+    autotrack.flush()
+    predictor = autotrack.load_predictor(f"runs:/{run.id}/model")
+    for data in (rows[:3], np.array(rows[:3], object), pd.DataFrame(rows[:3])):
+        assert predictor.predict(data).tolist() == [0, 1, 2]
+    assert served(predictor, {"inputs": rows[:3]}) == [0, 1, 2]
+    assert [served(predictor, {"instances": [row]}) for row in rows[:3]] == [[0], [1], [2]]
 
 
 def test_dicts_that_a_model_takes_have_no_signature(tracking: Tracking) -> None:  # noqa: F811

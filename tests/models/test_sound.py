@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomTreesEmbedding,
 )
+from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
@@ -43,7 +45,13 @@ from sklearn.neighbors import (
     RadiusNeighborsClassifier,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
@@ -60,6 +68,9 @@ from .forging import packed, records
 X, Y = make_classification(80, 6, random_state=0)
 Y3 = np.arange(80) % 3
 CATEGORIES = np.abs(X * 3).astype(int).astype(float)
+TEXTS = ["a word", "another b"]
+MIXED = np.array([["a"], ["b"], ["c"]], object)
+DAYS = np.array([["2020-01-01"], ["NaT"], ["2019-01-01"]], "datetime64[s]")
 BEFORE_CHILDREN = b"left_children[$l#L"
 """In a booster's bytes: their number follows, and the nodes themselves."""
 
@@ -132,7 +143,43 @@ SOUND: dict[str, Callable[[], Any]] = {
         XGBRegressor(n_estimators=2, booster="gblinear").fit(X, Y),
         XGBClassifier().fit(X, Y).get_booster()[:3],
     ],
-    "other svms": lambda: [NuSVC().fit(X, Y), SVR().fit(X, Y), OneClassSVM().fit(X)],
+    "other svms": lambda: [
+        NuSVC().fit(X, Y),
+        NuSVC(probability=True).fit(X, Y),
+        SVR().fit(X, Y),
+        OneClassSVM().fit(X),
+    ],
+    "vocabularies": lambda: [
+        CountVectorizer().fit(TEXTS),
+        TfidfVectorizer(ngram_range=(1, 2), vocabulary={"b": 1, "a": 0}).fit(TEXTS),
+        CountVectorizer(vocabulary=["b", "a"]).fit(TEXTS),
+        CountVectorizer(),
+        DictVectorizer().fit([{"a": 1, "b": "c"}, {"d": 2}]).restrict(np.array([0, 2])),
+        HashingVectorizer(n_features=8),
+        FeatureHasher().fit(),
+    ],
+    "encoders": lambda: (
+        [
+            OneHotEncoder(drop=drop, min_frequency=least, handle_unknown=unknown).fit(values)
+            for drop in (None, "first", "if_binary")
+            for least in (None, 9)
+            for unknown in ("ignore", "infrequent_if_exist", "warn")
+            for values in (
+                CATEGORIES,
+                np.array(list("abc"))[Y3, None],
+                MIXED,
+                np.array([[1.0], [np.nan]]),
+                DAYS,
+            )
+        ]
+        + [
+            OneHotEncoder(categories=[["b", "a", "c"]], drop=["a"]).fit(MIXED),
+            OneHotEncoder(max_categories=99, drop=[0.0] * 6).fit(CATEGORIES),
+            OneHotEncoder(),
+            KBinsDiscretizer(3).fit(X),
+            KBinsDiscretizer(3, encode="ordinal").fit(X),
+        ]
+    ),
 }
 
 
@@ -247,6 +294,23 @@ def sparse_vectors() -> Any:
     return model
 
 
+def tree_that_says_it_is_flat() -> Any:
+    model = tree_with()
+    state = model.tree_.__getstate__()
+    model.tree_.__setstate__({**state, "max_depth": 1})
+    return model
+
+
+def tree_with_a_child_of_two() -> Any:
+    model = tree_with()
+    nodes = model.tree_.__getstate__()["nodes"]
+    return tree_with(left_child=int(nodes["right_child"][0]))
+
+
+def one_hot_with(name: str, value: Any) -> Any:
+    return set_to(OneHotEncoder(min_frequency=9, drop="first").fit(CATEGORIES), name, value)
+
+
 FORGED: dict[str, Callable[[], Any]] = {
     "child out of the tree": lambda: tree_with(right_child=1 << 40),
     "child before the tree": lambda: tree_with(left_child=-7),
@@ -306,6 +370,34 @@ FORGED: dict[str, Callable[[], Any]] = {
     "sparse blocks": blocks,
     "k-d tree's bounds of a ball": lambda: neighbours_with(
         lambda state: state.__setitem__(3, state[3][:1].copy())
+    ),
+    "tree that says it is flat": tree_that_says_it_is_flat,
+    "tree with a child of two": tree_with_a_child_of_two,
+    "vocabulary out of its table": lambda: set_to(
+        CountVectorizer().fit(TEXTS), "vocabulary_", {"a": 0, "word": 1 << 30}
+    ),
+    "vocabulary before its table": lambda: set_to(TfidfVectorizer().fit(TEXTS), "vocabulary_", {"word": -9}),
+    "vocabulary of what is not in it": lambda: set_to(
+        CountVectorizer().fit(TEXTS), "vocabulary_", defaultdict(int, word=0)
+    ),
+    "names out of their table": lambda: set_to(
+        DictVectorizer().fit([{"a": 1}]), "vocabulary_", {"a": 1 << 30}
+    ),
+    "hasher of no features": lambda: HashingVectorizer(n_features=0),
+    "other hasher of no features": lambda: FeatureHasher(n_features=0),
+    "encoder of other columns": lambda: one_hot_with("_n_features_outs", [1 << 30] + [1 - (1 << 28)] * 5),
+    "encoder of fewer columns": lambda: one_hot_with("_n_features_outs", [99]),
+    "encoder of far groups": lambda: one_hot_with(
+        "_default_to_infrequent_mappings", [np.full(99, 1 << 30)] * 6
+    ),
+    "encoder of far rare ones": lambda: one_hot_with("_infrequent_indices", [[1 << 30]] * 6),
+    "encoder of what stands before": lambda: one_hot_with("_drop_idx_after_grouping", np.full(6, -9, object)),
+    "encoder in disorder": lambda: set_to(
+        OneHotEncoder().fit(CATEGORIES[:, :1]), "categories_", [np.array([9.0, 0.0])]
+    ),
+    "clusters asked by no threads": lambda: set_to(MiniBatchKMeans(3).fit(X), "_n_threads", -5),
+    "svm of fewer probabilities": lambda: set_to(
+        set_to(SVC(probability=True).fit(X, Y3), "_probA", np.ones(1)), "_probB", np.ones(1)
     ),
     "spline's knots": lambda: spline_with(t=np.linspace(-3, 3, 100_000)),
     "spline's coefficients": lambda: spline_with(c=np.ones((1, 7))),

@@ -82,6 +82,25 @@ def test_a_ranker() -> None:
     assert (round_trip(model).predict(X) == model.predict(X)).all()
 
 
+@pytest.mark.parametrize("missing", [0, -999.0, float("inf"), np.float32(0.5)])
+def test_the_number_that_means_missing_is_kept(missing: float) -> None:
+    data = np.where(X > 0.3, X, missing)
+    for kind in (xgboost.XGBClassifier, xgboost.XGBRFRegressor):
+        model = kind(n_estimators=3, missing=missing).fit(data, Y)
+        before = model.get_booster().save_raw("ubj")
+        loaded = round_trip(round_trip(model))
+        assert loaded.missing == missing
+        assert (loaded.predict(data) == model.predict(data)).all()
+        assert model.get_booster().save_raw("ubj") == before == loaded.get_booster().save_raw("ubj")
+
+
+def test_what_cannot_mean_missing_is_refused() -> None:
+    model = xgboost.XGBRegressor(n_estimators=1).fit(X, Y)
+    model.get_booster().set_attr(**{"autotrack.missing": "none"})
+    with pytest.raises(ModelError, match="'none' cannot stand for a missing value"):
+        round_trip(model)
+
+
 def test_a_booster_keeps_names_and_where_it_was_best() -> None:
     data = xgboost.DMatrix(X, Y, feature_names=list("abcdef"))
     model = xgboost.train(

@@ -21,7 +21,7 @@ import urllib3
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, scale
 from xgboost import XGBRegressor
 
 import autotrack
@@ -457,3 +457,15 @@ def test_a_model_that_is_not_trusted_is_not_loaded(tmp_path: Path) -> None:
     folder = toys.save(tmp_path / "model")
     with pytest.raises(ModelError, match=toys.TRUSTED):
         Following(str(folder), StoreAddresses(Options(uri=str(folder), store="")))
+
+
+@pytest.mark.parametrize(("trusted", "most"), [((), 256), (("sklearn.preprocessing._data.scale",), 1)])
+def test_what_a_model_holds_beside_what_flavors_know_may_look_at_all_rows(
+    trusted: tuple[str, ...], most: int, tmp_path: Path
+) -> None:
+    function = FunctionTransformer(scale if trusted else None)
+    data = np.arange(8.0).reshape(4, 2)
+    model = make_pipeline(function, LinearRegression()).fit(data, [0, 1, 2, 4])
+    autotrack.save_model(model, tmp_path / "model", inputs=data)
+    options = Options(uri=str(tmp_path / "model"), store="", trusted=trusted, token="secret")
+    assert StoreAddresses(options).load(options.uri).most_rows == most

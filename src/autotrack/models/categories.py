@@ -43,13 +43,20 @@ class Categorical:
 
 
 def of(model: Any, booster: Any) -> Any:
-    """The model as a `Categorical`, if it was trained on categories; else itself."""
+    """The model as a `Categorical`, if the booster that gets its data had categories; else itself."""
     if "c" not in (booster.feature_types or ()):
         return model
     told = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
     known = told.get("gbtree", told)["model"].get("cats", {}).get("enc", [])  # dart has its trees in one
     columns = zip_longest(booster.feature_names or (), booster.feature_types, known)
     return Categorical(model, {name: _names(one) for name, kind, one in columns if kind == "c"})
+
+
+def asked(model: Any, data: Any) -> tuple[Any, Any]:
+    """What is to predict, and a table as that needs it. Raises `SchemaError`."""
+    if not isinstance(model, Categorical):
+        return model, data
+    return model.model, model.fitting(data) if hasattr(data, "columns") else data
 
 
 def _names(told: Mapping[str, Any] | None) -> Any:

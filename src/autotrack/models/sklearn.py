@@ -133,7 +133,19 @@ class SklearnFlavor(Flavor):
         sound.check(model, permissions.trusted)
         return model
 
+    def ready(self, model: Any) -> Any:
+        """What XGBoost's own flavor makes ready, where a search or a pipeline hands it all data as it is."""
+        booster = _state(first := _first(model)).get("_Booster")
+        if booster is None or not type(first).__module__.startswith("xgboost."):
+            return model
+        from . import categories
+
+        return categories.of(model, booster)
+
     def predict(self, model: Any, data: Any, params: Mapping[str, Any]) -> Any:
+        from . import categories
+
+        model, data = categories.asked(model, data)
         return super().predict(model, _as_read(model, data), params)
 
 

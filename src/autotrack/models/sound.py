@@ -126,6 +126,20 @@ def _tree(tree: Any) -> None:
     _require(
         _are_below(nodes["feature"][inner], tree.n_features), "a tree asks for features that are not there"
     )
+    children = np.concatenate([nodes["left_child"][inner], nodes["right_child"][inner]])
+    _require(np.bincount(children, minlength=1).max() <= 1, "a tree's nodes have several parents")
+    _require(not _is_deeper(nodes, tree.max_depth), "a tree is deeper than it says")
+
+
+def _is_deeper(nodes: Any, depth: int) -> bool:
+    """Its paths are written into so much memory as the depth that it says needs."""
+    level = np.zeros(1, np.intp)
+    for _ in range(depth + 1):
+        level = level[nodes["left_child"][level] != -1]
+        if not len(level):
+            return False
+        level = np.concatenate([nodes["left_child"][level], nodes["right_child"][level]])
+    return True
 
 
 def _estimator_of_tree(estimator: Any) -> None:
@@ -252,6 +266,51 @@ def _neighbours(estimator: Any) -> None:
         _require(is_sound, "neighbours are of classes that are not there")
 
 
+# --- texts and categories ---------------------------------------------------------------------------
+
+
+def _vocabulary(vectorizer: Any) -> None:
+    """Its places are columns of a sparse table, which what multiplies that does not look at."""
+    if (words := vars(vectorizer).get("vocabulary_")) is None:
+        return
+    _require(type(words) is dict, "a vocabulary is no dict")
+    places = np.fromiter(map(operator.index, words.values()), np.int64, len(words))
+    _require(_are_below(places, len(words)), "a vocabulary has words in columns that are not there")
+
+
+def _hasher(hasher: Any) -> None:
+    _require(operator.index(hasher.n_features) >= 1, "a hasher has no features")  # it divides by them
+
+
+def _one_hot(encoder: Any) -> None:
+    """What it may be asked for gets a column of its feature: `transform` does the same with each value."""
+    known = vars(encoder)
+    if "_n_features_outs" not in known:
+        return
+    none = [None] * len(known["categories_"])
+    is_grouped, dropped = known["_infrequent_enabled"], known["_drop_idx_after_grouping"]
+    features = zip(
+        known["categories_"],
+        known["_n_features_outs"],
+        none if dropped is None else dropped,
+        known["_infrequent_indices"] if is_grouped else none,
+        known["_default_to_infrequent_mappings"] if is_grouped else none,
+        strict=True,
+    )
+    for categories, width, without, rare, groups in features:
+        count = len(categories)
+        codes = np.arange(count)
+        if categories.dtype.kind not in "OUS":  # they are looked up as in order
+            codes = np.searchsorted(categories, categories)
+        codes = np.concatenate([codes, np.asarray([] if rare is None else rare, int)])
+        _require(_are_below(codes, count), "an encoder's categories are in disorder")
+        codes = codes if groups is None else np.asarray(groups)[codes]
+        if without is not None:
+            codes = codes[codes != without]
+            codes = codes - (codes > without)
+        _require(_are_below(codes, width), "an encoder has categories in columns that are not there")
+
+
 # --- others -----------------------------------------------------------------------------------------
 
 
@@ -288,6 +347,7 @@ def _clusters(estimator: Any) -> None:
     if (centers := vars(estimator).get("cluster_centers_")) is not None:
         is_sound = centers.ndim == 2 and len(centers) and centers.shape[1] == estimator.n_features_in_
         _require(is_sound, "clusters have other columns than features")
+        _require(operator.index(estimator._n_threads) >= 1, "clusters are asked by no threads")
 
 
 def _halves(estimator: Any) -> None:
@@ -325,7 +385,8 @@ def _support_vectors(machine: Any) -> None:
         is_sound = len(supports) == classes and (supports >= 0).all() and supports.sum() == count
         _require(is_sound, "support vectors are of other classes")
     probabilities = {len(known.get(name, ())) for name in ("_probA", "_probB")}
-    _require(probabilities in ({0}, {pairs}, {1}, {1, 0}), "support vectors have other probabilities")
+    is_sound = probabilities in ({0}, {pairs}) or ("classes_" not in known and probabilities <= {0, 1})
+    _require(is_sound, "support vectors have other probabilities")
 
 
 _HISTOGRAM = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting"
@@ -345,6 +406,11 @@ _CHECKERS: dict[str, Callable[[Any], None]] = {
     "sklearn.cluster._bisect_k_means.BisectingKMeans": _halves,
     "sklearn.cluster._birch.Birch": _subclusters,
     "sklearn.svm._base.BaseLibSVM": _support_vectors,
+    "sklearn.feature_extraction.text.CountVectorizer": _vocabulary,
+    "sklearn.feature_extraction._dict_vectorizer.DictVectorizer": _vocabulary,
+    "sklearn.feature_extraction.text.HashingVectorizer": _hasher,
+    "sklearn.feature_extraction._hash.FeatureHasher": _hasher,
+    "sklearn.preprocessing._encoders.OneHotEncoder": _one_hot,
     "scipy.interpolate._bsplines.BSpline": _spline,
     "xgboost.core.Booster": _booster,
     **{

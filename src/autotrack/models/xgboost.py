@@ -20,6 +20,8 @@ CLASSES = (
     "XGBRFRegressor",
 )
 """What a model can become again."""
+_MISSING = "autotrack.missing"
+"""A booster's attribute: what number means that a value is missing, which XGBoost's file does not tell."""
 
 
 class XgboostFlavor(Flavor):
@@ -39,7 +41,7 @@ class XgboostFlavor(Flavor):
             raise NotKept(f"{kind.__module__}.{kind.__qualname__} is no class of XGBoost's own")
         alone = kind.__name__ == "Booster"
         booster = model if alone else model.get_booster()
-        data = booster.save_raw("ubj")
+        data = _telling(booster, getattr(model, "missing", None)).save_raw("ubj")
         if len(data) > limit:
             raise NotKept(f"it has {len(data):,} bytes, more than model_max_bytes ({limit:,})")
         return Frozen(data, FILE, frozenset() if alone else frozenset({"sklearn"}))
@@ -80,6 +82,8 @@ class XgboostFlavor(Flavor):
         boosted.check(_json(data) if is_json else ubjson.read(data))
         model = getattr(xgboost, name)()
         model.load_model(bytearray(data))
+        if name != "Booster":
+            _take_missing(model)
         return model
 
     def ready(self, model: Any) -> Any:
@@ -91,13 +95,34 @@ class XgboostFlavor(Flavor):
         """A booster takes no arrays, only its own matrices."""
         import xgboost
 
-        from .categories import Categorical
+        from . import categories
 
-        if isinstance(model, Categorical):
-            data, model = model.fitting(data) if hasattr(data, "columns") else data, model.model
+        model, data = categories.asked(model, data)
         if isinstance(model, xgboost.Booster) and not isinstance(data, xgboost.DMatrix):
             data = xgboost.DMatrix(data, enable_categorical=True)
         return model.predict(data, **params)
+
+
+def _telling(booster: Any, missing: float | None) -> Any:
+    """The booster, or where another number than NaN means missing one like it that says so."""
+    if missing is None or missing != missing:
+        return booster
+    told = booster.copy()  # the user's own stays as it is
+    told.set_attr(**{_MISSING: repr(float(missing))})
+    return told
+
+
+def _take_missing(model: Any) -> None:
+    booster = model.get_booster()
+    if (told := booster.attr(_MISSING)) is None:
+        return
+    try:
+        model.missing = float(told)
+    except ValueError:
+        raise ModelError(
+            f"the model is damaged or forged: {told!r:.60} cannot stand for a missing value"
+        ) from None
+    booster.set_attr(**{_MISSING: None})
 
 
 def _json(data: bytes) -> Any:

@@ -6,11 +6,12 @@ from functools import cached_property
 
 from .. import plugins
 from ..addresses import registered
-from ..flavor import PYTHON_FUNCTION, Permissions
+from ..flavor import PYTHON_FUNCTION, Permissions, Section
 from ..flavors import flavor
 from ..loading import load, model_folder
 from ..mlmodel.document import OURS
 from ..mlmodel.folder import ModelFolder
+from ..models.trusted import TYPES
 from ..registry import is_address
 from ..store import Store, open_store
 from .batching import Version
@@ -46,12 +47,20 @@ class StoreAddresses:
 def _by_rows(folder: ModelFolder) -> bool:
     """Whether what the model says of a row surely does not depend on the rows beside it.
 
-    What a graph, or source of the user's, makes of it may.
+    What a graph, or source of the user's, or what they trust makes of it may.
     """
     names = set(folder.flavors) - {PYTHON_FUNCTION, OURS}
     return (
         bool(names)
         and names <= {*plugins.names(plugins.FLAVORS)}
         and all(flavor(name).predicts_by_row for name in names)
-        and not any(folder.section(name).get("code") for name in names)
+        and not any(_holds_others(folder.section(name)) for name in names)
+    )
+
+
+def _holds_others(section: Section) -> bool:
+    """Whether there is more in it than the flavors know, such as a function of whole columns."""
+    is_pickled = section.get("pickled_model") and section.get("serialization_format") != "skops"
+    return bool(section.get("code") or is_pickled) or not TYPES.issuperset(
+        section.get("skops_trusted_types") or ()
     )

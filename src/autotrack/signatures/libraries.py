@@ -49,11 +49,22 @@ def pandas_columns(frame: Any) -> list[Column]:
         if kind is None:
             kinds[i] = type_of_all(spread(rows.iloc[:, i].to_numpy()))[0]
     held = [
-        "" if whole or not is_object(dtype) else missing_word(rows.iloc[:, i].to_numpy())
-        for i, (dtype, whole) in enumerate(zip(frame.dtypes, present, strict=True))
+        _held(kind, rows.iloc[:, i].to_numpy(), whole) if is_object(dtype) else ""
+        for i, (dtype, kind, whole) in enumerate(zip(frame.dtypes, kinds, present, strict=True))
     ]
     known = zip(names, kinds, present.tolist(), held, strict=True)
     return [Column(name, kind or DataType.ANY, whole, word) for name, kind, whole, word in known]
+
+
+def _held(kind: Type | None, values: Any, whole: bool) -> str:
+    """The `missing` of a column of objects. Numbers without any missing are NaN's kind: what is not an object
+    is another thing than these to scikit-learn's encoders."""
+    if not whole:
+        return missing_word(values)
+    return "NaN" if kind in _NUMBERS else ""
+
+
+_NUMBERS = (DataType.BOOLEAN, DataType.INTEGER, DataType.LONG, DataType.FLOAT, DataType.DOUBLE)
 
 
 def is_object(dtype: Any) -> bool:

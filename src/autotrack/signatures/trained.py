@@ -29,11 +29,16 @@ def _are_dicts(inputs: Any) -> bool:
 
 
 def _as_array(inputs: Any) -> Any:
-    """Some of the lists of numbers, if all are of one length, as numpy's array of them; else the data."""
+    """Some of the lists, if all are of one length and of numbers, or of these and texts, as numpy's array;
+    else the data: lists of nothing but texts may be words of a text each."""
     if not isinstance(inputs, (list, tuple)) or not inputs:
         return inputs
     try:
         array = np.asarray(spread(inputs))
     except ValueError:  # of several lengths
         return inputs
-    return array if array.ndim > 1 and array.dtype.kind in "biuf" else inputs
+    if array.ndim > 1 and array.dtype.kind in "biuf":
+        return array
+    kinds = {type(value) for row in spread(inputs) if isinstance(row, (list, tuple)) for value in row}
+    is_mixed = array.ndim == 2 and len(kinds) > 1 and kinds <= {str, int, float, bool, type(None)}
+    return np.array(spread(inputs), object) if is_mixed else inputs

@@ -86,7 +86,8 @@ class Column:
     """A column of a table. Its name can be a number, as pandas has them; None: taken by its position.
 
     `missing` is what stood for a missing value among the Python objects that a training had: "None" or "NaN";
-    "" where it had no such column. To be equal takes no equal ones, as MLflow's form does not tell them.
+    "" where it had no such column. Numbers that it had as objects have one even if none was missing. To be
+    equal takes no equal ones, as MLflow's form does not tell them.
     """
 
     name: str | int | None
