@@ -91,7 +91,7 @@ def _files(model: Any, details: ModelDetails) -> Files:
         sections = flavor.describe(own, identity.kind)
         if params := params_of(details):
             flavor.check_params(model, params)
-        told = described(details, flavor.outputs(model))
+        told = described(details, flavor.outputs(model), flavor.predicts_by_row)
     except NotKept as refusal:
         raise ModelError(f"the model cannot be saved: {refusal}") from refusal
     return whole(own, sections, identity, told, {*flavor.needs, *frozen.packages})

@@ -289,6 +289,22 @@ def test_lists_of_texts_beside_numbers_are_a_table_of_both(tracking: Tracking) -
     assert [served(predictor, {"instances": [row]}) for row in rows[:3]] == [[0], [1], [2]]
 
 
+@pytest.mark.parametrize("how", ["inputs", "input_example"])
+def test_lists_that_a_model_is_saved_with_are_what_it_makes_of_them(how: Any, tmp_path: Path) -> None:
+    mixed = [["male", 1], ["female", 3], ["female", 2]] * 20
+    models = (
+        (LogisticRegression(), LISTS, [0, 1] * 10),
+        (make_pipeline(OneHotEncoder(), LogisticRegression()), mixed, [0, 1, 2] * 20),
+        (XGBClassifier(n_estimators=2), LISTS, [0, 1] * 10),
+    )
+    for number, (model, rows, truth) in enumerate(models):
+        model.fit(rows, truth)
+        autotrack.save_model(model, tmp_path / f"{number}", **{how: rows})
+        predictor = autotrack.load_predictor(tmp_path / f"{number}")
+        assert predictor.predict(rows[:3]).tolist() == model.predict(rows[:3]).tolist()
+        assert served(predictor, {"instances": rows[:1]}) == model.predict(rows[:1]).tolist()
+
+
 def test_dicts_that_a_model_takes_have_no_signature(tracking: Tracking) -> None:  # noqa: F811
     tracking.enable()
     dicts = [{"a": a} for a, _ in LISTS]

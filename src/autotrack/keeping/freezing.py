@@ -91,7 +91,7 @@ def _described(
         skip(f"params of model {path!r}: {error}")
         details = without_params(details)
     try:
-        return described(details, flavor.outputs(model))
+        return described(details, flavor.outputs(model), flavor.predicts_by_row)
     except SchemaError as error:
         skip(f"signature of model {path!r}: {error}")
         return described(without_data(details))

@@ -80,13 +80,16 @@ def may_keep_code(details: ModelDetails) -> bool:
     return details.get("own_code", True)
 
 
-def described(details: ModelDetails, outputs: Any = None) -> Described:
-    """As plain data that no longer depends on the caller's; `outputs` is what the flavor knows of them.
+def described(details: ModelDetails, outputs: Any = None, by_row: bool = False) -> Described:
+    """As plain data that no longer depends on the caller's.
 
+    outputs: what the flavor knows of them. by_row: whether lists are rows to the model, `predicts_by_row`.
     Raises `SchemaError` for data that has no signature, `ModelError` for `code_paths` that cannot be kept.
     """
     from ..signatures import to_mlmodel
 
+    if by_row:
+        details = _of_rows(details)
     example = _example(details)
     signature = _signature(details, outputs)
     return Described(
@@ -149,6 +152,14 @@ def without_data(details: ModelDetails) -> ModelDetails:
     """What remains to be said where the data has no signature."""
     kept = {"requirements", "metadata", "code_paths"}
     return cast(ModelDetails, {name: value for name, value in details.items() if name in kept})
+
+
+def _of_rows(details: ModelDetails) -> ModelDetails:
+    """With the data as the model will make it."""
+    from ..signatures.trained import as_array
+
+    data = {name: as_array(details.get(name)) for name in ("inputs", "input_example")}
+    return cast(ModelDetails, {**details, **data})
 
 
 def _example(details: ModelDetails) -> Example | None:

@@ -1,4 +1,4 @@
-"""The signature of what a library's own training call was given, where it has one."""
+"""What a library's own model makes of data that it is given, and the signature of that, where it has one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def signature_of(inputs: Any) -> Signature:
     if inputs is None or _are_dicts(inputs):
         return Signature()
     try:
-        return Signature(infer_schema(_as_array(inputs)))
+        return Signature(infer_schema(as_array(inputs)))
     except SchemaError:
         return Signature()
 
@@ -28,7 +28,7 @@ def _are_dicts(inputs: Any) -> bool:
     return isinstance(inputs, (list, tuple)) and all(isinstance(row, Mapping) for row in spread(inputs))
 
 
-def _as_array(inputs: Any) -> Any:
+def as_array(inputs: Any) -> Any:
     """Some of the lists, if all are of one length and of numbers, or of these and texts, as numpy's array;
     else the data: lists of nothing but texts may be words of a text each."""
     if not isinstance(inputs, (list, tuple)) or not inputs:
