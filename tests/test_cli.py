@@ -622,6 +622,10 @@ def test_doctor_finds_all_well(demo: Cli) -> None:
     assert page["Options"][-1] == "✓ All is well."
 
 
+def test_doctor_folds_no_option_names(demo: Cli) -> None:
+    assert any(line.startswith("lightning.checkpoint_max_bytes ") for line in demo.lines("doctor", width=80))
+
+
 def test_doctor_as_json(demo: Cli) -> None:
     found = strict_json(demo("doctor", "--json").stdout)
     assert (found["version"], found["problems"]) == (autotrack.__version__, [])

@@ -15,7 +15,7 @@ from .diagnosis import Diagnosis
 from .terminal import grid, heading, titled
 
 
-def parts(found: Diagnosis) -> Iterator[RenderableType]:
+def parts(found: Diagnosis, width: int) -> Iterator[RenderableType]:
     """The page from top to bottom; what needs attention comes last, where the eye is."""
     yield _facts({"autotrack": found.version, "python": found.python, "platform": found.platform})
     yield heading("Store")
@@ -28,7 +28,7 @@ def parts(found: Diagnosis) -> Iterator[RenderableType]:
     yield heading("Integrations")
     yield _integrations(found.integrations)
     yield heading("Options")
-    yield _options(found.options)
+    yield _options(found.options, width)
     yield Text()
     yield from _verdict(found.problems)
 
@@ -74,8 +74,9 @@ def _integrations(integrations: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _options(options: Mapping[str, Setting]) -> Table:
+def _options(options: Mapping[str, Setting], width: int) -> Table:
     table = titled("name", "value", "set by")
+    table.columns[0].no_wrap = max(map(len, options)) <= width / 2
     for name, setting in options.items():
         value = "-" if setting.value is None else text.scalar(setting.value)
         table.add_row(Text(text.plain(name), "cyan"), value, text.plain(setting.origin))

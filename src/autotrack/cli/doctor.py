@@ -27,6 +27,6 @@ def doctor(store: str | None, as_json: bool) -> int:
         click.echo(text.as_json(asdict(found)))
     else:
         out = console()
-        for part in diagnosis_page.parts(found):
+        for part in diagnosis_page.parts(found, out.width):
             out.print(part)
     return 1 if found.problems else 0
