@@ -37,6 +37,9 @@ EXPECTED: dict[str, str] = {}
 NOT_KEPT = "autotrack: model 'model': "
 """How it is told that a model is not kept: these tests define classes and functions inside functions."""
 
+TOO_FAST = "autotrack: curves and weights of a training: they come faster than these can be written"
+"""What thousands of trainings in a row may come to on a busy machine."""
+
 NOT_RUN = "not run"
 """What is said of a test that passed with autotrack on."""
 
@@ -109,7 +112,7 @@ def test_what_may_end_differently_does(off: dict[str, Ending], on: dict[str, End
 
 def test_autotrack_was_on_and_no_hook_failed(on: dict[str, Ending], on_folder: Path) -> None:
     said = [line for path in on_folder.glob("said-*.log") for line in path.read_text().splitlines()]
-    assert [line for line in said if not line.startswith(NOT_KEPT)] == []
+    assert [line for line in said if not line.startswith((NOT_KEPT, TOO_FAST))] == []
     runs = Store(f"sqlite:///{on_folder}/runs.db").runs()
     assert len(runs) > 1000
     assert {run.state for run in runs} == {State.FINISHED, State.FAILED}

@@ -73,5 +73,6 @@ def watched(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     refused = "Failed to load resource"  # said of each answer that is an error
-    assert [said for said in complaints if not said.startswith(refused)] == []
+    unexpected = [said for said in complaints if not said.startswith(refused)]
+    assert not unexpected, unexpected
     assert hosts <= {"127.0.0.1"}

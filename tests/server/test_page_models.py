@@ -389,6 +389,17 @@ def test_what_is_not_there_is_said_plainly(page: Page, served: Served, view: str
     expect(page.get_by_role("alert")).to_contain_text(said)
 
 
+def test_a_view_that_cannot_be_fetched_says_so(page: Page, served: Served) -> None:
+    served.register()
+    page.route("**/models.js", lambda route: route.abort())
+    page.goto(served.address)
+    page.get_by_role("link", name="models").click()
+    expect(page.get_by_role("alert")).to_contain_text("This view could not be loaded")
+    page.unroute("**/models.js")
+    page.get_by_role("button", name="try again").click()
+    expect(models(page)).to_have_count(1)
+
+
 # --- for everybody ---------------------------------------------------------------------------------
 
 

@@ -1,10 +1,10 @@
 // The page: its bar, and the view that the URL asks for.
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { signal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { html } from "./html.js";
 import { listen } from "./live.js";
-import { Connection, useKeys } from "./parts.js";
+import { Connection, Problem, useKeys } from "./parts.js";
 import { Runs } from "./runs.js";
 import { follow, go, ids, link, view } from "./view.js";
 
@@ -82,8 +82,14 @@ const later = Object.fromEntries(Object.keys(LATER).map((name) => [name, signal(
 /** A view that is fetched when it is asked for. @param {any} props */
 function Later({ name, ...props }) {
   const found = later[name];
-  useEffect(() => void LATER[name]().then((page) => (found.value = page)), [name]);
-  return found.value ? html`<${found.value} ...${props} />` : html`<p class="wait">…</p>`;
+  const error = useSignal(/** @type {Error | undefined} */ (undefined));
+  useEffect(() => {
+    error.value = undefined;
+    LATER[name]().then((page) => (found.value = page), () => (error.value = new Error("This view could not be loaded.")));
+  }, [name]);
+  if (found.value) return html`<${found.value} ...${props} />`;
+  if (error.value) return html`<${Problem} error=${error.value} retry=${() => location.reload()} />`;
+  return html`<p class="wait">…</p>`;
 }
 
 function Help() {
