@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from statistics import median
 from typing import Any
 
 from _common import in_fresh_home, interval, report
-from torch_loop import alternated, begin, training
+from torch_loop import Steps, begin, training
 
 STEPS = 500  # of a block
 PAIRS = 16
@@ -70,8 +71,30 @@ def measure() -> None:
         return {"waits": waits, "copies": names.count("cudaMemcpyAsync")}
 
     warnings.simplefilter("ignore")
-    pairs = alternated(steps, PAIRS, STEPS)
+    pairs = alternated(steps)
     print(json.dumps({"pairs": pairs, "off": calls(False), "on": calls(True)}))
+
+
+def alternated(steps: Steps) -> list[tuple[float, float]]:
+    """Seconds of CPU time of each pair of blocks, without and with autotrack."""
+    import autotrack
+
+    def spent(is_on: bool) -> float:
+        begin(steps, is_on)
+        begun = time.process_time()
+        steps(STEPS)
+        autotrack.flush()
+        ended = time.process_time()
+        autotrack.disable()
+        return ended - begun
+
+    steps(200)
+    found = []
+    for number in range(PAIRS):
+        order = (False, True) if number % 2 else (True, False)
+        both = {is_on: spent(is_on) for is_on in order}
+        found.append((both[False], both[True]))
+    return found
 
 
 if __name__ == "__main__":
