@@ -305,6 +305,14 @@ def test_lists_that_a_model_is_saved_with_are_what_it_makes_of_them(how: Any, tm
         assert served(predictor, {"instances": rows[:1]}) == model.predict(rows[:1]).tolist()
 
 
+def test_of_many_lists_the_first_are_the_example(tmp_path: Path) -> None:
+    rows = [[float(number), 0.0] for number in range(5000)]
+    model = LogisticRegression().fit(rows[:20], [0, 1] * 10)
+    autotrack.save_model(model, tmp_path / "model", input_example=rows)
+    kept = json.loads((tmp_path / "model" / "input_example.json").read_text())
+    assert kept == rows[: len(kept)]
+
+
 def test_dicts_that_a_model_takes_have_no_signature(tracking: Tracking) -> None:  # noqa: F811
     tracking.enable()
     dicts = [{"a": a} for a, _ in LISTS]

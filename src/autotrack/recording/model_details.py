@@ -157,8 +157,12 @@ def without_data(details: ModelDetails) -> ModelDetails:
 def _of_rows(details: ModelDetails) -> ModelDetails:
     """With the data as the model will make it."""
     from ..signatures.trained import as_array
+    from ..signatures.values import MOST_VALUES
 
-    data = {name: as_array(details.get(name)) for name in ("inputs", "input_example")}
+    example = details.get("input_example")
+    if isinstance(example, (list, tuple)):
+        example = example[:MOST_VALUES]  # its first rows are kept
+    data = {"inputs": as_array(details.get("inputs")), "input_example": as_array(example)}
     return cast(ModelDetails, {**details, **data})
 
 

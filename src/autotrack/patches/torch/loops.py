@@ -123,7 +123,11 @@ class Loops:
         stepper = None
         try:
             stepper = gathering.stepper
-            if stepper is None or not stepper.goes_on(optimizer, runs.home()):
+            if (
+                stepper is None
+                or stepper.loop is not gathering.loop
+                or not stepper.goes_on(optimizer, runs.home())
+            ):
                 gathering.stepper = stepper = self._stepper(optimizer, gathering, runs)
             if stepper is None:
                 return
