@@ -33,12 +33,13 @@ def as_array(inputs: Any) -> Any:
     else the data: lists of nothing but texts may be words of a text each."""
     if not isinstance(inputs, (list, tuple)) or not inputs:
         return inputs
+    rows = spread(inputs)
     try:
-        array = np.asarray(spread(inputs))
+        array = np.asarray(rows)
     except ValueError:  # of several lengths
         return inputs
     if array.ndim > 1 and array.dtype.kind in "biuf":
         return array
-    kinds = {type(value) for row in spread(inputs) if isinstance(row, (list, tuple)) for value in row}
+    kinds = {type(value) for row in rows if isinstance(row, (list, tuple)) for value in row}
     is_mixed = array.ndim == 2 and len(kinds) > 1 and kinds <= {str, int, float, bool, type(None)}
-    return np.array(spread(inputs), object) if is_mixed else inputs
+    return np.array(rows, object) if is_mixed else inputs

@@ -137,10 +137,7 @@ class Torch(Integration):
     def clipped(self, seen: Seen) -> None:
         """The norm of all gradients, where the user has it computed."""
         if seen.error is None:
-            gathering = self._threads.gathering
-            norm = gathering.value(seen.value)
-            if norm is not None:
-                gathering.noted["grad_norm"] = norm
+            self._threads.gathering.note("grad_norm", seen.value)
 
     @watch("torch.amp.grad_scaler:GradScaler.scale", unless=COMPILING)
     def scaled(self, seen: Seen) -> None:
