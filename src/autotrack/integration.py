@@ -155,6 +155,7 @@ class Hook:
     evaluates: bool = False
     unless: str | None = None
     before: bool = False
+    spread: bool = False
 
     @property
     def libraries(self) -> set[str]:
@@ -218,7 +219,7 @@ def follow(*targets: str) -> Callable[[HookFunction], HookFunction]:
 
 
 def watch(
-    *targets: str, unless: str | None = None, before: bool = False
+    *targets: str, unless: str | None = None, before: bool = False, spread: bool = False
 ) -> Callable[[HookFunction], HookFunction]:
     """Mark a method, `method(self, seen)`, as told of every call of the targets, whoever makes it.
 
@@ -228,8 +229,10 @@ def watch(
     unless: "module:function", asked before each call: where it answers True, the library's function is
     called alone.
     before: it is told when the call begins, of which there is no value yet.
+    spread: for what is called at every step, where a `Seen` would cost as much as the rest: its parts are
+    the arguments, `method(self, args, kwargs, value, error, started)`.
     """
-    return _marker(targets, kind=Kind.WATCH, unless=unless, before=before)
+    return _marker(targets, kind=Kind.WATCH, unless=unless, before=before, spread=spread)
 
 
 def plug(target: str, unless: str | None = None) -> Callable[[HookFunction], HookFunction]:

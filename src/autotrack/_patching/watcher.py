@@ -30,15 +30,14 @@ class Watcher:
     def __init__(self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder]) -> None:
         self._hook = GuardedHook(integration, hook, recorder)
         self._unless = hook.unless
-        self._before = hook.before
+        self._make = _watched_before if hook.before else _watched_spread if hook.spread else _watched
 
     def plain(self, patch: Patch, wrapped: Callable[..., Any]) -> FunctionType:
         """A function of Python's own kind in the place of another.
 
         torch.compile traces through it as through the library's, which it cannot with wrapt's.
         """
-        make = _watched_before if self._before else _watched
-        return make(wrapped, self._hook, _question(self._unless), patch)
+        return self._make(wrapped, self._hook, _question(self._unless), patch)
 
 
 def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> Callable[..., None]:
@@ -48,15 +47,30 @@ def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> 
 
 def our_codes() -> list[CodeType]:
     """Of the functions that stand between a library and its user, for compilers that are to skip them."""
-    made_in = (_watched, _watched_before, _plugged)
+    made_in = (_watched, _watched_spread, _watched_before, _plugged)
     return [code for f in made_in for code in f.__code__.co_consts if isinstance(code, CodeType)]
 
 
-_seen: Callable[[tuple[Any, ...]], Seen] = functools.partial(tuple.__new__, Seen)
-"""What `Seen._make` does, in C."""
-
-
 def _watched(
+    wrapped: Callable[..., Any], hook: GuardedHook, passes: Callable[[], bool], patch: Patch
+) -> FunctionType:
+    @functools.wraps(wrapped)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
+            return wrapped(*args, **kwargs)
+        started = perf_counter_ns()
+        try:
+            value = wrapped(*args, **kwargs)
+        except BaseException as error:
+            hook.tell(Seen(args, kwargs, None, error, started))
+            raise
+        hook.tell(Seen(args, kwargs, value, None, started))
+        return value
+
+    return _found_in(patch.owner, watched)
+
+
+def _watched_spread(
     wrapped: Callable[..., Any], hook: GuardedHook, passes: Callable[[], bool], patch: Patch
 ) -> FunctionType:
     method = hook.method
@@ -69,11 +83,11 @@ def _watched(
         try:
             value = wrapped(*args, **kwargs)
         except BaseException as error:
-            hook.tell(_seen((args, kwargs, None, error, started)))
+            hook.tell(args, kwargs, None, error, started)
             raise
         if not hook.is_off:
             try:
-                method(_seen((args, kwargs, value, None, started)))
+                method(args, kwargs, value, None, started)
                 hook.failures = 0
             except Exception as error:  # noqa: BLE001
                 hook.failed(error)
@@ -89,7 +103,7 @@ def _watched_before(
     def watched(*args: Any, **kwargs: Any) -> Any:
         if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
             return wrapped(*args, **kwargs)
-        hook.tell(_seen((args, kwargs, None, None, perf_counter_ns())))
+        hook.tell(Seen(args, kwargs, None, None, perf_counter_ns()))
         return wrapped(*args, **kwargs)
 
     return _found_in(patch.owner, watched)

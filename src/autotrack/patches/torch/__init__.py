@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from ...integration import Integration, Seen, imported, plug, watch
@@ -63,21 +64,26 @@ class Torch(Integration):
         """An optimizer has made a step: what was gathered for it is a row of its run."""
         if self._unseen:
             self.settle()
-        self._loops.step(optimizer, self._threads.gathering, self.runs, self.options)
+        gathering = self._threads.latest
+        if gathering.thread != get_ident():
+            gathering = self._threads.here()
+        steady = gathering.steady
+        if steady is None or not steady.step(optimizer, gathering, self.runs.home()):
+            self._loops.step(optimizer, gathering, self.runs, self.options)
         if self._writers.waiting:
             self._writers.tell_waiting(self.runs.active())
 
     def settle(self) -> None:
         """Steps have been made in compiled code, where no hook is told: noticed at what comes next."""
         if self._unseen:
-            self._loops.step_unseen(self._threads.gathering, self.runs, self.options)
+            self._loops.step_unseen(self._threads.here(), self.runs, self.options)
 
     def forked(self) -> None:
         """What is untold yet is the parent's to tell."""
         for key in self.passed_over.ids():
             self.passed_over.take(key)
         self._writers.waiting.clear()
-        self._threads.gathering.clear()
+        self._threads.here().clear()
 
     @watch(
         "torch.optim.optimizer:Optimizer.__init__",
@@ -89,7 +95,7 @@ class Torch(Integration):
         if seen.error is None:
             if self._unseen:
                 self.settle()
-            self._loops.built(seen.args[0], self._threads.gathering)
+            self._loops.built(seen.args[0], self._threads.here())
 
     @watch("torch.optim.optimizer:Optimizer.add_param_group", unless=COMPILING)
     def grew(self, seen: Seen) -> None:
@@ -121,29 +127,43 @@ class Torch(Integration):
         if self._unseen:
             self.settle()
 
-    @watch("torch.autograd:backward", unless=COMPILING)
-    def went_backward(self, seen: Seen) -> None:
+    @watch("torch.autograd:backward", unless=COMPILING, spread=True)
+    def went_backward(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], _: None, error: object, started: int
+    ) -> None:
         """What `backward()` is called on is the loss."""
-        if seen.error is None:
-            if self._unseen:
-                self.settle()
-            self._losses.note(seen, self._threads.gathering)
-            if self.options.statistics_every:
-                self._loops.lost(self._threads.gathering)
-            if self._loops.without_loss is not None:
-                self._loops.attach(self._threads.gathering, seen.started, self.options.every)
+        if error is not None:
+            return
+        if self._unseen:
+            self.settle()
+        gathering = self._threads.latest
+        if gathering.thread != get_ident():
+            gathering = self._threads.here()
+        self._losses.note(args, kwargs, gathering)
+        if self.options.statistics_every:
+            self._loops.lost(gathering)
+        if self._loops.without_loss is not None:
+            self._loops.attach(gathering, started, self.options.every)
 
-    @watch("torch.nn.utils:clip_grad_norm_", "torch.nn.utils.clip_grad:clip_grad_norm_", unless=COMPILING)
-    def clipped(self, seen: Seen) -> None:
+    @watch(
+        "torch.nn.utils:clip_grad_norm_",
+        "torch.nn.utils.clip_grad:clip_grad_norm_",
+        unless=COMPILING,
+        spread=True,
+    )
+    def clipped(self, _: object, __: object, norm: Any, error: object, started: int) -> None:
         """The norm of all gradients, where the user has it computed."""
-        if seen.error is None:
-            self._threads.gathering.note("grad_norm", seen.value)
+        if error is None:
+            gathering = self._threads.latest
+            if gathering.thread != get_ident():
+                gathering = self._threads.here()
+            gathering.note("grad_norm", norm)
 
     @watch("torch.amp.grad_scaler:GradScaler.scale", unless=COMPILING)
     def scaled(self, seen: Seen) -> None:
         """The loss before it was scaled is the one to record."""
         if seen.error is None:
-            note_scaled(seen, self._threads.gathering)
+            note_scaled(seen, self._threads.here())
 
     @watch("torch.amp.grad_scaler:GradScaler.step", unless=COMPILING)
     def scaler_stepped(self, seen: Seen) -> None:
@@ -151,7 +171,7 @@ class Torch(Integration):
         if self._unseen:
             self.settle()
         if seen.error is None:
-            self._loops.skipped(seen, self._threads.gathering, self.runs)
+            self._loops.skipped(seen, self._threads.here(), self.runs)
 
     @watch("torch.utils.data.dataloader:DataLoader.__iter__", unless=COMPILING)
     def iterated(self, seen: Seen) -> None:
@@ -160,7 +180,7 @@ class Torch(Integration):
             self._begin_pass(seen.args[0], seen.value)
 
     def _begin_pass(self, loader: Any, iterator: Any) -> None:
-        gathering = self._threads.gathering
+        gathering = self._threads.here()
 
         def gone(passage: Pass) -> None:
             with suppress(Exception):  # where it comes from, nobody would know what to do
@@ -171,24 +191,29 @@ class Torch(Integration):
         if before is not None:
             self._loops.left(before, gathering, max(before.fetched, gathering.since or 0))
 
-    @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__", unless=COMPILING)
-    def fetched(self, seen: Seen) -> None:
+    @watch("torch.utils.data.dataloader:_BaseDataLoaderIter.__next__", unless=COMPILING, spread=True)
+    def fetched(self, args: tuple[Any], _: object, batch: Any, error: object, started: int) -> None:
         """A batch was waited for; or the pass is over."""
-        passage = self._loaders.of(seen.args[0])
-        if passage is None:
-            return
+        gathering = self._threads.latest
+        if gathering.thread != get_ident():
+            gathering = self._threads.here()
+        passage = gathering.passage
+        if passage is None or passage.is_over or passage.iterator() is not args[0]:
+            passage = self._loaders.of(args[0])
+            if passage is None:
+                return
         if self._unseen:
             self.settle()
-        if seen.error is None:
-            self._threads.gathering.fetched(passage, seen)
-        elif isinstance(seen.error, StopIteration):
-            self._loops.passed(passage, self._threads.gathering)
+        if error is None:
+            gathering.fetched(passage, batch, started)
+        elif isinstance(error, StopIteration):
+            self._loops.passed(passage, gathering)
 
     @watch("torch.nn.modules.module:Module.eval", unless=COMPILING)
     def evaluates(self, seen: Seen) -> None:
         """What is done with a model until its next step is no training."""
         if seen.error is None:
-            self._loops.evaluates(seen.args[0], self._threads.gathering)
+            self._loops.evaluates(seen.args[0], self._threads.here())
 
     @imported("torch._dynamo.eval_frame")
     def compiles(self, eval_frame: Any) -> None:

@@ -103,7 +103,11 @@ def rows_of(batch: Any, is_part: bool = False) -> int:
         return 0
     if is_part and batch and hasattr(batch[0], "shape"):
         return len(batch)
-    return next((rows for part in batch[:MOST_PARTS] if (rows := rows_of(part, True))), 0)
+    for part in batch[:MOST_PARTS]:
+        rows = rows_of(part, True)
+        if rows:
+            return rows
+    return 0
 
 
 def _settings(loader: Any) -> dict[str, Any]:

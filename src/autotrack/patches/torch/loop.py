@@ -35,8 +35,8 @@ class Loop:
         self.data: ref[Any] | None = None  # the dataset that it trains on
         self.settings: dict[str, Any] = {}  # of its first optimizer
         self._models: list[ref[Any]] = []  # of its optimizers, without what is wrapped around them
-        self._users_names = run.told_by_loop()
-        self._users_names |= users_names
+        self.users_names = run.told_by_loop()
+        self.users_names |= users_names
         self._epochs = 0  # passes it was trained on
         self.resumed_at = 0  # the step
         self.first: Stepper | None = None
@@ -116,11 +116,11 @@ class Loop:
 
     def name_of(self, name: str) -> str:
         """Names that the user logs to this run are his: ours are told from them."""
-        return f"step/{name}" if name in self._users_names else name
+        return f"step/{name}" if name in self.users_names else name
 
     def log(self, row: dict[str, float], step: int, now: int) -> None:
         """Under names that are its own."""
-        if self._users_names and not self._users_names.isdisjoint(row):
+        if self.users_names and not self.users_names.isdisjoint(row):
             row = {self.name_of(name): value for name, value in row.items()}
         self.run.log_row(row, step, now)
 
@@ -139,6 +139,10 @@ class Loop:
                 self.log({name: row[name]}, stepper.steps, now)
             row[name] = value
         return row
+
+    def is_loss_of(self, name: str, stepper: Stepper) -> bool:
+        """Whether a loss of the name has been the optimizer's before."""
+        return self._losses.get(name) is stepper
 
     def _tell_of(self, passage: Pass, row: dict[str, float], gathering: Gathering) -> None:
         """Of the step's data: its epoch, and how long was waited for it."""

@@ -32,6 +32,7 @@ from .optimizers import (
     settings,
 )
 from .resuming import epochs_before, steps_before
+from .steady import Steady
 
 if TYPE_CHECKING:
     from ...integration import PassedOver, Seen, TrainingRuns
@@ -132,6 +133,7 @@ class Loops:
             if stepper is None:
                 return
             loop = stepper.loop
+            gathering.steady = self._steady(stepper, gathering, options)
             if stepper.steps % options.every == 0:
                 loop.record(stepper, optimizer, gathering, now)
             if options.statistics_every and stepper.steps % options.statistics_every == 0:
@@ -150,6 +152,15 @@ class Loops:
             gathering.steps += 1
             gathering.stepped_at = now
             gathering.clear()
+
+    def _steady(self, stepper: Stepper, gathering: Gathering, options: TorchOptions) -> Steady | None:
+        """What knows steps like this one, if that may be a usual one."""
+        if stepper is not stepper.loop.first or stepper.prefix or options.statistics_every:
+            return None
+        if len(gathering.losses) != 1 or not stepper.steps:
+            return None
+        name = gathering.losses[0][0]
+        return Steady(stepper, name, options.every) if stepper.loop.is_loss_of(name, stepper) else None
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Optimizers have each made a step in compiled code: this thread's are recorded, in their order."""

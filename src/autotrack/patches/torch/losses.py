@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...recording.naming import name_before, name_here, name_of
@@ -13,7 +13,6 @@ from .callers import is_users
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
-    from ...integration import Seen
     from .gathering import Gathering
 
 NAME = "loss"
@@ -22,8 +21,8 @@ MOST_LOSSES = 10_000
 """Losses without a step that are remembered: `backward()` is also called for gradients alone."""
 MOST_PLACES = 1000
 """Places in the user's code whose names are remembered."""
-DEPTH = 4
-"""Frames between here and what called the library's function: ours."""
+DEPTH = 3
+"""Frames between `Losses.note` and what called the library's function: ours."""
 
 
 Known = tuple[str | None, tuple["CodeType", ...]]
@@ -40,11 +39,27 @@ class Losses:
         self._names: dict[tuple[int, ...], Known] = {}
         self._not_users: dict[int, CodeType] = {}
 
-    def note(self, seen: Seen, gathering: Gathering) -> None:
-        """The roots of a `backward()`: each scalar is a loss, unless its gradient comes from elsewhere."""
-        args = seen.args
-        roots = args[0] if args else seen.kwargs["tensors"]
-        gradients = args[1] if len(args) > 1 else seen.kwargs.get("grad_tensors")
+    def note(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], gathering: Gathering) -> None:
+        """The roots of a `backward()`: each scalar is a loss, unless its gradient comes from elsewhere.
+
+        That of a `loss.backward()` at a place that is known, as at nearly each step, is noted right here.
+        """
+        caller = sys._getframe(DEPTH)
+        place = caller.f_back
+        if place is not None and len(args) > 1 and args[1] is None and not gathering.scaled:
+            root, losses = args[0], gathering.losses
+            known = self._names.get((id(place.f_code), place.f_lasti))
+            name = known[0] if known is not None else None
+            if (
+                name is not None
+                and type(root).__name__ == "Tensor"
+                and root.is_cpu
+                and len(losses) < MOST_LOSSES
+            ):
+                losses.append((name, root.item()))
+                return
+        roots = args[0] if args else kwargs["tensors"]
+        gradients = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
         if gradients is not None and (type(gradients) is not list or any(g is not None for g in gradients)):
             return
         if hasattr(roots, "is_cpu"):
@@ -56,16 +71,15 @@ class Losses:
             if value is None:
                 value = gathering.value(root)
             if value is not None and len(gathering.losses) < MOST_LOSSES:
-                gathering.losses.append((self._name(tensor), value))
+                gathering.losses.append((self._name(tensor, caller), value))
 
-    def _name(self, tensor: Any) -> str:
-        """By the place in the code, which costs a look at one frame; more are looked at the first time.
+    def _name(self, tensor: Any, frame: FrameType | None) -> str:
+        """By the place in the code that `frame` leads to, the first that is the user's.
 
         tensor: None for one that is gone, which no variable has.
         """
         if tensor is None:
             return NAME
-        frame: FrameType | None = sys._getframe(DEPTH)
         is_method = False  # `loss.backward()`, which is torch's own code, or `torch.autograd.backward(loss)`
         while frame is not None and id(frame.f_code) in self._not_users:
             frame, is_method = frame.f_back, True
