@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import sys
 import time
 import warnings
@@ -14,8 +15,8 @@ from typing import Any
 
 from _common import in_fresh_home, interval, report
 
-BLOCK = 250  # steps in a row with autotrack on, or off
-PAIRS = 48  # of blocks: 12,000 steps each way
+BLOCK = 500  # steps, with a median for those with autotrack and one for those without
+BLOCKS = 48  # 12,000 steps each way, about
 TARGET_STEP = 20.0  # µs of CPU time
 RUN_STEPS = 1000
 RUNS = 8  # pairs of fits
@@ -39,7 +40,7 @@ def _report_steps() -> None:
         interval=[bound + found["others"] for bound in interval(added)],
         flusher_us=found["others"],
         plain_us=median(off for off, _ in found["pairs"]),
-        n=PAIRS,
+        n=BLOCK * BLOCKS,
         ok=total <= TARGET_STEP,
     )
 
@@ -80,10 +81,10 @@ def _extra(pairs: list[list[list[float]]]) -> dict[str, Any]:
 
 
 def steps() -> None:
-    """One fit in which autotrack goes on and off by turns of a few steps, so that both meet the same machine.
+    """One fit, in which each step is made with what autotrack has patched, or without: by lot.
 
-    Of a block the median step counts, in its thread's CPU time; what other threads did meanwhile is
-    shared out among the steps that were recorded.
+    So both meet the same machine. In each block of steps the median counts, in its thread's CPU time; what
+    other threads did meanwhile is shared out among the steps that were recorded.
     """
     import lightning.pytorch as pl
 
@@ -91,34 +92,68 @@ def steps() -> None:
 
     autotrack.enable()
 
-    class Turns(pl.Callback):
-        """Times each step but a block's first, from its batch to the next one's."""
+    class Lots(pl.Callback):
+        """Times each step but the first, from its batch to the next one's."""
 
         def __init__(self) -> None:
-            self.blocks: list[list[float]] = []
+            self.took: list[tuple[list[float], list[float]]] = []
+            self.rng = random.Random(0)
+            self.is_on = False
             self.started = 0.0
+
+        def on_train_start(self, *_: Any) -> None:
+            self.put = _switch()
 
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, number: int) -> None:
             now = time.thread_time()
-            if number % BLOCK > 1:
-                self.blocks[-1].append((now - self.started) * 1e6)
+            if number:
+                self.took[-1][self.is_on].append((now - self.started) * 1e6)
             if number % BLOCK == 0:
-                autotrack.enable() if len(self.blocks) % 4 in (0, 3) else autotrack.disable()
-                self.blocks.append([])
+                self.took.append(([], []))
+            self.is_on = self.rng.random() < 0.5
+            self.put(self.is_on)
             self.started = time.thread_time()
 
-    turns = Turns()
-    _fit(2 * BLOCK)  # to warm up
+        def on_train_end(self, *_: Any) -> None:
+            self.put(True)
+
+    lots = Lots()
+    _fit(BLOCK)  # to warm up
+    autotrack.flush()
     others = time.process_time() - time.thread_time()
-    _fit(2 * BLOCK * PAIRS, callbacks=[turns])
+    _fit(BLOCK * BLOCKS, callbacks=[lots])
     autotrack.flush()
     others = time.process_time() - time.thread_time() - others
-    medians = [median(block) for block in turns.blocks]
-    pairs = [
-        (second, first) if number % 2 == 0 else (first, second)
-        for number, (first, second) in enumerate(zip(medians[::2], medians[1::2], strict=True))
-    ]
-    print(json.dumps({"pairs": pairs, "others": others / (BLOCK * PAIRS) * 1e6}))
+    pairs = [[median(off), median(on)] for off, on in lots.took]
+    recorded = sum(len(on) for _, on in lots.took)
+    print(json.dumps({"pairs": pairs, "others": others / recorded * 1e6}))
+
+
+def _switch() -> Callable[[bool], None]:
+    """Puts what autotrack has patched in a step in its place, or the libraries' own."""
+    import torch
+    from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
+    from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
+    from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
+    from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+    places = (
+        (_AutomaticOptimization, "run"),
+        (_LoggerConnector, "update_train_step_metrics"),
+        (_BaseDataLoaderIter, "__next__"),
+        (torch.autograd, "backward"),
+    )
+    [(key, hook)] = hooks.items()
+    patched = [(*place, getattr(*place)) for place in places]
+
+    def put(is_on: bool) -> None:
+        for owner, name, ours in patched:
+            setattr(owner, name, ours if is_on else ours.__wrapped__)
+        hooks.pop(key, None)
+        if is_on:
+            hooks[key] = hook
+
+    return put
 
 
 def runs(tracker: str) -> None:

@@ -14,16 +14,23 @@ from _common import in_fresh_home, interval, report
 STEPS = 12_000
 BLOCKS = 24  # of steps, each with a median for those with autotrack and one for those without
 TARGET = 10.0
+LOOPS = {"torch_loop": False, "torch_loop_clipped": True}
+"""Whether the norm of the gradients is clipped, which is one more call to be told of."""
 
 Steps = Callable[[int], None]
 
 
 def main() -> None:
-    found = in_fresh_home(__file__, "measure")
+    for loop in LOOPS:
+        _report(loop)
+
+
+def _report(loop: str) -> None:
+    found = in_fresh_home(__file__, loop)
     added = [on - off for off, on in found["pairs"]]
     total = median(added) + found["others"]
     report(
-        "torch_loop",
+        loop,
         "us of CPU time added to a step",
         total,
         TARGET,
@@ -35,7 +42,7 @@ def main() -> None:
     )
 
 
-def measure() -> None:
+def measure(is_clipped: bool) -> None:
     """In a process of its own: µs of CPU time of each block's median step, without and with autotrack.
 
     By lot each step is made with what autotrack has put in torch's place, or with torch's own: so both meet
@@ -46,7 +53,7 @@ def measure() -> None:
     import autotrack
 
     torch.set_num_threads(1)
-    steps = training("cpu")
+    steps = training("cpu", is_clipped)
     begin(steps, is_on=False)
     begin(steps, is_on=True)
     put, rng = _switch(), random.Random(0)
@@ -85,7 +92,7 @@ def _switch() -> Callable[[bool], None]:
     return put
 
 
-def training(device: str) -> Steps:
+def training(device: str, is_clipped: bool = True) -> Steps:
     """Makes so many steps of a small network, on data that stays on the device."""
     import torch
     from torch import nn
@@ -100,7 +107,8 @@ def training(device: str) -> Steps:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(x), y)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if is_clipped:
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
 
     return steps
@@ -121,4 +129,4 @@ def begin(steps: Steps, is_on: bool) -> None:
 
 
 if __name__ == "__main__":
-    measure() if len(sys.argv) > 1 else main()
+    measure(LOOPS[sys.argv[1]]) if len(sys.argv) > 1 else main()
