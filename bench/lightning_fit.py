@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -25,7 +26,8 @@ TARGET_RUN = 0.05  # of MLflow's
 
 def main() -> None:
     _report_steps()
-    _report_runs()
+    _report_runs("lightning_run", "without its model", is_default=False)
+    _report_runs("lightning_run_defaults", "by the trackers' defaults, with its model", is_default=True)
 
 
 def _report_steps() -> None:
@@ -45,18 +47,17 @@ def _report_steps() -> None:
     )
 
 
-def _report_runs() -> None:
+def _report_runs(figure: str, how: str, is_default: bool) -> None:
     peer_python = os.environ.get("BENCH_PEERS")
-    ours = _extra(in_fresh_home(__file__, "runs", "autotrack"))
+    runs = "default_runs" if is_default else "runs"
+    ours = _extra(in_fresh_home(__file__, runs, "autotrack"))
     peers = (
-        {"mlflow": _extra(in_fresh_home(__file__, "runs", "mlflow", python=peer_python))}
-        if peer_python
-        else {}
+        {"mlflow": _extra(in_fresh_home(__file__, runs, "mlflow", python=peer_python))} if peer_python else {}
     )
     ratios = {name: ours[name] / peers["mlflow"][name] for name in ("wall", "cpu") if peers}
     report(
-        "lightning_run",
-        f"s added to a fit of {RUN_STEPS} steps, each logged",
+        figure,
+        f"s added to a fit of {RUN_STEPS} steps, each logged, {how}",
         ours,
         TARGET_RUN,
         peers=peers,
@@ -156,9 +157,9 @@ def _switch() -> Callable[[bool], None]:
     return put
 
 
-def runs(tracker: str) -> None:
+def runs(tracker: str, is_default: bool = False) -> None:
     """Fits without and with a tracker, in turns, the first pair only to warm up; wall and CPU seconds."""
-    switch = {"autotrack": _autotrack, "mlflow": _mlflow}[tracker]()
+    switch = {"autotrack": _autotrack, "mlflow": _mlflow}[tracker](is_default)
     pairs = []
     for number in range(RUNS + 1):
         order = (False, True) if number % 2 else (True, False)
@@ -174,23 +175,26 @@ def _spent(is_on: bool, switch: Callable[[bool], None]) -> list[float]:
     return [time.perf_counter() - wall, time.process_time() - cpu]
 
 
-def _autotrack() -> Callable[[bool], None]:
+def _autotrack(is_default: bool) -> Callable[[bool], None]:
     import autotrack
+
+    options = {} if is_default else {"log_model": False}
 
     def switch(is_on: bool) -> None:
         autotrack.flush()
-        autotrack.enable() if is_on else autotrack.disable()
+        autotrack.enable(lightning=options) if is_on else autotrack.disable()
 
     return switch
 
 
-def _mlflow() -> Callable[[bool], None]:
+def _mlflow(is_default: bool) -> Callable[[bool], None]:
     import mlflow
 
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    options = {} if is_default else {"log_models": False, "checkpoint": False, "log_every_n_step": 1}
 
     def switch(is_on: bool) -> None:
-        mlflow.pytorch.autolog(disable=not is_on, log_models=False, checkpoint=False, log_every_n_step=1)
+        mlflow.pytorch.autolog(disable=not is_on, **options)
 
     return switch
 
@@ -233,7 +237,8 @@ def measure(what: str, *arguments: str) -> None:
 
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    {"steps": steps, "runs": runs}[what](*arguments)
+    kinds = {"steps": steps, "runs": runs, "default_runs": partial(runs, is_default=True)}
+    kinds[what](*arguments)
 
 
 if __name__ == "__main__":

@@ -230,8 +230,10 @@ def watch(
     called alone.
     before: it is told when the call begins, of which there is no value yet.
     spread: for what is called at every step, where a `Seen` would cost as much as the rest: its parts are
-    the arguments, `method(self, args, kwargs, value, error, started)`.
+    the arguments, `method(self, args, kwargs, value, error, started)`. Not with `before`.
     """
+    if before and spread:
+        raise ValueError("watch() is told of a call's beginning in one way: before=True without spread=True")
     return _marker(targets, kind=Kind.WATCH, unless=unless, before=before, spread=spread)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,15 +13,17 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import autotrack
 from autotrack import _enable
 from autotrack.patches.torch.gathering import Threads
 from autotrack.patches.torch.loops import Loops
 from autotrack.patches.torch.steady import Steady
+from autotrack.recording.run import ActiveRun
 
 from ..tracking import Tracking
-from .torch_loops import Net, data, loader
+from .torch_loops import Net, data, fit, loader
 
 Curves = dict[str, tuple[list[int], Any]]
 
@@ -27,11 +31,12 @@ Curves = dict[str, tuple[list[int], Any]]
 class Training:
     """What users do in a loop, one method each."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracking: Tracking) -> None:
+        self.tracking = tracking
         torch.manual_seed(0)
         self.model = Net()
         self.critic = Net()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, fused=True)
         self.other = torch.optim.Adam(self.critic.parameters(), lr=0.01)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 2)
         self.batches = loader(8)
@@ -127,10 +132,59 @@ class Training:
         self.optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))], "lr": 0.3})
 
     def fine_tuning(self) -> None:
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, fused=True)
 
     def users_own(self) -> None:
         autotrack.log({"loss": 0.5})
+
+    def options(self) -> None:
+        self.tracking.enable("torch", torch={"every": 3})
+
+    def skipped(self) -> None:
+        """As a scaler tells a fused optimizer, which looks at it on its device."""
+        fused: Any = self.optimizer
+        fused.grad_scale, fused.found_inf = torch.tensor(1.0), torch.tensor(1.0)
+        self.step()
+        del fused.grad_scale, fused.found_inf
+
+    def skipped_critics(self) -> None:
+        """Another loop's, or another optimizer's of this one."""
+        scaler = torch.amp.GradScaler("cpu", init_scale=1e38)
+        loss = self.critic(self.x).square().sum() * 1e10
+        scaler.scale(loss).backward()
+        scaler.step(self.other)
+        scaler.update()
+        self.other.zero_grad()
+
+    def elsewhere(self) -> None:
+        """Another thread goes on with the same parameters and an optimizer that is the first from then on."""
+        successor = torch.optim.SGD(self.model.parameters(), lr=0.02)
+        thread = threading.Thread(target=fit, args=(self.model, successor, 2))
+        thread.start()
+        thread.join()
+
+    def interrupted(self) -> None:
+        """What a handler of signals raises, right when the step is recorded, is the user's."""
+        with pytest.raises(TimeoutError), interrupting_a_record():
+            self.step()
+
+
+@contextmanager
+def interrupting_a_record() -> Iterator[None]:
+    inner = ActiveRun.log_row
+
+    def log_row(*arguments: Any) -> None:
+        inner(*arguments)
+        signal.raise_signal(signal.SIGUSR1)
+
+    def handle(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ActiveRun, "log_row", log_row)
+        yield
+    signal.signal(signal.SIGUSR1, before)
 
 
 ACTIONS: list[Callable[[Training], None]] = [
@@ -159,7 +213,7 @@ def recorded(tracking: Tracking, actions: list[Callable[[Training], None]]) -> l
     """The curves of the runs that come of it, without what differs from time to time."""
     before = {run.id for run in tracking.store.runs()}
     tracking.enable()
-    training = Training()
+    training = Training(tracking)
     for action in actions:
         action(training)
     _enable.end()
@@ -203,10 +257,31 @@ def test_a_thread_that_has_anothers_number_has_seen_nothing() -> None:
         gathering.steps = 1
 
     failed: list[object] = []
-    while len(set(numbers)) == len(numbers):
+    while len(set(numbers)) == len(numbers) < 1000:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(threading, "excepthook", failed.append)
             thread = threading.Thread(target=begin)
             thread.start()
             thread.join()
     assert not failed
+
+
+class NothingIsRead(TorchDispatchMode):
+    """As where a step is traced: values are not to be had."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("no value here")
+        return function(*args, **(kwargs or {}))
+
+
+def test_losses_that_cannot_be_read_cost_no_later_ones(tracking: Tracking) -> None:
+    tracking.enable()
+    training = Training(tracking)
+    for _ in range(3):
+        training.step()
+    with NothingIsRead():
+        for _ in range(5):
+            training.step()
+    training.step()
+    assert tracking.run().points("step/loss").step.tolist() == [0, 1, 2, 8]

@@ -2,8 +2,8 @@
 
 They come by at every step of a training, and find a cold cache: each function of Python's that is called here
 takes a microsecond. So it is spelt out whether what goes on is told by a training call around it, which is
-sealed, or is our own doing, which is silent; and `GuardedHook.tell` as well. A compiler that traces must come
-upon the question first.
+sealed, or is our own doing, which is silent; and, for what every step calls, `GuardedHook.tell` as well. A
+compiler that traces must come upon the question first.
 """
 
 from __future__ import annotations

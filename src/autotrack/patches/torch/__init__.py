@@ -68,7 +68,7 @@ class Torch(Integration):
         if gathering.thread != get_ident():
             gathering = self._threads.here()
         steady = gathering.steady
-        if steady is None or not steady.step(optimizer, gathering, self.runs.home()):
+        if steady is None or not steady.step(optimizer, gathering, self.runs.home(), self.options):
             self._loops.step(optimizer, gathering, self.runs, self.options)
         if self._writers.waiting:
             self._writers.tell_waiting(self.runs.active())

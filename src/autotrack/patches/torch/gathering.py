@@ -160,9 +160,9 @@ class Threads:
 
     def here(self) -> Gathering:
         """This thread's."""
-        if not self.latest.is_here():
-            self.latest = self._own.gathering
-        return self.latest
+        gathering = self._own.gathering
+        self.latest = gathering  # another thread's from one moment to the next
+        return gathering
 
 
 class _Own(threading.local):

@@ -133,7 +133,7 @@ class Loops:
             if stepper is None:
                 return
             loop = stepper.loop
-            gathering.steady = self._steady(stepper, gathering, options)
+            gathering.steady = self._steady(stepper, optimizer, gathering, options)
             if stepper.steps % options.every == 0:
                 loop.record(stepper, optimizer, gathering, now)
             if options.statistics_every and stepper.steps % options.statistics_every == 0:
@@ -153,14 +153,17 @@ class Loops:
             gathering.stepped_at = now
             gathering.clear()
 
-    def _steady(self, stepper: Stepper, gathering: Gathering, options: TorchOptions) -> Steady | None:
-        """What knows steps like this one, if that may be a usual one."""
-        if stepper is not stepper.loop.first or stepper.prefix or options.statistics_every:
+    def _steady(
+        self, stepper: Stepper, optimizer: Any, gathering: Gathering, options: TorchOptions
+    ) -> Steady | None:
+        """What knows steps like this one, if it is a usual one, and no accelerator's."""
+        if len(gathering.losses) != 1 or gathering.scaled or options.statistics_every:
             return None
-        if len(gathering.losses) != 1 or not stepper.steps:
+        loss, value = gathering.losses[0]
+        is_usual = stepper is stepper.loop.first and not stepper.prefix and type(value) is float
+        if not is_usual or not stepper.loop.is_loss_of(loss, stepper):
             return None
-        name = gathering.losses[0][0]
-        return Steady(stepper, name, options.every) if stepper.loop.is_loss_of(name, stepper) else None
+        return Steady(stepper, loss, options) if next(parameters(optimizer)).is_cpu else None
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Optimizers have each made a step in compiled code: this thread's are recorded, in their order."""
@@ -267,6 +270,7 @@ class Loops:
     def _enter(self, loop: Loop, gathering: Gathering, runs: TrainingRuns) -> None:
         """The thread is in this loop from now on."""
         gathering.enter(loop)
+        gathering.steady = None
         loop.gathering = gathering
         runs.go_on(loop.run)
 

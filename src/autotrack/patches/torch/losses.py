@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...interrupts import pass_on
 from ...recording.naming import name_before, name_here, name_of
 from .amp import unscaled
 from .callers import is_users
@@ -56,7 +57,10 @@ class Losses:
                 and root.is_cpu
                 and len(losses) < MOST_LOSSES
             ):
-                losses.append((name, root.item()))
+                try:
+                    losses.append((name, root.item()))
+                except Exception as error:  # noqa: BLE001  kinds of tensors are many
+                    pass_on(error)
                 return
         roots = args[0] if args else kwargs["tensors"]
         gradients = args[1] if len(args) > 1 else kwargs.get("grad_tensors")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ...recording.run import ActiveRun
+    from . import TorchOptions
     from .gathering import Gathering
     from .optimizers import Stepper
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 class Steady:
     """The first optimizer of a loop, each step of which has one loss, of one name, that is at hand."""
 
-    __slots__ = ("every", "loop", "loss", "optimizer", "rates", "run", "stepper", "users_names")
+    __slots__ = ("loop", "loss", "optimizer", "options", "rates", "run", "stepper", "users_names")
 
-    def __init__(self, stepper: Stepper, loss: str, every: int) -> None:
+    def __init__(self, stepper: Stepper, loss: str, options: TorchOptions) -> None:
         self.stepper = stepper
         self.optimizer = stepper.optimizer
         self.rates = stepper.rates
@@ -29,36 +30,40 @@ class Steady:
         self.run = stepper.loop.run
         self.users_names = stepper.loop.users_names
         self.loss = loss
-        self.every = every
+        self.options = options
 
-    def step(self, optimizer: Any, gathering: Gathering, home: ActiveRun | None) -> bool:
+    def step(
+        self, optimizer: Any, gathering: Gathering, home: ActiveRun | None, options: TorchOptions
+    ) -> bool:
         """Record a step that was just made, as `Loops.step` does. False, with nothing done, if it is unusual.
 
-        optimizer: what made it. home: the user's run that is current.
+        optimizer: what made it. home: the user's run that is current. options: of now.
         """
         now = perf_counter_ns()
         loop, run, stepper = self.loop, self.run, self.stepper
-        losses, groups = gathering.losses, optimizer.param_groups
-        passage, since = gathering.passage, gathering.since
+        losses, groups, since = gathering.losses, optimizer.param_groups, gathering.since
+        passage, other = gathering.passage, gathering.other
         epoch = passage.epoch if passage is not None else None
         if (
             self.optimizer() is not optimizer
+            or self.options is not options
             or loop.home is not home
+            or loop.first is not stepper
             or run.ended
             or run.inherited
             or since is None
             or len(losses) != 1
             or len(groups) != len(self.rates)
             or (passage is not None and epoch is None)
-            or gathering.other is not None
-            or gathering.scaled
+            or (other is not None and not other.is_over)
+            or getattr(optimizer, "found_inf", None) is not None
         ):
             return False
-        name, value = losses[0]
         row = gathering.noted.copy()
-        if name != self.loss or name in row or type(value) is not float:
+        loss, value = losses[0]
+        if loss != self.loss or loss in row or type(value) is not float:
             return False
-        row[name] = value
+        row[loss] = value
         for name, group in zip(self.rates, groups, strict=False):
             rate = group.get("lr")
             if type(rate) is not float:
@@ -68,16 +73,18 @@ class Steady:
             row["epoch"] = float(epoch)
             row["data_seconds"] = passage.waited / 1e9 if passage.steps == gathering.steps else 0.0
         row["step_seconds"] = (now - since) / 1e9
-        if stepper.steps % self.every == 0:
-            if self.users_names and not self.users_names.isdisjoint(row):
-                loop.log(row, stepper.steps, now)
-            else:
-                run.log_row(row, stepper.steps, now)
-        if loop.is_ours:
-            run.activity.until = now
-        stepper.steps += 1
-        gathering.steps += 1
-        stepper.at = gathering.since = gathering.stepped_at = now
-        losses.clear()
-        gathering.noted.clear()
+        try:
+            if stepper.steps % options.every == 0:
+                if self.users_names and not self.users_names.isdisjoint(row):
+                    loop.log(row, stepper.steps, now)
+                else:  # what that comes to
+                    run.log_row(row, stepper.steps, now)
+            if loop.is_ours:
+                run.activity.until = now
+        finally:
+            stepper.steps += 1
+            gathering.steps += 1
+            stepper.at = gathering.since = gathering.stepped_at = now
+            losses.clear()
+            gathering.noted.clear()
         return True
