@@ -287,3 +287,16 @@ def test_losses_that_cannot_be_read_cost_no_later_ones(tracking: Tracking) -> No
             training.step()
     training.step()
     assert tracking.run().points("step/loss").step.tolist() == [0, 1, 2, 8]
+
+
+def test_an_optimizer_without_a_parameter(tracking: Tracking, caplog: pytest.LogCaptureFixture) -> None:
+    """As of a model whose layers are all frozen."""
+    tracking.enable()
+    weight = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.SGD([{"params": []}], lr=0.1)
+    for _ in range(5):
+        loss = weight.sum()
+        loss.backward()
+        optimizer.step()
+    assert tracking.run().points("loss").step.tolist() == [0, 1, 2, 3, 4]
+    assert not caplog.records

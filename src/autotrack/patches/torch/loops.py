@@ -160,10 +160,16 @@ class Loops:
         if len(gathering.losses) != 1 or gathering.scaled or options.statistics_every:
             return None
         loss, value = gathering.losses[0]
-        is_usual = stepper is stepper.loop.first and not stepper.prefix and type(value) is float
-        if not is_usual or not stepper.loop.is_loss_of(loss, stepper):
-            return None
-        return Steady(stepper, loss, options) if next(parameters(optimizer)).is_cpu else None
+        parameter = next(parameters(optimizer), None)
+        is_usual = (
+            stepper is stepper.loop.first
+            and not stepper.prefix
+            and type(value) is float
+            and parameter is not None
+            and parameter.is_cpu
+            and stepper.loop.is_loss_of(loss, stepper)
+        )
+        return Steady(stepper, loss, options) if is_usual else None
 
     def step_unseen(self, gathering: Gathering, runs: TrainingRuns, options: TorchOptions) -> None:
         """Optimizers have each made a step in compiled code: this thread's are recorded, in their order."""
