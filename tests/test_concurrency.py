@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from subprocess import Popen
 from typing import Any
 
 import numpy as np
 
+from autotrack import locations
+from autotrack.spool import SpoolWriter
 from autotrack.states import State
+from autotrack.store import Store
 
 from .scripts import Place, end_of, wait_for
 
@@ -150,6 +154,20 @@ def test_many_readers_of_a_spool_that_nobody_has_drained(store: Place) -> None:
         ended = end_of(process)
         assert (ended.returncode, ended.err) == (0, "")
     assert_complete(store, 2, 5000)
+
+
+def test_each_of_threads_that_drain_knows_who_lives(store: Place) -> None:
+    """What the reader of a spool has seen is the next thread's once the lock is free."""
+    writer = SpoolWriter(locations.homes(store.url)[0].spool, "0" * 16)
+    writer.append(b"\x0a\x00")  # a resource without spans
+    shared = Store(store.url)
+    living: set[str] = set()
+    for _ in shared.draining(living):  # who reads what a batch brought asks whether its writer lives
+        assert living == {"0" * 16}
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: frozenset(shared.drain()), range(200)))
+    writer.close()
+    assert set(found) == {frozenset({"0" * 16})}
 
 
 def test_threads_that_share_a_store(store: Place) -> None:

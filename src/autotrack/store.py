@@ -292,16 +292,14 @@ class Store:
     def draining(self, live: set[str]) -> Iterator[None]:
         """`drain`, batch by batch: whoever has other things to do does them in between.
 
-        live: gets the writers that live, and is complete at the end. What came is compacted by the caller.
+        live: gets the writers that live, each before what it wrote can be read; what came is compacted by
+        the caller.
         """
         for home, spool in zip(self.homes, self._spools, strict=True):
             try:
                 if home.is_ours() and spool.segments():
-                    try:
-                        with spool.lock():
-                            yield from self._drain(spool)
-                    finally:
-                        live |= spool.live
+                    with spool.lock():  # without it `spool.live` may be another thread's
+                        yield from self._drain(spool, live)
             except OSError as error:
                 pass_on(error)
                 log.warning("autotrack: %s is not read: %s", spool.folder, error.strerror or error)
@@ -370,11 +368,15 @@ class Store:
         if problem is not None:
             log.warning("autotrack: %s: %s; what is recorded here waits", self.url, problem.message)
 
-    def _drain(self, spool: SpoolReader) -> Iterator[None]:
-        for batch in spool.batches():
-            self._take_in(spool, batch)
-            spool.done(batch)
-            yield
+    def _drain(self, spool: SpoolReader, live: set[str]) -> Iterator[None]:
+        try:
+            for batch in spool.batches():
+                live |= spool.live
+                self._take_in(spool, batch)
+                spool.done(batch)
+                yield
+        finally:
+            live |= spool.live
 
     def _take_in(self, spool: SpoolReader, batch: Batch) -> None:
         """Write a batch; where a frame of it is not to be had, all the others."""

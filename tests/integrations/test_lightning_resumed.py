@@ -167,7 +167,9 @@ def test_the_folder_of_a_sharded_checkpoint(tracking: Tracking, tmp_path: Path) 
 
 def test_written_in_a_thread(tracking: Tracking, tmp_path: Path) -> None:
     tracking.enable()
-    path = half(tmp_path, plugins=[AsyncCheckpointIO()])
+    writer = AsyncCheckpointIO()
+    path = half(tmp_path, plugins=[writer])
+    writer.teardown()  # waits for it
     trainer(tmp_path).fit(line(), loader(), ckpt_path=path)
     assert_went_on(tracking.run())
 

@@ -93,6 +93,8 @@ class Intake:
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._live: frozenset[str] = frozenset()
+        self._living: set[str] = set()
+        """What a drain that goes on has found of them."""
         self._thread = threading.Thread(target=self._loop, name="autotrack-writer", daemon=True)
         self._compact_at = time.monotonic() + COMPACT_INTERVAL
         self._dirty = False
@@ -120,7 +122,7 @@ class Intake:
 
     def liveness(self) -> Liveness:
         """Who lives, as of the last look."""
-        return Liveness(now=time.time_ns(), host=socket.gethostname(), writers=self._live)
+        return Liveness(now=time.time_ns(), host=socket.gethostname(), writers=self._live.union(self._living))
 
     async def take(self, decode: Decode, size: int) -> None:
         """Returns when the spans of a body of `size` bytes are on disk.
@@ -244,13 +246,13 @@ class Intake:
 
     def _drain(self) -> None:
         """Between two batches of a long backlog, those who wait are served."""
-        live: set[str] = set()
+        self._living = set()
         try:
-            for _ in self._store.draining(live):
+            for _ in self._store.draining(self._living):
                 self._serve_one_group(patience=0)
                 if self._is_over:
                     return
-            self._live = frozenset(live)
+            self._live = frozenset(self._living)
         finally:
             if changed := self._store.take_changed():
                 self._dirty = True
