@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -99,3 +99,20 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_rounded(v) for v in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def switch(*places: tuple[Any, str]) -> Callable[[bool], None]:
+    """Puts what autotrack has patched there, and its hook of torch's optimizers, in place, or takes it away."""
+    from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
+
+    [(key, hook)] = hooks.items()
+    patched = [(*place, getattr(*place)) for place in places]
+
+    def put(is_on: bool) -> None:
+        for owner, name, ours in patched:
+            setattr(owner, name, ours if is_on else ours.__wrapped__)
+        hooks.pop(key, None)
+        if is_on:
+            hooks[key] = hook
+
+    return put

@@ -14,7 +14,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from _common import in_fresh_home, interval, report
+from _common import in_fresh_home, interval, report, switch
 
 BLOCK = 500  # steps, with a median for those with autotrack and one for those without
 BLOCKS = 48  # 12,000 steps each way, about
@@ -131,30 +131,18 @@ def steps() -> None:
 
 
 def _switch() -> Callable[[bool], None]:
-    """Puts what autotrack has patched in a step in its place, or the libraries' own."""
+    """Of all that a step comes by."""
     import torch
     from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
     from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
-    from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
     from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-    places = (
+    return switch(
         (_AutomaticOptimization, "run"),
         (_LoggerConnector, "update_train_step_metrics"),
         (_BaseDataLoaderIter, "__next__"),
         (torch.autograd, "backward"),
     )
-    [(key, hook)] = hooks.items()
-    patched = [(*place, getattr(*place)) for place in places]
-
-    def put(is_on: bool) -> None:
-        for owner, name, ours in patched:
-            setattr(owner, name, ours if is_on else ours.__wrapped__)
-        hooks.pop(key, None)
-        if is_on:
-            hooks[key] = hook
-
-    return put
 
 
 def runs(tracker: str, is_default: bool = False) -> None:

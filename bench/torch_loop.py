@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from _common import in_fresh_home, interval, report
+from _common import in_fresh_home, interval, report, switch
 
 STEPS = 12_000
 BLOCKS = 24  # of steps, each with a median for those with autotrack and one for those without
@@ -56,7 +56,8 @@ def measure(is_clipped: bool) -> None:
     steps = training("cpu", is_clipped)
     begin(steps, is_on=False)
     begin(steps, is_on=True)
-    put, rng = _switch(), random.Random(0)
+    put = switch((torch.autograd, "backward"), (torch.nn.utils, "clip_grad_norm_"))
+    rng = random.Random(0)
     pairs, recorded = [], 0
     others = time.process_time() - time.thread_time()
     for _ in range(BLOCKS):
@@ -71,25 +72,6 @@ def measure(is_clipped: bool) -> None:
     autotrack.flush()
     others = time.process_time() - time.thread_time() - others
     print(json.dumps({"pairs": pairs, "others": others / recorded * 1e6}))
-
-
-def _switch() -> Callable[[bool], None]:
-    """Puts what autotrack has patched in this loop in its place, or torch's own."""
-    import torch
-    from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
-
-    [(key, hook)] = hooks.items()
-    places = (torch.autograd, "backward"), (torch.nn.utils, "clip_grad_norm_")
-    watched = [(*place, getattr(*place)) for place in places]
-
-    def put(is_on: bool) -> None:
-        for owner, name, ours in watched:
-            setattr(owner, name, ours if is_on else ours.__wrapped__)
-        hooks.pop(key, None)
-        if is_on:
-            hooks[key] = hook
-
-    return put
 
 
 def training(device: str, is_clipped: bool = True) -> Steps:
