@@ -102,7 +102,7 @@ def _rounded(value: Any) -> Any:
 
 
 def switch(*places: tuple[Any, str]) -> Callable[[bool], None]:
-    """Puts what autotrack has patched there, and its hook of torch's optimizers, in place, or takes it away."""
+    """Puts what autotrack has patched there and its hook of optimizers in place, or takes them away."""
     from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
 
     [(key, hook)] = hooks.items()
