@@ -101,7 +101,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def switch(*places: tuple[Any, str]) -> Callable[[bool], None]:
+def switch_of(*places: tuple[Any, str]) -> Callable[[bool], None]:
     """Puts what autotrack has patched there and its hook of optimizers in place, or takes them away."""
     from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
 

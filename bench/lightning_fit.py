@@ -10,11 +10,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
 from statistics import median
 from typing import Any
 
-from _common import in_fresh_home, interval, report, switch
+from _common import in_fresh_home, interval, report, switch_of
 
 BLOCK = 500  # steps, with a median for those with autotrack and one for those without
 BLOCKS = 48  # 12,000 steps each way, about
@@ -22,12 +21,13 @@ TARGET_STEP = 20.0  # µs of CPU time
 RUN_STEPS = 1000
 RUNS = 8  # pairs of fits
 TARGET_RUN = 0.05  # of MLflow's
+DEFAULTS = "defaults"  # of the trackers; else nothing but the steps is kept, each of them
 
 
 def main() -> None:
     _report_steps()
-    _report_runs("lightning_run", "without its model", is_default=False)
-    _report_runs("lightning_run_defaults", "by the trackers' defaults, with its model", is_default=True)
+    _report_runs("lightning_run", "without its model")
+    _report_runs("lightning_run_defaults", "by the trackers' defaults, with its model", DEFAULTS)
 
 
 def _report_steps() -> None:
@@ -47,12 +47,13 @@ def _report_steps() -> None:
     )
 
 
-def _report_runs(figure: str, how: str, is_default: bool) -> None:
+def _report_runs(figure: str, how: str, *settings: str) -> None:
     peer_python = os.environ.get("BENCH_PEERS")
-    runs = "default_runs" if is_default else "runs"
-    ours = _extra(in_fresh_home(__file__, runs, "autotrack"))
+    ours = _extra(in_fresh_home(__file__, "runs", "autotrack", *settings))
     peers = (
-        {"mlflow": _extra(in_fresh_home(__file__, runs, "mlflow", python=peer_python))} if peer_python else {}
+        {"mlflow": _extra(in_fresh_home(__file__, "runs", "mlflow", *settings, python=peer_python))}
+        if peer_python
+        else {}
     )
     ratios = {name: ours[name] / peers["mlflow"][name] for name in ("wall", "cpu") if peers}
     report(
@@ -137,7 +138,7 @@ def _switch() -> Callable[[bool], None]:
     from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
     from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-    return switch(
+    return switch_of(
         (_AutomaticOptimization, "run"),
         (_LoggerConnector, "update_train_step_metrics"),
         (_BaseDataLoaderIter, "__next__"),
@@ -145,9 +146,9 @@ def _switch() -> Callable[[bool], None]:
     )
 
 
-def runs(tracker: str, is_default: bool = False) -> None:
+def runs(tracker: str, *settings: str) -> None:
     """Fits without and with a tracker, in turns, the first pair only to warm up; wall and CPU seconds."""
-    switch = {"autotrack": _autotrack, "mlflow": _mlflow}[tracker](is_default)
+    switch = {"autotrack": _autotrack, "mlflow": _mlflow}[tracker](DEFAULTS in settings)
     pairs = []
     for number in range(RUNS + 1):
         order = (False, True) if number % 2 else (True, False)
@@ -225,8 +226,7 @@ def measure(what: str, *arguments: str) -> None:
 
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    kinds = {"steps": steps, "runs": runs, "default_runs": partial(runs, is_default=True)}
-    kinds[what](*arguments)
+    {"steps": steps, "runs": runs}[what](*arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from _common import in_fresh_home, interval, report, switch
+from _common import in_fresh_home, interval, report, switch_of
 
 STEPS = 12_000
 BLOCKS = 24  # of steps, each with a median for those with autotrack and one for those without
@@ -56,7 +56,7 @@ def measure(is_clipped: bool) -> None:
     steps = training("cpu", is_clipped)
     begin(steps, is_on=False)
     begin(steps, is_on=True)
-    put = switch((torch.autograd, "backward"), (torch.nn.utils, "clip_grad_norm_"))
+    put = switch_of((torch.autograd, "backward"), (torch.nn.utils, "clip_grad_norm_"))
     rng = random.Random(0)
     pairs, recorded = [], 0
     others = time.process_time() - time.thread_time()

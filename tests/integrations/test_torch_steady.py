@@ -181,10 +181,12 @@ def interrupting_a_record() -> Iterator[None]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGUSR1, handle)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ActiveRun, "log_row", log_row)
-        yield
-    signal.signal(signal.SIGUSR1, before)
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ActiveRun, "log_row", log_row)
+            yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 ACTIONS: list[Callable[[Training], None]] = [
@@ -196,7 +198,7 @@ TURNS = st.tuples(st.sampled_from(USUAL), st.sampled_from(USUAL), st.sampled_fro
 
 
 @pytest.fixture
-def steadily(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+def steadily(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each step was recorded in the short way."""
     kept: list[bool] = []
     inner = Steady.step

@@ -2,8 +2,8 @@
 
 They come by at every step of a training, and find a cold cache: each function of Python's that is called here
 takes a microsecond. So it is spelt out whether what goes on is told by a training call around it, which is
-sealed, or is our own doing, which is silent; and, for what every step calls, `GuardedHook.tell` as well. A
-compiler that traces must come upon the question first.
+sealed, or is our own doing, which is silent; and `GuardedHook.tell` as well. A compiler that traces must come
+upon the question first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Watcher:
     def __init__(self, integration: Integration, hook: Hook, recorder: Callable[[], Recorder]) -> None:
         self._hook = GuardedHook(integration, hook, recorder)
         self._unless = hook.unless
-        self._make = _watched_before if hook.before else _watched_spread if hook.spread else _watched
+        if not hook.spread:
+            self._hook.method = _as_seen(self._hook.method)
+        self._make = _watched_before if hook.before else _watched
 
     def plain(self, patch: Patch, wrapped: Callable[..., Any]) -> FunctionType:
         """A function of Python's own kind in the place of another.
@@ -47,30 +49,20 @@ def plugged(integration: Integration, hook: GuardedHook, unless: str | None) -> 
 
 def our_codes() -> list[CodeType]:
     """Of the functions that stand between a library and its user, for compilers that are to skip them."""
-    made_in = (_watched, _watched_spread, _watched_before, _plugged)
+    made_in = (_as_seen, _watched, _watched_before, _plugged)
     return [code for f in made_in for code in f.__code__.co_consts if isinstance(code, CodeType)]
 
 
+def _as_seen(method: Callable[[Seen], object]) -> Callable[..., object]:
+    """The method gets the parts of a call as one."""
+
+    def told(*parts: Any) -> None:
+        method(Seen(*parts))
+
+    return told
+
+
 def _watched(
-    wrapped: Callable[..., Any], hook: GuardedHook, passes: Callable[[], bool], patch: Patch
-) -> FunctionType:
-    @functools.wraps(wrapped)
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
-            return wrapped(*args, **kwargs)
-        started = perf_counter_ns()
-        try:
-            value = wrapped(*args, **kwargs)
-        except BaseException as error:
-            hook.tell(Seen(args, kwargs, None, error, started))
-            raise
-        hook.tell(Seen(args, kwargs, value, None, started))
-        return value
-
-    return _found_in(patch.owner, watched)
-
-
-def _watched_spread(
     wrapped: Callable[..., Any], hook: GuardedHook, passes: Callable[[], bool], patch: Patch
 ) -> FunctionType:
     method = hook.method
@@ -103,7 +95,7 @@ def _watched_before(
     def watched(*args: Any, **kwargs: Any) -> Any:
         if passes() or not patch.on or (outer[-1].is_sealed if (outer := frames.get()) else silent.get()):
             return wrapped(*args, **kwargs)
-        hook.tell(Seen(args, kwargs, None, None, perf_counter_ns()))
+        hook.tell(args, kwargs, None, None, perf_counter_ns())
         return wrapped(*args, **kwargs)
 
     return _found_in(patch.owner, watched)
